@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Messages of the library: it never prints, it calls the function given at open. Damage found in
+ * stored bytes is always reported through message_damage(), so that there is one place to set a
+ * breakpoint and every report names file, offset and fault. */
+#ifndef KVCORE_UTIL_MESSAGE_H
+#define KVCORE_UTIL_MESSAGE_H
+
+#include <stdarg.h>
+
+#include <kv/message.h>
+
+/* All zero is a silent sink. */
+struct message_sink {
+    kv_message_fn *fn;
+    void *arg;
+};
+
+__attribute__((format(printf, 3, 4))) void message(const struct message_sink *sink,
+                                                   enum kv_message_level level, const char *format,
+                                                   ...);
+
+/* Report damage of stored data. Always returns -KV_EDAMAGED. */
+__attribute__((format(printf, 2, 3))) int message_damage(const struct message_sink *sink,
+                                                         const char *format, ...);
+
+#endif

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Seeded pseudo-random numbers (splitmix64): tower heights, tests, benchmarks. Not for secrets. */
+#ifndef KVCORE_UTIL_RNG_H
+#define KVCORE_UTIL_RNG_H
+
+#include "kvcore/util/checksum.h"
+
+struct rng {
+    uint64_t state;
+};
+
+static inline uint64_t rng_next(struct rng *rng)
+{
+    rng->state += 0x9e3779b97f4a7c15ULL;
+    return hash_u64(rng->state);
+}
+
+/* Uniform in [0, bound); `bound` > 0. The bias is below 2^-32 for bounds below 2^32. */
+static inline uint64_t rng_below(struct rng *rng, uint64_t bound)
+{
+    return (uint64_t)(((unsigned __int128)rng_next(rng) * bound) >> 64);
+}
+
+#endif
