@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The storage seam: everything the engine asks of the outside world.
+ *
+ * The engine does not speak paths. It asks for four kinds of thing, so that the same engine runs on a
+ * directory, in memory, or on a distributed object store:
+ *
+ *   log     appended, synced, read back; a write-ahead log segment or the manifest
+ *   object  written once, visible and durable only after finish, never changed; a sorted table
+ *   root    one small record, read and compare-and-swapped, atomic and durable
+ *   lease   the right to write (exclusive) or to read (shared)
+ *
+ * Conventions: 0 or a negative errno; outputs only on success; calls from any thread unless said
+ * otherwise, but one log or writer is used by one thread at a time (reads of a log excepted).
+ * Implementations never retry a failed write or sync: what a failed sync covered is unknown. */
+#ifndef KV_STORAGE_H
+#define KV_STORAGE_H
+
+#include <sys/uio.h>
+
+#include <kv/slice.h>
+
+/* On disk in checksum seeds, never renumber. */
+enum kv_file_kind {
+    KV_FILE_LOG = 1,      /* write-ahead log segment */
+    KV_FILE_MANIFEST = 2, /* log of version edits */
+    KV_FILE_TABLE = 3,    /* sorted string table */
+    KV_FILE_BLOB = 4,     /* large values */
+};
+
+/* A file of the store: numbers are counted per kind and never reused. */
+struct kv_file_id {
+    enum kv_file_kind kind;
+    uint64_t number;
+};
+
+enum kv_lease_mode {
+    KV_LEASE_EXCLUSIVE = 1, /* one writer */
+    KV_LEASE_SHARED,        /* readers; refused beside a writer */
+};
+
+struct kv_space {
+    uint64_t total_bytes;
+    uint64_t free_bytes; /* free to an ordinary user */
+    uint64_t used_bytes; /* by this store's files */
+};
+
+enum kv_hint {
+    KV_HINT_WILL_NEED = 1, /* start reading the range */
+    KV_HINT_DONT_NEED,     /* drop the range from caches outside the engine */
+};
+
+struct kv_storage;
+struct kv_log;
+struct kv_object;
+struct kv_object_writer;
+
+typedef void kv_list_fn(void *arg, struct kv_file_id id, uint64_t size_bytes);
+
+struct kv_storage_ops {
+    /* Release the lease and everything else. Open logs and objects must have been closed. */
+    void (*close)(struct kv_storage *storage);
+    /* A path or URL for messages; lives as long as the storage. */
+    const char *(*name)(const struct kv_storage *storage);
+    /* At most one lease per kv_storage, kept until close. `holder` is a line that tells others who
+     * holds it (process, mount point). Errors: -EBUSY held otherwise; -ENOENT no such store. */
+    int (*lease_acquire)(struct kv_storage *storage, enum kv_lease_mode mode, const char *holder);
+    /* Replace the holder's line under an exclusive lease (for example once the mount point is known). */
+    int (*lease_describe)(struct kv_storage *storage, const char *holder);
+    /* The line of the present exclusive holder, also without a lease. -ENOENT: nobody holds one. */
+    int (*lease_holder)(struct kv_storage *storage, struct kv_buf *ret_holder);
+
+    /* Newest root record. `ret_version` counts swaps, from 1. Errors: -ENOENT never written;
+     * -KV_EDAMAGED no valid copy. */
+    int (*root_read)(struct kv_storage *storage, struct kv_buf *ret_bytes, uint64_t *ret_version);
+    /* Replace the root record if its version is `expected_version` (0: none yet). Durable when 0 is
+     * returned; after a failure either record may be the one that lasts. At most 4000 bytes.
+     * Errors: -ESTALE another version. */
+    int (*root_swap)(struct kv_storage *storage, uint64_t expected_version, struct kv_slice bytes);
+
+    /* A log open for appending, empty; its name is durable. If `recycle` is not 0, the log of that
+     * number (same kind) ceases to exist and its space is reused: old bytes may show behind what is
+     * appended. `preallocate_bytes` is a hint of the final size. Errors: -EEXIST, -ENOSPC. */
+    int (*log_create)(struct kv_storage *storage, struct kv_file_id id, uint64_t recycle,
+                      uint64_t preallocate_bytes, struct kv_log **ret_log);
+    /* An existing log for reading only. Errors: -ENOENT. */
+    int (*log_open)(struct kv_storage *storage, struct kv_file_id id, struct kv_log **ret_log);
+    /* Append the bytes of `parts`. When 0 is returned the process may die and they stay. After a
+     * failure what stands behind the previous end is undefined and the log takes no further append:
+     * every later call returns -EIO. */
+    int (*log_append)(struct kv_log *log, const struct iovec *parts, int part_count);
+    /* Read up to `size` bytes from `offset`; short only at the end of what is stored. */
+    int (*log_read)(struct kv_log *log, uint64_t offset, void *to, size_t size, size_t *ret_size);
+    /* Make everything appended so far durable. May run beside appends, and then covers those that had
+     * returned before it was called. After a failure every later sync of this log returns -EIO. */
+    int (*log_sync)(struct kv_log *log);
+    /* Bytes that can be read: appended ones, or for an opened log all that is stored, which may
+     * include preallocated or recycled bytes behind the last record. */
+    uint64_t (*log_size)(const struct kv_log *log);
+    void (*log_close)(struct kv_log *log);
+
+    /* Start an object. Invisible until finish. `size_hint_bytes` 0: unknown. Errors: -EEXIST. */
+    int (*object_begin)(struct kv_storage *storage, struct kv_file_id id, uint64_t size_hint_bytes,
+                        struct kv_object_writer **ret_writer);
+    int (*object_write)(struct kv_object_writer *writer, const struct iovec *parts, int part_count);
+    /* Durable and visible when 0 is returned. Consumes the writer, also on failure (which aborts). */
+    int (*object_finish)(struct kv_object_writer *take_writer);
+    /* Throw away what was written. Accepts NULL. */
+    void (*object_abort)(struct kv_object_writer *take_writer);
+    /* Errors: -ENOENT. */
+    int (*object_open)(struct kv_storage *storage, struct kv_file_id id,
+                       struct kv_object **ret_object);
+    /* Read up to `size` bytes from `offset`; short only at the end. */
+    int (*object_read)(struct kv_object *object, uint64_t offset, void *to, size_t size,
+                       size_t *ret_size);
+    uint64_t (*object_size)(const struct kv_object *object);
+    void (*object_hint)(struct kv_object *object, uint64_t offset, uint64_t size, enum kv_hint hint);
+    /* Descriptor that serves the object's bytes at the object's offsets, valid until object_close.
+     * Errors: -EOPNOTSUPP (the caller then reads). */
+    int (*object_descriptor)(struct kv_object *object);
+    void (*object_close)(struct kv_object *object);
+    /* Give back the space of a range, which then reads as zeros. Refused (-EMLINK) while the object is
+     * linked into another store. */
+    int (*object_discard)(struct kv_storage *storage, struct kv_file_id id, uint64_t offset,
+                          uint64_t size);
+    /* Make the finished object appear in `to` under the same id, sharing its bytes; not yet durable
+     * there until `to` gets its root. Errors: -EXDEV, -EOPNOTSUPP (the caller then copies). */
+    int (*object_link)(struct kv_storage *storage, struct kv_file_id id, struct kv_storage *to);
+
+    /* Remove a log or object. Open ones stay readable until closed. Not durable until some later
+     * sync: the caller copes with its return after a crash. Errors: -ENOENT. */
+    int (*remove)(struct kv_storage *storage, struct kv_file_id id);
+    /* Call `fn` for every log and finished object, in no order. Leftovers of unfinished objects are
+     * removed on the way if an exclusive lease is held. */
+    int (*list)(struct kv_storage *storage, kv_list_fn *fn, void *arg);
+    int (*space)(struct kv_storage *storage, struct kv_space *ret_space);
+};
+
+/* An implementation embeds this first. */
+struct kv_storage {
+    const struct kv_storage_ops *ops;
+};
+
+/* A store in the directory `path`, mode 0700. With `create` a missing directory is made (its parent
+ * must exist) and an empty one accepted. Reads nothing, takes no lease.
+ * Errors: -ENOENT missing; -ENOTDIR; -EACCES; -ENOTEMPTY `create` and it holds something that is not
+ * a store's. */
+KV_PUBLIC KV_MUST_CHECK int kv_storage_posix_open(const char *path, bool create,
+                                                  struct kv_storage **ret_storage);
+
+/* A store in memory, empty, for tests. Contents live until kv_storage_mem_destroy(); close() only
+ * gives up the lease, so that the same store can be opened again. Syncing always succeeds. */
+KV_PUBLIC KV_MUST_CHECK int kv_storage_mem_create(struct kv_storage **ret_storage);
+KV_PUBLIC void kv_storage_mem_destroy(struct kv_storage *storage);
+
+#endif
