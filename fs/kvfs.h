@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The filesystem without FUSE: open a store as a filesystem and operate on inodes, names and keys.
  *
- * Conventions: int functions return 0 or a negative errno exactly as the system call of the same name
- * would give it; damage of stored data is -EIO here (the place goes to the message function). Any thread may
- * call anything; operations on the same directory or inode order themselves. One call = one batch of the
- * engine: after a crash it happened or did not.
+ * Conventions: int functions return 0 or a negative errno exactly as the system call of the same
+ * name would give it; damage of stored data is -EIO here (the place goes to the message function).
+ * Any thread may call anything; operations on the same directory or inode order themselves. One
+ * call = one batch of the engine: after a crash it happened or did not.
  *
- * Permission checks are the caller's (the kernel's, with default_permissions); `who` only says who owns what is made
- * and whose setgid bits survive.
+ * Permission checks are the caller's (the kernel's, with default_permissions); `who` only says who
+ * owns what is made and whose setgid bits survive.
  *
- * Look-up counts: every function that returns a `struct kvfs_entry` through ret_entry takes one reference on the inode for
- * the kernel; kvfs_forget() gives them back. An unlinked inode lives until its count and its open
- * handles are gone. */
+ * Look-up counts: every function that returns a `struct kvfs_entry` through ret_entry takes one
+ * reference on the inode for the kernel; kvfs_forget() gives them back. An unlinked inode lives
+ * until its count and its open handles are gone. */
 #ifndef KVFS_KVFS_H
 #define KVFS_KVFS_H
 
@@ -37,24 +37,27 @@ struct kvfs_file; /* an open file */
 struct kvfs_dir;  /* an open directory */
 
 struct kvfs_options {
-    bool create;          /* make the store if it is missing */
+    bool create; /* make the store if it is missing */
     bool read_only;
-    uint64_t memory_bytes; /* 0: the smaller of 512 MiB and a quarter of the machine; memtables, cache, inodes */
+    uint64_t memory_bytes;     /* 0: the smaller of 512 MiB and a quarter of the machine; memtables,
+                                  cache, inodes */
     unsigned sync_interval_ms; /* 0: 1000. Unsynced operations are at most this old */
-    const char *holder;   /* see kv_options */
-    const char *label;    /* at creation */
+    const char *holder;        /* see kv_options */
+    const char *label;         /* at creation */
     kv_message_fn *message_fn;
     void *message_arg;
 };
 
 /* Open the filesystem in the store directory `path`. Finishes what a crash left (orphans).
- * Errors: those of kv_storage_posix_open() and kv_open(); -KV_EFORMAT also: a store that is no filesystem, or of a newer
- * schema. */
-KV_MUST_CHECK int kvfs_open(const char *path, const struct kvfs_options *options, struct kvfs **ret_fs);
+ * Errors: those of kv_storage_posix_open() and kv_open(); -KV_EFORMAT also: a store that is no
+ * filesystem, or of a newer schema. */
+KV_MUST_CHECK int kvfs_open(const char *path, const struct kvfs_options *options,
+                            struct kvfs **ret_fs);
 /* The same in any storage, which is taken on success. */
 KV_MUST_CHECK int kvfs_open_storage(struct kv_storage *storage, const struct kvfs_options *options,
                                     struct kvfs **ret_fs);
-/* All handles must be closed. Syncs everything. The first error on the way is returned; `fs` is gone all the same. */
+/* All handles must be closed. Syncs everything. The first error on the way is returned; `fs` is
+ * gone all the same. */
 int kvfs_close(struct kvfs *fs);
 /* The engine below, for statistics and upkeep. */
 struct kv_store *kvfs_store(struct kvfs *fs);
@@ -71,13 +74,16 @@ struct kvfs_who {
 
 struct kvfs_entry {
     uint64_t ino;
-    struct stat stat;         /* st_ino, st_mode, st_nlink, st_uid, st_gid, st_rdev, st_size, st_blocks, times */
+    struct stat
+        stat; /* st_ino, st_mode, st_nlink, st_uid, st_gid, st_rdev, st_size, st_blocks, times */
     struct timespec btime;
 };
 
-/* ---- inodes and names --------------------------------------------------------------------------- */
+/* ---- inodes and names ---------------------------------------------------------------------------
+ */
 
-/* -ENOENT no such name (or the directory was removed); -ENOTDIR; -ENAMETOOLONG. `.` and `..` are understood. */
+/* -ENOENT no such name (or the directory was removed); -ENOTDIR; -ENAMETOOLONG. `.` and `..` are
+ * understood. */
 KV_MUST_CHECK int kvfs_lookup(struct kvfs *fs, uint64_t parent, const char *name,
                               struct kvfs_entry *ret_entry);
 void kvfs_forget(struct kvfs *fs, uint64_t ino, uint64_t count);
@@ -96,14 +102,16 @@ enum kvfs_setattr_mask {
     KVFS_SET_CTIME = 1 << 8,
     KVFS_KILL_PRIV = 1 << 9, /* clear setuid, and setgid where group-executable */
 };
-/* Change what `mask` names, taken from `attr`. No look-up reference. Errors: -EFBIG, -EINVAL, -EISDIR for size of a directory. */
-KV_MUST_CHECK int kvfs_setattr(struct kvfs *fs, uint64_t ino, const struct stat *attr, unsigned mask,
-                               struct kvfs_entry *ret_entry);
+/* Change what `mask` names, taken from `attr`. No look-up reference. Errors: -EFBIG, -EINVAL,
+ * -EISDIR for size of a directory. */
+KV_MUST_CHECK int kvfs_setattr(struct kvfs *fs, uint64_t ino, const struct stat *attr,
+                               unsigned mask, struct kvfs_entry *ret_entry);
 KV_MUST_CHECK int kvfs_readlink(struct kvfs *fs, uint64_t ino, struct kv_buf *target);
 
 /* Regular files, FIFOs, sockets and devices: the type is in `mode`. -EEXIST. */
 KV_MUST_CHECK int kvfs_mknod(struct kvfs *fs, const struct kvfs_who *who, uint64_t parent,
-                             const char *name, mode_t mode, dev_t rdev, struct kvfs_entry *ret_entry);
+                             const char *name, mode_t mode, dev_t rdev,
+                             struct kvfs_entry *ret_entry);
 KV_MUST_CHECK int kvfs_mkdir(struct kvfs *fs, const struct kvfs_who *who, uint64_t parent,
                              const char *name, mode_t mode, struct kvfs_entry *ret_entry);
 KV_MUST_CHECK int kvfs_symlink(struct kvfs *fs, const struct kvfs_who *who, uint64_t parent,
@@ -116,64 +124,84 @@ KV_MUST_CHECK int kvfs_rmdir(struct kvfs *fs, uint64_t parent, const char *name)
 KV_MUST_CHECK int kvfs_rename(struct kvfs *fs, uint64_t old_parent, const char *old_name,
                               uint64_t new_parent, const char *new_name, unsigned flags);
 
-/* ---- files ---------------------------------------------------------------------------------------- */
+/* ---- files
+ * ---------------------------------------------------------------------------------------- */
 
 /* Create (O_CREAT; O_EXCL in `flags` honoured: -EEXIST) and open. Takes a look-up reference. */
 KV_MUST_CHECK int kvfs_create(struct kvfs *fs, const struct kvfs_who *who, uint64_t parent,
-                              const char *name, mode_t mode, int flags, struct kvfs_entry *ret_entry,
-                              struct kvfs_file **ret_file);
+                              const char *name, mode_t mode, int flags,
+                              struct kvfs_entry *ret_entry, struct kvfs_file **ret_file);
 /* Open an inode that exists; O_TRUNC in `flags` truncates. -EISDIR. */
-KV_MUST_CHECK int kvfs_file_open(struct kvfs *fs, uint64_t ino, int flags, struct kvfs_file **ret_file);
+KV_MUST_CHECK int kvfs_file_open(struct kvfs *fs, uint64_t ino, int flags,
+                                 struct kvfs_file **ret_file);
 void kvfs_file_close(struct kvfs_file *file); /* accepts NULL */
-/* Replace `to` by up to `size` bytes from `offset`; fewer only at the end of the file. A damaged range inside is -EIO. */
-KV_MUST_CHECK int kvfs_read(struct kvfs *fs, uint64_t ino, uint64_t offset, size_t size, struct kv_buf *to);
-/* Write `data` (at most KVFS_WRITE_SIZE_MAX) at `offset`, or with `append` at the end of the file. -EFBIG. `kill_priv` as KVFS_KILL_PRIV. */
+/* Replace `to` by up to `size` bytes from `offset`; fewer only at the end of the file. A damaged
+ * range inside is -EIO. */
+KV_MUST_CHECK int kvfs_read(struct kvfs *fs, uint64_t ino, uint64_t offset, size_t size,
+                            struct kv_buf *to);
+/* Write `data` (at most KVFS_WRITE_SIZE_MAX) at `offset`, or with `append` at the end of the file.
+ * -EFBIG. `kill_priv` as KVFS_KILL_PRIV. */
 KV_MUST_CHECK int kvfs_write(struct kvfs *fs, uint64_t ino, uint64_t offset, struct kv_slice data,
                              bool append, bool kill_priv);
-/* fallocate(2): mode 0, FALLOC_FL_KEEP_SIZE, PUNCH_HOLE|KEEP_SIZE, ZERO_RANGE[|KEEP_SIZE]. Space is not reserved. */
-KV_MUST_CHECK int kvfs_fallocate(struct kvfs *fs, uint64_t ino, int mode, uint64_t offset, uint64_t size);
+/* fallocate(2): mode 0, FALLOC_FL_KEEP_SIZE, PUNCH_HOLE|KEEP_SIZE, ZERO_RANGE[|KEEP_SIZE]. Space is
+ * not reserved. */
+KV_MUST_CHECK int kvfs_fallocate(struct kvfs *fs, uint64_t ino, int mode, uint64_t offset,
+                                 uint64_t size);
 /* lseek(2) with SEEK_DATA or SEEK_HOLE. -ENXIO. */
-KV_MUST_CHECK int kvfs_seek(struct kvfs *fs, uint64_t ino, uint64_t offset, int whence, uint64_t *ret_offset);
+KV_MUST_CHECK int kvfs_seek(struct kvfs *fs, uint64_t ino, uint64_t offset, int whence,
+                            uint64_t *ret_offset);
 /* Durable: the inode, its data and its names. */
 KV_MUST_CHECK int kvfs_fsync(struct kvfs *fs, uint64_t ino);
 
-/* ---- directories ---------------------------------------------------------------------------------- */
+/* ---- directories
+ * ---------------------------------------------------------------------------------- */
 
 KV_MUST_CHECK int kvfs_dir_open(struct kvfs *fs, uint64_t ino, struct kvfs_dir **ret_dir);
 void kvfs_dir_close(struct kvfs_dir *dir); /* accepts NULL */
-/* Return true to go on, false if the entry did not fit (it is then not consumed and no look-up reference is
- * taken for it). `next_offset` continues behind the entry. */
-typedef bool kvfs_dir_fn(void *arg, const char *name, const struct kvfs_entry *entry, uint64_t next_offset);
-/* Entries from `offset` (0: the start, where new names are seen; else a next_offset of this handle): `.`, `..`, then
- * names in byte order. With `plus` entries carry all attributes and each but `.` and `..` takes a look-up reference;
- * without, only st_ino and st_mode's type are set. A damaged part is -EIO once what precedes it was given. */
-KV_MUST_CHECK int kvfs_dir_read(struct kvfs_dir *dir, uint64_t offset, bool plus, kvfs_dir_fn *fn, void *arg);
+/* Return true to go on, false if the entry did not fit (it is then not consumed and no look-up
+ * reference is taken for it). `next_offset` continues behind the entry. */
+typedef bool kvfs_dir_fn(void *arg, const char *name, const struct kvfs_entry *entry,
+                         uint64_t next_offset);
+/* Entries from `offset` (0: the start, where new names are seen; else a next_offset of this
+ * handle): `.`, `..`, then names in byte order. With `plus` entries carry all attributes and each
+ * but `.` and `..` takes a look-up reference; without, only st_ino and st_mode's type are set. A
+ * damaged part is -EIO once what precedes it was given. */
+KV_MUST_CHECK int kvfs_dir_read(struct kvfs_dir *dir, uint64_t offset, bool plus, kvfs_dir_fn *fn,
+                                void *arg);
 
-/* ---- extended attributes -------------------------------------------------------------------------- */
+/* ---- extended attributes
+ * -------------------------------------------------------------------------- */
 
 /* -ENODATA no such attribute. */
-KV_MUST_CHECK int kvfs_getxattr(struct kvfs *fs, uint64_t ino, const char *name, struct kv_buf *value);
-/* `flags`: 0, XATTR_CREATE (-EEXIST) or XATTR_REPLACE (-ENODATA). -EOPNOTSUPP name space, -E2BIG, -ERANGE name. */
-KV_MUST_CHECK int kvfs_setxattr(struct kvfs *fs, uint64_t ino, const char *name, struct kv_slice value,
-                                int flags);
+KV_MUST_CHECK int kvfs_getxattr(struct kvfs *fs, uint64_t ino, const char *name,
+                                struct kv_buf *value);
+/* `flags`: 0, XATTR_CREATE (-EEXIST) or XATTR_REPLACE (-ENODATA). -EOPNOTSUPP name space, -E2BIG,
+ * -ERANGE name. */
+KV_MUST_CHECK int kvfs_setxattr(struct kvfs *fs, uint64_t ino, const char *name,
+                                struct kv_slice value, int flags);
 /* Names, each ended by NUL. */
 KV_MUST_CHECK int kvfs_listxattr(struct kvfs *fs, uint64_t ino, struct kv_buf *names);
 KV_MUST_CHECK int kvfs_removexattr(struct kvfs *fs, uint64_t ino, const char *name);
 
-/* ---- keys are paths ------------------------------------------------------------------------------- */
-/* A key is a path below the root without the leading slash: `users/42/name`. See docs/architecture.md, "Keys". */
+/* ---- keys are paths
+ * ------------------------------------------------------------------------------- */
+/* A key is a path below the root without the leading slash: `users/42/name`. See
+ * docs/architecture.md, "Keys". */
 
 /* 0, or -EINVAL / -ENAMETOOLONG with the fault named in `fault` (at least 128 bytes). */
 KV_MUST_CHECK int kvfs_key_check(struct kv_slice key, char *fault, size_t fault_size);
 
-/* What a change by key did to names and inodes, so that a mount can tell the kernel. Called after the
- * commit, without locks. `name` NULL: the inode's data and attributes changed; else the name in the directory `ino` did. */
+/* What a change by key did to names and inodes, so that a mount can tell the kernel. Called after
+ * the commit, without locks. `name` NULL: the inode's data and attributes changed; else the name in
+ * the directory `ino` did. */
 typedef void kvfs_changed_fn(void *arg, uint64_t ino, const char *name);
 void kvfs_on_change(struct kvfs *fs, kvfs_changed_fn *fn, void *arg);
 
-/* Contents of the regular file at `key`. -ENOENT; -EISDIR; -ENOTDIR; -EINVAL symlink or special file, or malformed key. */
+/* Contents of the regular file at `key`. -ENOENT; -EISDIR; -ENOTDIR; -EINVAL symlink or special
+ * file, or malformed key. */
 KV_MUST_CHECK int kvfs_key_get(struct kvfs *fs, struct kv_slice key, struct kv_buf *value);
-/* Make or replace the file in one operation; missing parents are made with mode 0755, the file with 0644, less umask. */
+/* Make or replace the file in one operation; missing parents are made with mode 0755, the file with
+ * 0644, less umask. */
 KV_MUST_CHECK int kvfs_key_put(struct kvfs *fs, const struct kvfs_who *who, struct kv_slice key,
                                struct kv_slice value);
 /* -ENOENT; -EISDIR for a directory. */
@@ -190,9 +218,9 @@ struct kvfs_scan_options {
 };
 /* Return false to stop. `value` is empty with keys_only. */
 typedef bool kvfs_scan_fn(void *arg, struct kv_slice key, struct kv_slice value);
-/* Regular files in byte order of their whole keys (a directory `a` is entered where `a/` sorts). Symlinks and special
- * files are passed over. -ENOENT never: an empty range is empty. */
-KV_MUST_CHECK int kvfs_scan(struct kvfs *fs, const struct kvfs_scan_options *options, kvfs_scan_fn *fn,
-                            void *arg);
+/* Regular files in byte order of their whole keys (a directory `a` is entered where `a/` sorts).
+ * Symlinks and special files are passed over. -ENOENT never: an empty range is empty. */
+KV_MUST_CHECK int kvfs_scan(struct kvfs *fs, const struct kvfs_scan_options *options,
+                            kvfs_scan_fn *fn, void *arg);
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Framing of records in a log: the write-ahead log and the manifest alike. See docs/format.md,
- * "Logs". A record is a header of LOG_HEADER_SIZE bytes, the payload, and zeros up to a multiple of 8:
+ * "Logs". A record is a header of LOG_HEADER_SIZE bytes, the payload, and zeros up to a multiple of
+ * 8:
  *
  *     0  u64 checksum of the payload, seeded with file and offset of the payload
  *     8  u32 checksum of the header: low half of the checksum of bytes 0..8 and 12..40
@@ -52,8 +53,8 @@ struct log_end {
 
 void log_header_encode(const struct log_header *header, uint64_t file_seed, uint64_t offset,
                        uint8_t to[LOG_HEADER_SIZE]);
-/* -KV_EDAMAGED if these bytes are not a valid header of a record at `offset` of the log that `file_seed`
- * stands for (stale, torn, rotten or never written). */
+/* -KV_EDAMAGED if these bytes are not a valid header of a record at `offset` of the log that
+ * `file_seed` stands for (stale, torn, rotten or never written). */
 KV_MUST_CHECK int log_header_decode(const uint8_t from[LOG_HEADER_SIZE], uint64_t file_seed,
                                     uint64_t offset, struct log_header *ret_header);
 /* The chain after one more header. */

@@ -14,17 +14,19 @@ struct log_writer;
 
 /* Create the log `id` (its name is durable then) and write its head record. `previous` NULL: no
  * predecessor. `recycle` as in kv_storage_ops.log_create. */
-KV_MUST_CHECK int log_writer_create(struct kv_storage *storage, struct kv_file_id id, uint64_t store_seed,
-                                    const struct log_end *previous, uint64_t recycle,
-                                    uint64_t preallocate_bytes, struct log_writer **ret_writer);
+KV_MUST_CHECK int log_writer_create(struct kv_storage *storage, struct kv_file_id id,
+                                    uint64_t store_seed, const struct log_end *previous,
+                                    uint64_t recycle, uint64_t preallocate_bytes,
+                                    struct log_writer **ret_writer);
 /* Closes the log without a sync. Accepts NULL. */
 void log_writer_destroy(struct log_writer *writer);
 
-/* Append one record whose payload is the concatenation of `parts`. With `defer` the bytes may stay in
- * the process until the next add without it, or log_writer_push(). Errors: those of log_append;
+/* Append one record whose payload is the concatenation of `parts`. With `defer` the bytes may stay
+ * in the process until the next add without it, or log_writer_push(). Errors: those of log_append;
  * -EFBIG beyond LOG_SIZE_MAX. */
-KV_MUST_CHECK int log_writer_add(struct log_writer *writer, enum log_record_type type, uint64_t sequence,
-                                 const struct kv_slice *parts, size_t part_count, bool defer);
+KV_MUST_CHECK int log_writer_add(struct log_writer *writer, enum log_record_type type,
+                                 uint64_t sequence, const struct kv_slice *parts, size_t part_count,
+                                 bool defer);
 /* Hand deferred bytes to the storage. Same thread rules as add. */
 KV_MUST_CHECK int log_writer_push(struct log_writer *writer);
 /* Make every pushed record durable and move synced-up-to. */

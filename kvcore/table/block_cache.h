@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Cache of decompressed, verified blocks, keyed by table number and offset.
  *
- * Sharded; each shard has its mutex, a hash table and a clock hand (second chance), so that a hit sets
- * one flag and moves nothing. Blocks are reference-counted: an evicted block lives until its last
- * reader lets go. The budget covers the blocks' bytes and their bookkeeping. */
+ * Sharded; each shard has its mutex, a hash table and a clock hand (second chance), so that a hit
+ * sets one flag and moves nothing. Blocks are reference-counted: an evicted block lives until its
+ * last reader lets go. The budget covers the blocks' bytes and their bookkeeping. */
 #ifndef KVCORE_TABLE_BLOCK_CACHE_H
 #define KVCORE_TABLE_BLOCK_CACHE_H
 
@@ -20,7 +20,8 @@ struct cached_block {
 };
 
 KV_MUST_CHECK int block_cache_create(size_t capacity_bytes, struct block_cache **ret_cache);
-void block_cache_destroy(struct block_cache *cache); /* accepts NULL; all blocks must be unreferenced */
+void block_cache_destroy(
+    struct block_cache *cache); /* accepts NULL; all blocks must be unreferenced */
 
 /* A block of `size` bytes to be filled, with one reference. Errors: -ENOMEM. */
 KV_MUST_CHECK int cached_block_create(size_t size, struct cached_block **ret_block);
@@ -28,9 +29,10 @@ void cached_block_ref(struct cached_block *block);
 void cached_block_unref(struct cached_block *block); /* accepts NULL */
 
 /* The block with a reference for the caller, or NULL. Counts a hit or a miss. */
-struct cached_block *block_cache_lookup(struct block_cache *cache, uint64_t table_number, uint64_t offset);
-/* Publish `block`; the cache takes a reference of its own. If another thread was faster its block stays
- * and this one is simply not cached. Never fails. */
+struct cached_block *block_cache_lookup(struct block_cache *cache, uint64_t table_number,
+                                        uint64_t offset);
+/* Publish `block`; the cache takes a reference of its own. If another thread was faster its block
+ * stays and this one is simply not cached. Never fails. */
 void block_cache_insert(struct block_cache *cache, uint64_t table_number, uint64_t offset,
                         struct cached_block *block);
 /* Forget every block of a table that is gone. */

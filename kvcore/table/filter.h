@@ -39,8 +39,7 @@ bool filter_may_match(const struct filter *filter, uint64_t hash);
 static inline void filter_prefetch(const struct filter *filter, uint64_t hash)
 {
     if (filter->lines != NULL) {
-        __builtin_prefetch(filter->lines +
-                           (((hash >> 32) * filter->line_count) >> 32) * 64);
+        __builtin_prefetch(filter->lines + (((hash >> 32) * filter->line_count) >> 32) * 64);
     }
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One row as the engine keeps it: user key, trailer (sequence number and kind), value.
- * Order: user key ascending as bytes, then trailer descending, so that newer versions come first. */
+ * Order: user key ascending as bytes, then trailer descending, so that newer versions come first.
+ */
 #ifndef KVCORE_TABLE_ROW_H
 #define KVCORE_TABLE_ROW_H
 
@@ -12,9 +13,9 @@ enum row_kind {
     ROW_DELETE = 2,
     ROW_RANGE_DELETE = 3, /* key = start (inclusive), value = end (exclusive) */
     ROW_BLOB = 4,         /* value = pointer into a blob, see docs/format.md */
-    ROW_DAMAGED = 5,      /* reads give an error until overwritten or deleted; value = end of range */
-    ROW_MERGE = 6,        /* reserved */
-    ROW_PREPARE = 7,      /* reserved for transactions, with the next two */
+    ROW_DAMAGED = 5, /* reads give an error until overwritten or deleted; value = end of range */
+    ROW_MERGE = 6,   /* reserved */
+    ROW_PREPARE = 7, /* reserved for transactions, with the next two */
     ROW_COMMIT = 8,
     ROW_ROLLBACK = 9,
 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A block of sorted rows laid out in columns, so that a search touches an array of 4-byte key heads and
- * decodes nothing. Byte layout in docs/format.md, "Rows block"; the slotted layout is discussed there.
- * Data blocks, the index and range deletes use the same layout. */
+/* A block of sorted rows laid out in columns, so that a search touches an array of 4-byte key heads
+ * and decodes nothing. Byte layout in docs/format.md, "Rows block"; the slotted layout is discussed
+ * there. Data blocks, the index and range deletes use the same layout. */
 #ifndef KVCORE_TABLE_ROWS_BLOCK_H
 #define KVCORE_TABLE_ROWS_BLOCK_H
 
@@ -30,9 +30,9 @@ struct rows_block {
     const uint8_t *bytes;
     size_t size;
     uint32_t count;
-    bool wide;            /* row ends are u32, else u16 */
-    uint8_t seq_width;    /* bytes per row in the sequence column */
-    uint8_t single_kind;  /* kind of all rows, or 0: there is a column */
+    bool wide;           /* row ends are u32, else u16 */
+    uint8_t seq_width;   /* bytes per row in the sequence column */
+    uint8_t single_kind; /* kind of all rows, or 0: there is a column */
     uint64_t seq_base;
     struct kv_slice prefix; /* what all keys begin with */
     const uint8_t *heads, *key_ends, *value_ends, *seqs, *kinds, *suffixes, *values;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* An open sorted table: footer, index and filter resident and verified, data blocks through the cache.
- * Immutable after open: any number of threads read it without a lock. */
+/* An open sorted table: footer, index and filter resident and verified, data blocks through the
+ * cache. Immutable after open: any number of threads read it without a lock. */
 #ifndef KVCORE_TABLE_TABLE_H
 #define KVCORE_TABLE_TABLE_H
 
@@ -11,9 +11,9 @@
 
 struct table;
 
-/* Open table `number`. `cache` may be NULL; it and `sink` must outlive the table. Checks footer, index,
- * filter and properties, not the data. Errors: -ENOENT no such file (the caller turns that into damage
- * if a manifest names it); -KV_EDAMAGED; -KV_EFORMAT. */
+/* Open table `number`. `cache` may be NULL; it and `sink` must outlive the table. Checks footer,
+ * index, filter and properties, not the data. Errors: -ENOENT no such file (the caller turns that
+ * into damage if a manifest names it); -KV_EDAMAGED; -KV_EFORMAT. */
 KV_MUST_CHECK int table_open(struct kv_storage *storage, uint64_t store_seed, uint64_t number,
                              struct block_cache *cache, const struct message_sink *sink,
                              struct table **ret_table);
@@ -30,14 +30,15 @@ bool table_may_contain_prefix(const struct table *table, uint64_t prefix_hash, s
 /* Ask the processor for the filter line ahead of table_may_contain(). */
 void table_prefetch_filter(const struct table *table, uint64_t key_hash);
 
-/* The newest row of `key` that is visible at `sequence`. Returns 1 with the row's kind, sequence number and value,
- * and a reference to the block the value lies in (unref it); 0 none here; or a negative errno. */
+/* The newest row of `key` that is visible at `sequence`. Returns 1 with the row's kind, sequence
+ * number and value, and a reference to the block the value lies in (unref it); 0 none here; or a
+ * negative errno. */
 KV_MUST_CHECK int table_get(struct table *table, struct kv_slice key, uint64_t sequence,
                             uint64_t *ret_trailer, struct kv_slice *ret_value,
                             struct cached_block **ret_block);
 
-/* `keep_cache`: blocks that are not in the cache are read without entering it. The table must outlive
- * the iterator. */
+/* `keep_cache`: blocks that are not in the cache are read without entering it. The table must
+ * outlive the iterator. */
 KV_MUST_CHECK int table_iter_create(struct table *table, bool keep_cache, struct iter **ret_iter);
 
 /* Read every block of the file and check it; what is wrong goes to the sink. 0 or -KV_EDAMAGED. */

@@ -9,9 +9,9 @@
 struct table_builder;
 
 struct table_builder_options {
-    size_t block_bytes;     /* raw size at which a data block is closed */
+    size_t block_bytes;           /* raw size at which a data block is closed */
     unsigned filter_bits_per_key; /* 0: no filter */
-    unsigned prefix_size;   /* 0: no prefix entries */
+    unsigned prefix_size;         /* 0: no prefix entries */
     enum codec codec;
     uint64_t size_hint_bytes;
 };
@@ -26,8 +26,8 @@ struct table_origin {
     struct kv_slice inputs; /* varints; must outlive the builder */
 };
 
-KV_MUST_CHECK int table_builder_create(struct kv_storage *storage, uint64_t store_seed, uint64_t number,
-                                       const struct table_origin *origin,
+KV_MUST_CHECK int table_builder_create(struct kv_storage *storage, uint64_t store_seed,
+                                       uint64_t number, const struct table_origin *origin,
                                        const struct table_builder_options *options,
                                        struct table_builder **ret_builder);
 /* Rows in strictly ascending order. Errors are sticky. */
@@ -35,9 +35,10 @@ KV_MUST_CHECK int table_builder_add(struct table_builder *builder, const struct 
 /* Bytes of the file so far, about. */
 uint64_t table_builder_size(const struct table_builder *builder);
 uint64_t table_builder_row_count(const struct table_builder *builder);
-/* Write index, filter, properties and footer and make the file durable and visible. `output_count`: number
- * of outputs of the job if this is its last one, else 0. At least one row. On success `ret_properties`
- * (to be finished by the caller) and the file size are set. The builder must be destroyed in any case. */
+/* Write index, filter, properties and footer and make the file durable and visible. `output_count`:
+ * number of outputs of the job if this is its last one, else 0. At least one row. On success
+ * `ret_properties` (to be finished by the caller) and the file size are set. The builder must be
+ * destroyed in any case. */
 KV_MUST_CHECK int table_builder_finish(struct table_builder *builder, uint32_t output_count,
                                        struct table_properties *ret_properties, uint64_t *ret_size);
 /* Removes the file unless it was finished. Accepts NULL. */

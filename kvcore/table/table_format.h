@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Sorted table files: frames around blocks, footer, properties. Layout in docs/format.md, "Tables". */
+/* Sorted table files: frames around blocks, footer, properties. Layout in docs/format.md, "Tables".
+ */
 #ifndef KVCORE_TABLE_TABLE_FORMAT_H
 #define KVCORE_TABLE_TABLE_FORMAT_H
 
@@ -14,8 +15,8 @@ enum {
     TABLE_FORMAT_VERSION = 1,
 };
 
-#define BLOCK_MAGIC  0x6b6c424bU           /* "KBlk" */
-#define TABLE_MAGIC  0x31656c626174766bULL /* "kvtable1" */
+#define BLOCK_MAGIC 0x6b6c424bU           /* "KBlk" */
+#define TABLE_MAGIC 0x31656c626174766bULL /* "kvtable1" */
 
 /* On disk, never renumber. */
 enum block_type {
@@ -62,28 +63,31 @@ KV_MUST_CHECK int table_footer_decode(const uint8_t from[TABLE_FOOTER_SIZE], uin
 /* What a table says of itself: enough to rebuild a lost manifest. */
 struct table_properties {
     uint8_t store_id[16];
-    uint64_t number;      /* of this file */
-    uint32_t table_id;    /* keyspace */
-    uint32_t level;       /* it was written for */
+    uint64_t number;   /* of this file */
+    uint32_t table_id; /* keyspace */
+    uint32_t level;    /* it was written for */
     struct kv_buf smallest_key, largest_key;
     uint64_t smallest_trailer, largest_trailer;
     uint64_t sequence_min, sequence_max;
     uint64_t row_count, tombstone_count, range_delete_count;
     uint64_t key_bytes, value_bytes; /* raw */
     uint64_t data_blocks;
-    uint64_t created_s;   /* wall clock */
-    uint64_t job;         /* the flush or compaction that wrote it */
-    uint32_t output_index, output_count; /* k-of-n; n is only known, and not 0, in the job's last output */
-    struct kv_buf inputs; /* table numbers the job merged: varints */
-    struct block_handle filter;        /* size 0: none */
+    uint64_t created_s; /* wall clock */
+    uint64_t job;       /* the flush or compaction that wrote it */
+    uint32_t output_index,
+        output_count;           /* k-of-n; n is only known, and not 0, in the job's last output */
+    struct kv_buf inputs;       /* table numbers the job merged: varints */
+    struct block_handle filter; /* size 0: none */
     struct block_handle range_deletes; /* size 0: none */
-    uint32_t filter_format; /* enum filter_format, 0: none */
-    uint32_t prefix_size;   /* of the filter's prefix entries, 0: none */
+    uint32_t filter_format;            /* enum filter_format, 0: none */
+    uint32_t prefix_size;              /* of the filter's prefix entries, 0: none */
 };
 
-KV_MUST_CHECK int table_properties_encode(const struct table_properties *properties, struct kv_buf *to);
+KV_MUST_CHECK int table_properties_encode(const struct table_properties *properties,
+                                          struct kv_buf *to);
 /* `ret_properties` must be released with table_properties_finish() on success. */
-KV_MUST_CHECK int table_properties_decode(struct kv_slice from, struct table_properties *ret_properties);
+KV_MUST_CHECK int table_properties_decode(struct kv_slice from,
+                                          struct table_properties *ret_properties);
 void table_properties_finish(struct table_properties *properties);
 
 #endif

@@ -70,9 +70,9 @@ void *arena_alloc(struct arena *arena, size_t size)
     mutex_lock(&arena->mu);
     p = chunk_alloc(atomic_load_explicit(&arena->current, memory_order_relaxed), size);
     if (p == NULL) {
-        p = chunk_alloc(
-            add_chunk(arena, size > arena->chunk_bytes / 4 ? size + arena->chunk_bytes : arena->chunk_bytes),
-            size);
+        p = chunk_alloc(add_chunk(arena, size > arena->chunk_bytes / 4 ? size + arena->chunk_bytes
+                                                                       : arena->chunk_bytes),
+                        size);
     }
     mutex_unlock(&arena->mu);
     return p;

@@ -8,8 +8,7 @@
 enum { MESSAGE_SIZE_MAX = 1024 };
 
 static void send_message(const struct message_sink *sink, enum kv_message_level level,
-                         const char *format, va_list args)
-    __attribute__((format(printf, 3, 0)));
+                         const char *format, va_list args) __attribute__((format(printf, 3, 0)));
 
 static void send_message(const struct message_sink *sink, enum kv_message_level level,
                          const char *format, va_list args)

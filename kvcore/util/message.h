@@ -15,9 +15,8 @@ struct message_sink {
     void *arg;
 };
 
-__attribute__((format(printf, 3, 4))) void message(const struct message_sink *sink,
-                                                   enum kv_message_level level, const char *format,
-                                                   ...);
+__attribute__((format(printf, 3, 4))) void
+message(const struct message_sink *sink, enum kv_message_level level, const char *format, ...);
 
 /* Report damage of stored data. Always returns -KV_EDAMAGED. */
 __attribute__((format(printf, 2, 3))) int message_damage(const struct message_sink *sink,

@@ -18,7 +18,8 @@ static inline uint64_t rng_next(struct rng *rng)
 /* Uniform in [0, bound); `bound` > 0. The bias is below 2^-32 for bounds below 2^32. */
 static inline uint64_t rng_below(struct rng *rng, uint64_t bound)
 {
-    return (uint64_t)(((unsigned __int128)rng_next(rng) * bound) >> 64);
+    __extension__ typedef unsigned __int128 wide;
+    return (uint64_t)(((wide)rng_next(rng) * bound) >> 64);
 }
 
 #endif

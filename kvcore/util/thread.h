@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Threads, mutexes and condition variables: the only file that sees pthread.
  *
- * Every mutex has a rank (lock_rank.h). With KV_LOCK_CHECKS a thread that takes a mutex whose rank is
- * not above the ranks it already holds aborts with both names, and mutex_assert_held() checks the
- * owner. The annotations let clang's -Wthread-safety prove most of it at compile time. */
+ * Every mutex has a rank (lock_rank.h). With KV_LOCK_CHECKS a thread that takes a mutex whose rank
+ * is not above the ranks it already holds aborts with both names, and mutex_assert_held() checks
+ * the owner. The annotations let clang's -Wthread-safety prove most of it at compile time. */
 #ifndef KVCORE_UTIL_THREAD_H
 #define KVCORE_UTIL_THREAD_H
 
@@ -20,11 +20,11 @@
 #else
 #define THREAD_ATTR(x)
 #endif
-#define GUARDED_BY(m)     THREAD_ATTR(guarded_by(m))
-#define REQUIRES(...)     THREAD_ATTR(requires_capability(__VA_ARGS__))
-#define EXCLUDES(...)     THREAD_ATTR(locks_excluded(__VA_ARGS__))
-#define ACQUIRES(...)     THREAD_ATTR(acquire_capability(__VA_ARGS__))
-#define RELEASES(...)     THREAD_ATTR(release_capability(__VA_ARGS__))
+#define GUARDED_BY(m)    THREAD_ATTR(guarded_by(m))
+#define REQUIRES(...)    THREAD_ATTR(requires_capability(__VA_ARGS__))
+#define EXCLUDES(...)    THREAD_ATTR(locks_excluded(__VA_ARGS__))
+#define ACQUIRES(...)    THREAD_ATTR(acquire_capability(__VA_ARGS__))
+#define RELEASES(...)    THREAD_ATTR(release_capability(__VA_ARGS__))
 #define NO_LOCK_ANALYSIS THREAD_ATTR(no_thread_safety_analysis)
 
 struct THREAD_ATTR(capability("mutex")) mutex {
@@ -63,7 +63,8 @@ struct thread {
 };
 
 /* Start `main` with all signals blocked. `name` has at most 15 bytes. Errors: -EAGAIN, -EINVAL. */
-KV_MUST_CHECK int thread_start(struct thread *t, const char *name, void *(*main)(void *), void *arg);
+KV_MUST_CHECK int thread_start(struct thread *t, const char *name, void *(*main)(void *),
+                               void *arg);
 void thread_join(struct thread *t);
 
 #endif

@@ -11,7 +11,8 @@
 
 Suite *test_suite(void);
 
-/* Seed of this run's random tests: KV_SEED if set, else from the clock. Printed with every failure. */
+/* Seed of this run's random tests: KV_SEED if set, else from the clock. Printed with every failure.
+ */
 uint64_t test_seed(void);
 /* Number of steps a random test should make: KV_STEPS if set, else `normal`. */
 uint64_t test_steps(uint64_t normal);

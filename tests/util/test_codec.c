@@ -17,7 +17,8 @@ START_TEST(text_is_compressed_and_comes_back)
     ck_ok(codec_decompress(CODEC_SNAPPY, kv_buf_slice(&out), back, sizeof back));
     ck_assert_mem_eq(raw, back, sizeof raw);
     /* A length that is not the true one is damage, not a short read. */
-    ck_fails(codec_decompress(CODEC_SNAPPY, kv_buf_slice(&out), back, sizeof back - 1), KV_EDAMAGED);
+    ck_fails(codec_decompress(CODEC_SNAPPY, kv_buf_slice(&out), back, sizeof back - 1),
+             KV_EDAMAGED);
     ck_fails(codec_decompress(77, kv_buf_slice(&out), back, sizeof back), KV_EFORMAT);
     kv_buf_finish(&out);
 }

@@ -10,7 +10,8 @@
 #define KV_PUBLIC     __attribute__((visibility("default")))
 
 enum {
-    KV_EDAMAGED = EUCLEAN, /* stored bytes are damaged: wrong checksum, wrong structure, lost range */
+    KV_EDAMAGED =
+        EUCLEAN, /* stored bytes are damaged: wrong checksum, wrong structure, lost range */
     KV_EFORMAT = EOPNOTSUPP, /* the store uses a format or feature this version does not know */
 };
 

@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* kvcore: an ordered key-value store on a log-structured merge-tree, with atomic batches over several
- * tables, snapshots and iterators.
+/* kvcore: an ordered key-value store on a log-structured merge-tree, with atomic batches over
+ * several tables, snapshots and iterators.
  *
  * Conventions of this header
- *  - int functions return 0 or a negative errno (kv/error.h); outputs are named ret_* and are written
- *    only on success.
+ *  - int functions return 0 or a negative errno (kv/error.h); outputs are named ret_* and are
+ * written only on success.
  *  - Pointers are non-NULL unless the comment says otherwise; *_close and *_destroy accept NULL.
  *  - A slice passed in is read only during the call. A slice handed out says how long it lives.
- *  - Any thread may call anything; an iterator, a batch or a pinned value is used by one thread at a
- *    time.
- *  - Common errors of everything that reads: -KV_EDAMAGED what was asked for is damaged on disk (where
- *    exactly is told to the message function), -EIO, -ENOMEM. Of everything that writes: -ENOSPC (the
- *    write did not happen; reads go on; deletes and compaction free space), -EROFS the store is
- *    read-only (opened so, or after an error that only reopening can mend), -EIO, -ENOMEM. */
+ *  - Any thread may call anything; an iterator, a batch or a pinned value is used by one thread at
+ * a time.
+ *  - Common errors of everything that reads: -KV_EDAMAGED what was asked for is damaged on disk
+ * (where exactly is told to the message function), -EIO, -ENOMEM. Of everything that writes:
+ * -ENOSPC (the write did not happen; reads go on; deletes and compaction free space), -EROFS the
+ * store is read-only (opened so, or after an error that only reopening can mend), -EIO, -ENOMEM. */
 #ifndef KV_KV_H
 #define KV_KV_H
 
@@ -35,31 +35,32 @@ struct kv_batch;
 struct kv_iter;
 struct kv_snapshot;
 
-/* ---- opening ---------------------------------------------------------------------------------- */
+/* ---- opening ----------------------------------------------------------------------------------
+ */
 
 struct kv_options {
-    bool create;              /* make the store if it is missing */
-    bool read_only;           /* shared lease; writes nothing at all; refused beside a writer */
-    size_t memtable_bytes;    /* 0: 64 MiB. Memtables of all tables together before a flush */
-    size_t cache_bytes;       /* 0: 64 MiB. Decompressed blocks */
-    unsigned memtables_max;   /* 0: 4. Waiting to be flushed before writers are stopped */
+    bool create;                 /* make the store if it is missing */
+    bool read_only;              /* shared lease; writes nothing at all; refused beside a writer */
+    size_t memtable_bytes;       /* 0: 64 MiB. Memtables of all tables together before a flush */
+    size_t cache_bytes;          /* 0: 64 MiB. Decompressed blocks */
+    unsigned memtables_max;      /* 0: 4. Waiting to be flushed before writers are stopped */
     unsigned compaction_threads; /* 0: 1 */
-    uint64_t file_bytes;      /* 0: 32 MiB. Aimed size of one sorted table */
-    uint64_t level_base_bytes; /* 0: 4 memtables. Aimed size of the first level below level 0 */
-    unsigned sync_interval_ms; /* 0: never. Logged writes are synced at least this often */
-    bool no_background;       /* flush and compact only when asked (tests, inspection) */
-    const char *holder;       /* who holds the store, for others to read; NULL: "process PID" */
-    const char *label;        /* at creation only; NULL: none. At most 63 bytes */
-    const uint8_t *store_id;  /* at creation only; 16 bytes; NULL: random */
-    kv_message_fn *message_fn; /* NULL: silent */
+    uint64_t file_bytes;         /* 0: 32 MiB. Aimed size of one sorted table */
+    uint64_t level_base_bytes;   /* 0: 4 memtables. Aimed size of the first level below level 0 */
+    unsigned sync_interval_ms;   /* 0: never. Logged writes are synced at least this often */
+    bool no_background;          /* flush and compact only when asked (tests, inspection) */
+    const char *holder;          /* who holds the store, for others to read; NULL: "process PID" */
+    const char *label;           /* at creation only; NULL: none. At most 63 bytes */
+    const uint8_t *store_id;     /* at creation only; 16 bytes; NULL: random */
+    kv_message_fn *message_fn;   /* NULL: silent */
     void *message_arg;
 };
 
-/* Open the store in `storage`. On success the store owns the storage; on failure the caller still does.
- * Replays the log; what was written but not synced before a crash is kept as far as it arrived, always
- * a prefix of the writes in their order.
- * Errors: -ENOENT no store there and !create; -EBUSY leased to somebody else; -KV_EFORMAT written by a
- * newer or foreign version; -KV_EDAMAGED needs repair. */
+/* Open the store in `storage`. On success the store owns the storage; on failure the caller still
+ * does. Replays the log; what was written but not synced before a crash is kept as far as it
+ * arrived, always a prefix of the writes in their order. Errors: -ENOENT no store there and
+ * !create; -EBUSY leased to somebody else; -KV_EFORMAT written by a newer or foreign version;
+ * -KV_EDAMAGED needs repair. */
 KV_PUBLIC KV_MUST_CHECK int kv_open(struct kv_storage *storage, const struct kv_options *options,
                                     struct kv_store **ret_store);
 /* Write out, sync, mark as cleanly closed and release everything. Iterators, snapshots and pinned
@@ -76,23 +77,25 @@ struct kv_identity {
 };
 KV_PUBLIC void kv_identify(const struct kv_store *store, struct kv_identity *ret_identity);
 
-/* ---- tables ----------------------------------------------------------------------------------- */
+/* ---- tables -----------------------------------------------------------------------------------
+ */
 
 struct kv_table_options {
-    unsigned prefix_size;     /* 0: none. Filters answer for this many leading bytes of a key too */
+    unsigned prefix_size; /* 0: none. Filters answer for this many leading bytes of a key too */
     unsigned filter_bits_per_key; /* 0: 10 */
-    size_t block_bytes;       /* 0: 8 KiB, before compression */
+    size_t block_bytes;           /* 0: 8 KiB, before compression */
     bool no_compression;
 };
 
-/* The named table, made if missing (then durable before the call returns). `options` NULL: defaults; they
- * matter at creation only. The handle lives as long as the store.
- * Errors: -EINVAL name empty or too long; -ENOSPC also: too many tables. */
+/* The named table, made if missing (then durable before the call returns). `options` NULL:
+ * defaults; they matter at creation only. The handle lives as long as the store. Errors: -EINVAL
+ * name empty or too long; -ENOSPC also: too many tables. */
 KV_PUBLIC KV_MUST_CHECK int kv_table_open(struct kv_store *store, const char *name,
                                           const struct kv_table_options *options,
                                           struct kv_table **ret_table);
 
-/* ---- writing ---------------------------------------------------------------------------------- */
+/* ---- writing ----------------------------------------------------------------------------------
+ */
 
 enum kv_durability {
     KV_DURABLE_WRITE = 0, /* handed to the operating system: survives the process. Default */
@@ -112,29 +115,31 @@ KV_PUBLIC KV_MUST_CHECK int kv_batch_put(struct kv_batch *batch, struct kv_table
                                          struct kv_slice key, struct kv_slice value);
 KV_PUBLIC KV_MUST_CHECK int kv_batch_delete(struct kv_batch *batch, struct kv_table *table,
                                             struct kv_slice key);
-/* Apply the batch, which stays as it is and may be used again after kv_batch_clear(). Returns when the
- * rows are visible to everybody and as durable as asked. An empty batch with KV_DURABLE_SYNC is
+/* Apply the batch, which stays as it is and may be used again after kv_batch_clear(). Returns when
+ * the rows are visible to everybody and as durable as asked. An empty batch with KV_DURABLE_SYNC is
  * kv_sync(). */
 KV_PUBLIC KV_MUST_CHECK int kv_write(struct kv_store *store, struct kv_batch *batch,
                                      enum kv_durability durability);
-KV_PUBLIC KV_MUST_CHECK int kv_put(struct kv_table *table, struct kv_slice key, struct kv_slice value,
-                                   enum kv_durability durability);
+KV_PUBLIC KV_MUST_CHECK int kv_put(struct kv_table *table, struct kv_slice key,
+                                   struct kv_slice value, enum kv_durability durability);
 KV_PUBLIC KV_MUST_CHECK int kv_delete(struct kv_table *table, struct kv_slice key,
                                       enum kv_durability durability);
 /* Everything written before the call survives power loss when it returns 0. */
 KV_PUBLIC KV_MUST_CHECK int kv_sync(struct kv_store *store);
 
-/* ---- reading ---------------------------------------------------------------------------------- */
+/* ---- reading ----------------------------------------------------------------------------------
+ */
 
-/* A value in the engine's memory. Valid until kv_pinned_release(), which accepts an all-zero one. Keep
- * it briefly: it holds a block of the cache or a memtable. */
+/* A value in the engine's memory. Valid until kv_pinned_release(), which accepts an all-zero one.
+ * Keep it briefly: it holds a block of the cache or a memtable. */
 struct kv_pinned {
     struct kv_slice value;
     void *pin;
     void (*unpin)(void *pin);
 };
 
-/* The value of `key` as of `snapshot` (NULL: now). Errors: -ENOENT no such key (its only meaning here). */
+/* The value of `key` as of `snapshot` (NULL: now). Errors: -ENOENT no such key (its only meaning
+ * here). */
 KV_PUBLIC KV_MUST_CHECK int kv_get(struct kv_table *table, const struct kv_snapshot *snapshot,
                                    struct kv_slice key, struct kv_pinned *ret_value);
 KV_PUBLIC void kv_pinned_release(struct kv_pinned *value);
@@ -142,27 +147,29 @@ KV_PUBLIC void kv_pinned_release(struct kv_pinned *value);
 KV_PUBLIC KV_MUST_CHECK int kv_get_copy(struct kv_table *table, const struct kv_snapshot *snapshot,
                                         struct kv_slice key, struct kv_buf *value);
 
-/* The state after all writes that returned before. Costs nothing to take; holding it keeps old versions
- * of rows from being dropped. */
-KV_PUBLIC KV_MUST_CHECK int kv_snapshot_create(struct kv_store *store, struct kv_snapshot **ret_snapshot);
+/* The state after all writes that returned before. Costs nothing to take; holding it keeps old
+ * versions of rows from being dropped. */
+KV_PUBLIC KV_MUST_CHECK int kv_snapshot_create(struct kv_store *store,
+                                               struct kv_snapshot **ret_snapshot);
 KV_PUBLIC void kv_snapshot_release(struct kv_snapshot *snapshot); /* accepts NULL */
 KV_PUBLIC uint64_t kv_snapshot_sequence(const struct kv_snapshot *snapshot);
 
 struct kv_iter_options {
     const struct kv_snapshot *snapshot; /* NULL: the state at creation. Must outlive the iterator */
-    struct kv_slice lower;  /* inclusive; empty: none. Both bounds must outlive the iterator */
-    struct kv_slice upper;  /* exclusive; empty: none */
-    bool keep_cache;        /* blocks read are not kept in the cache (long scans) */
+    struct kv_slice lower; /* inclusive; empty: none. Both bounds must outlive the iterator */
+    struct kv_slice upper; /* exclusive; empty: none */
+    bool keep_cache;       /* blocks read are not kept in the cache (long scans) */
 };
 
 /* Rows in ascending byte order of their keys, at one state of the store. Not positioned at first.
  * An iterator holds memory and files: close it soon. */
-KV_PUBLIC KV_MUST_CHECK int kv_iter_create(struct kv_table *table, const struct kv_iter_options *options,
+KV_PUBLIC KV_MUST_CHECK int kv_iter_create(struct kv_table *table,
+                                           const struct kv_iter_options *options,
                                            struct kv_iter **ret_iter);
 KV_PUBLIC void kv_iter_destroy(struct kv_iter *iter);
-/* Positioning. After each, kv_iter_valid() tells whether there is a row; if not, kv_iter_error() tells
- * the end (0) from a failure. A failed iterator may be positioned anew. */
-KV_PUBLIC void kv_iter_seek(struct kv_iter *iter, struct kv_slice key);      /* first key >= `key` */
+/* Positioning. After each, kv_iter_valid() tells whether there is a row; if not, kv_iter_error()
+ * tells the end (0) from a failure. A failed iterator may be positioned anew. */
+KV_PUBLIC void kv_iter_seek(struct kv_iter *iter, struct kv_slice key); /* first key >= `key` */
 KV_PUBLIC void kv_iter_seek_for_prev(struct kv_iter *iter, struct kv_slice key); /* last key <= */
 KV_PUBLIC void kv_iter_seek_first(struct kv_iter *iter);
 KV_PUBLIC void kv_iter_seek_last(struct kv_iter *iter);
@@ -174,7 +181,8 @@ KV_PUBLIC int kv_iter_error(const struct kv_iter *iter);
 KV_PUBLIC struct kv_slice kv_iter_key(const struct kv_iter *iter);
 KV_PUBLIC struct kv_slice kv_iter_value(const struct kv_iter *iter);
 
-/* ---- upkeep ----------------------------------------------------------------------------------- */
+/* ---- upkeep -----------------------------------------------------------------------------------
+ */
 
 /* Write all memtables to sorted tables and wait. */
 KV_PUBLIC KV_MUST_CHECK int kv_flush(struct kv_store *store);
@@ -190,11 +198,11 @@ struct kv_level_stats {
 };
 
 struct kv_stats {
-    uint64_t sequence;           /* of the newest visible row */
-    uint64_t memtable_bytes;     /* active and waiting */
+    uint64_t sequence;       /* of the newest visible row */
+    uint64_t memtable_bytes; /* active and waiting */
     uint64_t memtables_waiting;
     uint64_t cache_bytes, cache_hits, cache_misses;
-    uint64_t resident_bytes;     /* indexes and filters of open tables */
+    uint64_t resident_bytes; /* indexes and filters of open tables */
     uint64_t batches, rows_written, bytes_written_user;
     uint64_t log_bytes, log_syncs;
     uint64_t flushes, flush_bytes;
@@ -209,13 +217,13 @@ KV_PUBLIC void kv_stats(struct kv_store *store, struct kv_stats *ret_stats);
 
 enum kv_health_state {
     KV_HEALTH_OK = 1,
-    KV_HEALTH_DEGRADED, /* works, but background work or syncing fails; retried */
+    KV_HEALTH_DEGRADED,  /* works, but background work or syncing fails; retried */
     KV_HEALTH_READ_ONLY, /* no more writes until reopened */
 };
 struct kv_health {
     enum kv_health_state state;
-    int error;         /* negative errno behind it, 0 if ok */
-    char reason[128];  /* one line, empty if ok */
+    int error;        /* negative errno behind it, 0 if ok */
+    char reason[128]; /* one line, empty if ok */
 };
 KV_PUBLIC void kv_health(struct kv_store *store, struct kv_health *ret_health);
 

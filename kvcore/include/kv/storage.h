@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The storage seam: everything the engine asks of the outside world.
  *
- * The engine does not speak paths. It asks for four kinds of thing, so that the same engine runs on a
- * directory, in memory, or on a distributed object store:
+ * The engine does not speak paths. It asks for four kinds of thing, so that the same engine runs on
+ * a directory, in memory, or on a distributed object store:
  *
  *   log     appended, synced, read back; a write-ahead log segment or the manifest
  *   object  written once, visible and durable only after finish, never changed; a sorted table
@@ -64,7 +64,8 @@ struct kv_storage_ops {
     /* At most one lease per kv_storage, kept until close. `holder` is a line that tells others who
      * holds it (process, mount point). Errors: -EBUSY held otherwise; -ENOENT no such store. */
     int (*lease_acquire)(struct kv_storage *storage, enum kv_lease_mode mode, const char *holder);
-    /* Replace the holder's line under an exclusive lease (for example once the mount point is known). */
+    /* Replace the holder's line under an exclusive lease (for example once the mount point is
+     * known). */
     int (*lease_describe)(struct kv_storage *storage, const char *holder);
     /* The line of the present exclusive holder, also without a lease. -ENOENT: nobody holds one. */
     int (*lease_holder)(struct kv_storage *storage, struct kv_buf *ret_holder);
@@ -90,8 +91,9 @@ struct kv_storage_ops {
     int (*log_append)(struct kv_log *log, const struct iovec *parts, int part_count);
     /* Read up to `size` bytes from `offset`; short only at the end of what is stored. */
     int (*log_read)(struct kv_log *log, uint64_t offset, void *to, size_t size, size_t *ret_size);
-    /* Make everything appended so far durable. May run beside appends, and then covers those that had
-     * returned before it was called. After a failure every later sync of this log returns -EIO. */
+    /* Make everything appended so far durable. May run beside appends, and then covers those that
+     * had returned before it was called. After a failure every later sync of this log returns -EIO.
+     */
     int (*log_sync)(struct kv_log *log);
     /* Bytes that can be read: appended ones, or for an opened log all that is stored, which may
      * include preallocated or recycled bytes behind the last record. */
@@ -102,7 +104,8 @@ struct kv_storage_ops {
     int (*object_begin)(struct kv_storage *storage, struct kv_file_id id, uint64_t size_hint_bytes,
                         struct kv_object_writer **ret_writer);
     int (*object_write)(struct kv_object_writer *writer, const struct iovec *parts, int part_count);
-    /* Durable and visible when 0 is returned. Consumes the writer, also on failure (which aborts). */
+    /* Durable and visible when 0 is returned. Consumes the writer, also on failure (which aborts).
+     */
     int (*object_finish)(struct kv_object_writer *take_writer);
     /* Throw away what was written. Accepts NULL. */
     void (*object_abort)(struct kv_object_writer *take_writer);
@@ -113,13 +116,14 @@ struct kv_storage_ops {
     int (*object_read)(struct kv_object *object, uint64_t offset, void *to, size_t size,
                        size_t *ret_size);
     uint64_t (*object_size)(const struct kv_object *object);
-    void (*object_hint)(struct kv_object *object, uint64_t offset, uint64_t size, enum kv_hint hint);
+    void (*object_hint)(struct kv_object *object, uint64_t offset, uint64_t size,
+                        enum kv_hint hint);
     /* Descriptor that serves the object's bytes at the object's offsets, valid until object_close.
      * Errors: -EOPNOTSUPP (the caller then reads). */
     int (*object_descriptor)(struct kv_object *object);
     void (*object_close)(struct kv_object *object);
-    /* Give back the space of a range, which then reads as zeros. Refused (-EMLINK) while the object is
-     * linked into another store. */
+    /* Give back the space of a range, which then reads as zeros. Refused (-EMLINK) while the object
+     * is linked into another store. */
     int (*object_discard)(struct kv_storage *storage, struct kv_file_id id, uint64_t offset,
                           uint64_t size);
     /* Make the finished object appear in `to` under the same id, sharing its bytes; not yet durable
@@ -142,8 +146,8 @@ struct kv_storage {
 
 /* A store in the directory `path`, mode 0700. With `create` a missing directory is made (its parent
  * must exist) and an empty one accepted. Reads nothing, takes no lease.
- * Errors: -ENOENT missing; -ENOTDIR; -EACCES; -ENOTEMPTY `create` and it holds something that is not
- * a store's. */
+ * Errors: -ENOENT missing; -ENOTDIR; -EACCES; -ENOTEMPTY `create` and it holds something that is
+ * not a store's. */
 KV_PUBLIC KV_MUST_CHECK int kv_storage_posix_open(const char *path, bool create,
                                                   struct kv_storage **ret_storage);
 
