@@ -6,6 +6,8 @@
 
 #include "kvcore/util/clock.h"
 
+enum { SLOW_FACTOR = 20 }; /* what --slow of tests/run multiplies random tests by */
+
 static uint64_t seed;
 
 uint64_t test_seed(void)
@@ -16,7 +18,10 @@ uint64_t test_seed(void)
 uint64_t test_steps(uint64_t normal)
 {
     const char *steps = getenv("KV_STEPS");
-    return steps != NULL ? strtoull(steps, NULL, 0) : normal;
+    if (steps != NULL) {
+        return strtoull(steps, NULL, 0);
+    }
+    return getenv("KV_SLOW") != NULL ? normal * SLOW_FACTOR : normal;
 }
 
 void suite_add(Suite *suite, const char *name, const TTest *test)

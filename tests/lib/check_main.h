@@ -14,7 +14,8 @@ Suite *test_suite(void);
 /* Seed of this run's random tests: KV_SEED if set, else from the clock. Printed with every failure.
  */
 uint64_t test_seed(void);
-/* Number of steps a random test should make: KV_STEPS if set, else `normal`. */
+/* Number of steps a random test should make: KV_STEPS if set, else `normal`, and many times that if
+ * KV_SLOW is set (tests/run --slow). */
 uint64_t test_steps(uint64_t normal);
 /* Add one test case holding one test; for suites without fixtures. */
 void suite_add(Suite *suite, const char *name, const TTest *test);

@@ -1,0 +1,245 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Runs test programs that speak TAP and counts their points. A part of tests/run.
+
+    tap.py --suite NAME --results FILE [--jobs N] [--timeout S] meson BUILD_DIR LAYER...
+    tap.py --suite NAME --results FILE [--jobs N] [--timeout S] programs PROGRAM[,ARG]...
+    tap.py --suite NAME --results FILE outcome pass|fail|skip TEXT
+    tap.py table FILE
+
+Every `ok` and `not ok` is one test. What TAP cannot say counts as a failed test of its own: a
+program that died, timed out, ended with a status although all was well, or whose plan is missing or
+does not fit. Meson's own runner counts programs, not points, so its list of tests is read and the
+programs are run here. Each counted suite is one line `NAME PASSED FAILED SKIPPED SECONDS` of FILE;
+`table` prints them with the closing line and fails unless something passed and nothing failed.
+"""
+
+import argparse
+import concurrent.futures
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+POINT = re.compile(r"^(not )?ok\b(?:\s+\d+)?(?:\s+-)?\s*(.*)$")
+PLAN = re.compile(r"^1\.\.(\d+)(?:\s*#\s*skip\S*\s*(.*))?", re.IGNORECASE)
+SKIP = re.compile(r"#\s*skip\S*\s*(.*)$", re.IGNORECASE)
+
+
+class Count:
+    """What came out of one program or of several."""
+
+    def __init__(self):
+        self.passed = 0
+        self.failed = 0
+        self.skipped = 0
+        self.notes = []  # reasons of failures and skips, one line each
+
+    def fail(self, note):
+        self.failed += 1
+        self.notes.append("failed: " + note)
+
+    def skip(self, note):
+        self.skipped += 1
+        self.notes.append("skipped: " + (note or "no reason given"))
+
+    def add(self, other):
+        self.passed += other.passed
+        self.failed += other.failed
+        self.skipped += other.skipped
+
+    def text(self):
+        return f"{self.passed} passed, {self.failed} failed, {self.skipped} skipped"
+
+
+def parse_tap(lines, count):
+    """Count the points of one program's output. Returns (points, planned or None, bailed out)."""
+    points = 0
+    planned = None
+    for line in lines:
+        if line.startswith("Bail out!"):
+            count.fail(line)
+            return points, planned, True
+        plan = PLAN.match(line)
+        if plan:
+            planned = int(plan.group(1))
+            if planned == 0:
+                count.skip(plan.group(2))
+            continue
+        point = POINT.match(line)
+        if not point:
+            continue
+        points += 1
+        skip = SKIP.search(point.group(2))
+        if point.group(1):
+            count.fail(point.group(2))
+        elif skip:
+            count.skip(point.group(2))
+        else:
+            count.passed += 1
+    return points, planned, False
+
+
+def judge(output, status, timed_out):
+    """Turn the output and the end of a program into a Count."""
+    count = Count()
+    points, planned, bailed = parse_tap(output.splitlines(), count)
+    if timed_out:
+        count.fail("timed out")
+    elif status < 0:
+        count.fail("killed by " + signal.Signals(-status).name)
+    elif bailed:
+        pass
+    elif planned is None:
+        count.fail("ended without a plan (1..N)")
+    elif planned != points:
+        count.fail(f"{planned} points were planned, {points} were seen")
+    elif status != 0 and count.failed == 0:
+        count.fail(f"every point passed, yet exit status {status}")
+    return count
+
+
+class Program:
+    def __init__(self, name, command, env=None, timeout=None):
+        self.name = name
+        self.command = command
+        self.env = dict(os.environ, **(env or {}))
+        self.timeout = timeout
+        self.output = ""
+        self.seconds = 0.0
+
+    def run(self):
+        begin = time.monotonic()
+        status, timed_out = self.wait()
+        self.seconds = time.monotonic() - begin
+        return self, judge(self.output, status, timed_out)
+
+    def wait(self):
+        # Output goes to a file, not a pipe: a daemon left behind would hold a pipe open for ever.
+        # A group of its own, so that a program that hangs is ended with all it started.
+        with tempfile.TemporaryFile() as log:
+            try:
+                process = subprocess.Popen(self.command, env=self.env, stdin=subprocess.DEVNULL,
+                                           stdout=log, stderr=subprocess.STDOUT,
+                                           start_new_session=True)
+            except OSError as error:
+                self.output = f"cannot start {self.command[0]}: {error}"
+                return 127, False
+            timed_out = False
+            try:
+                process.wait(self.timeout)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+                timed_out = True
+            log.seek(0)
+            self.output = log.read().decode(errors="replace")
+        return process.returncode, timed_out
+
+
+def meson_programs(build, layers, factor):
+    """The programs of meson's list whose suite is in `layers`; `^a,b` means all but a and b."""
+    listed = subprocess.run(["meson", "introspect", "--tests", build], check=True,
+                            stdout=subprocess.PIPE).stdout
+    programs = []
+    for test in json.loads(listed):
+        suites = {s.split(":")[-1] for s in test["suite"]}
+        if layers[0].startswith("^"):
+            wanted = not suites & set(layers[0][1:].split(","))
+        else:
+            wanted = bool(suites & set(layers))
+        if wanted:
+            label = "/".join(sorted(suites) + [test["name"]])
+            programs.append(Program(label, test["cmd"], test["env"], test["timeout"] * factor))
+    return programs
+
+
+def run_all(programs, jobs):
+    total = Count()
+    if not programs:
+        total.fail("no test program found")
+        print("    " + total.notes[0])
+    with concurrent.futures.ThreadPoolExecutor(max_workers=jobs) as pool:
+        for future in concurrent.futures.as_completed([pool.submit(p.run) for p in programs]):
+            program, count = future.result()
+            total.add(count)
+            print(f"  {program.name}: {count.text()} ({program.seconds:.1f} s)")
+            if count.failed:
+                print(f"---- output of {program.name}: {' '.join(program.command)}")
+                print(program.output.rstrip())
+                print(f"---- end of {program.name}")
+            for note in count.notes:
+                print("    " + note)
+            sys.stdout.flush()
+    return total
+
+
+def write_result(args, count, seconds):
+    with open(args.results, "a", encoding="utf-8") as results:
+        results.write(f"{args.suite} {count.passed} {count.failed} {count.skipped} {seconds:.0f}\n")
+    print(f"  {args.suite}: {count.text()}")
+
+
+def print_table(path):
+    rows = {}
+    with open(path, encoding="utf-8") as results:
+        for line in results:
+            name, *numbers = line.split()
+            sums = rows.setdefault(name, [0, 0, 0, 0])
+            rows[name] = [a + int(b) for a, b in zip(sums, numbers)]
+    print(f"\n{'suite':<12}{'passed':>8}{'failed':>8}{'skipped':>9}{'seconds':>9}")
+    for name, (passed, failed, skipped, seconds) in rows.items():
+        print(f"{name:<12}{passed:>8}{failed:>8}{skipped:>9}{seconds:>9}")
+    passed, failed, skipped = (sum(row[i] for row in rows.values()) for i in range(3))
+    print(f"\n{passed} passed, {failed} failed, {skipped} skipped")
+    return 0 if passed > 0 and failed == 0 else 1
+
+
+def outcome(kind, text):
+    count = Count()
+    if kind == "pass":
+        count.passed += 1
+    elif kind == "fail":
+        count.fail(text)
+    else:
+        count.skip(text)
+    for note in count.notes:
+        print("    " + note)
+    return count
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(usage=__doc__)
+    parser.add_argument("--suite", default="tests")
+    parser.add_argument("--results", default=os.devnull)
+    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--timeout", type=float, default=900, help="of one program, in seconds")
+    parser.add_argument("--factor", type=float, default=1, help="on the time-outs of meson's list")
+    parser.add_argument("action", choices=["meson", "programs", "outcome", "table"])
+    parser.add_argument("words", nargs="*")
+    return parser.parse_args()
+
+
+def main():
+    args = parse_arguments()
+    begin = time.monotonic()
+    if args.action == "table":
+        return print_table(args.words[0])
+    if args.action == "outcome":
+        count = outcome(args.words[0], args.words[1])
+    elif args.action == "meson":
+        count = run_all(meson_programs(args.words[0], args.words[1:], args.factor), args.jobs)
+    else:
+        programs = [Program(word.split(",")[0], word.split(","), timeout=args.timeout)
+                    for word in args.words]
+        count = run_all(programs, args.jobs)
+    write_result(args, count, time.monotonic() - begin)
+    return 1 if count.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,62 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: Apache-2.0
+# The Debian 12 packages of kvfs, listed once, and the function that installs them. Sourced by
+# tools/quickstart and tests/run, which use the lists.
+# shellcheck disable=SC2034
+
+# To build and to mount.
+packages_build=(
+    gcc libc6-dev pkgconf meson ninja-build
+    libsnappy-dev libxxhash-dev libfuse3-dev fuse3 libsmartcols-dev libjansson-dev
+)
+
+# To run every test, besides: the other compiler, the formatter, the test library, and the programs
+# that the tests of the mount drive.
+packages_test=(
+    check clang clang-format-14 python3 git rsync tar sqlite3 attr acl procps util-linux
+)
+
+# packages_missing NAME... prints those that are not installed, one a line.
+packages_missing() {
+    local name
+    for name in "$@"; do
+        # A name may carry the architecture in dpkg's own list; the status tells installed ones.
+        if ! dpkg-query -W -f '${db:Status-Status}\n' "$name" 2>/dev/null | grep -qx installed; then
+            echo "$name"
+        fi
+    done
+}
+
+# packages_install NAME... installs what is missing. Quick when nothing is. Returns 1, having said
+# why and what to do, when it cannot.
+packages_install() {
+    local missing
+    if ! command -v dpkg-query >/dev/null; then
+        echo "packages: this is not a Debian system; install by hand what these hold: $*" >&2
+        return 0
+    fi
+    mapfile -t missing < <(packages_missing "$@")
+    if [ "${#missing[@]}" -eq 0 ]; then
+        return 0
+    fi
+    if [ "$(id -u)" -ne 0 ]; then
+        echo "packages: missing and only root can install them. Run as root:" >&2
+        echo "  apt-get install ${missing[*]}" >&2
+        return 1
+    fi
+    echo "packages: installing ${missing[*]}" >&2
+    if ! apt_install "${missing[@]}"; then
+        echo "packages: apt-get could not install ${missing[*]}; see above" >&2
+        return 1
+    fi
+}
+
+# The lists may be missing or old, then installing fails; fetch them only in that case.
+apt_install() {
+    local options=(-y -q --no-install-recommends)
+    export DEBIAN_FRONTEND=noninteractive
+    if apt-get install "${options[@]}" "$@" >&2; then
+        return 0
+    fi
+    apt-get update -q >&2 && apt-get install "${options[@]}" "$@" >&2
+}
