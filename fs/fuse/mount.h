@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A filesystem (fs/kvfs.h) mounted through the kernel: the thin adapter between libfuse's low-level
+ * interface and the core.
+ *
+ * The mount is the only writer of its store, so the kernel may keep names, attributes and pages for
+ * a day. What changes without passing through the kernel (keys put and deleted through the control
+ * socket) is taken back explicitly, by a thread that serves no requests: the kernel may hold the
+ * lock of a directory while it waits for one of our workers, and telling it about that directory
+ * needs the same lock.
+ *
+ * Order of use: create, run (returns when the mount ended), destroy. Only then close the
+ * filesystem. */
+#ifndef KVFS_FUSE_MOUNT_H
+#define KVFS_FUSE_MOUNT_H
+
+#include <kv/message.h>
+
+#include "fs/kvfs.h"
+
+struct kvfs_mount;
+
+/* Called once, from a worker, when kernel and daemon have agreed: the mount works. */
+typedef void kvfs_mount_ready_fn(void *arg);
+
+struct kvfs_mount_options {
+    const char *source;         /* shown in the mount table: the store */
+    const char *mountpoint;     /* absolute */
+    const char *kernel_options; /* such as "noatime,nosuid", handed to mount(2); may be NULL */
+    unsigned threads;           /* most workers at a time; 0: twice the processors, 2 to 8 */
+    bool read_only;
+    bool allow_other; /* other users than the one who mounts get in, under the usual permissions */
+    bool writeback;   /* the kernel's write-back cache: weakens durability, see docs */
+    bool debug;       /* libfuse prints every request on stderr */
+    kvfs_mount_ready_fn *ready_fn; /* may be NULL */
+    void *ready_arg;
+    kv_message_fn *message_fn;
+    void *message_arg;
+};
+
+/* Mount `fs`. Requests wait until kvfs_mount_run(). Errors: -EIO when libfuse or the kernel refuse
+ * (libfuse says why on stderr), -ENOMEM, -EAGAIN. */
+KV_MUST_CHECK int kvfs_mount_create(struct kvfs *fs, const struct kvfs_mount_options *options,
+                                    struct kvfs_mount **ret_mount);
+/* Serve until unmounted, or until SIGTERM, SIGINT or SIGHUP, which unmount cleanly: at once if
+ * nobody uses the mount, else after its dirty pages were written, leaving its users with errors.
+ * Those signals are blocked in the calling thread meanwhile. Errors: -EIO. */
+KV_MUST_CHECK int kvfs_mount_run(struct kvfs_mount *mount);
+void kvfs_mount_destroy(struct kvfs_mount *mount); /* accepts NULL; unmounts */
+
+/* Tell the kernel that the name `name` of the directory `ino` changed, or with NULL the inode's
+ * data and attributes. Changes made by key are told without asking; this is for others. May wait
+ * for room in the queue: never call it from a request or with a lock held. */
+void kvfs_mount_tell(struct kvfs_mount *mount, uint64_t ino, const char *name);
+/* Wait until the kernel was told of every change made before the call. */
+void kvfs_mount_flush_changes(struct kvfs_mount *mount);
+
+/* Requests served so far, one kind per call: `kind` counts from 0; NULL behind the last. The name
+ * is a constant. */
+const char *kvfs_mount_request_count(const struct kvfs_mount *mount, unsigned kind,
+                                     uint64_t *ret_count);
+
+/* Unmount as umount(8) would, also without being root. `lazy` detaches a mount in use. Errors:
+ * -EBUSY in use, -EINVAL not a mount point, -EPERM, -EIO the helper failed. */
+KV_MUST_CHECK int kvfs_unmount(const char *mountpoint, bool lazy);
+
+#endif

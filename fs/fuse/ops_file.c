@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Requests about open files and their data. */
+#include <fcntl.h>
+
+#include "fs/fuse/session.h"
+
+static struct kvfs_file *file_of(const struct fuse_file_info *fi)
+{
+    return (struct kvfs_file *)(uintptr_t)fi->fh;
+}
+
+static void fill_open(struct fuse_file_info *fi, struct kvfs_file *file)
+{
+    fi->fh = (uintptr_t)file;
+    fi->keep_cache =
+        1;           /* pages stay right: all changes pass through the kernel or are told to it */
+    fi->noflush = 1; /* a write is in the log before it is answered */
+}
+
+static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
+                      struct fuse_file_info *fi)
+{
+    struct kvfs *fs = request_begin(req, REQUEST_CREATE);
+    struct kvfs_who who = request_who(req);
+    struct kvfs_entry entry;
+    struct kvfs_file *file = NULL;
+    struct fuse_entry_param param;
+    int r = kvfs_create(fs, &who, parent, name, mode, fi->flags, &entry, &file);
+    if (r < 0) {
+        reply_result(req, r);
+        return;
+    }
+    fill_open(fi, file);
+    entry_to_param(&entry, &param);
+    if (fuse_reply_create(req, &param, fi) != 0) {
+        kvfs_file_close(file);
+        kvfs_forget(fs, entry.ino, 1);
+    }
+}
+
+static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    struct kvfs *fs = request_begin(req, REQUEST_OPEN);
+    struct kvfs_file *file = NULL;
+    int r = kvfs_file_open(fs, ino, fi->flags, &file);
+    if (r < 0) {
+        reply_result(req, r);
+        return;
+    }
+    fill_open(fi, file);
+    if (fuse_reply_open(req, fi) != 0) {
+        kvfs_file_close(file);
+    }
+}
+
+static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    request_begin(req, REQUEST_RELEASE);
+    kvfs_file_close(file_of(fi));
+    reply_result(req, 0);
+}
+
+static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
+                    struct fuse_file_info *fi)
+{
+    struct kvfs *fs = request_begin(req, REQUEST_READ);
+    struct kv_buf bytes = {0};
+    int r = kvfs_read(fs, ino, (uint64_t)offset, size, &bytes);
+    reply_bytes(req, r, &bytes);
+    kv_buf_finish(&bytes);
+}
+
+static void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t offset,
+                     struct fuse_file_info *fi)
+{
+    struct kvfs *fs = request_begin(req, REQUEST_WRITE);
+    /* The kernel has turned O_APPEND into an offset and clears setuid bits itself. */
+    int r = kvfs_write(fs, ino, (uint64_t)offset, kv_slice(data, size), false, false);
+    if (r == 0 && (fi->flags & O_DSYNC) != 0) {
+        r = kvfs_fsync(fs, ino);
+    }
+    if (r < 0) {
+        reply_result(req, r);
+    } else {
+        fuse_reply_write(req, size);
+    }
+}
+
+/* Nothing is left to do at close(2); told so once, the kernel no longer asks. */
+static void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    request_begin(req, REQUEST_FLUSH);
+    reply_result(req, -ENOSYS);
+}
+
+static void op_fsync(fuse_req_t req, fuse_ino_t ino, int data_only, struct fuse_file_info *fi)
+{
+    reply_result(req, kvfs_fsync(request_begin(req, REQUEST_FSYNC), ino));
+}
+
+static void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t length,
+                         struct fuse_file_info *fi)
+{
+    struct kvfs *fs = request_begin(req, REQUEST_FALLOCATE);
+    reply_result(req, kvfs_fallocate(fs, ino, mode, (uint64_t)offset, (uint64_t)length));
+}
+
+static void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence,
+                     struct fuse_file_info *fi)
+{
+    struct kvfs *fs = request_begin(req, REQUEST_LSEEK);
+    uint64_t found = 0;
+    int r = kvfs_seek(fs, ino, (uint64_t)offset, whence, &found);
+    if (r < 0) {
+        reply_result(req, r);
+    } else {
+        fuse_reply_lseek(req, (off_t)found);
+    }
+}
+
+void ops_file_install(struct fuse_lowlevel_ops *ops)
+{
+    ops->create = op_create;
+    ops->open = op_open;
+    ops->release = op_release;
+    ops->read = op_read;
+    ops->write = op_write;
+    ops->flush = op_flush;
+    ops->fsync = op_fsync;
+    ops->fallocate = op_fallocate;
+    ops->lseek = op_lseek;
+}

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Requests about one inode: attributes, references, links' targets, space. */
+#include "fs/fuse/session.h"
+
+static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+    struct kvfs *fs = request_begin(req, REQUEST_LOOKUP);
+    struct kvfs_entry entry;
+    int r = kvfs_lookup(fs, parent, name, &entry);
+    if (r == -ENOENT) {
+        /* An entry without an inode lets the kernel remember that there is none. */
+        struct fuse_entry_param none = {.entry_timeout = SESSION_CACHE_S};
+        fuse_reply_entry(req, &none);
+        return;
+    }
+    reply_entry(req, r, &entry);
+}
+
+static void op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t count)
+{
+    kvfs_forget(request_begin(req, REQUEST_FORGET), ino, count);
+    fuse_reply_none(req);
+}
+
+static void op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forgets)
+{
+    struct kvfs *fs = request_begin(req, REQUEST_FORGET);
+    for (size_t i = 0; i < count; i++) {
+        kvfs_forget(fs, forgets[i].ino, forgets[i].nlookup);
+    }
+    fuse_reply_none(req);
+}
+
+static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    struct kvfs *fs = request_begin(req, REQUEST_GETATTR);
+    struct kvfs_entry entry;
+    int r = kvfs_getattr(fs, ino, &entry);
+    reply_attr(req, r, &entry);
+}
+
+static unsigned setattr_mask(int to_set)
+{
+    static const struct {
+        int fuse;
+        unsigned kvfs;
+    } bits[] = {
+        {FUSE_SET_ATTR_MODE, KVFS_SET_MODE},
+        {FUSE_SET_ATTR_UID, KVFS_SET_UID},
+        {FUSE_SET_ATTR_GID, KVFS_SET_GID},
+        {FUSE_SET_ATTR_SIZE, KVFS_SET_SIZE},
+        {FUSE_SET_ATTR_ATIME, KVFS_SET_ATIME},
+        {FUSE_SET_ATTR_MTIME, KVFS_SET_MTIME},
+        {FUSE_SET_ATTR_ATIME_NOW, KVFS_SET_ATIME_NOW},
+        {FUSE_SET_ATTR_MTIME_NOW, KVFS_SET_MTIME_NOW},
+        {FUSE_SET_ATTR_CTIME, KVFS_SET_CTIME},
+        {FUSE_SET_ATTR_KILL_SUID, KVFS_KILL_PRIV},
+        {FUSE_SET_ATTR_KILL_SGID, KVFS_KILL_PRIV},
+    };
+    unsigned mask = 0;
+    for (size_t i = 0; i < sizeof bits / sizeof bits[0]; i++) {
+        mask |= (to_set & bits[i].fuse) != 0 ? bits[i].kvfs : 0;
+    }
+    /* With "now" the kernel also sets the plain bit, and a time of its own that means nothing. */
+    mask &= (mask & KVFS_SET_ATIME_NOW) != 0 ? ~(unsigned)KVFS_SET_ATIME : ~0U;
+    mask &= (mask & KVFS_SET_MTIME_NOW) != 0 ? ~(unsigned)KVFS_SET_MTIME : ~0U;
+    return mask;
+}
+
+static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
+                       struct fuse_file_info *fi)
+{
+    struct kvfs *fs = request_begin(req, REQUEST_SETATTR);
+    struct kvfs_entry entry;
+    int r = kvfs_setattr(fs, ino, attr, setattr_mask(to_set), &entry);
+    reply_attr(req, r, &entry);
+}
+
+static void op_readlink(fuse_req_t req, fuse_ino_t ino)
+{
+    struct kvfs *fs = request_begin(req, REQUEST_READLINK);
+    struct kv_buf target = {0};
+    int r = kvfs_readlink(fs, ino, &target);
+    if (r == 0) {
+        r = kv_buf_append(&target, kv_slice("", 1));
+    }
+    if (r < 0) {
+        reply_result(req, r);
+    } else {
+        fuse_reply_readlink(req, (const char *)target.data);
+    }
+    kv_buf_finish(&target);
+}
+
+static void op_statfs(fuse_req_t req, fuse_ino_t ino)
+{
+    struct kvfs *fs = request_begin(req, REQUEST_STATFS);
+    struct statvfs st;
+    int r = kvfs_statfs(fs, &st);
+    if (r < 0) {
+        reply_result(req, r);
+    } else {
+        fuse_reply_statfs(req, &st);
+    }
+}
+
+void ops_inode_install(struct fuse_lowlevel_ops *ops)
+{
+    ops->lookup = op_lookup;
+    ops->forget = op_forget;
+    ops->forget_multi = op_forget_multi;
+    ops->getattr = op_getattr;
+    ops->setattr = op_setattr;
+    ops->readlink = op_readlink;
+    ops->statfs = op_statfs;
+}

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Requests about extended attributes. */
+#include "fs/fuse/session.h"
+
+/* SELinux labels are never kept: refusing the name itself makes tools stop asking. */
+static bool is_refused(const char *name)
+{
+    return strcmp(name, "security.selinux") == 0;
+}
+
+/* The caller gave room for `size` bytes; 0 asks how many there are. */
+static void reply_sized(fuse_req_t req, int result, const struct kv_buf *bytes, size_t size)
+{
+    if (result == 0 && size == 0) {
+        fuse_reply_xattr(req, bytes->size);
+    } else if (result == 0 && bytes->size > size) {
+        reply_result(req, -ERANGE);
+    } else {
+        reply_bytes(req, result, bytes);
+    }
+}
+
+static void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
+{
+    struct kvfs *fs = request_begin(req, REQUEST_GETXATTR);
+    struct kv_buf value = {0};
+    int r = is_refused(name) ? -EOPNOTSUPP : kvfs_getxattr(fs, ino, name, &value);
+    reply_sized(req, r, &value, size);
+    kv_buf_finish(&value);
+}
+
+static void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value,
+                        size_t size, int flags)
+{
+    struct kvfs *fs = request_begin(req, REQUEST_SETXATTR);
+    reply_result(req, is_refused(name)
+                          ? -EOPNOTSUPP
+                          : kvfs_setxattr(fs, ino, name, kv_slice(value, size), flags));
+}
+
+static void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
+{
+    struct kvfs *fs = request_begin(req, REQUEST_LISTXATTR);
+    struct kv_buf names = {0};
+    int r = kvfs_listxattr(fs, ino, &names);
+    reply_sized(req, r, &names, size);
+    kv_buf_finish(&names);
+}
+
+static void op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
+{
+    reply_result(req, kvfs_removexattr(request_begin(req, REQUEST_REMOVEXATTR), ino, name));
+}
+
+void ops_xattr_install(struct fuse_lowlevel_ops *ops)
+{
+    ops->getxattr = op_getxattr;
+    ops->setxattr = op_setxattr;
+    ops->listxattr = op_listxattr;
+    ops->removexattr = op_removexattr;
+}

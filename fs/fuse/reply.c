@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fs/fuse/session.h"
+
+enum { BLOCK_SIZE = 128 * 1024 }; /* what programs are advised to read and write at a time */
+
+static void fill_stat(const struct kvfs_entry *entry, struct stat *to)
+{
+    *to = entry->stat;
+    to->st_ino = entry->ino;
+    to->st_blksize = BLOCK_SIZE;
+}
+
+void entry_to_param(const struct kvfs_entry *entry, struct fuse_entry_param *ret_param)
+{
+    *ret_param = (struct fuse_entry_param){
+        .ino = entry->ino,
+        .generation = 1, /* inode numbers are never used twice */
+        .attr_timeout = SESSION_CACHE_S,
+        .entry_timeout = SESSION_CACHE_S,
+    };
+    fill_stat(entry, &ret_param->attr);
+}
+
+void reply_result(fuse_req_t req, int result)
+{
+    fuse_reply_err(req, result < 0 ? -result : 0);
+}
+
+void reply_entry(fuse_req_t req, int result, const struct kvfs_entry *entry)
+{
+    struct fuse_entry_param param;
+    if (result < 0) {
+        reply_result(req, result);
+        return;
+    }
+    struct kvfs_mount *mount = fuse_req_userdata(req);
+    entry_to_param(entry, &param);
+    if (fuse_reply_entry(req, &param) != 0) {
+        /* The kernel never saw it and will not give the reference back. */
+        kvfs_forget(mount->fs, entry->ino, 1);
+    }
+}
+
+void reply_attr(fuse_req_t req, int result, const struct kvfs_entry *entry)
+{
+    struct stat st;
+    if (result < 0) {
+        reply_result(req, result);
+        return;
+    }
+    fill_stat(entry, &st);
+    fuse_reply_attr(req, &st, SESSION_CACHE_S);
+}
+
+void reply_bytes(fuse_req_t req, int result, const struct kv_buf *bytes)
+{
+    if (result < 0) {
+        reply_result(req, result);
+    } else {
+        fuse_reply_buf(req, (const char *)bytes->data, bytes->size);
+    }
+}

@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fs/fuse/session.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "fs/fuse/signals.h"
+
+enum {
+    TRANSFER_SIZE_MAX = 1 << 20,
+    BACKGROUND_MAX = 64, /* asynchronous requests (read-ahead, write-back) in flight */
+    THREADS_MIN = 2,
+    THREADS_MAX = 8,
+};
+
+static void op_init(void *arg, struct fuse_conn_info *conn)
+{
+    struct kvfs_mount *mount = arg;
+    unsigned wanted = FUSE_CAP_ASYNC_READ | FUSE_CAP_ATOMIC_O_TRUNC | FUSE_CAP_EXPORT_SUPPORT |
+                      FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_ASYNC_DIO |
+                      FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_CACHE_SYMLINKS |
+                      FUSE_CAP_EXPLICIT_INVAL_DATA |
+                      (mount->writeback ? FUSE_CAP_WRITEBACK_CACHE : 0);
+    /* The kernel clears setuid bits itself and asks us to store the mode: told otherwise it would
+     * leave that to each write. Changed times never mean that pages are stale: that is told. */
+    unsigned unwanted = FUSE_CAP_HANDLE_KILLPRIV | FUSE_CAP_AUTO_INVAL_DATA |
+                        (mount->writeback ? 0 : FUSE_CAP_WRITEBACK_CACHE);
+    conn->want = (conn->want | (wanted & conn->capable)) & ~unwanted;
+    conn->max_write = TRANSFER_SIZE_MAX;
+    conn->max_readahead = TRANSFER_SIZE_MAX;
+    conn->max_background = BACKGROUND_MAX;
+    conn->congestion_threshold = BACKGROUND_MAX * 3 / 4;
+    conn->time_gran = 1;
+    mount->served = true;
+    notify_mounted(&mount->notify);
+    if (mount->ready_fn != NULL) {
+        mount->ready_fn(mount->ready_arg);
+    }
+}
+
+static struct fuse_lowlevel_ops operations(void)
+{
+    struct fuse_lowlevel_ops ops = {.init = op_init};
+    ops_inode_install(&ops);
+    ops_name_install(&ops);
+    ops_dir_install(&ops);
+    ops_file_install(&ops);
+    ops_xattr_install(&ops);
+    return ops;
+}
+
+/* The argument vector libfuse wants: the options one by one, with commas in values escaped. */
+static int build_args(const struct kvfs_mount_options *options, struct fuse_args *args)
+{
+    char *list = NULL;
+    char *fsname = NULL;
+    int r = -ENOMEM;
+    if (asprintf(&fsname, "fsname=%s", options->source) < 0) {
+        return -ENOMEM;
+    }
+    if (fuse_opt_add_opt(&list, "default_permissions,subtype=kvfs") != 0 ||
+        fuse_opt_add_opt_escaped(&list, fsname) != 0 ||
+        (options->read_only && fuse_opt_add_opt(&list, "ro") != 0) ||
+        (options->allow_other && fuse_opt_add_opt(&list, "allow_other") != 0) ||
+        (options->kernel_options != NULL && options->kernel_options[0] != '\0' &&
+         fuse_opt_add_opt(&list, options->kernel_options) != 0)) {
+        goto out;
+    }
+    if (fuse_opt_add_arg(args, "kvfs") != 0 || fuse_opt_add_arg(args, "-o") != 0 ||
+        fuse_opt_add_arg(args, list) != 0 ||
+        (options->debug && fuse_opt_add_arg(args, "-d") != 0)) {
+        goto out;
+    }
+    r = 0;
+out:
+    free(list);
+    free(fsname);
+    return r;
+}
+
+static unsigned default_threads(void)
+{
+    long processors = sysconf(_SC_NPROCESSORS_ONLN);
+    long threads = processors > 0 ? 2 * processors : THREADS_MIN;
+    return threads > THREADS_MAX ? THREADS_MAX : (unsigned)threads;
+}
+
+static int mount_open(struct kvfs_mount *mount, const struct kvfs_mount_options *options)
+{
+    struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
+    struct fuse_lowlevel_ops ops = operations();
+    int r = build_args(options, &args);
+    if (r < 0) {
+        goto out;
+    }
+    r = -EIO;
+    mount->session = fuse_session_new(&args, &ops, sizeof ops, mount);
+    if (mount->session == NULL) {
+        goto out;
+    }
+    r = notify_init(&mount->notify, mount->session, mount->mountpoint);
+    if (r == 0 && fuse_session_mount(mount->session, mount->mountpoint) != 0) {
+        r = -EIO;
+    }
+out:
+    fuse_opt_free_args(&args);
+    return r;
+}
+
+static void on_changed(void *arg, uint64_t ino, const char *name)
+{
+    kvfs_mount_tell(arg, ino, name);
+}
+
+int kvfs_mount_create(struct kvfs *fs, const struct kvfs_mount_options *options,
+                      struct kvfs_mount **ret_mount)
+{
+    struct kvfs_mount *mount = calloc(1, sizeof *mount);
+    if (mount == NULL) {
+        return -ENOMEM;
+    }
+    mount->fs = fs;
+    mount->sink = (struct message_sink){.fn = options->message_fn, .arg = options->message_arg};
+    mount->threads = options->threads != 0 ? options->threads : default_threads();
+    mount->writeback = options->writeback;
+    mount->ready_fn = options->ready_fn;
+    mount->ready_arg = options->ready_arg;
+    mount->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    mount->mountpoint = strdup(options->mountpoint);
+    int r = mount->mountpoint == NULL ? -ENOMEM : 0;
+    r = r == 0 && mount->stop_fd < 0 ? -EMFILE : r;
+    if (r == 0) {
+        r = mount_open(mount, options);
+    }
+    if (r < 0) {
+        kvfs_mount_destroy(mount);
+        return r;
+    }
+    kvfs_on_change(fs, on_changed, mount);
+    *ret_mount = mount;
+    return 0;
+}
+
+int kvfs_mount_run(struct kvfs_mount *mount)
+{
+    struct signals signals;
+    struct fuse_loop_config *config = fuse_loop_cfg_create();
+    if (config == NULL) {
+        return -ENOMEM;
+    }
+    mount->main_thread = gettid();
+    int r = signals_start(&signals, mount);
+    if (r == 0) {
+        fuse_loop_cfg_set_max_threads(config, mount->threads);
+        r = fuse_session_loop_mt(mount->session, config) != 0 ? -EIO : 0;
+        mount->ended = true;
+        signals_stop(&signals);
+    }
+    fuse_loop_cfg_destroy(config);
+    if (r == 0 && !mount->served) {
+        r = -EIO; /* unmounted, or the versions did not agree, before the first request */
+    }
+    return r;
+}
+
+void kvfs_mount_destroy(struct kvfs_mount *mount)
+{
+    if (mount == NULL) {
+        return;
+    }
+    kvfs_on_change(mount->fs, NULL, NULL);
+    if (mount->session != NULL) {
+        notify_finish(&mount->notify);
+        fuse_session_unmount(mount->session);
+        fuse_session_destroy(mount->session);
+    }
+    if (mount->stop_fd >= 0) {
+        close(mount->stop_fd);
+    }
+    free(mount->mountpoint);
+    free(mount);
+}
+
+void kvfs_mount_tell(struct kvfs_mount *mount, uint64_t ino, const char *name)
+{
+    notify_add(&mount->notify, ino, name);
+}
+
+void kvfs_mount_flush_changes(struct kvfs_mount *mount)
+{
+    notify_flush(&mount->notify);
+}
+
+const char *kvfs_mount_request_count(const struct kvfs_mount *mount, unsigned kind,
+                                     uint64_t *ret_count)
+{
+    static const char *const names[REQUEST_KIND_COUNT] = {
+        [REQUEST_LOOKUP] = "lookup",
+        [REQUEST_FORGET] = "forget",
+        [REQUEST_GETATTR] = "getattr",
+        [REQUEST_SETATTR] = "setattr",
+        [REQUEST_READLINK] = "readlink",
+        [REQUEST_MKNOD] = "mknod",
+        [REQUEST_MKDIR] = "mkdir",
+        [REQUEST_SYMLINK] = "symlink",
+        [REQUEST_LINK] = "link",
+        [REQUEST_UNLINK] = "unlink",
+        [REQUEST_RMDIR] = "rmdir",
+        [REQUEST_RENAME] = "rename",
+        [REQUEST_CREATE] = "create",
+        [REQUEST_OPEN] = "open",
+        [REQUEST_RELEASE] = "release",
+        [REQUEST_READ] = "read",
+        [REQUEST_WRITE] = "write",
+        [REQUEST_FLUSH] = "flush",
+        [REQUEST_FSYNC] = "fsync",
+        [REQUEST_FALLOCATE] = "fallocate",
+        [REQUEST_LSEEK] = "lseek",
+        [REQUEST_OPENDIR] = "opendir",
+        [REQUEST_RELEASEDIR] = "releasedir",
+        [REQUEST_READDIR] = "readdir",
+        [REQUEST_READDIRPLUS] = "readdirplus",
+        [REQUEST_FSYNCDIR] = "fsyncdir",
+        [REQUEST_GETXATTR] = "getxattr",
+        [REQUEST_SETXATTR] = "setxattr",
+        [REQUEST_LISTXATTR] = "listxattr",
+        [REQUEST_REMOVEXATTR] = "removexattr",
+        [REQUEST_STATFS] = "statfs",
+    };
+    if (kind >= REQUEST_KIND_COUNT) {
+        return NULL;
+    }
+    *ret_count = __atomic_load_n(&mount->requests[kind], __ATOMIC_RELAXED);
+    return names[kind];
+}

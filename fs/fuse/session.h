@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Shared by the files of fs/fuse: the mount's state, and the steps every handler takes. A handler
+ * decodes, calls the core and replies; nothing else. */
+#ifndef KVFS_FUSE_SESSION_H
+#define KVFS_FUSE_SESSION_H
+
+#define FUSE_USE_VERSION 314
+#include <fuse_lowlevel.h>
+
+#include "fs/fuse/mount.h"
+#include "fs/fuse/notify.h"
+#include "kvcore/util/message.h"
+
+enum request_kind {
+    REQUEST_LOOKUP,
+    REQUEST_FORGET,
+    REQUEST_GETATTR,
+    REQUEST_SETATTR,
+    REQUEST_READLINK,
+    REQUEST_MKNOD,
+    REQUEST_MKDIR,
+    REQUEST_SYMLINK,
+    REQUEST_LINK,
+    REQUEST_UNLINK,
+    REQUEST_RMDIR,
+    REQUEST_RENAME,
+    REQUEST_CREATE,
+    REQUEST_OPEN,
+    REQUEST_RELEASE,
+    REQUEST_READ,
+    REQUEST_WRITE,
+    REQUEST_FLUSH,
+    REQUEST_FSYNC,
+    REQUEST_FALLOCATE,
+    REQUEST_LSEEK,
+    REQUEST_OPENDIR,
+    REQUEST_RELEASEDIR,
+    REQUEST_READDIR,
+    REQUEST_READDIRPLUS,
+    REQUEST_FSYNCDIR,
+    REQUEST_GETXATTR,
+    REQUEST_SETXATTR,
+    REQUEST_LISTXATTR,
+    REQUEST_REMOVEXATTR,
+    REQUEST_STATFS,
+    REQUEST_KIND_COUNT,
+};
+
+struct kvfs_mount {
+    struct kvfs *fs;
+    struct fuse_session *session;
+    struct notify notify;
+    struct message_sink sink;
+    char *mountpoint;
+    unsigned threads;
+    bool writeback;
+    kvfs_mount_ready_fn *ready_fn;
+    void *ready_arg;
+    int stop_fd;                           /* eventfd that ends the thread waiting for signals */
+    int main_thread;                       /* kernel id of the thread in kvfs_mount_run() */
+    _Atomic bool served;                   /* INIT came */
+    _Atomic bool ended;                    /* the loop returned */
+    uint64_t requests[REQUEST_KIND_COUNT]; /* counters, touched by relaxed atomics only */
+};
+
+/* How long the kernel may trust what it was told: a day, as nobody else changes the store. */
+#define SESSION_CACHE_S 86400.0
+
+/* Count the request and find what it is for. */
+static inline struct kvfs *request_begin(fuse_req_t req, enum request_kind kind)
+{
+    struct kvfs_mount *mount = fuse_req_userdata(req);
+    __atomic_add_fetch(&mount->requests[kind], 1, __ATOMIC_RELAXED);
+    return mount->fs;
+}
+
+/* Who asks. The kernel has applied the umask already. */
+static inline struct kvfs_who request_who(fuse_req_t req)
+{
+    const struct fuse_ctx *ctx = fuse_req_ctx(req);
+    return (struct kvfs_who){.uid = ctx->uid, .gid = ctx->gid};
+}
+
+/* ---- reply.c ---------------------------------------------------------------------------------
+ * Each answers the request whatever `result` is: a negative errno, else the rest. */
+void reply_result(fuse_req_t req, int result);
+void reply_entry(fuse_req_t req, int result, const struct kvfs_entry *entry);
+void reply_attr(fuse_req_t req, int result, const struct kvfs_entry *entry);
+void reply_bytes(fuse_req_t req, int result, const struct kv_buf *bytes);
+void entry_to_param(const struct kvfs_entry *entry, struct fuse_entry_param *ret_param);
+
+/* ---- the handlers, entered into the operation table by each file ------------------------------
+ */
+void ops_inode_install(struct fuse_lowlevel_ops *ops);
+void ops_name_install(struct fuse_lowlevel_ops *ops);
+void ops_dir_install(struct fuse_lowlevel_ops *ops);
+void ops_file_install(struct fuse_lowlevel_ops *ops);
+void ops_xattr_install(struct fuse_lowlevel_ops *ops);
+
+#endif

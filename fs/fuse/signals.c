@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fs/fuse/signals.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+enum { WAKE_INTERVAL_MS = 10 };
+
+/* Interrupts the loop's wait for its workers; there is nothing to do. */
+static void on_wake(int signal_number)
+{
+}
+
+/* Have the kernel write back what programs changed through mmap(2), as long as we still answer. */
+static void write_back(const char *mountpoint)
+{
+    int fd = open(mountpoint, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd >= 0) {
+        (void)syncfs(fd);
+        close(fd);
+    }
+}
+
+/* libfuse's loop looks at its exit flag only when its wait is interrupted, and the signal may come
+ * just before the wait, so it is repeated. */
+static void end_loop(struct kvfs_mount *mount)
+{
+    fuse_session_exit(mount->session);
+    while (!mount->ended) {
+        (void)syscall(SYS_tgkill, getpid(), mount->main_thread, SIGUSR1);
+        (void)poll(NULL, 0, WAKE_INTERVAL_MS);
+    }
+}
+
+static void end_mount(struct kvfs_mount *mount)
+{
+    int r = kvfs_unmount(mount->mountpoint, false);
+    if (r == 0) {
+        return; /* the loop ends by itself */
+    }
+    message(&mount->sink, KV_MESSAGE_WARNING, "%s is still in use; unmounting it from its users",
+            mount->mountpoint);
+    write_back(mount->mountpoint);
+    notify_stop(&mount->notify);
+    end_loop(mount);
+}
+
+static void *signals_main(void *arg)
+{
+    struct signals *s = arg;
+    struct signalfd_siginfo info;
+    struct pollfd fds[] = {{.fd = s->fd, .events = POLLIN},
+                           {.fd = s->mount->stop_fd, .events = POLLIN}};
+    for (;;) {
+        if (poll(fds, 2, -1) < 0) {
+            continue;
+        }
+        if ((fds[1].revents & POLLIN) != 0) {
+            return NULL;
+        }
+        if (read(s->fd, &info, sizeof info) != (ssize_t)sizeof info) {
+            continue;
+        }
+        message(&s->mount->sink, KV_MESSAGE_INFO, "signal %u from process %u: unmounting %s",
+                info.ssi_signo, info.ssi_pid, s->mount->mountpoint);
+        end_mount(s->mount);
+    }
+}
+
+int signals_start(struct signals *s, struct kvfs_mount *mount)
+{
+    sigset_t mask;
+    struct sigaction wake = {.sa_handler = on_wake}; /* without SA_RESTART */
+    struct sigaction ignore = {.sa_handler = SIG_IGN};
+    *s = (struct signals){.mount = mount};
+    sigemptyset(&mask);
+    sigaddset(&mask, SIGTERM);
+    sigaddset(&mask, SIGINT);
+    sigaddset(&mask, SIGHUP);
+    s->fd = signalfd(-1, &mask, SFD_CLOEXEC);
+    if (s->fd < 0) {
+        return -errno;
+    }
+    sigprocmask(SIG_BLOCK, &mask, &s->old_mask);
+    sigaction(SIGUSR1, &wake, &s->old_wake);
+    sigaction(SIGPIPE, &ignore, &s->old_pipe);
+    int r = thread_start(&s->thread, "kvfs-signals", signals_main, s);
+    if (r < 0) {
+        sigaction(SIGUSR1, &s->old_wake, NULL);
+        sigaction(SIGPIPE, &s->old_pipe, NULL);
+        sigprocmask(SIG_SETMASK, &s->old_mask, NULL);
+        close(s->fd);
+    }
+    return r;
+}
+
+void signals_stop(struct signals *s)
+{
+    (void)eventfd_write(s->mount->stop_fd, 1);
+    thread_join(&s->thread);
+    close(s->fd);
+    sigaction(SIGUSR1, &s->old_wake, NULL);
+    sigaction(SIGPIPE, &s->old_pipe, NULL);
+    sigprocmask(SIG_SETMASK, &s->old_mask, NULL);
+}
