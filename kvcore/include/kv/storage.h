@@ -11,7 +11,8 @@
  *
  * Conventions: 0 or a negative errno; outputs only on success; calls from any thread unless said
  * otherwise, but one log or writer is used by one thread at a time (reads of a log excepted).
- * Implementations never retry a failed write or sync: what a failed sync covered is unknown. */
+ * Implementations never retry a failed write or sync: what a failed sync covered is unknown.
+ * Under a shared lease every call that would change the store returns -EROFS. */
 #ifndef KV_STORAGE_H
 #define KV_STORAGE_H
 
@@ -62,7 +63,8 @@ struct kv_storage_ops {
     /* A path or URL for messages; lives as long as the storage. */
     const char *(*name)(const struct kv_storage *storage);
     /* At most one lease per kv_storage, kept until close. `holder` is a line that tells others who
-     * holds it (process, mount point). Errors: -EBUSY held otherwise; -ENOENT no such store. */
+     * holds it (process, mount point). Errors: -EBUSY held otherwise; -ENOENT no such store;
+     * -ENOLCK a shared lease writes nothing, and the store's lock file is missing. */
     int (*lease_acquire)(struct kv_storage *storage, enum kv_lease_mode mode, const char *holder);
     /* Replace the holder's line under an exclusive lease (for example once the mount point is
      * known). */
@@ -75,7 +77,8 @@ struct kv_storage_ops {
     int (*root_read)(struct kv_storage *storage, struct kv_buf *ret_bytes, uint64_t *ret_version);
     /* Replace the root record if its version is `expected_version` (0: none yet). Durable when 0 is
      * returned; after a failure either record may be the one that lasts. At most 4000 bytes.
-     * Errors: -ESTALE another version. */
+     * Errors: -ESTALE another version; -EINVAL too large; -EIO also: an earlier swap failed to
+     * sync. */
     int (*root_swap)(struct kv_storage *storage, uint64_t expected_version, struct kv_slice bytes);
 
     /* A log open for appending, empty; its name is durable. If `recycle` is not 0, the log of that

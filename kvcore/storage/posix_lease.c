@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The lease is a flock(2) on the file LOCK. POSIX record locks will not do: closing any descriptor
+ * of the file in this process would drop them. The kernel releases a flock when the process dies.
+ *
+ * LOCK also holds one line about the exclusive holder, padded to a fixed size so that a rewrite
+ * leaves nothing of a longer line behind. It is for people: who holds the lease is decided by the
+ * lock alone. */
+#include "kvcore/storage/posix_store.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <time.h>
+
+enum {
+    HOLDER_LINE_SIZE = 256,
+    REPLACED_TRIES = 4,
+    BUSY_TRIES = 10,
+    BUSY_PAUSE_NS = 2 * 1000 * 1000,
+};
+
+/* The lock counts only if LOCK is still the file that was locked: otherwise somebody who made a new
+ * one could hold that. */
+static int check_same_file(struct posix_storage *storage, int fd)
+{
+    struct stat mine;
+    struct stat named;
+    int r = storage->calls->fstat(storage->calls_arg, fd, &mine);
+    if (r < 0) {
+        return r;
+    }
+    r = storage->calls->lstatat(storage->calls_arg, storage->dir, POSIX_LOCK_NAME, &named);
+    if (r == -ENOENT) {
+        return -ESTALE;
+    }
+    if (r < 0) {
+        return r;
+    }
+    return mine.st_dev == named.st_dev && mine.st_ino == named.st_ino ? 0 : -ESTALE;
+}
+
+static int open_lock(struct posix_storage *storage, enum kv_lease_mode mode)
+{
+    int fd =
+        posix_open_file(storage, POSIX_LOCK_NAME, mode == KV_LEASE_EXCLUSIVE ? O_RDWR : O_RDONLY);
+    if (fd != -ENOENT) {
+        return fd;
+    }
+    int has_root = posix_name_exists(storage, POSIX_ROOT_NAME);
+    if (has_root < 0) {
+        return has_root;
+    }
+    if (mode == KV_LEASE_SHARED) {
+        return has_root ? -ENOLCK : -ENOENT;
+    }
+    if (!has_root && !storage->create) {
+        return -ENOENT; /* some directory, not a store: leave no file in it */
+    }
+    return posix_open_file(storage, POSIX_LOCK_NAME, O_RDWR | O_CREAT);
+}
+
+/* Returns the locked descriptor. -ESTALE: LOCK was replaced meanwhile, try again. */
+static int try_lock(struct posix_storage *storage, enum kv_lease_mode mode)
+{
+    int operation = (mode == KV_LEASE_EXCLUSIVE ? LOCK_EX : LOCK_SH) | LOCK_NB;
+    int fd = open_lock(storage, mode);
+    int r;
+
+    if (fd < 0) {
+        return fd;
+    }
+    r = storage->calls->flock(storage->calls_arg, fd, operation);
+    if (r == 0) {
+        r = check_same_file(storage, fd);
+    }
+    if (r < 0) {
+        posix_close_file(storage, fd);
+        return r == -EWOULDBLOCK ? -EBUSY : r;
+    }
+    return fd;
+}
+
+static int lock(struct posix_storage *storage, enum kv_lease_mode mode)
+{
+    int replaced = 0;
+    int busy = 0;
+
+    for (;;) {
+        int fd = try_lock(storage, mode);
+        if (fd == -ESTALE && ++replaced < REPLACED_TRIES) {
+            continue;
+        }
+        /* Somebody who asks for the holder has a shared lock for a moment: that is no reader. */
+        if (fd == -EBUSY && mode == KV_LEASE_EXCLUSIVE && ++busy < BUSY_TRIES) {
+            struct timespec pause = {.tv_nsec = BUSY_PAUSE_NS};
+            nanosleep(&pause, NULL);
+            continue;
+        }
+        return fd == -ESTALE ? -EBUSY : fd;
+    }
+}
+
+static int write_holder(struct posix_storage *storage, int fd, const char *holder)
+{
+    char line[HOLDER_LINE_SIZE];
+    struct iovec part = {.iov_base = line, .iov_len = sizeof line};
+    size_t size = strnlen(holder, sizeof line - 1);
+
+    memset(line, ' ', sizeof line);
+    for (size_t i = 0; i < size; i++) {
+        line[i] = (uint8_t)holder[i] < ' ' ? ' ' : holder[i]; /* one line it must stay */
+    }
+    line[sizeof line - 1] = '\n';
+    return posix_write(storage, fd, &part, 1, 0);
+}
+
+int posix_lease_acquire(struct kv_storage *base, enum kv_lease_mode mode, const char *holder)
+{
+    struct posix_storage *storage = posix_storage(base);
+    int fd = -1;
+    int r = 0;
+
+    mutex_lock(&storage->mu);
+    if (storage->lock_fd >= 0) {
+        r = -EBUSY;
+        goto out;
+    }
+    fd = lock(storage, mode);
+    if (fd < 0) {
+        r = fd;
+        goto out;
+    }
+    if (mode == KV_LEASE_EXCLUSIVE) {
+        r = write_holder(storage, fd, holder);
+        if (r < 0) {
+            goto out;
+        }
+    }
+    storage->lock_fd = fd;
+    fd = -1;
+    atomic_store(&storage->lease, (int)mode);
+out:
+    posix_close_file(storage, fd);
+    mutex_unlock(&storage->mu);
+    return r;
+}
+
+int posix_lease_describe(struct kv_storage *base, const char *holder)
+{
+    struct posix_storage *storage = posix_storage(base);
+    int r = -EROFS;
+
+    mutex_lock(&storage->mu);
+    if (atomic_load(&storage->lease) == KV_LEASE_EXCLUSIVE) {
+        r = write_holder(storage, storage->lock_fd, holder);
+    }
+    mutex_unlock(&storage->mu);
+    return r;
+}
+
+static int read_holder(struct posix_storage *storage, int fd, struct kv_buf *ret_holder)
+{
+    char line[HOLDER_LINE_SIZE];
+    size_t size = 0;
+    int r = posix_read(storage, fd, 0, line, sizeof line, &size);
+    if (r < 0) {
+        return r;
+    }
+    while (size > 0 && (uint8_t)line[size - 1] <= ' ') {
+        size--;
+    }
+    return kv_buf_assign(ret_holder, kv_slice(line, size));
+}
+
+int posix_lease_holder(struct kv_storage *base, struct kv_buf *ret_holder)
+{
+    struct posix_storage *storage = posix_storage(base);
+    /* A descriptor of its own conflicts with the lock of any other, also of this process. */
+    int fd = posix_open_file(storage, POSIX_LOCK_NAME, O_RDONLY);
+    if (fd < 0) {
+        return fd;
+    }
+    int r = storage->calls->flock(storage->calls_arg, fd, LOCK_SH | LOCK_NB);
+    if (r == 0) {
+        r = -ENOENT;
+    } else if (r == -EWOULDBLOCK) {
+        r = read_holder(storage, fd, ret_holder);
+    }
+    posix_close_file(storage, fd);
+    return r;
+}

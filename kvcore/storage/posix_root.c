@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The root record in the file ROOT: two slots, version v in slot v mod 2, the valid one with the
+ * highest version counts. See docs/format.md, "ROOT".
+ *
+ * A swap overwrites the older slot only, so a torn write leaves the record that was there. The
+ * first record is made under another name and renamed when it is durable: a ROOT without a valid
+ * slot is then always damage, never a store that was not finished. */
+#include "kvcore/storage/posix_store.h"
+
+#include <assert.h>
+#include <fcntl.h>
+
+#include "kvcore/util/checksum.h"
+#include "kvcore/util/coding.h"
+
+enum {
+    SLOT_COUNT = 2,
+    SLOT_SIZE = 4096,
+    SLOT_HEADER_SIZE = 32,
+    SLOT_CHECKSUM_OFFSET = 24, /* behind what it covers of the header */
+    CONTENT_SIZE_MAX = 4000,
+};
+
+static const char slot_magic[8] = {'k', 'v', 'f', 's', 'r', 'o', 'o', 't'};
+
+struct root_record {
+    uint64_t version; /* 0: none */
+    struct kv_slice content;
+};
+
+static uint64_t slot_checksum(const uint8_t *header, struct kv_slice content)
+{
+    uint8_t bytes[SLOT_CHECKSUM_OFFSET + CONTENT_SIZE_MAX];
+    assert(content.size <= CONTENT_SIZE_MAX);
+    memcpy(bytes, header, SLOT_CHECKSUM_OFFSET);
+    if (content.size > 0) {
+        memcpy(bytes + SLOT_CHECKSUM_OFFSET, content.data, content.size);
+    }
+    return hash_bytes(kv_slice(bytes, SLOT_CHECKSUM_OFFSET + content.size), 0);
+}
+
+static void slot_encode(uint64_t version, struct kv_slice content, uint8_t to[SLOT_SIZE])
+{
+    memset(to, 0, SLOT_SIZE);
+    memcpy(to, slot_magic, sizeof slot_magic);
+    coding_put_u64(to + 8, version);
+    coding_put_u32(to + 16, (uint32_t)content.size);
+    coding_put_u64(to + SLOT_CHECKSUM_OFFSET, slot_checksum(to, content));
+    if (content.size > 0) {
+        memcpy(to + SLOT_HEADER_SIZE, content.data, content.size);
+    }
+}
+
+/* `ret_record` points into `from`. */
+static int slot_decode(const uint8_t from[SLOT_SIZE], unsigned slot, struct root_record *ret_record)
+{
+    struct coding_cursor c = coding_cursor(kv_slice(from, SLOT_SIZE));
+    struct kv_slice magic = coding_read_bytes(&c, sizeof slot_magic);
+    uint64_t version = coding_read_u64(&c);
+    uint32_t size = coding_read_u32(&c);
+    uint32_t zero = coding_read_u32(&c);
+    uint64_t checksum = coding_read_u64(&c);
+    struct kv_slice content;
+
+    if (!kv_slice_equal(magic, kv_slice(slot_magic, sizeof slot_magic)) || version == 0 ||
+        version % SLOT_COUNT != slot || size > CONTENT_SIZE_MAX || zero != 0) {
+        return -KV_EDAMAGED;
+    }
+    content = coding_read_bytes(&c, size);
+    if (!coding_ok(&c) || checksum != slot_checksum(from, content)) {
+        return -KV_EDAMAGED;
+    }
+    *ret_record = (struct root_record){.version = version, .content = content};
+    return 0;
+}
+
+/* The newest valid record of an open ROOT; `bytes` is where it is read to. */
+static int read_newest(struct posix_storage *storage, int fd, uint8_t bytes[SLOT_COUNT * SLOT_SIZE],
+                       struct root_record *ret_record)
+{
+    struct root_record newest = {0};
+    size_t size = 0;
+    int r;
+
+    memset(bytes, 0, (size_t)SLOT_COUNT * SLOT_SIZE);
+    r = posix_read(storage, fd, 0, bytes, (size_t)SLOT_COUNT * SLOT_SIZE, &size);
+    if (r < 0) {
+        return r;
+    }
+    for (unsigned slot = 0; slot < SLOT_COUNT; slot++) {
+        struct root_record record = {0};
+        r = slot_decode(bytes + (size_t)slot * SLOT_SIZE, slot, &record);
+        if (r == 0 && record.version > newest.version) {
+            newest = record;
+        }
+    }
+    if (newest.version == 0) {
+        return -KV_EDAMAGED;
+    }
+    *ret_record = newest;
+    return 0;
+}
+
+int posix_root_read(struct kv_storage *base, struct kv_buf *ret_bytes, uint64_t *ret_version)
+{
+    struct posix_storage *storage = posix_storage(base);
+    uint8_t bytes[SLOT_COUNT * SLOT_SIZE];
+    struct root_record record = {0};
+    int fd = posix_open_file(storage, POSIX_ROOT_NAME, O_RDONLY);
+    if (fd < 0) {
+        return fd;
+    }
+    int r = read_newest(storage, fd, bytes, &record);
+    if (r == 0) {
+        r = kv_buf_assign(ret_bytes, record.content);
+    }
+    if (r == 0) {
+        *ret_version = record.version;
+    }
+    posix_close_file(storage, fd);
+    return r;
+}
+
+/* The directory's own name may be as new as the store. A parent that we may not read is not one we
+ * made the directory in. */
+static int sync_parent(struct posix_storage *storage)
+{
+    int fd = storage->calls->openat(storage->calls_arg, storage->dir, "..",
+                                    O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+    if (fd == -EACCES) {
+        return 0;
+    }
+    if (fd < 0) {
+        return fd;
+    }
+    int r = storage->calls->fsync(storage->calls_arg, fd);
+    posix_close_file(storage, fd);
+    return r;
+}
+
+static int write_first(struct posix_storage *storage, struct kv_slice content)
+{
+    uint8_t bytes[SLOT_COUNT * SLOT_SIZE] = {0};
+    struct iovec part = {.iov_base = bytes, .iov_len = sizeof bytes};
+    int fd = posix_open_file(storage, POSIX_ROOT_TMP_NAME, O_RDWR | O_CREAT | O_TRUNC);
+    if (fd < 0) {
+        return fd;
+    }
+    slot_encode(1, content, bytes + SLOT_SIZE);
+    int r = posix_write(storage, fd, &part, 1, 0);
+    if (r == 0) {
+        r = storage->calls->fdatasync(storage->calls_arg, fd);
+    }
+    posix_close_file(storage, fd);
+    return r;
+}
+
+static int make_root(struct posix_storage *storage, struct kv_slice content)
+{
+    int r = write_first(storage, content);
+    if (r == 0) {
+        r = posix_rename_new(storage, POSIX_ROOT_TMP_NAME, POSIX_ROOT_NAME);
+    }
+    if (r < 0) {
+        posix_discard_file(storage, POSIX_ROOT_TMP_NAME);
+        return r;
+    }
+    r = posix_sync_dir(storage);
+    if (r == 0) {
+        r = sync_parent(storage);
+    }
+    return r;
+}
+
+static int replace_root(struct posix_storage *storage, int fd, uint64_t expected_version,
+                        struct kv_slice content) REQUIRES(&storage->mu)
+{
+    uint8_t bytes[SLOT_COUNT * SLOT_SIZE];
+    struct iovec part = {.iov_base = bytes, .iov_len = SLOT_SIZE};
+    struct root_record newest = {0};
+    uint64_t version;
+    int r = read_newest(storage, fd, bytes, &newest);
+    if (r < 0) {
+        return r;
+    }
+    if (newest.version != expected_version) {
+        return -ESTALE;
+    }
+    version = newest.version + 1;
+    slot_encode(version, content, bytes);
+    r = posix_write(storage, fd, &part, 1, version % SLOT_COUNT * SLOT_SIZE);
+    if (r < 0) {
+        return r;
+    }
+    r = storage->calls->fdatasync(storage->calls_arg, fd);
+    storage->root_broken = r < 0;
+    return r;
+}
+
+static int swap_root(struct posix_storage *storage, uint64_t expected_version,
+                     struct kv_slice content) REQUIRES(&storage->mu)
+{
+    if (storage->root_broken) {
+        return -EIO;
+    }
+    int fd = posix_open_file(storage, POSIX_ROOT_NAME, O_RDWR);
+    if (fd == -ENOENT) {
+        int r = expected_version == 0 ? make_root(storage, content) : -ESTALE;
+        storage->root_broken = expected_version == 0 && r < 0;
+        return r;
+    }
+    if (fd < 0) {
+        return fd;
+    }
+    int r = replace_root(storage, fd, expected_version, content);
+    posix_close_file(storage, fd);
+    return r;
+}
+
+int posix_root_swap(struct kv_storage *base, uint64_t expected_version, struct kv_slice bytes)
+{
+    struct posix_storage *storage = posix_storage(base);
+    int r = posix_check_writable(storage);
+
+    if (r < 0) {
+        return r;
+    }
+    if (bytes.size > CONTENT_SIZE_MAX) {
+        return -EINVAL;
+    }
+    mutex_lock(&storage->mu);
+    r = swap_root(storage, expected_version, bytes);
+    mutex_unlock(&storage->mu);
+    return r;
+}
