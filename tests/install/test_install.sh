@@ -1,0 +1,84 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# usage: test_install.sh BUILD_DIR
+# Installs into an empty directory and builds a program against what was installed, as a user would.
+set -uo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source=tests/lib/tap.sh
+. "$here/../lib/tap.sh"
+
+build=$1
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+root=$work/root
+prefix=
+
+install_tree() {
+    DESTDIR=$root meson install -C "$build" --no-rebuild --quiet &&
+        prefix=$(dirname "$(find "$root" -type d -name include | head -n 1)") &&
+        [ -n "$prefix" ]
+}
+
+# pkg-config as a user of the installed tree sees it.
+pkgconf() {
+    PKG_CONFIG_SYSROOT_DIR=$root PKG_CONFIG_PATH=$(dirname "$(find "$root" -name kvcore.pc)") \
+        pkg-config "$@" kvcore
+}
+
+headers_stand_alone() {
+    local header name
+    for header in "$prefix"/include/kv/*.h; do
+        name=kv/$(basename "$header")
+        echo "#include <$name>" | gcc -std=gnu17 -Wall -Wextra -Werror -I"$prefix/include" \
+            -fsyntax-only -x c - || return
+    done
+}
+
+# Everything declared in the headers is there, and nothing that is not the library's own door.
+exports_are_public() {
+    local library foreign
+    library=$(find "$root" -name 'libkvcore.so.0')
+    foreign=$(nm -D --defined-only "$library" | awk '$3 !~ /^kv_/ {print $3}')
+    echo "exported besides kv_*: $foreign"
+    [ -n "$library" ] && [ -z "$foreign" ]
+}
+
+soname_is_0() {
+    objdump -p "$(find "$root" -name 'libkvcore.so')" | grep -q 'SONAME *libkvcore.so.0$'
+}
+
+build_shared() {
+    local flags
+    flags=$(pkgconf --cflags --libs) || return
+    # shellcheck disable=SC2086
+    gcc -std=gnu17 -Wall -Wextra -Werror "$here/use_kvcore.c" $flags -o "$work/shared"
+}
+
+build_static() {
+    local flags
+    flags=$(pkgconf --static --cflags --libs) || return
+    # shellcheck disable=SC2086
+    gcc -std=gnu17 "$here/use_kvcore.c" ${flags//-lkvcore/-l:libkvcore.a} -o "$work/static" &&
+        ! ldd "$work/static" | grep kvcore
+}
+
+run_shared() {
+    LD_LIBRARY_PATH=$(dirname "$(find "$root" -name libkvcore.so.0)") "$work/shared" "$work/store1"
+}
+
+program_is_installed() {
+    find "$root" -name kvfs -perm -u+x -type f | grep -q . &&
+        "$(find "$root" -name kvfs -type f)" version
+}
+
+point "installs into an empty directory" install_tree
+point "each public header compiles alone" headers_stand_alone
+point "the shared library exports kv_ names only" exports_are_public
+point "the shared library's name carries version 0" soname_is_0
+point "a program builds against the shared library with pkg-config" build_shared
+point "and runs: stores, reads back after reopening, iterates in order" run_shared
+point "a program builds against the static library with pkg-config --static" build_static
+point "and runs" "$work/static" "$work/store2"
+point "the kvfs program is installed and runs" program_is_installed
+tap_finish
