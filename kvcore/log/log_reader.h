@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Reads the records of one log in order and decides, where they stop, what that means:
  *
- *   complete  `expected` was given and the last record ends exactly there with the right chain;
- *             or the next bytes are zeros, stale or past the end of the file and nothing
- * contradicts torn      a record was begun but is not whole, and no later record of this log claims
- * that this place was synced: an unsynced tail, lost in a crash. Normal; the log ends here rotten
- * a later record of this log has a synced-up-to beyond the bad place, or `expected` says that more
- * was there: bytes that were durable are damaged. -KV_EDAMAGED
+ *   complete  `expected` was given and the last record ends exactly there with the right chain; or
+ *             what follows are zeros, records of another number, or the end of the file, and
+ *             nothing contradicts
+ *   torn      something else follows, or a later record of this log, but no record claims that this
+ *             place was synced: an unsynced tail, lost in a crash. Normal; the log ends here
+ *   rotten    a later record of this log has a synced-up-to beyond the bad place, or `expected`
+ *             says that more was there: bytes that were durable are damaged. -KV_EDAMAGED
  *
  * The search for later records tests every 8-byte position behind the bad place for a header of
- * this log. The synced-up-to mark is Pebble's idea (its WAL sync chunks). */
+ * this log, once, up to the end of the file. Padding behind a payload is not looked at: it carries
+ * nothing. The synced-up-to mark is Pebble's idea (its WAL sync chunks). */
 #ifndef KVCORE_LOG_LOG_READER_H
 #define KVCORE_LOG_LOG_READER_H
 

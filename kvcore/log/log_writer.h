@@ -1,10 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Appends records to one log.
  *
- * Concurrency: log_writer_add() by one thread at a time (the leader of a write group);
- * log_writer_sync() by one other at a time, beside it. Offsets are atomics that connect the two.
- * After any failure the writer is broken: add and sync return the first error, and the log must be
- * sealed at log_writer_end(), which names the last good record. */
+ * Invariants
+ *  1. A record's synced-up-to is never beyond what a sync, begun after those bytes were handed to
+ *     the storage, has covered.
+ *  2. After a failed append or sync the writer is broken: add, push and sync return the first
+ *     error, and the log must be sealed at log_writer_end(), which names the last good record.
+ *     (-ENOMEM and -EFBIG of add happen before anything is written and break nothing.)
+ *
+ * Concurrency: log_writer_add() and log_writer_push() by one thread at a time (the leader of a
+ * write group); log_writer_sync() by one other at a time, beside it. What connects the two are
+ * atomics: bytes pushed, bytes synced, the first error. */
 #ifndef KVCORE_LOG_LOG_WRITER_H
 #define KVCORE_LOG_LOG_WRITER_H
 
@@ -12,26 +18,34 @@
 
 struct log_writer;
 
-/* Create the log `id` (its name is durable then) and write its head record. `previous` NULL: no
- * predecessor. `recycle` as in kv_storage_ops.log_create. */
+struct log_writer_options {
+    uint64_t store_seed;            /* checksum_store_seed() */
+    const struct log_end *previous; /* NULL: no predecessor */
+    uint64_t recycle;               /* number of a log to reuse; 0: none */
+    uint64_t preallocate_bytes;     /* hint of the final size; 0: unknown */
+};
+
+/* Create the log `id` (its name is durable then) and write its head record. Errors: those of
+ * kv_storage_ops.log_create; after a failure there is no log of that number. */
 KV_MUST_CHECK int log_writer_create(struct kv_storage *storage, struct kv_file_id id,
-                                    uint64_t store_seed, const struct log_end *previous,
-                                    uint64_t recycle, uint64_t preallocate_bytes,
+                                    const struct log_writer_options *options,
                                     struct log_writer **ret_writer);
-/* Closes the log without a sync. Accepts NULL. */
+/* Closes the log without a sync; deferred bytes that were not pushed are lost. Accepts NULL. */
 void log_writer_destroy(struct log_writer *writer);
 
-/* Append one record whose payload is the concatenation of `parts`. With `defer` the bytes may stay
- * in the process until the next add without it, or log_writer_push(). Errors: those of log_append;
- * -EFBIG beyond LOG_SIZE_MAX. */
+/* Append one record whose payload is the concatenation of `parts`, at most LOG_PAYLOAD_SIZE_MAX
+ * bytes. With `defer` the bytes may stay in the process until the next add without it, or
+ * log_writer_push(). Errors: those of log_append; -EFBIG beyond LOG_SIZE_MAX; -ENOMEM. */
 KV_MUST_CHECK int log_writer_add(struct log_writer *writer, enum log_record_type type,
                                  uint64_t sequence, const struct kv_slice *parts, size_t part_count,
                                  bool defer);
 /* Hand deferred bytes to the storage. Same thread rules as add. */
 KV_MUST_CHECK int log_writer_push(struct log_writer *writer);
-/* Make every pushed record durable and move synced-up-to. */
+/* Make every record pushed before the call durable and move synced-up-to. Costs nothing if there is
+ * nothing new. */
 KV_MUST_CHECK int log_writer_sync(struct log_writer *writer);
-/* End of the last record that was added without error. Same thread rules as add. */
+/* End of the last record that was added without error; of a broken writer, of the last one that
+ * was pushed: deferred ones behind it are not in the log. Same thread rules as add. */
 struct log_end log_writer_end(const struct log_writer *writer);
 /* Bytes known durable. Any thread. */
 uint64_t log_writer_synced_bytes(const struct log_writer *writer);

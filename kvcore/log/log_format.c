@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "kvcore/log/log_format.h"
+
+#include <assert.h>
+
+#include "kvcore/util/checksum.h"
+#include "kvcore/util/coding.h"
+
+enum {
+    CHECKSUM_OFFSET = 8, /* of the header's own checksum, which covers what is around it */
+    CHECKSUM_SIZE = 4,
+    LOG_END_SIZE = 24,
+};
+
+static uint32_t header_checksum(const uint8_t header[LOG_HEADER_SIZE], uint64_t file_seed,
+                                uint64_t offset)
+{
+    uint8_t covered[LOG_HEADER_SIZE - CHECKSUM_SIZE];
+    memcpy(covered, header, CHECKSUM_OFFSET);
+    memcpy(covered + CHECKSUM_OFFSET, header + CHECKSUM_OFFSET + CHECKSUM_SIZE,
+           sizeof covered - CHECKSUM_OFFSET);
+    return (uint32_t)checksum_at(file_seed, offset, kv_slice(covered, sizeof covered));
+}
+
+static bool is_valid(const struct log_header *header, uint64_t offset)
+{
+    return header->payload_size <= LOG_PAYLOAD_SIZE_MAX && header->type >= LOG_RECORD_HEAD &&
+           header->type <= LOG_RECORD_EDIT && header->synced_bytes <= offset;
+}
+
+void log_header_encode(const struct log_header *header, uint64_t file_seed, uint64_t offset,
+                       uint8_t to[LOG_HEADER_SIZE])
+{
+    assert(is_valid(header, offset));
+    assert(header->synced_bytes % LOG_ALIGNMENT == 0);
+    memset(to, 0, LOG_HEADER_SIZE);
+    coding_put_u64(to, header->payload_checksum);
+    coding_put_u32(to + 12, header->payload_size);
+    coding_put_u64(to + 16, header->number);
+    coding_put_u64(to + 24, header->sequence);
+    coding_put_u32(to + 32, (uint32_t)(header->synced_bytes / LOG_ALIGNMENT));
+    to[36] = (uint8_t)header->type;
+    coding_put_u32(to + CHECKSUM_OFFSET, header_checksum(to, file_seed, offset));
+}
+
+int log_header_decode(const uint8_t from[LOG_HEADER_SIZE], uint64_t file_seed, uint64_t offset,
+                      struct log_header *ret_header)
+{
+    struct coding_cursor c = coding_cursor(kv_slice(from, LOG_HEADER_SIZE));
+    struct log_header header = {0};
+    uint32_t checksum;
+
+    header.payload_checksum = coding_read_u64(&c);
+    checksum = coding_read_u32(&c);
+    header.payload_size = coding_read_u32(&c);
+    header.number = coding_read_u64(&c);
+    header.sequence = coding_read_u64(&c);
+    header.synced_bytes = (uint64_t)coding_read_u32(&c) * LOG_ALIGNMENT;
+    header.type = (enum log_record_type)coding_read_u8(&c);
+    coding_read_zeros(&c, 3);
+    if (!coding_done(&c) || !is_valid(&header, offset) ||
+        checksum != header_checksum(from, file_seed, offset)) {
+        return -KV_EDAMAGED;
+    }
+    *ret_header = header;
+    return 0;
+}
+
+uint64_t log_chain_add(uint64_t chain, const uint8_t header[LOG_HEADER_SIZE])
+{
+    return hash_bytes(kv_slice(header, LOG_HEADER_SIZE), chain);
+}
+
+int log_end_encode(const struct log_end *end, struct kv_buf *to)
+{
+    uint8_t bytes[LOG_END_SIZE];
+    assert(end->number > 0 || (end->size == 0 && end->chain == 0));
+    coding_put_u64(bytes, end->number);
+    coding_put_u64(bytes + 8, end->size);
+    coding_put_u64(bytes + 16, end->chain);
+    return kv_buf_append(to, kv_slice(bytes, sizeof bytes));
+}
+
+int log_end_decode(struct kv_slice from, struct log_end *ret_end)
+{
+    struct coding_cursor c = coding_cursor(from);
+    struct log_end end = {0};
+
+    end.number = coding_read_u64(&c);
+    end.size = coding_read_u64(&c);
+    end.chain = coding_read_u64(&c);
+    if (!coding_done(&c) || (end.number == 0 && (end.size != 0 || end.chain != 0))) {
+        return -KV_EDAMAGED;
+    }
+    *ret_end = end;
+    return 0;
+}
