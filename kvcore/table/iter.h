@@ -4,7 +4,8 @@
  * The current row stands in the struct itself, so that a merge compares rows without a call. The
  * operations keep `valid`, `error` and `row` up to date: after each, either valid is true and row
  * holds slices that stay good until the next operation; or valid is false, and error is 0 at the
- * end or a negative errno. After an error only a seek may follow. next and prev require valid. */
+ * end or a negative errno. After an error only a seek may follow. next and prev require valid. The
+ * key to seek must not lie in `row`. */
 #ifndef KVCORE_TABLE_ITER_H
 #define KVCORE_TABLE_ITER_H
 

@@ -5,7 +5,8 @@
 #ifndef KVCORE_TABLE_ROWS_BLOCK_H
 #define KVCORE_TABLE_ROWS_BLOCK_H
 
-#include "kvcore/table/iter.h"
+#include "kvcore/table/row.h"
+#include "kvcore/util/coding.h"
 
 /* ---- building ---- */
 
@@ -43,13 +44,57 @@ struct rows_block {
 KV_MUST_CHECK int rows_block_parse(struct kv_slice bytes, struct rows_block *ret_block);
 /* Index of the first row >= (key, trailer); block->count if none. */
 uint32_t rows_block_seek(const struct rows_block *block, struct kv_slice key, uint64_t trailer);
-uint64_t rows_block_trailer(const struct rows_block *block, uint32_t index);
-/* Key of row `index` behind the common prefix. */
-struct kv_slice rows_block_suffix(const struct rows_block *block, uint32_t index);
-struct kv_slice rows_block_value(const struct rows_block *block, uint32_t index);
 /* Does row `index` have this user key? */
 bool rows_block_key_equals(const struct rows_block *block, uint32_t index, struct kv_slice key);
 /* Copy the whole key of row `index` to `to` (replaced). Errors: -ENOMEM. */
 KV_MUST_CHECK int rows_block_key(const struct rows_block *block, uint32_t index, struct kv_buf *to);
+
+/* Order of row `i` of block `a` and row `j` of block `b`: <0, 0 or >0. */
+int rows_block_compare(const struct rows_block *a, uint32_t i, const struct rows_block *b,
+                       uint32_t j);
+
+/* Size of the columns' row ends. */
+static inline size_t rows_block_end_size(const struct rows_block *block)
+{
+    return block->wide ? sizeof(uint32_t) : sizeof(uint16_t);
+}
+
+/* Where row `index` ends in its area; `ends` is one of the two columns of row ends. */
+static inline uint32_t rows_block_end(const struct rows_block *block, const uint8_t *ends,
+                                      uint32_t index)
+{
+    return block->wide ? coding_get_u32(ends + (size_t)index * 4)
+                       : coding_get_u16(ends + (size_t)index * 2);
+}
+
+static inline struct kv_slice rows_block_area_row(const struct rows_block *block,
+                                                  const uint8_t *ends, const uint8_t *area,
+                                                  uint32_t index)
+{
+    uint32_t start = index > 0 ? rows_block_end(block, ends, index - 1) : 0;
+    return kv_slice(area + start, rows_block_end(block, ends, index) - start);
+}
+
+/* Key of row `index` behind the common prefix. */
+static inline struct kv_slice rows_block_suffix(const struct rows_block *block, uint32_t index)
+{
+    return rows_block_area_row(block, block->key_ends, block->suffixes, index);
+}
+
+static inline struct kv_slice rows_block_value(const struct rows_block *block, uint32_t index)
+{
+    return rows_block_area_row(block, block->value_ends, block->values, index);
+}
+
+/* The sequence column has `w` bytes per row. Reading the 8 bytes that end where the row's number
+ * ends stays inside the block, whose header alone has 24, and needs no case per width. */
+static inline uint64_t rows_block_trailer(const struct rows_block *block, uint32_t index)
+{
+    unsigned w = block->seq_width;
+    const uint8_t *end = block->seqs + (size_t)w * (index + (size_t)1);
+    uint64_t delta = coding_get_u64(end - 8) >> 1 >> (63 - 8 * w);
+    uint8_t kind = block->single_kind != 0 ? block->single_kind : block->kinds[index];
+    return (block->seq_base + delta) << 8 | kind;
+}
 
 #endif

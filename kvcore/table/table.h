@@ -6,6 +6,7 @@
 
 #include "kvcore/table/block_cache.h"
 #include "kvcore/table/filter.h"
+#include "kvcore/table/iter.h"
 #include "kvcore/table/table_format.h"
 #include "kvcore/util/message.h"
 

@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A shard is one array of slots: the open-addressing hash table and, read in a circle, the clock of
+ * the second-chance eviction. Removal shifts followers back, so there are no tombstones. */
+#include "kvcore/table/block_cache.h"
+
+#include <assert.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "kvcore/util/checksum.h"
+#include "kvcore/util/thread.h"
+
+enum {
+    CACHE_SHARDS = 16,
+    CACHE_SLOTS_MIN = 16,
+    CACHE_LINE = 64,
+};
+
+struct cache_slot {
+    uint64_t table_number;
+    uint64_t offset;
+    struct cached_block *block; /* NULL: empty */
+    uint32_t hash;              /* which slot it would like best */
+    bool used;                  /* since the hand last passed */
+};
+
+struct cache_shard {
+    _Alignas(CACHE_LINE) struct mutex mu;
+    struct cache_slot *slots GUARDED_BY(mu);
+    size_t slot_count GUARDED_BY(mu); /* a power of two, or 0 */
+    size_t block_count GUARDED_BY(mu);
+    size_t hand GUARDED_BY(mu);
+    _Atomic size_t bytes;          /* blocks and slots; written under mu, read relaxed by stats */
+    _Atomic uint64_t hits, misses; /* likewise */
+};
+
+struct block_cache {
+    size_t shard_capacity; /* constant */
+    struct cache_shard shards[CACHE_SHARDS];
+};
+
+/* ---- blocks ---- */
+
+int cached_block_create(size_t size, struct cached_block **ret_block)
+{
+    struct cached_block *block;
+
+    if (size > SIZE_MAX / 2) {
+        return -ENOMEM;
+    }
+    block = malloc(sizeof *block + size);
+    if (block == NULL) {
+        return -ENOMEM;
+    }
+    block->rows = (struct rows_block){0};
+    atomic_init(&block->refs, 1);
+    block->size = size;
+    *ret_block = block;
+    return 0;
+}
+
+/* Relaxed: who takes a reference has the block already, through a reference or the shard's mutex.
+ */
+void cached_block_ref(struct cached_block *block)
+{
+    atomic_fetch_add_explicit(&block->refs, 1, memory_order_relaxed);
+}
+
+/* Release and acquire order every reader's last access before the free. */
+void cached_block_unref(struct cached_block *block)
+{
+    if (block == NULL) {
+        return;
+    }
+    uint32_t before = atomic_fetch_sub_explicit(&block->refs, 1, memory_order_acq_rel);
+    assert(before > 0);
+    if (before == 1) {
+        free(block);
+    }
+}
+
+/* ---- the cache ---- */
+
+int block_cache_create(size_t capacity_bytes, struct block_cache **ret_cache)
+{
+    struct block_cache *cache = aligned_alloc(CACHE_LINE, sizeof *cache);
+    if (cache == NULL) {
+        return -ENOMEM;
+    }
+    memset(cache, 0, sizeof *cache);
+    cache->shard_capacity = capacity_bytes / CACHE_SHARDS;
+    for (size_t i = 0; i < CACHE_SHARDS; i++) {
+        mutex_init(&cache->shards[i].mu, LOCK_RANK_BLOCK_CACHE, "block_cache");
+    }
+    *ret_cache = cache;
+    return 0;
+}
+
+void block_cache_destroy(struct block_cache *cache)
+{
+    if (cache == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < CACHE_SHARDS; i++) {
+        struct cache_shard *shard = &cache->shards[i];
+        mutex_lock(&shard->mu);
+        for (size_t at = 0; at < shard->slot_count; at++) {
+            cached_block_unref(shard->slots[at].block);
+        }
+        free(shard->slots);
+        mutex_unlock(&shard->mu);
+        mutex_finish(&shard->mu);
+    }
+    free(cache);
+}
+
+static uint64_t place_hash(uint64_t table_number, uint64_t offset)
+{
+    return hash_u64(table_number * UINT64_C(0x9e3779b97f4a7c15) + offset);
+}
+
+static struct cache_shard *shard_of(struct block_cache *cache, uint64_t hash)
+{
+    return &cache->shards[hash >> 60];
+}
+
+static size_t block_charge(const struct cached_block *block)
+{
+    return sizeof *block + block->size;
+}
+
+/* The slot that holds the place, or the empty one where it would go. */
+static size_t find_slot(const struct cache_shard *shard, uint32_t hash, uint64_t table_number,
+                        uint64_t offset) REQUIRES(shard->mu)
+{
+    size_t mask = shard->slot_count - 1;
+    size_t at = hash & mask;
+
+    while (shard->slots[at].block != NULL &&
+           (shard->slots[at].offset != offset || shard->slots[at].table_number != table_number)) {
+        at = (at + 1) & mask;
+    }
+    return at;
+}
+
+static void add_relaxed(_Atomic uint64_t *counter)
+{
+    uint64_t v = atomic_load_explicit(counter, memory_order_relaxed);
+    atomic_store_explicit(counter, v + 1, memory_order_relaxed);
+}
+
+static size_t shard_bytes(const struct cache_shard *shard)
+{
+    return atomic_load_explicit(&shard->bytes, memory_order_relaxed);
+}
+
+static void set_shard_bytes(struct cache_shard *shard, size_t bytes) REQUIRES(shard->mu)
+{
+    atomic_store_explicit(&shard->bytes, bytes, memory_order_relaxed);
+}
+
+struct cached_block *block_cache_lookup(struct block_cache *cache, uint64_t table_number,
+                                        uint64_t offset)
+{
+    uint64_t hash = place_hash(table_number, offset);
+    struct cache_shard *shard = shard_of(cache, hash);
+    struct cached_block *block = NULL;
+
+    mutex_lock(&shard->mu);
+    if (shard->slot_count > 0) {
+        struct cache_slot *slot =
+            &shard->slots[find_slot(shard, (uint32_t)hash, table_number, offset)];
+        block = slot->block;
+        if (block != NULL) {
+            slot->used = true;
+            cached_block_ref(block);
+        }
+    }
+    add_relaxed(block != NULL ? &shard->hits : &shard->misses);
+    mutex_unlock(&shard->mu);
+    return block;
+}
+
+/* Empty a slot; each follower that the gap cuts off from its best place moves into it. */
+static void remove_slot(struct cache_shard *shard, size_t gap) REQUIRES(shard->mu)
+{
+    size_t mask = shard->slot_count - 1;
+    struct cached_block *block = shard->slots[gap].block;
+
+    set_shard_bytes(shard, shard_bytes(shard) - block_charge(block));
+    shard->block_count--;
+    cached_block_unref(block);
+    for (size_t at = (gap + 1) & mask; shard->slots[at].block != NULL; at = (at + 1) & mask) {
+        size_t best = shard->slots[at].hash & mask;
+        if (((at - best) & mask) >= ((at - gap) & mask)) {
+            shard->slots[gap] = shard->slots[at];
+            gap = at;
+        }
+    }
+    shard->slots[gap] = (struct cache_slot){0};
+}
+
+/* Evict until `more` bytes fit. The hand passes each slot at most twice per block it takes. */
+static void make_room(struct cache_shard *shard, size_t capacity, size_t more) REQUIRES(shard->mu)
+{
+    while (shard->block_count > 0 && shard_bytes(shard) + more > capacity) {
+        struct cache_slot *slot = &shard->slots[shard->hand & (shard->slot_count - 1)];
+        if (slot->block != NULL && !slot->used) {
+            /* The slot may now hold a follower, so the hand stays. */
+            remove_slot(shard, shard->hand & (shard->slot_count - 1));
+            continue;
+        }
+        slot->used = false;
+        shard->hand++;
+    }
+}
+
+/* Double the slots when they are three quarters full. False: no memory, or beyond the budget. */
+static bool grow_slots(struct cache_shard *shard, size_t capacity) REQUIRES(shard->mu)
+{
+    size_t count = shard->slot_count > 0 ? shard->slot_count * 2 : CACHE_SLOTS_MIN;
+    size_t more = (count - shard->slot_count) * sizeof(struct cache_slot);
+    struct cache_slot *old = shard->slots;
+    size_t old_count = shard->slot_count;
+
+    if (shard->block_count < old_count / 4 * 3) {
+        return true;
+    }
+    if (count * sizeof *old > capacity / 4) {
+        return false;
+    }
+    make_room(shard, capacity, more);
+    shard->slots = calloc(count, sizeof *old);
+    if (shard->slots == NULL) {
+        shard->slots = old;
+        return false;
+    }
+    shard->slot_count = count;
+    for (size_t i = 0; i < old_count; i++) {
+        if (old[i].block != NULL) {
+            shard->slots[find_slot(shard, old[i].hash, old[i].table_number, old[i].offset)] =
+                old[i];
+        }
+    }
+    set_shard_bytes(shard, shard_bytes(shard) + more);
+    free(old);
+    return true;
+}
+
+/* Room for one more block in bytes and in slots. */
+static bool prepare_insert(struct cache_shard *shard, size_t capacity, size_t charge)
+    REQUIRES(shard->mu)
+{
+    if (charge > capacity) {
+        return false;
+    }
+    if (!grow_slots(shard, capacity)) {
+        /* The slots cannot grow: one block makes way for the other. */
+        if (shard->slot_count == 0) {
+            return false;
+        }
+        make_room(shard, shard_bytes(shard), 1);
+    }
+    make_room(shard, capacity, charge);
+    return shard_bytes(shard) + charge <= capacity;
+}
+
+void block_cache_insert(struct block_cache *cache, uint64_t table_number, uint64_t offset,
+                        struct cached_block *block)
+{
+    uint64_t hash = place_hash(table_number, offset);
+    struct cache_shard *shard = shard_of(cache, hash);
+
+    mutex_lock(&shard->mu);
+    if (prepare_insert(shard, cache->shard_capacity, block_charge(block))) {
+        size_t at = find_slot(shard, (uint32_t)hash, table_number, offset);
+        if (shard->slots[at].block == NULL) {
+            cached_block_ref(block);
+            shard->slots[at] = (struct cache_slot){.table_number = table_number,
+                                                   .offset = offset,
+                                                   .block = block,
+                                                   .hash = (uint32_t)hash};
+            shard->block_count++;
+            set_shard_bytes(shard, shard_bytes(shard) + block_charge(block));
+        }
+    }
+    mutex_unlock(&shard->mu);
+}
+
+void block_cache_drop_table(struct block_cache *cache, uint64_t table_number)
+{
+    for (size_t i = 0; i < CACHE_SHARDS; i++) {
+        struct cache_shard *shard = &cache->shards[i];
+        mutex_lock(&shard->mu);
+        for (size_t at = 0; at < shard->slot_count;) {
+            if (shard->slots[at].block != NULL && shard->slots[at].table_number == table_number) {
+                remove_slot(shard, at); /* a follower may have moved here: look again */
+            } else {
+                at++;
+            }
+        }
+        mutex_unlock(&shard->mu);
+    }
+}
+
+void block_cache_stats(const struct block_cache *cache, struct block_cache_stats *ret_stats)
+{
+    struct block_cache_stats stats = {0};
+
+    for (size_t i = 0; i < CACHE_SHARDS; i++) {
+        const struct cache_shard *shard = &cache->shards[i];
+        stats.bytes += shard_bytes(shard);
+        stats.hits += atomic_load_explicit(&shard->hits, memory_order_relaxed);
+        stats.misses += atomic_load_explicit(&shard->misses, memory_order_relaxed);
+    }
+    *ret_stats = stats;
+}

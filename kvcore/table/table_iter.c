@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Walks the rows of a table. The key is put together in a buffer: the block's prefix once per
+ * block, the suffix at every step. A step inside a block calls nothing and allocates nothing. */
+#include <stdlib.h>
+
+#include "kvcore/table/table_impl.h"
+
+struct table_iter {
+    struct iter base;
+    const struct table *table;
+    bool keep_cache;
+    uint32_t block_index;       /* of `block` */
+    uint32_t row;               /* within it */
+    struct cached_block *block; /* referenced; NULL: none */
+    struct rows_block rows;     /* copy of block->rows */
+    struct kv_buf key;          /* room for the largest key of the block */
+    struct table_window window;
+};
+
+static struct table_iter *iter_of(struct iter *it)
+{
+    return (struct table_iter *)it;
+}
+
+/* Stand nowhere; `error` 0 is the end. The block is kept for a seek that comes back to it. */
+static void stop(struct table_iter *ti, int error)
+{
+    ti->base.valid = false;
+    ti->base.error = error;
+    ti->base.row = (struct row){0};
+}
+
+static void drop_block(struct table_iter *ti)
+{
+    cached_block_unref(ti->block);
+    ti->block = NULL;
+}
+
+/* Make data block `index` the present one. */
+static int enter_block(struct table_iter *ti, uint32_t index)
+{
+    struct cached_block *block = NULL;
+    size_t suffixes;
+    bool in_order;
+    int r;
+
+    if (ti->block != NULL && ti->block_index == index) {
+        return 0;
+    }
+    in_order = ti->block != NULL && index == ti->block_index + 1;
+    if (!in_order) {
+        ti->window.ahead_bytes = 0; /* reading ahead begins anew, small */
+    }
+    r = table_load_block(ti->table, index, ti->keep_cache,
+                         in_order || ti->keep_cache ? &ti->window : NULL, &block);
+    if (r < 0) {
+        drop_block(ti);
+        return r;
+    }
+    suffixes = (size_t)(block->rows.values - block->rows.suffixes);
+    ti->key.size = 0;
+    r = kv_buf_reserve(&ti->key, block->rows.prefix.size + suffixes);
+    if (r < 0) {
+        cached_block_unref(block);
+        drop_block(ti);
+        return r;
+    }
+    r = kv_buf_append(&ti->key, block->rows.prefix);
+    drop_block(ti);
+    ti->block = block;
+    ti->block_index = index;
+    ti->rows = block->rows;
+    return r;
+}
+
+/* Stand on a row of the present block. */
+static inline void stand_on(struct table_iter *ti, uint32_t row)
+{
+    struct kv_slice suffix = rows_block_suffix(&ti->rows, row);
+    size_t shared = ti->rows.prefix.size;
+
+    if (suffix.size > 0) {
+        memcpy(ti->key.data + shared, suffix.data, suffix.size);
+    }
+    ti->row = row;
+    ti->base.row.key = kv_slice(ti->key.data, shared + suffix.size);
+    ti->base.row.trailer = rows_block_trailer(&ti->rows, row);
+    ti->base.row.value = rows_block_value(&ti->rows, row);
+}
+
+static void start_on(struct table_iter *ti, uint32_t row)
+{
+    ti->base.valid = true;
+    ti->base.error = 0;
+    stand_on(ti, row);
+}
+
+static void table_iter_seek(struct iter *it, struct kv_slice key, uint64_t trailer)
+{
+    struct table_iter *ti = iter_of(it);
+    uint32_t index = rows_block_seek(&ti->table->index, key, trailer);
+
+    for (; index < ti->table->index.count; index++) {
+        int r = enter_block(ti, index);
+        if (r < 0) {
+            stop(ti, r);
+            return;
+        }
+        uint32_t row = rows_block_seek(&ti->rows, key, trailer);
+        if (row < ti->rows.count) {
+            start_on(ti, row);
+            return;
+        }
+    }
+    stop(ti, 0);
+}
+
+static void table_iter_seek_first(struct iter *it)
+{
+    struct table_iter *ti = iter_of(it);
+    int r = enter_block(ti, 0);
+
+    if (r < 0) {
+        stop(ti, r);
+        return;
+    }
+    start_on(ti, 0);
+}
+
+static void table_iter_seek_last(struct iter *it)
+{
+    struct table_iter *ti = iter_of(it);
+    int r = enter_block(ti, ti->table->index.count - 1);
+
+    if (r < 0) {
+        stop(ti, r);
+        return;
+    }
+    start_on(ti, ti->rows.count - 1);
+}
+
+static void next_block(struct table_iter *ti)
+{
+    int r;
+
+    if (ti->block_index + 1 == ti->table->index.count) {
+        stop(ti, 0);
+        return;
+    }
+    r = enter_block(ti, ti->block_index + 1);
+    if (r < 0) {
+        stop(ti, r);
+        return;
+    }
+    stand_on(ti, 0);
+}
+
+static void prev_block(struct table_iter *ti)
+{
+    int r;
+
+    if (ti->block_index == 0) {
+        stop(ti, 0);
+        return;
+    }
+    r = enter_block(ti, ti->block_index - 1);
+    if (r < 0) {
+        stop(ti, r);
+        return;
+    }
+    stand_on(ti, ti->rows.count - 1);
+}
+
+static void table_iter_next(struct iter *it)
+{
+    struct table_iter *ti = iter_of(it);
+
+    if (ti->row + 1 < ti->rows.count) {
+        stand_on(ti, ti->row + 1);
+        return;
+    }
+    next_block(ti);
+}
+
+static void table_iter_prev(struct iter *it)
+{
+    struct table_iter *ti = iter_of(it);
+
+    if (ti->row > 0) {
+        stand_on(ti, ti->row - 1);
+        return;
+    }
+    prev_block(ti);
+}
+
+static void table_iter_destroy(struct iter *it)
+{
+    struct table_iter *ti = iter_of(it);
+
+    drop_block(ti);
+    kv_buf_finish(&ti->key);
+    kv_buf_finish(&ti->window.bytes);
+    free(ti);
+}
+
+int table_iter_create(struct table *table, bool keep_cache, struct iter **ret_iter)
+{
+    static const struct iter_ops ops = {
+        .seek = table_iter_seek,
+        .seek_first = table_iter_seek_first,
+        .seek_last = table_iter_seek_last,
+        .next = table_iter_next,
+        .prev = table_iter_prev,
+        .destroy = table_iter_destroy,
+    };
+    struct table_iter *ti = calloc(1, sizeof *ti);
+
+    if (ti == NULL) {
+        return -ENOMEM;
+    }
+    ti->base.ops = &ops;
+    ti->table = table;
+    ti->keep_cache = keep_cache;
+    *ret_iter = &ti->base;
+    return 0;
+}
