@@ -173,7 +173,6 @@ int posix_log_read(struct kv_log *log, uint64_t offset, void *to, size_t size, s
 
 int posix_log_sync(struct kv_log *log)
 {
-    assert(log->writable);
     if (atomic_load(&log->sync_broken)) {
         return -EIO;
     }

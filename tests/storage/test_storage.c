@@ -228,7 +228,6 @@ START_TEST(an_object_is_visible_only_after_finish)
     ck_ok(rig.storage->ops->object_begin(rig.storage, table_1, 100, &writer));
     ck_ok(rig.storage->ops->object_write(writer, parts, 2));
     ck_fails(rig.storage->ops->object_open(rig.storage, table_1, &object), ENOENT);
-    ck_fails(rig.storage->ops->remove(rig.storage, table_1), ENOENT);
     ck_ok(rig.storage->ops->object_finish(writer));
     ck_ok(rig.storage->ops->object_open(rig.storage, table_1, &object));
     ck_assert_uint_eq(rig.storage->ops->object_size(object), 12);

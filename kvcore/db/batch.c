@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "kvcore/db/batch.h"
+
+#include <stdlib.h>
+
+#include "kvcore/db/store.h"
+
+/* A batch that grew large once does not keep its memory for ever. */
+enum { BATCH_KEEP_BYTES = 1 << 20 };
+
+int kv_batch_create(struct kv_batch **ret_batch)
+{
+    struct kv_batch *batch = calloc(1, sizeof *batch);
+    if (batch == NULL) {
+        return -ENOMEM;
+    }
+    *ret_batch = batch;
+    return 0;
+}
+
+void kv_batch_destroy(struct kv_batch *batch)
+{
+    if (batch != NULL) {
+        kv_buf_finish(&batch->payload);
+        free(batch);
+    }
+}
+
+void kv_batch_clear(struct kv_batch *batch)
+{
+    if (batch->payload.capacity > BATCH_KEEP_BYTES) {
+        kv_buf_finish(&batch->payload);
+    }
+    batch->payload.size = 0;
+    batch->count = 0;
+}
+
+bool kv_batch_is_empty(const struct kv_batch *batch)
+{
+    return batch->count == 0;
+}
+
+static int append_row(struct kv_batch *batch, enum row_kind kind, const struct kv_table *table,
+                      struct kv_slice key, const struct kv_slice *value)
+{
+    size_t value_size = value != NULL ? value->size : 0;
+    uint8_t *at;
+    int r;
+
+    if (key.size == 0 || key.size > KV_KEY_SIZE_MAX) {
+        return -EINVAL;
+    }
+    if (value_size > KV_VALUE_SIZE_MAX ||
+        batch->payload.size + key.size + value_size > KV_BATCH_SIZE_MAX) {
+        return -E2BIG;
+    }
+    r = kv_buf_reserve(&batch->payload, 1 + 3 * (size_t)CODING_VARINT_MAX + key.size + value_size);
+    if (r < 0) {
+        return r;
+    }
+    at = batch->payload.data + batch->payload.size;
+    *at++ = (uint8_t)kind;
+    at += coding_put_varint(at, table->id);
+    at += coding_put_varint(at, key.size);
+    memcpy(at, key.data, key.size);
+    at += key.size;
+    if (value != NULL) {
+        at += coding_put_varint(at, value->size);
+        if (value->size > 0) {
+            memcpy(at, value->data, value->size);
+        }
+        at += value->size;
+    }
+    batch->payload.size = (size_t)(at - batch->payload.data);
+    batch->count++;
+    return 0;
+}
+
+int kv_batch_put(struct kv_batch *batch, struct kv_table *table, struct kv_slice key,
+                 struct kv_slice value)
+{
+    return append_row(batch, ROW_PUT, table, key, &value);
+}
+
+int kv_batch_delete(struct kv_batch *batch, struct kv_table *table, struct kv_slice key)
+{
+    return append_row(batch, ROW_DELETE, table, key, NULL);
+}
+
+int batch_next(struct coding_cursor *cursor, struct batch_row *ret_row)
+{
+    struct batch_row row = {0};
+    uint8_t kind;
+
+    if (coding_done(cursor)) {
+        return 0;
+    }
+    kind = coding_read_u8(cursor);
+    row.table_id = (uint32_t)coding_read_varint_max(cursor, UINT32_MAX);
+    row.key = coding_read_string(cursor);
+    switch (kind) {
+    case ROW_PUT:
+    case ROW_DAMAGED:
+        row.value = coding_read_string(cursor);
+        break;
+    case ROW_DELETE:
+        break;
+    default:
+        return coding_ok(cursor) ? -KV_EFORMAT : -KV_EDAMAGED;
+    }
+    if (!coding_ok(cursor) || row.key.size == 0 || row.key.size > KV_KEY_SIZE_MAX ||
+        row.value.size > KV_VALUE_SIZE_MAX) {
+        return -KV_EDAMAGED;
+    }
+    row.kind = (enum row_kind)kind;
+    *ret_row = row;
+    return 1;
+}

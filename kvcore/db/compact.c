@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Merging tables a level deeper. The inputs are marked busy under the state mutex, so that merges
+ * on disjoint files run side by side; the merge itself works on the pinned view without a lock; one
+ * edit takes the inputs out and puts the outputs in. A merge that fails leaves its inputs as they
+ * were. */
+#include "kvcore/db/store.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "kvcore/db/merge_iter.h"
+#include "kvcore/db/output.h"
+#include "kvcore/db/picker.h"
+
+/* One merge being run. */
+struct merge {
+    struct compaction compaction;
+    struct view *view; /* holds the version the files were picked from */
+    const struct table_files *files;
+    struct output_job job;
+    struct file_list lower;             /* the files of inputs[1] */
+    size_t below_index[KV_LEVEL_COUNT]; /* how far is_deepest() has looked; keys only grow */
+};
+
+/* Nothing of the key lies below the outputs. */
+static bool is_deepest(void *arg, struct kv_slice key)
+{
+    struct merge *m = arg;
+    for (int level = m->compaction.output_level + 1; level < KV_LEVEL_COUNT; level++) {
+        const struct file_list *list = &m->files->levels[level];
+        size_t *i = &m->below_index[level];
+        while (*i < list->count &&
+               kv_slice_compare(kv_buf_slice(&list->files[*i]->largest), key) < 0) {
+            (*i)++;
+        }
+        if (*i < list->count &&
+            kv_slice_compare(kv_buf_slice(&list->files[*i]->smallest), key) <= 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static int add_file(struct kv_store *store, struct iter_list *list, struct file_meta *file)
+{
+    struct table *table = NULL;
+    struct iter *it = NULL;
+    int r = file_table(store, file, &table);
+    r = r < 0 ? r : table_iter_create(table, true, &it);
+    return r < 0 ? r : iter_list_add(list, it);
+}
+
+/* One iterator over all inputs. inputs[1] are disjoint and in order: walked one behind the other.
+ */
+static int merge_inputs(struct kv_store *store, struct merge *m, struct iter **ret_iter)
+{
+    const struct compaction *c = &m->compaction;
+    struct iter_list list = {0};
+    int r = 0;
+
+    for (size_t i = 0; i < c->input_counts[0] && r == 0; i++) {
+        r = add_file(store, &list, c->inputs[0][i]);
+    }
+    if (c->input_counts[1] > 0 && r == 0) {
+        struct iter *it = NULL;
+        m->lower = (struct file_list){.files = c->inputs[1], .count = c->input_counts[1]};
+        r = level_iter_create(store, &m->lower, true, &it);
+        r = r < 0 ? r : iter_list_add(&list, it);
+    }
+    r = r < 0 ? r : iter_list_merge(&list, ret_iter);
+    iter_list_finish(&list);
+    return r;
+}
+
+static int record_inputs(struct merge *m, struct edit *edit, uint64_t *ret_bytes)
+{
+    int r = 0;
+    for (int which = 0; which < 2; which++) {
+        for (size_t i = 0; i < m->compaction.input_counts[which] && r == 0; i++) {
+            struct file_meta *file = m->compaction.inputs[which][i];
+            *ret_bytes += file->size;
+            r = edit_remove_file(edit, file);
+            r = r < 0 ? r : coding_append_varint(&m->job.inputs, file->number);
+        }
+    }
+    return r;
+}
+
+static int run_merge(struct kv_store *store, struct merge *m)
+{
+    struct edit edit = {0};
+    struct iter *it = NULL;
+    uint64_t bytes_read = 0;
+    int output_level = m->compaction.output_level;
+    int r;
+
+    m->job = (struct output_job){.table_id = m->compaction.table_id,
+                                 .level = (uint32_t)output_level,
+                                 .is_deepest = is_deepest,
+                                 .is_deepest_arg = m};
+    if (output_level < LEVEL_DEEPEST) {
+        m->job.grandparents = &m->files->levels[output_level + 1];
+    }
+    r = output_job_init(store, &m->job);
+    r = r < 0 ? r : record_inputs(m, &edit, &bytes_read);
+    r = r < 0 ? r : merge_inputs(store, m, &it);
+    if (r == 0) {
+        iter_seek_first(it);
+        r = output_rows(store, &m->job, it);
+    }
+    r = r < 0 ? r : output_job_finish(store, &m->job, &edit);
+    r = r < 0 ? r : manifest_commit(store, &edit, NULL);
+    if (r < 0) {
+        output_job_remove(store, &m->job);
+    } else {
+        count_add(&store->counters.compactions, 1);
+        count_add(&store->counters.compaction_read, bytes_read);
+        count_add(&store->counters.compaction_written, m->job.bytes_written);
+    }
+    iter_destroy(it);
+    output_job_destroy(&m->job);
+    edit_finish(&edit);
+    return r;
+}
+
+/* Only the level of the file changes: no bytes are written. */
+static int move_file(struct kv_store *store, const struct compaction *c)
+{
+    struct edit edit = {0};
+    struct file_meta *from = c->inputs[0][0];
+    struct file_meta *to = NULL;
+    int r = file_meta_create(&to);
+
+    if (r < 0) {
+        return r;
+    }
+    to->table_id = from->table_id;
+    to->level = (uint32_t)c->output_level;
+    to->number = from->number;
+    to->size = from->size;
+    to->smallest_trailer = from->smallest_trailer;
+    to->largest_trailer = from->largest_trailer;
+    to->sequence_min = from->sequence_min;
+    to->sequence_max = from->sequence_max;
+    to->row_count = from->row_count;
+    to->tombstone_count = from->tombstone_count;
+    r = kv_buf_append(&to->smallest, kv_buf_slice(&from->smallest));
+    r = r < 0 ? r : kv_buf_append(&to->largest, kv_buf_slice(&from->largest));
+    r = r < 0 ? r : edit_remove_file(&edit, from);
+    r = r < 0 ? r : edit_add_file(&edit, to);
+    r = r < 0 ? r : manifest_commit(store, &edit, NULL);
+    if (r == 0) {
+        count_add(&store->counters.trivial_moves, 1);
+    }
+    edit_finish(&edit);
+    file_meta_unref(to);
+    return r;
+}
+
+/* The most urgent merge of all tables, marked busy. 1, 0 or an error. */
+static int pick(struct kv_store *store, struct merge *m) REQUIRES(&store->mu)
+{
+    struct picker_options options = {.level_base_bytes = store->options.level_base_bytes,
+                                     .l0_files = L0_COMPACT_FILES,
+                                     .file_bytes = store->options.file_bytes};
+    double best_score = 0;
+
+    for (uint32_t id = 1; id <= KV_TABLE_COUNT_MAX; id++) {
+        const struct table_files *files = version_table(store->view->version, id);
+        struct compaction c = {0};
+        double score = 0;
+        int r = files != NULL ? compaction_pick(files, id, &options, &c, &score) : 0;
+        if (r < 0) {
+            return r;
+        }
+        if (r == 1 && score > best_score) {
+            compaction_finish(&m->compaction);
+            m->compaction = c;
+            m->files = files;
+            best_score = score;
+        } else {
+            compaction_finish(&c);
+        }
+    }
+    return best_score > 0;
+}
+
+/* Run what was picked; `m->view` is pinned and the inputs are busy. */
+static int run(struct kv_store *store, struct merge *m)
+{
+    int r = m->compaction.trivial_move ? move_file(store, &m->compaction) : run_merge(store, m);
+
+    mutex_lock(&store->mu);
+    compaction_set_busy(&m->compaction, false);
+    store->compactions_running--;
+    condvar_broadcast(&store->progress);
+    mutex_unlock(&store->mu);
+    compaction_finish(&m->compaction);
+    view_release(m->view);
+    obsolete_purge(store); /* the inputs, now that this view is gone */
+    workers_wake(store);
+    return r;
+}
+
+/* Pin the view the merge was picked from. */
+static void begin(struct kv_store *store, struct merge *m) REQUIRES(&store->mu)
+{
+    atomic_fetch_add_explicit(&store->view->refs, 1, memory_order_relaxed);
+    m->view = store->view;
+    compaction_set_busy(&m->compaction, true);
+    store->compactions_running++;
+}
+
+int compact_one(struct kv_store *store)
+{
+    struct merge m = {0};
+    int r = 0;
+
+    mutex_lock(&store->mu);
+    if (!store->manual_compaction) {
+        r = pick(store, &m);
+        if (r == 1) {
+            begin(store, &m);
+        }
+    }
+    mutex_unlock(&store->mu);
+    if (r <= 0) {
+        compaction_finish(&m.compaction);
+        return r;
+    }
+    r = run(store, &m);
+    return r < 0 ? r : 1;
+}
+
+int compact_table(struct kv_store *store, uint32_t table_id)
+{
+    struct merge m = {0};
+    int r = 0;
+
+    mutex_lock(&store->mu);
+    while (store->manual_compaction || store->compactions_running > 0) {
+        condvar_wait(&store->progress, &store->mu);
+    }
+    store->manual_compaction = true;
+    m.files = version_table(store->view->version, table_id);
+    if (m.files != NULL) {
+        r = compaction_pick_all(m.files, table_id, &m.compaction);
+    }
+    if (r == 1) {
+        begin(store, &m);
+    }
+    mutex_unlock(&store->mu);
+    if (r == 1) {
+        r = run(store, &m);
+    }
+    mutex_lock(&store->mu);
+    store->manual_compaction = false;
+    condvar_broadcast(&store->progress);
+    mutex_unlock(&store->mu);
+    workers_wake(store);
+    return r;
+}
+
+int kv_compact(struct kv_store *store)
+{
+    int r = kv_flush(store);
+    for (uint32_t id = 1; id <= KV_TABLE_COUNT_MAX && r == 0; id++) {
+        r = compact_table(store, id);
+    }
+    return r;
+}

@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The iterator users see: of the merged rows of all sources, for each key the newest version
+ * visible at the iterator's sequence number, and nothing where that is a delete.
+ *
+ * Going forward, `inner` stands on the row that is shown. Going backward, the versions of a key are
+ * met oldest first, so the last visible one is copied to `saved_key` and `saved_value`, and `inner`
+ * stands before all versions of the key (as in LevelDB's DBIter). */
+#include <stdlib.h>
+
+#include "kvcore/db/merge_iter.h"
+
+/* Versions of one key that are stepped over before a seek jumps past the rest. */
+enum { SKIP_MAX = 8 };
+
+struct kv_iter {
+    struct kv_table *table;
+    struct view *view;
+    struct iter *inner;
+    uint64_t sequence;
+    struct kv_slice lower, upper; /* empty: none */
+    bool forward;
+    bool valid;
+    int error;
+    struct kv_slice key, value;
+    struct kv_buf saved_key, saved_value;
+};
+
+static void stop(struct kv_iter *it, int error)
+{
+    it->valid = false;
+    it->error = error;
+}
+
+static bool beyond_upper(const struct kv_iter *it, struct kv_slice key)
+{
+    return it->upper.size > 0 && kv_slice_compare(key, it->upper) >= 0;
+}
+
+static bool below_lower(const struct kv_iter *it, struct kv_slice key)
+{
+    return it->lower.size > 0 && kv_slice_compare(key, it->lower) < 0;
+}
+
+static int damaged_row(const struct kv_iter *it)
+{
+    count_add(&it->table->store->counters.damage_seen, 1);
+    return message_damage(
+        &it->table->store->sink,
+        "%s: a row of table %s was lost to damage that was found before; write or "
+        "delete its key to clear it",
+        it->table->store->storage->ops->name(it->table->store->storage), it->table->name);
+}
+
+/* Leave the other versions of the key in saved_key behind. */
+static void skip_versions(struct kv_iter *it)
+{
+    struct kv_slice key = kv_buf_slice(&it->saved_key);
+    for (int n = 0; it->inner->valid && kv_slice_equal(it->inner->row.key, key); n++) {
+        if (n == SKIP_MAX) {
+            iter_seek(it->inner, key, 0); /* behind every version: trailers are never 0 */
+            n = 0;
+        } else {
+            iter_next(it->inner);
+        }
+    }
+}
+
+/* From inner's row on, forward, to the first key that is there. */
+static void find_forward(struct kv_iter *it)
+{
+    struct iter *inner = it->inner;
+
+    it->forward = true;
+    while (inner->valid) {
+        uint8_t kind = row_kind(inner->row.trailer);
+        int r;
+        if (beyond_upper(it, inner->row.key)) {
+            stop(it, 0);
+            return;
+        }
+        if (row_sequence(inner->row.trailer) > it->sequence) {
+            iter_next(inner);
+            continue;
+        }
+        if (kind == ROW_PUT) {
+            it->valid = true;
+            it->error = 0;
+            it->key = inner->row.key;
+            it->value = inner->row.value;
+            return;
+        }
+        if (kind != ROW_DELETE) {
+            stop(it, damaged_row(it));
+            return;
+        }
+        r = kv_buf_assign(&it->saved_key, inner->row.key);
+        if (r < 0) {
+            stop(it, r);
+            return;
+        }
+        skip_versions(it);
+    }
+    stop(it, inner->error);
+}
+
+/* From inner's row on, backward, to the first key that is there. */
+static void find_backward(struct kv_iter *it)
+{
+    struct iter *inner = it->inner;
+    uint8_t kind = ROW_DELETE; /* of the newest visible version met so far of saved_key */
+    int r = 0;
+
+    it->forward = false;
+    it->saved_key.size = 0;
+    for (; inner->valid; iter_prev(inner)) {
+        bool same = kv_slice_equal(inner->row.key, kv_buf_slice(&it->saved_key));
+        if (!same && kind != ROW_DELETE) {
+            break; /* all versions of saved_key were met */
+        }
+        if (below_lower(it, inner->row.key)) {
+            break;
+        }
+        if (row_sequence(inner->row.trailer) > it->sequence) {
+            continue;
+        }
+        kind = row_kind(inner->row.trailer);
+        r = same ? 0 : kv_buf_assign(&it->saved_key, inner->row.key);
+        if (r == 0 && kind == ROW_PUT) {
+            r = kv_buf_assign(&it->saved_value, inner->row.value);
+        }
+        if (r < 0) {
+            stop(it, r);
+            return;
+        }
+    }
+    if (inner->error != 0 || kind == ROW_DELETE) {
+        stop(it, inner->error);
+    } else if (kind != ROW_PUT) {
+        stop(it, damaged_row(it));
+    } else {
+        it->valid = true;
+        it->error = 0;
+        it->key = kv_buf_slice(&it->saved_key);
+        it->value = kv_buf_slice(&it->saved_value);
+    }
+}
+
+int kv_iter_create(struct kv_table *table, const struct kv_iter_options *options,
+                   struct kv_iter **ret_iter)
+{
+    static const struct kv_iter_options defaults = {0};
+    struct kv_iter *it = calloc(1, sizeof *it);
+    int r;
+
+    if (it == NULL) {
+        return -ENOMEM;
+    }
+    options = options != NULL ? options : &defaults;
+    it->table = table;
+    it->lower = options->lower;
+    it->upper = options->upper;
+    it->view = view_acquire(table->store);
+    it->sequence =
+        options->snapshot != NULL ? options->snapshot->sequence : visible_sequence(table->store);
+    r = view_iter_create(table->store, it->view, table->id, options->keep_cache, &it->inner);
+    if (r < 0) {
+        kv_iter_destroy(it);
+        return r;
+    }
+    *ret_iter = it;
+    return 0;
+}
+
+void kv_iter_destroy(struct kv_iter *it)
+{
+    if (it == NULL) {
+        return;
+    }
+    iter_destroy(it->inner);
+    view_release(it->view);
+    kv_buf_finish(&it->saved_key);
+    kv_buf_finish(&it->saved_value);
+    free(it);
+}
+
+void kv_iter_seek(struct kv_iter *it, struct kv_slice key)
+{
+    if (below_lower(it, key)) {
+        key = it->lower;
+    }
+    iter_seek(it->inner, key, row_seek_trailer(it->sequence));
+    find_forward(it);
+}
+
+/* Stand on the last row of any key below `key` (or of the last key, without one). */
+static void seek_before(struct kv_iter *it, struct kv_slice key)
+{
+    if (key.size == 0) {
+        iter_seek_last(it->inner);
+        return;
+    }
+    iter_seek(it->inner, key, UINT64_MAX);
+    if (it->inner->valid) {
+        iter_prev(it->inner);
+    } else if (it->inner->error == 0) {
+        iter_seek_last(it->inner);
+    }
+}
+
+void kv_iter_seek_for_prev(struct kv_iter *it, struct kv_slice key)
+{
+    if (beyond_upper(it, key)) {
+        kv_iter_seek_last(it);
+        return;
+    }
+    iter_seek(it->inner, key, 0); /* behind all versions of the key */
+    if (it->inner->valid) {
+        iter_prev(it->inner);
+    } else if (it->inner->error == 0) {
+        iter_seek_last(it->inner);
+    }
+    find_backward(it);
+}
+
+void kv_iter_seek_first(struct kv_iter *it)
+{
+    if (it->lower.size > 0) {
+        iter_seek(it->inner, it->lower, row_seek_trailer(it->sequence));
+    } else {
+        iter_seek_first(it->inner);
+    }
+    find_forward(it);
+}
+
+void kv_iter_seek_last(struct kv_iter *it)
+{
+    seek_before(it, it->upper);
+    find_backward(it);
+}
+
+void kv_iter_next(struct kv_iter *it)
+{
+    int r;
+    if (!it->forward) {
+        /* inner stands before the versions of the shown key, or nowhere. */
+        iter_seek(it->inner, kv_buf_slice(&it->saved_key), 0);
+        find_forward(it);
+        return;
+    }
+    r = kv_buf_assign(&it->saved_key, it->key);
+    if (r < 0) {
+        stop(it, r);
+        return;
+    }
+    iter_next(it->inner);
+    skip_versions(it);
+    find_forward(it);
+}
+
+void kv_iter_prev(struct kv_iter *it)
+{
+    if (it->forward) {
+        int r = kv_buf_assign(&it->saved_value, it->key); /* the seek below invalidates the key */
+        if (r < 0) {
+            stop(it, r);
+            return;
+        }
+        seek_before(it, kv_buf_slice(&it->saved_value));
+    }
+    find_backward(it);
+}
+
+bool kv_iter_valid(const struct kv_iter *it)
+{
+    return it->valid;
+}
+
+int kv_iter_error(const struct kv_iter *it)
+{
+    return it->error;
+}
+
+struct kv_slice kv_iter_key(const struct kv_iter *it)
+{
+    return it->key;
+}
+
+struct kv_slice kv_iter_value(const struct kv_iter *it)
+{
+    return it->value;
+}

@@ -1,0 +1,363 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "kvcore/db/edit.h"
+
+#include <stdlib.h>
+
+#include "kvcore/util/codec.h"
+#include "kvcore/util/coding.h"
+
+/* On disk, never renumber; odd ones must be understood. */
+enum edit_tag {
+    EDIT_TAG_NEXT_TABLE = 1,
+    EDIT_TAG_LAST_SEQUENCE = 3,
+    EDIT_TAG_FIRST_LOG = 5,
+    EDIT_TAG_CLOSED_LOG = 7,
+    EDIT_TAG_RELEASED_LOG = 9,
+    EDIT_TAG_TABLE = 11,
+    EDIT_TAG_ADDED = 15,
+    EDIT_TAG_REMOVED = 17,
+};
+
+enum table_tag {
+    TABLE_TAG_PREFIX_SIZE = 1,
+    TABLE_TAG_FILTER_BITS = 3,
+    TABLE_TAG_BLOCK_BYTES = 5,
+    TABLE_TAG_CODEC = 7,
+};
+
+enum { PREFIX_SIZE_MAX = 256, FILTER_BITS_MAX = 64, BLOCK_BYTES_MAX = 1 << 24 };
+
+/* Grow an array by one element. Returns the new element, zeroed, or NULL. */
+static void *grow(void **array, size_t *count, size_t element_size)
+{
+    void *larger = realloc(*array, (*count + 1) * element_size);
+    uint8_t *element;
+    if (larger == NULL) {
+        return NULL;
+    }
+    *array = larger;
+    element = (uint8_t *)larger + *count * element_size;
+    memset(element, 0, element_size);
+    (*count)++;
+    return element;
+}
+
+void edit_finish(struct edit *edit)
+{
+    for (size_t i = 0; i < edit->added_count; i++) {
+        file_meta_unref(edit->added[i]);
+    }
+    free(edit->added);
+    free(edit->removed);
+    free(edit->tables);
+    free(edit->closed_logs);
+    *edit = (struct edit){0};
+}
+
+int edit_add_closed_log(struct edit *edit, const struct log_end *end)
+{
+    struct log_end *slot = grow((void **)&edit->closed_logs, &edit->closed_log_count, sizeof *slot);
+    if (slot == NULL) {
+        return -ENOMEM;
+    }
+    *slot = *end;
+    return 0;
+}
+
+int edit_add_table(struct edit *edit, const struct edit_table *table)
+{
+    struct edit_table *slot = grow((void **)&edit->tables, &edit->table_count, sizeof *slot);
+    if (slot == NULL) {
+        return -ENOMEM;
+    }
+    *slot = *table;
+    return 0;
+}
+
+int edit_add_file(struct edit *edit, struct file_meta *file)
+{
+    struct file_meta **slot =
+        grow((void **)&edit->added, &edit->added_count, sizeof(struct file_meta *));
+    if (slot == NULL) {
+        return -ENOMEM;
+    }
+    file_meta_ref(file);
+    *slot = file;
+    return 0;
+}
+
+int edit_remove_file(struct edit *edit, const struct file_meta *file)
+{
+    struct edit_removed *slot = grow((void **)&edit->removed, &edit->removed_count, sizeof *slot);
+    if (slot == NULL) {
+        return -ENOMEM;
+    }
+    *slot = (struct edit_removed){
+        .table_id = file->table_id, .level = file->level, .number = file->number};
+    return 0;
+}
+
+/* ---- encoding: a failed append (out of memory) is looked at once, at the end ---- */
+
+static int encode_closed_log(const struct log_end *end, struct kv_buf *to)
+{
+    int r = coding_append_varint(to, end->number);
+    r |= coding_append_varint(to, end->size);
+    r |= coding_append_u64(to, end->chain);
+    return r;
+}
+
+static int encode_table(const struct edit_table *table, struct kv_buf *to)
+{
+    const struct kv_table_options *options = &table->options;
+    int r = coding_append_varint(to, table->id);
+    r |= coding_append_string(to, kv_slice_str(table->name));
+    r |= coding_append_field_varint(to, TABLE_TAG_PREFIX_SIZE, options->prefix_size);
+    r |= coding_append_field_varint(to, TABLE_TAG_FILTER_BITS, options->filter_bits_per_key);
+    r |= coding_append_field_varint(to, TABLE_TAG_BLOCK_BYTES, options->block_bytes);
+    r |= coding_append_field_varint(to, TABLE_TAG_CODEC,
+                                    options->no_compression ? CODEC_NONE : CODEC_SNAPPY);
+    return r;
+}
+
+static int encode_added(const struct file_meta *file, struct kv_buf *to)
+{
+    int r = coding_append_varint(to, file->table_id);
+    r |= coding_append_varint(to, file->level);
+    r |= coding_append_varint(to, file->number);
+    r |= coding_append_varint(to, file->size);
+    r |= coding_append_string(to, kv_buf_slice(&file->smallest));
+    r |= coding_append_u64(to, file->smallest_trailer);
+    r |= coding_append_string(to, kv_buf_slice(&file->largest));
+    r |= coding_append_u64(to, file->largest_trailer);
+    r |= coding_append_varint(to, file->sequence_min);
+    r |= coding_append_varint(to, file->sequence_max);
+    r |= coding_append_varint(to, file->row_count);
+    r |= coding_append_varint(to, file->tombstone_count);
+    return r;
+}
+
+static int encode_removed(const struct edit_removed *removed, struct kv_buf *to)
+{
+    int r = coding_append_varint(to, removed->table_id);
+    r |= coding_append_varint(to, removed->level);
+    r |= coding_append_varint(to, removed->number);
+    return r;
+}
+
+static int append_varint_if_set(struct kv_buf *to, uint64_t tag, uint64_t value)
+{
+    return value != 0 ? coding_append_field_varint(to, tag, value) : 0;
+}
+
+int edit_encode(const struct edit *edit, struct kv_buf *to)
+{
+    struct kv_buf field = {0};
+    int r = 0;
+
+    to->size = 0;
+    r |= append_varint_if_set(to, EDIT_TAG_NEXT_TABLE, edit->next_table);
+    r |= append_varint_if_set(to, EDIT_TAG_LAST_SEQUENCE, edit->last_sequence);
+    r |= append_varint_if_set(to, EDIT_TAG_FIRST_LOG, edit->first_log);
+    for (size_t i = 0; i < edit->closed_log_count; i++) {
+        field.size = 0;
+        r |= encode_closed_log(&edit->closed_logs[i], &field);
+        r |= coding_append_field(to, EDIT_TAG_CLOSED_LOG, kv_buf_slice(&field));
+    }
+    r |= append_varint_if_set(to, EDIT_TAG_RELEASED_LOG, edit->released_log);
+    for (size_t i = 0; i < edit->table_count; i++) {
+        field.size = 0;
+        r |= encode_table(&edit->tables[i], &field);
+        r |= coding_append_field(to, EDIT_TAG_TABLE, kv_buf_slice(&field));
+    }
+    for (size_t i = 0; i < edit->removed_count; i++) {
+        field.size = 0;
+        r |= encode_removed(&edit->removed[i], &field);
+        r |= coding_append_field(to, EDIT_TAG_REMOVED, kv_buf_slice(&field));
+    }
+    for (size_t i = 0; i < edit->added_count; i++) {
+        field.size = 0;
+        r |= encode_added(edit->added[i], &field);
+        r |= coding_append_field(to, EDIT_TAG_ADDED, kv_buf_slice(&field));
+    }
+    kv_buf_finish(&field);
+    return r != 0 ? -ENOMEM : 0;
+}
+
+/* ---- decoding ---- */
+
+static int decode_closed_log(struct coding_cursor *c, struct edit *edit)
+{
+    struct log_end end = {0};
+    end.number = coding_read_varint(c);
+    end.size = coding_read_varint_max(c, LOG_SIZE_MAX);
+    end.chain = coding_read_u64(c);
+    return coding_done(c) ? edit_add_closed_log(edit, &end) : -KV_EDAMAGED;
+}
+
+static int decode_table_options(struct coding_cursor *c, struct kv_table_options *options)
+{
+    uint64_t tag;
+    struct kv_slice value;
+    uint64_t codec = CODEC_SNAPPY;
+
+    while (coding_read_field(c, &tag, &value)) {
+        switch (tag) {
+        case TABLE_TAG_PREFIX_SIZE:
+            options->prefix_size = (unsigned)coding_field_varint(c, value);
+            break;
+        case TABLE_TAG_FILTER_BITS:
+            options->filter_bits_per_key = (unsigned)coding_field_varint(c, value);
+            break;
+        case TABLE_TAG_BLOCK_BYTES:
+            options->block_bytes = (size_t)coding_field_varint(c, value);
+            break;
+        case TABLE_TAG_CODEC:
+            codec = coding_field_varint(c, value);
+            break;
+        default:
+            if (tag % 2 == 1) {
+                return -KV_EFORMAT;
+            }
+        }
+    }
+    if (coding_ok(c) && codec != CODEC_NONE && codec != CODEC_SNAPPY) {
+        return -KV_EFORMAT;
+    }
+    options->no_compression = codec == CODEC_NONE;
+    if (!coding_done(c) || options->prefix_size > PREFIX_SIZE_MAX ||
+        options->filter_bits_per_key > FILTER_BITS_MAX || options->block_bytes > BLOCK_BYTES_MAX) {
+        return -KV_EDAMAGED;
+    }
+    return 0;
+}
+
+static int decode_table(struct coding_cursor *c, struct edit *edit)
+{
+    struct edit_table table = {0};
+    struct kv_slice name;
+    int r;
+
+    table.id = (uint32_t)coding_read_varint_max(c, KV_TABLE_COUNT_MAX);
+    name = coding_read_string(c);
+    if (!coding_ok(c) || table.id == 0 || name.size == 0 || name.size > KV_TABLE_NAME_SIZE_MAX ||
+        memchr(name.data, 0, name.size) != NULL) {
+        return -KV_EDAMAGED;
+    }
+    memcpy(table.name, name.data, name.size);
+    r = decode_table_options(c, &table.options);
+    return r < 0 ? r : edit_add_table(edit, &table);
+}
+
+static bool added_is_sound(const struct file_meta *file)
+{
+    return file->table_id != 0 && file->number != 0 && file->row_count != 0 &&
+           file->sequence_min <= file->sequence_max && file->sequence_max <= ROW_SEQUENCE_MAX &&
+           file->tombstone_count <= file->row_count && file->smallest.size > 0 &&
+           row_compare(kv_buf_slice(&file->smallest), file->smallest_trailer,
+                       kv_buf_slice(&file->largest), file->largest_trailer) <= 0;
+}
+
+static int decode_added(struct coding_cursor *c, struct edit *edit)
+{
+    struct file_meta *file = NULL;
+    struct kv_slice smallest;
+    struct kv_slice largest;
+    int r = file_meta_create(&file);
+
+    if (r < 0) {
+        return r;
+    }
+    file->table_id = (uint32_t)coding_read_varint_max(c, KV_TABLE_COUNT_MAX);
+    file->level = (uint32_t)coding_read_varint_max(c, KV_LEVEL_COUNT - 1);
+    file->number = coding_read_varint(c);
+    file->size = coding_read_varint(c);
+    smallest = coding_read_string(c);
+    file->smallest_trailer = coding_read_u64(c);
+    largest = coding_read_string(c);
+    file->largest_trailer = coding_read_u64(c);
+    file->sequence_min = coding_read_varint(c);
+    file->sequence_max = coding_read_varint(c);
+    file->row_count = coding_read_varint(c);
+    file->tombstone_count = coding_read_varint(c);
+    for (uint64_t tag; coding_read_field(c, &tag, &(struct kv_slice){0});) {
+        if (tag % 2 == 1) {
+            r = -KV_EFORMAT;
+            goto out;
+        }
+    }
+    if (!coding_done(c)) {
+        r = -KV_EDAMAGED;
+        goto out;
+    }
+    r = kv_buf_append(&file->smallest, smallest);
+    r = r < 0 ? r : kv_buf_append(&file->largest, largest);
+    if (r == 0) {
+        r = added_is_sound(file) ? edit_add_file(edit, file) : -KV_EDAMAGED;
+    }
+out:
+    file_meta_unref(file);
+    return r;
+}
+
+static int decode_removed(struct coding_cursor *c, struct edit *edit)
+{
+    struct file_meta file = {0};
+    file.table_id = (uint32_t)coding_read_varint_max(c, KV_TABLE_COUNT_MAX);
+    file.level = (uint32_t)coding_read_varint_max(c, KV_LEVEL_COUNT - 1);
+    file.number = coding_read_varint(c);
+    return coding_done(c) && file.table_id != 0 ? edit_remove_file(edit, &file) : -KV_EDAMAGED;
+}
+
+static int decode_field(uint64_t tag, struct kv_slice value, struct edit *edit)
+{
+    struct coding_cursor c = coding_cursor(value);
+
+    switch (tag) {
+    case EDIT_TAG_NEXT_TABLE:
+        edit->next_table = coding_read_varint(&c);
+        break;
+    case EDIT_TAG_LAST_SEQUENCE:
+        edit->last_sequence = coding_read_varint_max(&c, ROW_SEQUENCE_MAX);
+        break;
+    case EDIT_TAG_FIRST_LOG:
+        edit->first_log = coding_read_varint(&c);
+        break;
+    case EDIT_TAG_RELEASED_LOG:
+        edit->released_log = coding_read_varint(&c);
+        break;
+    case EDIT_TAG_CLOSED_LOG:
+        return decode_closed_log(&c, edit);
+    case EDIT_TAG_TABLE:
+        return decode_table(&c, edit);
+    case EDIT_TAG_ADDED:
+        return decode_added(&c, edit);
+    case EDIT_TAG_REMOVED:
+        return decode_removed(&c, edit);
+    default:
+        return tag % 2 == 1 ? -KV_EFORMAT : 0;
+    }
+    return coding_done(&c) ? 0 : -KV_EDAMAGED;
+}
+
+int edit_decode(struct kv_slice from, struct edit *ret_edit)
+{
+    struct edit edit = {0};
+    struct coding_cursor c = coding_cursor(from);
+    uint64_t tag;
+    struct kv_slice value;
+    int r = 0;
+
+    while (r == 0 && coding_read_field(&c, &tag, &value)) {
+        r = decode_field(tag, value, &edit);
+    }
+    if (r == 0 && !coding_done(&c)) {
+        r = -KV_EDAMAGED;
+    }
+    if (r < 0) {
+        edit_finish(&edit);
+        return r;
+    }
+    *ret_edit = edit;
+    return 0;
+}

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A change of the store's state as the manifest records it; a snapshot of the whole state has the
+ * same form. docs/format.md, "Manifest". */
+#ifndef KVCORE_DB_EDIT_H
+#define KVCORE_DB_EDIT_H
+
+#include "kvcore/db/version.h"
+#include "kvcore/log/log_format.h"
+
+struct edit_removed {
+    uint32_t table_id;
+    uint32_t level;
+    uint64_t number;
+};
+
+/* A table (keyspace) as created. */
+struct edit_table {
+    uint32_t id;
+    char name[KV_TABLE_NAME_SIZE_MAX + 1];
+    struct kv_table_options options;
+};
+
+struct edit {
+    uint64_t next_table;    /* 0: not set */
+    uint64_t last_sequence; /* 0: not set */
+    uint64_t first_log;     /* 0: not set */
+    uint64_t released_log;  /* logs below are released; 0: not set */
+    struct log_end *closed_logs;
+    size_t closed_log_count;
+    struct edit_table *tables;
+    size_t table_count;
+    struct file_meta **added; /* referenced */
+    size_t added_count;
+    struct edit_removed *removed;
+    size_t removed_count;
+};
+
+void edit_finish(struct edit *edit); /* an all-zero edit is empty */
+KV_MUST_CHECK int edit_add_closed_log(struct edit *edit, const struct log_end *end);
+KV_MUST_CHECK int edit_add_table(struct edit *edit, const struct edit_table *table);
+/* Takes a reference of its own. */
+KV_MUST_CHECK int edit_add_file(struct edit *edit, struct file_meta *file);
+KV_MUST_CHECK int edit_remove_file(struct edit *edit, const struct file_meta *file);
+
+KV_MUST_CHECK int edit_encode(const struct edit *edit, struct kv_buf *to);
+/* `ret_edit` must be finished on success. Errors: -KV_EDAMAGED, -KV_EFORMAT, -ENOMEM. */
+KV_MUST_CHECK int edit_decode(struct kv_slice from, struct edit *ret_edit);
+
+#endif

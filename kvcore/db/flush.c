@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Memtables to sorted tables of level 0. Strictly oldest generation first and one at a time, so
+ * that tables of level 0 have disjoint, ascending ranges of sequence numbers. One edit installs the
+ * tables of all keyspaces of the generation and releases its log. */
+#include "kvcore/db/store.h"
+
+#include <assert.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "kvcore/db/output.h"
+
+/* The generation to flush, referenced, and the number of the log that follows it. */
+static struct generation *oldest_waiting(struct kv_store *store, uint64_t *ret_next_log)
+{
+    struct generation *generation = NULL;
+    mutex_lock(&store->mu);
+    if (store->view->immutable_count > 0) {
+        const struct view *view = store->view;
+        generation = view->immutable[0];
+        generation_ref(generation);
+        *ret_next_log =
+            view->immutable_count > 1 ? view->immutable[1]->log_number : view->active->log_number;
+    }
+    mutex_unlock(&store->mu);
+    return generation;
+}
+
+static int flush_memtable(struct kv_store *store, struct output_job *job,
+                          const struct memtable *memtable)
+{
+    struct iter *it = NULL;
+    int r = memtable_iter_create(memtable, &it);
+    if (r < 0) {
+        return r;
+    }
+    iter_seek_first(it);
+    r = output_rows(store, job, it);
+    iter_destroy(it);
+    return r;
+}
+
+static int flush_tables(struct kv_store *store, struct generation *generation, struct edit *edit)
+{
+    struct output_job job = {.level = 0, .is_flush = true};
+    int r = output_job_init(store, &job);
+
+    for (uint32_t id = 1; id <= KV_TABLE_COUNT_MAX && r == 0; id++) {
+        const struct memtable *memtable = generation->memtables[id - 1];
+        if (memtable != NULL && !memtable_is_empty(memtable)) {
+            job.table_id = id;
+            r = flush_memtable(store, &job, memtable);
+        }
+    }
+    if (r == 0) {
+        r = output_job_finish(store, &job, edit);
+        count_add(&store->counters.flush_bytes, job.bytes_written);
+    }
+    if (r < 0) {
+        output_job_remove(store, &job);
+    }
+    output_job_destroy(&job);
+    return r;
+}
+
+/* Caller holds flush_mu. */
+static int flush_generation(struct kv_store *store, struct generation *generation,
+                            uint64_t next_log)
+{
+    struct edit edit = {0};
+    int r = flush_tables(store, generation, &edit);
+
+    if (r < 0) {
+        goto out;
+    }
+    edit.released_log = next_log;
+    edit.last_sequence = generation->sequence_last;
+    r = manifest_commit(store, &edit, generation);
+    if (r < 0) {
+        goto out;
+    }
+    count_add(&store->counters.flushes, 1);
+out:
+    edit_finish(&edit);
+    return r;
+}
+
+int flush_one(struct kv_store *store)
+{
+    struct generation *generation;
+    uint64_t next_log = 0;
+    int r = 0;
+
+    mutex_lock(&store->flush_mu);
+    generation = oldest_waiting(store, &next_log);
+    if (generation != NULL) {
+        r = flush_generation(store, generation, next_log);
+        generation_unref(generation);
+        r = r < 0 ? r : 1;
+    }
+    mutex_unlock(&store->flush_mu);
+    if (r == 1) {
+        workers_wake(store);
+    }
+    return r;
+}
+
+int flush_all(struct kv_store *store)
+{
+    int r = write_rotate(store);
+    if (r < 0) {
+        return r;
+    }
+    do {
+        r = flush_one(store);
+    } while (r > 0);
+    return r;
+}
+
+int kv_flush(struct kv_store *store)
+{
+    int r = -atomic_load(&store->read_only_error);
+    return r < 0 ? r : flush_all(store);
+}

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "kvcore/db/generation.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+
+int generation_create(size_t chunk_bytes, struct generation **ret_generation)
+{
+    struct generation *generation = calloc(1, sizeof *generation);
+    if (generation == NULL) {
+        return -ENOMEM;
+    }
+    atomic_init(&generation->refs, 1);
+    arena_init(&generation->arena, chunk_bytes);
+    *ret_generation = generation;
+    return 0;
+}
+
+void generation_ref(struct generation *generation)
+{
+    atomic_fetch_add_explicit(&generation->refs, 1, memory_order_relaxed);
+}
+
+void generation_unref(struct generation *generation)
+{
+    if (generation == NULL ||
+        atomic_fetch_sub_explicit(&generation->refs, 1, memory_order_acq_rel) > 1) {
+        return;
+    }
+    for (int i = 0; i < KV_TABLE_COUNT_MAX; i++) {
+        memtable_destroy(generation->memtables[i]);
+    }
+    log_writer_destroy(generation->log);
+    arena_finish(&generation->arena);
+    free(generation);
+}
+
+int generation_add_table(struct generation *generation, uint32_t table_id)
+{
+    if (generation->memtables[table_id - 1] != NULL) {
+        return 0;
+    }
+    return memtable_create(&generation->arena, &generation->memtables[table_id - 1]);
+}
+
+size_t generation_bytes(const struct generation *generation)
+{
+    return arena_bytes(&generation->arena);
+}
+
+bool generation_is_empty(const struct generation *generation)
+{
+    for (int i = 0; i < KV_TABLE_COUNT_MAX; i++) {
+        if (generation->memtables[i] != NULL && !memtable_is_empty(generation->memtables[i])) {
+            return false;
+        }
+    }
+    return true;
+}

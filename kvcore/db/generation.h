@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A generation: what was written between two rotations. One log segment, and one memtable per table
+ * that lie in one arena. All tables rotate together with the log, so that flushing a generation
+ * releases exactly its log, and recovery rebuilds exactly it.
+ *
+ * Concurrency: references are atomic. The memtables are filled by the leader of a write group and
+ * read by anybody. `log` is used under the log writer's own rules. */
+#ifndef KVCORE_DB_GENERATION_H
+#define KVCORE_DB_GENERATION_H
+
+#include <kv/kv.h>
+
+#include "kvcore/db/memtable.h"
+#include "kvcore/log/log_writer.h"
+
+struct generation {
+    _Atomic uint32_t refs;
+    struct arena arena;
+    struct memtable *memtables[KV_TABLE_COUNT_MAX]; /* by table id - 1; NULL only before the table
+                                                       existed; added under the state mutex */
+    struct log_writer *log;  /* NULL: replayed, its rows lie in closed logs */
+    uint64_t log_number;     /* newest log that holds rows of it */
+    uint64_t sequence_last;  /* of its newest row, once rotated out */
+    _Atomic bool log_synced; /* every byte of the log is durable (only once rotated out) */
+    bool end_recorded;       /* the manifest knows where its log ends; state mutex */
+};
+
+/* Without a log. `chunk_bytes`: unit in which memory is taken. */
+KV_MUST_CHECK int generation_create(size_t chunk_bytes, struct generation **ret_generation);
+void generation_ref(struct generation *generation);
+void generation_unref(struct generation *generation); /* accepts NULL; destroys the log writer */
+/* Add a memtable for the table if there is none. */
+KV_MUST_CHECK int generation_add_table(struct generation *generation, uint32_t table_id);
+size_t generation_bytes(const struct generation *generation);
+bool generation_is_empty(const struct generation *generation);
+
+#endif

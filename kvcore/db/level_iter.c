@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "kvcore/db/merge_iter.h"
+
+#include <stdlib.h>
+
+struct level_iter {
+    struct iter base;
+    struct kv_store *store;
+    const struct file_list *list;
+    bool keep_cache;
+    size_t index;      /* of the file that `file` walks */
+    struct iter *file; /* NULL: none open */
+};
+
+/* Walk file `index` from now on. False: past the ends, or an error. */
+static bool open_file(struct level_iter *l, size_t index)
+{
+    struct table *table;
+    int r;
+
+    if (l->file != NULL && l->index == index) {
+        return true;
+    }
+    iter_destroy(l->file);
+    l->file = NULL;
+    if (index >= l->list->count) {
+        return false;
+    }
+    r = file_table(l->store, l->list->files[index], &table);
+    r = r < 0 ? r : table_iter_create(table, l->keep_cache, &l->file);
+    if (r < 0) {
+        l->base.error = r;
+        l->file = NULL;
+        return false;
+    }
+    l->index = index;
+    return true;
+}
+
+/* Show the file's row, or its error, or go on to the first (last) row of the next (previous) file.
+ */
+static void settle(struct level_iter *l, bool forward)
+{
+    l->base.valid = false;
+    while (l->file != NULL) {
+        if (l->file->valid) {
+            l->base.valid = true;
+            l->base.row = l->file->row;
+            return;
+        }
+        l->base.error = l->file->error;
+        if (l->base.error != 0 || (!forward && l->index == 0)) {
+            return;
+        }
+        if (!open_file(l, forward ? l->index + 1 : l->index - 1)) {
+            return;
+        }
+        if (forward) {
+            iter_seek_first(l->file);
+        } else {
+            iter_seek_last(l->file);
+        }
+    }
+}
+
+static void level_seek(struct iter *base, struct kv_slice key, uint64_t trailer)
+{
+    struct level_iter *l = (struct level_iter *)base;
+    base->error = 0;
+    if (open_file(l, file_list_find(l->list, key))) {
+        iter_seek(l->file, key, trailer);
+    }
+    settle(l, true);
+}
+
+static void level_seek_first(struct iter *base)
+{
+    struct level_iter *l = (struct level_iter *)base;
+    base->error = 0;
+    if (open_file(l, 0)) {
+        iter_seek_first(l->file);
+    }
+    settle(l, true);
+}
+
+static void level_seek_last(struct iter *base)
+{
+    struct level_iter *l = (struct level_iter *)base;
+    base->error = 0;
+    if (open_file(l, l->list->count - 1)) { /* empty list: an index past its end */
+        iter_seek_last(l->file);
+    }
+    settle(l, false);
+}
+
+static void level_next(struct iter *base)
+{
+    struct level_iter *l = (struct level_iter *)base;
+    iter_next(l->file);
+    settle(l, true);
+}
+
+static void level_prev(struct iter *base)
+{
+    struct level_iter *l = (struct level_iter *)base;
+    iter_prev(l->file);
+    settle(l, false);
+}
+
+static void level_destroy(struct iter *base)
+{
+    struct level_iter *l = (struct level_iter *)base;
+    iter_destroy(l->file);
+    free(l);
+}
+
+int level_iter_create(struct kv_store *store, const struct file_list *list, bool keep_cache,
+                      struct iter **ret_iter)
+{
+    static const struct iter_ops ops = {.seek = level_seek,
+                                        .seek_first = level_seek_first,
+                                        .seek_last = level_seek_last,
+                                        .next = level_next,
+                                        .prev = level_prev,
+                                        .destroy = level_destroy};
+    struct level_iter *l = calloc(1, sizeof *l);
+    if (l == NULL) {
+        return -ENOMEM;
+    }
+    l->base.ops = &ops;
+    l->store = store;
+    l->list = list;
+    l->keep_cache = keep_cache;
+    *ret_iter = &l->base;
+    return 0;
+}
+
+/* ---- all sources of a view ---- */
+
+static int add_memtable(struct iter_list *list, const struct generation *generation,
+                        uint32_t table_id)
+{
+    const struct memtable *memtable = generation->memtables[table_id - 1];
+    struct iter *it = NULL;
+    int r;
+
+    if (memtable == NULL || memtable_is_empty(memtable)) {
+        return 0;
+    }
+    r = memtable_iter_create(memtable, &it);
+    return r < 0 ? r : iter_list_add(list, it);
+}
+
+static int add_l0_file(struct kv_store *store, struct iter_list *list, struct file_meta *file,
+                       bool keep_cache)
+{
+    struct table *table = NULL;
+    struct iter *it = NULL;
+    int r = file_table(store, file, &table);
+    r = r < 0 ? r : table_iter_create(table, keep_cache, &it);
+    return r < 0 ? r : iter_list_add(list, it);
+}
+
+static int add_levels(struct kv_store *store, const struct table_files *files,
+                      struct iter_list *list, bool keep_cache)
+{
+    int r = 0;
+    for (size_t i = 0; i < files->levels[0].count && r == 0; i++) {
+        r = add_l0_file(store, list, files->levels[0].files[i], keep_cache);
+    }
+    for (int level = 1; level < KV_LEVEL_COUNT && r == 0; level++) {
+        struct iter *it = NULL;
+        if (files->levels[level].count > 0) {
+            r = level_iter_create(store, &files->levels[level], keep_cache, &it);
+            r = r < 0 ? r : iter_list_add(list, it);
+        }
+    }
+    return r;
+}
+
+int view_iter_create(struct kv_store *store, const struct view *view, uint32_t table_id,
+                     bool keep_cache, struct iter **ret_iter)
+{
+    struct iter_list list = {0};
+    const struct table_files *files = version_table(view->version, table_id);
+    int r = add_memtable(&list, view->active, table_id);
+
+    for (unsigned i = view->immutable_count; i-- > 0 && r == 0;) {
+        r = add_memtable(&list, view->immutable[i], table_id);
+    }
+    if (files != NULL && r == 0) {
+        r = add_levels(store, files, &list, keep_cache);
+    }
+    r = r < 0 ? r : iter_list_merge(&list, ret_iter);
+    iter_list_finish(&list);
+    return r;
+}

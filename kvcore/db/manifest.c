@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Durable changes of the version. An edit is appended to the manifest and synced, then applied in
+ * memory. If the append fails, what the manifest holds behind its last good record is unknown, so
+ * it is never appended to again: the whole state including the edit goes to a new manifest and the
+ * root is pointed at that. If this fails too, the change did not happen. */
+#include "kvcore/db/store.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#define MANIFEST_ROLL_BYTES ((uint64_t)4 << 20)
+
+int root_commit(struct kv_store *store)
+{
+    struct kv_buf bytes = {0};
+    int r = root_encode(&store->root, &bytes);
+
+    mutex_assert_held(&store->manifest_mu);
+    if (r == 0) {
+        r = store->storage->ops->root_swap(store->storage, store->root_version,
+                                           kv_buf_slice(&bytes));
+    }
+    if (r == 0) {
+        store->root_version++;
+    }
+    kv_buf_finish(&bytes);
+    return r;
+}
+
+/* ---- a snapshot of the whole state ---- */
+
+static int snapshot_files(const struct version *version, struct edit *edit)
+{
+    int r = 0;
+    for (uint32_t id = 1; id <= KV_TABLE_COUNT_MAX; id++) {
+        const struct table_files *files = version_table(version, id);
+        for (int level = 0; files != NULL && level < KV_LEVEL_COUNT; level++) {
+            const struct file_list *list = &files->levels[level];
+            for (size_t i = 0; i < list->count && r == 0; i++) {
+                r = edit_add_file(edit, list->files[i]);
+            }
+        }
+    }
+    return r;
+}
+
+static int snapshot_tables(struct kv_store *store, struct edit *edit) REQUIRES(&store->mu)
+{
+    int r = 0;
+    for (int i = 0; i < KV_TABLE_COUNT_MAX && r == 0; i++) {
+        const struct kv_table *table = store->tables[i];
+        if (table != NULL) {
+            struct edit_table entry = {.id = table->id, .options = table->options};
+            memcpy(entry.name, table->name, sizeof entry.name);
+            r = edit_add_table(edit, &entry);
+        }
+    }
+    return r;
+}
+
+static int snapshot_state(struct kv_store *store, struct edit *edit) REQUIRES(&store->manifest_mu)
+{
+    int r = 0;
+
+    edit->first_log = store->first_log;
+    edit->released_log = store->released_log;
+    edit->last_sequence = store->flushed_sequence;
+    for (size_t i = 0; i < store->closed_log_count && r == 0; i++) {
+        r = edit_add_closed_log(edit, &store->closed_logs[i]);
+    }
+    mutex_lock(&store->mu);
+    edit->next_table = store->next_table_number;
+    r = r < 0 ? r : snapshot_tables(store, edit);
+    r = r < 0 ? r : snapshot_files(store->view->version, edit);
+    mutex_unlock(&store->mu);
+    return r;
+}
+
+static int append_edit(struct log_writer *writer, enum log_record_type type, uint64_t number,
+                       const struct edit *edit)
+{
+    struct kv_buf bytes = {0};
+    struct kv_slice part;
+    int r = edit_encode(edit, &bytes);
+
+    part = kv_buf_slice(&bytes);
+    if (r == 0) {
+        r = log_writer_add(writer, type, number, &part, 1, false);
+    }
+    if (r == 0) {
+        r = log_writer_sync(writer);
+    }
+    kv_buf_finish(&bytes);
+    return r;
+}
+
+/* A new manifest with the snapshot, and `edit` (may be NULL) behind it, then the root. */
+static int roll_with(struct kv_store *store, const struct edit *edit) REQUIRES(&store->manifest_mu)
+{
+    struct edit snapshot = {0};
+    struct log_writer *writer = NULL;
+    struct root before = store->root;
+    struct log_writer_options options = {.store_seed = store->seed};
+    struct kv_file_id id = {.kind = KV_FILE_MANIFEST, .number = store->root.manifest + 1};
+    int r = snapshot_state(store, &snapshot);
+
+    if (r < 0) {
+        goto out;
+    }
+    r = log_writer_create(store->storage, id, &options, &writer);
+    if (r == -EEXIST) {
+        /* Left over from an attempt that failed or a crash: the root never named it. */
+        r = store->storage->ops->remove(store->storage, id);
+        r = r < 0 ? r : log_writer_create(store->storage, id, &options, &writer);
+    }
+    r = r < 0 ? r : append_edit(writer, LOG_RECORD_SNAPSHOT, 1, &snapshot);
+    if (r == 0 && edit != NULL) {
+        r = append_edit(writer, LOG_RECORD_EDIT, 2, edit);
+    }
+    if (r < 0) {
+        goto out;
+    }
+    store->root.manifest = id.number;
+    r = root_commit(store);
+    if (r < 0) {
+        store->root = before;
+        goto out;
+    }
+    log_writer_destroy(store->manifest);
+    store->manifest = writer;
+    writer = NULL;
+    store->manifest_edits = edit != NULL ? 2 : 1;
+    id.number = before.manifest;
+    if (id.number != 0) {
+        kv_ignore(store->storage->ops->remove(store->storage, id)); /* else the next open does */
+    }
+out:
+    log_writer_destroy(writer);
+    edit_finish(&snapshot);
+    return r;
+}
+
+int manifest_roll(struct kv_store *store)
+{
+    return roll_with(store, NULL);
+}
+
+/* ---- applying an edit in memory ---- */
+
+static void forget_released_logs(struct kv_store *store) REQUIRES(&store->manifest_mu)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < store->closed_log_count; i++) {
+        if (store->closed_logs[i].number >= store->released_log) {
+            store->closed_logs[kept++] = store->closed_logs[i];
+        }
+    }
+    store->closed_log_count = kept;
+}
+
+/* Room for what apply must not fail at, before the edit is durable. */
+static int prepare(struct kv_store *store, const struct edit *edit) REQUIRES(&store->manifest_mu)
+{
+    size_t logs = store->closed_log_count + edit->closed_log_count + 1;
+    struct log_end *closed = realloc(store->closed_logs, logs * sizeof *closed);
+    struct file_meta **obsolete;
+    int r = 0;
+
+    if (closed == NULL) {
+        return -ENOMEM;
+    }
+    store->closed_logs = closed;
+    mutex_lock(&store->mu);
+    obsolete = realloc(store->obsolete, (store->obsolete_count + edit->removed_count + 1) *
+                                            sizeof(struct file_meta *));
+    if (obsolete != NULL) {
+        store->obsolete = obsolete;
+    } else {
+        r = -ENOMEM;
+    }
+    mutex_unlock(&store->mu);
+    return r;
+}
+
+static bool is_added_again(const struct edit *edit, uint64_t number)
+{
+    for (size_t i = 0; i < edit->added_count; i++) {
+        if (edit->added[i]->number == number) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void note_obsolete(struct kv_store *store, const struct edit *edit,
+                          const struct edit_removed *removed) REQUIRES(&store->mu)
+{
+    const struct file_list *list =
+        &version_table(store->view->version, removed->table_id)->levels[removed->level];
+    if (is_added_again(edit, removed->number)) {
+        return; /* only moved to another level */
+    }
+    for (size_t i = 0; i < list->count; i++) {
+        if (list->files[i]->number == removed->number) {
+            file_meta_ref(list->files[i]);
+            store->obsolete[store->obsolete_count++] = list->files[i];
+            return;
+        }
+    }
+}
+
+/* Put the new version in place, and take `flushed` out of the view. */
+static int install(struct kv_store *store, const struct edit *edit, struct version *version,
+                   const struct generation *flushed)
+{
+    struct generation *immutable[IMMUTABLE_MAX];
+    struct view *old = NULL;
+    size_t obsolete_before;
+    unsigned count = 0;
+    int r;
+
+    mutex_lock(&store->mu);
+    obsolete_before = store->obsolete_count;
+    for (size_t i = 0; i < edit->removed_count; i++) {
+        note_obsolete(store, edit, &edit->removed[i]);
+    }
+    for (unsigned i = 0; i < store->view->immutable_count; i++) {
+        if (store->view->immutable[i] != flushed) {
+            immutable[count++] = store->view->immutable[i];
+        }
+    }
+    r = view_install(store, store->view->active, immutable, count, version, &old);
+    if (r < 0) {
+        while (store->obsolete_count > obsolete_before) {
+            file_meta_unref(store->obsolete[--store->obsolete_count]);
+        }
+    }
+    condvar_broadcast(&store->progress);
+    mutex_unlock(&store->mu);
+    view_release(old);
+    return r;
+}
+
+/* Ends of logs that were synced whole since the last edit: proof for recovery. */
+static int add_log_ends(struct kv_store *store, struct edit *edit, const struct view *view)
+{
+    int r = 0;
+    for (unsigned i = 0; i < view->immutable_count && r == 0; i++) {
+        struct generation *generation = view->immutable[i];
+        if (generation->log != NULL && !generation->end_recorded &&
+            generation->log_number >= edit->released_log && atomic_load(&generation->log_synced)) {
+            struct log_end end = log_writer_end(generation->log);
+            r = edit_add_closed_log(edit, &end);
+            generation->end_recorded = true; /* only here, under manifest_mu */
+        }
+    }
+    return r;
+}
+
+static int commit_locked(struct kv_store *store, struct edit *edit, struct generation *flushed)
+    REQUIRES(&store->manifest_mu)
+{
+    struct version *version = NULL;
+    struct view *view = view_acquire(store);
+    int r = add_log_ends(store, edit, view);
+
+    r = r < 0 ? r : prepare(store, edit);
+    mutex_lock(&store->mu);
+    edit->next_table = store->next_table_number;
+    mutex_unlock(&store->mu);
+    r = r < 0 ? r : version_apply(view->version, edit, &version);
+    if (r < 0) {
+        goto out;
+    }
+    if (log_writer_end(store->manifest).size < MANIFEST_ROLL_BYTES) {
+        r = append_edit(store->manifest, LOG_RECORD_EDIT, store->manifest_edits + 1, edit);
+        store->manifest_edits++;
+    } else {
+        r = -EFBIG;
+    }
+    if (r < 0) {
+        r = roll_with(store, edit);
+    }
+    if (r < 0) {
+        goto out;
+    }
+    for (size_t i = 0; i < edit->closed_log_count; i++) {
+        store->closed_logs[store->closed_log_count++] = edit->closed_logs[i];
+    }
+    if (edit->released_log > store->released_log) {
+        store->released_log = edit->released_log;
+        forget_released_logs(store);
+    }
+    if (edit->last_sequence > store->flushed_sequence) {
+        store->flushed_sequence = edit->last_sequence;
+    }
+    r = install(store, edit, version, flushed);
+out:
+    version_unref(version);
+    view_release(view);
+    return r;
+}
+
+int manifest_commit(struct kv_store *store, struct edit *edit, struct generation *flushed)
+{
+    uint64_t released_before;
+    int r;
+
+    mutex_lock(&store->manifest_mu);
+    released_before = store->released_log;
+    r = commit_locked(store, edit, flushed);
+    mutex_unlock(&store->manifest_mu);
+    if (r < 0) {
+        return r;
+    }
+    for (uint64_t n = released_before; edit->released_log != 0 && n < edit->released_log; n++) {
+        obsolete_log(store, n);
+    }
+    obsolete_purge(store);
+    return 0;
+}

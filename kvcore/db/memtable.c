@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "kvcore/db/memtable.h"
+
+#include <assert.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "kvcore/util/checksum.h"
+#include "kvcore/util/coding.h"
+
+enum {
+    HEIGHT_MAX = 12, /* 4^12 rows: more than fit in any memtable */
+};
+
+/* Followed in memory by `height` links, the key and the value. */
+struct node {
+    uint64_t head; /* first 8 bytes of the key, big-endian, zeros behind a shorter key */
+    uint64_t trailer;
+    uint32_t key_size;
+    uint32_t value_size;
+    uint64_t height;
+    _Atomic(struct node *) next[];
+};
+
+struct memtable {
+    struct node *head; /* a node before all others, HEIGHT_MAX links */
+    _Atomic unsigned height;
+    _Atomic uint64_t count;
+};
+
+static uint64_t key_head(struct kv_slice key)
+{
+    uint8_t bytes[8] = {0};
+    if (key.size >= 8) {
+        return coding_get_be64(key.data);
+    }
+    memcpy(bytes, key.data, key.size);
+    return coding_get_be64(bytes);
+}
+
+static const uint8_t *node_bytes(const struct node *node)
+{
+    return (const uint8_t *)node + sizeof *node + node->height * sizeof(_Atomic(struct node *));
+}
+
+static struct kv_slice node_key(const struct node *node)
+{
+    return kv_slice(node_bytes(node), node->key_size);
+}
+
+static struct kv_slice node_value(const struct node *node)
+{
+    return kv_slice(node_bytes(node) + node->key_size, node->value_size);
+}
+
+static struct node *node_next(const struct node *node, unsigned level)
+{
+    return atomic_load_explicit(&node->next[level], memory_order_acquire);
+}
+
+/* What a search looks for, with the head computed once. */
+struct target {
+    uint64_t head;
+    struct kv_slice key;
+    uint64_t trailer;
+};
+
+/* Does the node stand before the target? */
+static bool node_before(const struct node *node, const struct target *target)
+{
+    int r;
+    if (node->head != target->head) {
+        return node->head < target->head;
+    }
+    r = kv_slice_compare(node_key(node), target->key);
+    return r != 0 ? r < 0 : node->trailer > target->trailer;
+}
+
+/* First node that is not before the target. With `ret_prev` the last nodes before it at every
+ * level. */
+static struct node *find(const struct memtable *memtable, const struct target *target,
+                         struct node **ret_prev)
+{
+    struct node *node = memtable->head;
+    struct node *passed = NULL; /* known not to be before the target: compare it only once */
+    unsigned level = atomic_load_explicit(&memtable->height, memory_order_relaxed);
+
+    for (;;) {
+        struct node *next = node_next(node, level - 1);
+        if (next != NULL && next != passed && node_before(next, target)) {
+            node = next;
+            continue;
+        }
+        passed = next;
+        if (ret_prev != NULL) {
+            ret_prev[level - 1] = node;
+        }
+        if (--level == 0) {
+            return next;
+        }
+    }
+}
+
+int memtable_create(struct arena *arena, struct memtable **ret_memtable)
+{
+    struct memtable *memtable = calloc(1, sizeof *memtable);
+    size_t head_size = sizeof(struct node) + HEIGHT_MAX * sizeof(_Atomic(struct node *));
+
+    if (memtable == NULL) {
+        return -ENOMEM;
+    }
+    memtable->head = arena_alloc(arena, head_size);
+    if (memtable->head == NULL) {
+        free(memtable);
+        return -ENOMEM;
+    }
+    memset(memtable->head, 0, head_size);
+    memtable->head->height = HEIGHT_MAX;
+    atomic_init(&memtable->height, 1);
+    *ret_memtable = memtable;
+    return 0;
+}
+
+void memtable_destroy(struct memtable *memtable)
+{
+    free(memtable);
+}
+
+/* One in four nodes rises a level; the trailer is unique, so its hash is as good as a random
+ * number. */
+static unsigned random_height(uint64_t trailer)
+{
+    uint64_t bits = hash_u64(trailer);
+    unsigned height = 1;
+    while (height < HEIGHT_MAX && (bits & 3) == 0) {
+        height++;
+        bits >>= 2;
+    }
+    return height;
+}
+
+size_t memtable_row_bytes(size_t key_size, size_t value_size, uint64_t trailer)
+{
+    size_t size = sizeof(struct node) + random_height(trailer) * sizeof(_Atomic(struct node *)) +
+                  key_size + value_size;
+    return (size + 7) & ~(size_t)7;
+}
+
+static void raise_height(struct memtable *memtable, unsigned height)
+{
+    unsigned now = atomic_load_explicit(&memtable->height, memory_order_relaxed);
+    while (now < height &&
+           !atomic_compare_exchange_weak_explicit(&memtable->height, &now, height,
+                                                  memory_order_relaxed, memory_order_relaxed)) {
+    }
+}
+
+static struct node *make_node(const struct row *row, uint8_t **memory)
+{
+    struct node *node = (struct node *)(void *)*memory;
+    unsigned height = random_height(row->trailer);
+    uint8_t *bytes = *memory + sizeof *node + height * sizeof(_Atomic(struct node *));
+    uintptr_t end;
+
+    node->head = key_head(row->key);
+    node->trailer = row->trailer;
+    node->key_size = (uint32_t)row->key.size;
+    node->value_size = (uint32_t)row->value.size;
+    node->height = height;
+    memcpy(bytes, row->key.data, row->key.size);
+    if (row->value.size > 0) {
+        memcpy(bytes + row->key.size, row->value.data, row->value.size);
+    }
+    end = (uintptr_t)(bytes + row->key.size + row->value.size);
+    *memory += ((end + 7) & ~(uintptr_t)7) - (uintptr_t)*memory;
+    return node;
+}
+
+void memtable_insert(struct memtable *memtable, const struct row *row, uint8_t **memory)
+{
+    struct node *node = make_node(row, memory);
+    struct target target = {.head = node->head, .key = row->key, .trailer = row->trailer};
+    struct node *prev[HEIGHT_MAX];
+
+    for (unsigned level = 0; level < HEIGHT_MAX; level++) {
+        prev[level] = memtable->head; /* levels the search does not visit yet */
+    }
+    find(memtable, &target, prev);
+    raise_height(memtable, (unsigned)node->height);
+    for (unsigned level = 0; level < node->height; level++) {
+        struct node *next = node_next(prev[level], level);
+        for (;;) {
+            /* Another insert may have come between since the search. */
+            while (next != NULL && node_before(next, &target)) {
+                prev[level] = next;
+                next = node_next(next, level);
+            }
+            atomic_store_explicit(&node->next[level], next, memory_order_relaxed);
+            /* Release: pairs with the acquire in node_next(); the node is whole when seen. */
+            if (atomic_compare_exchange_weak_explicit(&prev[level]->next[level], &next, node,
+                                                      memory_order_release, memory_order_acquire)) {
+                break;
+            }
+        }
+    }
+    atomic_fetch_add_explicit(&memtable->count, 1, memory_order_relaxed);
+}
+
+bool memtable_get(const struct memtable *memtable, struct kv_slice key, uint64_t sequence,
+                  uint64_t *ret_trailer, struct kv_slice *ret_value)
+{
+    struct target target = {
+        .head = key_head(key), .key = key, .trailer = row_seek_trailer(sequence)};
+    const struct node *node = find(memtable, &target, NULL);
+
+    if (node == NULL || node->head != target.head || !kv_slice_equal(node_key(node), key)) {
+        return false;
+    }
+    *ret_trailer = node->trailer;
+    *ret_value = node_value(node);
+    return true;
+}
+
+bool memtable_is_empty(const struct memtable *memtable)
+{
+    return node_next(memtable->head, 0) == NULL;
+}
+
+uint64_t memtable_row_count(const struct memtable *memtable)
+{
+    return atomic_load_explicit(&memtable->count, memory_order_relaxed);
+}
+
+/* ---- iterator ---- */
+
+struct memtable_iter {
+    struct iter base;
+    const struct memtable *memtable;
+    const struct node *node;
+};
+
+static void settle(struct memtable_iter *it, const struct node *node)
+{
+    it->node = node;
+    it->base.valid = node != NULL;
+    if (node != NULL) {
+        it->base.row = (struct row){
+            .key = node_key(node), .trailer = node->trailer, .value = node_value(node)};
+    }
+}
+
+static void seek(struct iter *base, struct kv_slice key, uint64_t trailer)
+{
+    struct memtable_iter *it = (struct memtable_iter *)base;
+    struct target target = {.head = key_head(key), .key = key, .trailer = trailer};
+    settle(it, find(it->memtable, &target, NULL));
+}
+
+static void seek_first(struct iter *base)
+{
+    struct memtable_iter *it = (struct memtable_iter *)base;
+    settle(it, node_next(it->memtable->head, 0));
+}
+
+static void seek_last(struct iter *base)
+{
+    struct memtable_iter *it = (struct memtable_iter *)base;
+    struct node *node = it->memtable->head;
+    for (unsigned level = HEIGHT_MAX; level-- > 0;) {
+        for (struct node *next = node_next(node, level); next != NULL;
+             next = node_next(node, level)) {
+            node = next;
+        }
+    }
+    settle(it, node != it->memtable->head ? node : NULL);
+}
+
+static void next(struct iter *base)
+{
+    struct memtable_iter *it = (struct memtable_iter *)base;
+    settle(it, node_next(it->node, 0));
+}
+
+/* Links go forward only; going back searches for the last node before the present one. */
+static void prev(struct iter *base)
+{
+    struct memtable_iter *it = (struct memtable_iter *)base;
+    struct target target = {
+        .head = it->node->head, .key = node_key(it->node), .trailer = it->node->trailer};
+    struct node *before[HEIGHT_MAX];
+    find(it->memtable, &target, before);
+    settle(it, before[0] != it->memtable->head ? before[0] : NULL);
+}
+
+static void destroy(struct iter *base)
+{
+    free(base);
+}
+
+int memtable_iter_create(const struct memtable *memtable, struct iter **ret_iter)
+{
+    static const struct iter_ops ops = {.seek = seek,
+                                        .seek_first = seek_first,
+                                        .seek_last = seek_last,
+                                        .next = next,
+                                        .prev = prev,
+                                        .destroy = destroy};
+    struct memtable_iter *it = calloc(1, sizeof *it);
+    if (it == NULL) {
+        return -ENOMEM;
+    }
+    it->base.ops = &ops;
+    it->memtable = memtable;
+    *ret_iter = &it->base;
+    return 0;
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The newest rows of one table, sorted in memory: a skip list in an arena.
+ *
+ * Why a skip list: inserts by several threads and reads beside them need no lock, and nothing is
+ * freed before the whole memtable is. Each node keeps the first eight bytes of its key as a number,
+ * so that most steps of a search touch one cache line and no key bytes. (Skip lists: Pugh 1990; the
+ * arena with atomic links follows LevelDB's, the inserts by compare-and-swap RocksDB's.)
+ *
+ * Invariants: 1. a node never changes after it was linked at level 0; 2. links are published with
+ * release and followed with acquire; 3. rows of one key stand newest first.
+ *
+ * The caller sets memory aside before the log is written, so that inserting cannot fail. */
+#ifndef KVCORE_DB_MEMTABLE_H
+#define KVCORE_DB_MEMTABLE_H
+
+#include "kvcore/table/iter.h"
+#include "kvcore/util/arena.h"
+
+struct memtable;
+
+/* `arena` must outlive the memtable; the memtable's nodes lie in it. */
+KV_MUST_CHECK int memtable_create(struct arena *arena, struct memtable **ret_memtable);
+void memtable_destroy(struct memtable *memtable); /* accepts NULL */
+
+/* Bytes the row takes, a multiple of 8; sum them up and allocate once for a group of rows. */
+size_t memtable_row_bytes(size_t key_size, size_t value_size, uint64_t trailer);
+/* Link a row, copying key and value into `*memory`, which is moved on behind what was used and must
+ * have memtable_row_bytes() left. Never fails. Any number of threads. */
+void memtable_insert(struct memtable *memtable, const struct row *row, uint8_t **memory);
+
+/* Newest row of `key` visible at `sequence`: true and the row's trailer and value (valid as long as
+ * the memtable), or false. */
+bool memtable_get(const struct memtable *memtable, struct kv_slice key, uint64_t sequence,
+                  uint64_t *ret_trailer, struct kv_slice *ret_value);
+bool memtable_is_empty(const struct memtable *memtable);
+uint64_t memtable_row_count(const struct memtable *memtable);
+/* The memtable must outlive the iterator. */
+KV_MUST_CHECK int memtable_iter_create(const struct memtable *memtable, struct iter **ret_iter);
+
+#endif

@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "kvcore/db/merge_iter.h"
+
+#include <stdlib.h>
+
+struct merge_iter {
+    struct iter base;
+    bool forward;
+    size_t count;
+    size_t heap_count;
+    struct iter **children;
+    struct iter **heap; /* valid children; the next row's on top */
+};
+
+/* Does the row of `a` come before that of `b` in the present direction? */
+static bool comes_first(const struct merge_iter *m, const struct iter *a, const struct iter *b)
+{
+    int r = row_compare(a->row.key, a->row.trailer, b->row.key, b->row.trailer);
+    return m->forward ? r < 0 : r > 0;
+}
+
+static void sift_down(struct merge_iter *m, size_t i)
+{
+    struct iter *moved = m->heap[i];
+    for (;;) {
+        size_t child = 2 * i + 1;
+        if (child >= m->heap_count) {
+            break;
+        }
+        if (child + 1 < m->heap_count && comes_first(m, m->heap[child + 1], m->heap[child])) {
+            child++;
+        }
+        if (!comes_first(m, m->heap[child], moved)) {
+            break;
+        }
+        m->heap[i] = m->heap[child];
+        i = child;
+    }
+    m->heap[i] = moved;
+}
+
+/* Show the row on top, or the end, or a child's error. */
+static void settle(struct merge_iter *m)
+{
+    m->base.valid = m->base.error == 0 && m->heap_count > 0;
+    if (m->base.valid) {
+        m->base.row = m->heap[0]->row;
+    }
+}
+
+/* All children were positioned: order them. */
+static void build(struct merge_iter *m)
+{
+    m->heap_count = 0;
+    m->base.error = 0;
+    for (size_t i = 0; i < m->count; i++) {
+        if (m->children[i]->valid) {
+            m->heap[m->heap_count++] = m->children[i];
+        } else if (m->children[i]->error != 0) {
+            m->base.error = m->children[i]->error;
+        }
+    }
+    for (size_t i = m->heap_count / 2; i-- > 0;) {
+        sift_down(m, i);
+    }
+    settle(m);
+}
+
+/* The child on top has moved: put it where it belongs. */
+static void advance(struct merge_iter *m)
+{
+    struct iter *top = m->heap[0];
+    if (!top->valid) {
+        m->base.error = top->error;
+        m->heap[0] = m->heap[--m->heap_count];
+    }
+    if (m->heap_count > 1) {
+        sift_down(m, 0);
+    }
+    settle(m);
+}
+
+static void merge_seek(struct iter *base, struct kv_slice key, uint64_t trailer)
+{
+    struct merge_iter *m = (struct merge_iter *)base;
+    m->forward = true;
+    for (size_t i = 0; i < m->count; i++) {
+        iter_seek(m->children[i], key, trailer);
+    }
+    build(m);
+}
+
+static void merge_seek_first(struct iter *base)
+{
+    struct merge_iter *m = (struct merge_iter *)base;
+    m->forward = true;
+    for (size_t i = 0; i < m->count; i++) {
+        iter_seek_first(m->children[i]);
+    }
+    build(m);
+}
+
+static void merge_seek_last(struct iter *base)
+{
+    struct merge_iter *m = (struct merge_iter *)base;
+    m->forward = false;
+    for (size_t i = 0; i < m->count; i++) {
+        iter_seek_last(m->children[i]);
+    }
+    build(m);
+}
+
+/* Turn round: every other child goes to the far side of the present row. */
+static void turn(struct merge_iter *m, bool forward)
+{
+    const struct iter *top = m->heap[0];
+    m->forward = forward;
+    for (size_t i = 0; i < m->count; i++) {
+        struct iter *child = m->children[i];
+        if (child == top) {
+            continue;
+        }
+        iter_seek(child, top->row.key, top->row.trailer); /* first row behind: rows are unique */
+        if (forward || child->error != 0) {
+            continue;
+        }
+        if (child->valid) {
+            iter_prev(child);
+        } else {
+            iter_seek_last(child);
+        }
+    }
+}
+
+static void merge_next(struct iter *base)
+{
+    struct merge_iter *m = (struct merge_iter *)base;
+    if (!m->forward) {
+        turn(m, true);
+        iter_next(m->heap[0]);
+        build(m);
+        return;
+    }
+    iter_next(m->heap[0]);
+    advance(m);
+}
+
+static void merge_prev(struct iter *base)
+{
+    struct merge_iter *m = (struct merge_iter *)base;
+    if (m->forward) {
+        turn(m, false);
+        iter_prev(m->heap[0]);
+        build(m);
+        return;
+    }
+    iter_prev(m->heap[0]);
+    advance(m);
+}
+
+static void merge_destroy(struct iter *base)
+{
+    struct merge_iter *m = (struct merge_iter *)base;
+    for (size_t i = 0; i < m->count; i++) {
+        iter_destroy(m->children[i]);
+    }
+    free(m->children);
+    free(m);
+}
+
+int merge_iter_create(struct iter **take_children, size_t count, struct iter **ret_iter)
+{
+    static const struct iter_ops ops = {.seek = merge_seek,
+                                        .seek_first = merge_seek_first,
+                                        .seek_last = merge_seek_last,
+                                        .next = merge_next,
+                                        .prev = merge_prev,
+                                        .destroy = merge_destroy};
+    struct merge_iter *m = calloc(1, sizeof *m);
+    struct iter **arrays = calloc(2 * count + 1, sizeof(struct iter *));
+
+    if (m == NULL || arrays == NULL) {
+        free(m);
+        free(arrays);
+        return -ENOMEM;
+    }
+    m->base.ops = &ops;
+    m->count = count;
+    m->children = arrays;
+    m->heap = arrays + count;
+    if (count > 0) {
+        memcpy(m->children, take_children, count * sizeof(struct iter *));
+    }
+    *ret_iter = &m->base;
+    return 0;
+}
+
+/* ---- lists ---- */
+
+int iter_list_add(struct iter_list *list, struct iter *take_iter)
+{
+    if (list->count == list->capacity) {
+        size_t capacity = list->capacity > 0 ? 2 * list->capacity : 16;
+        struct iter **items = realloc(list->items, capacity * sizeof(struct iter *));
+        if (items == NULL) {
+            iter_destroy(take_iter);
+            return -ENOMEM;
+        }
+        list->items = items;
+        list->capacity = capacity;
+    }
+    list->items[list->count++] = take_iter;
+    return 0;
+}
+
+void iter_list_finish(struct iter_list *list)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        iter_destroy(list->items[i]);
+    }
+    free(list->items);
+    *list = (struct iter_list){0};
+}
+
+int iter_list_merge(struct iter_list *list, struct iter **ret_iter)
+{
+    int r = 0;
+    if (list->count == 1) {
+        *ret_iter = list->items[0];
+    } else {
+        r = merge_iter_create(list->items, list->count, ret_iter);
+    }
+    if (r == 0) {
+        free(list->items);
+        *list = (struct iter_list){0};
+    }
+    return r;
+}

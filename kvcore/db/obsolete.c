@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Files that nobody needs any more. A removal that fails or is lost in a crash harms nothing: the
+ * next opening finds the file not named by the manifest and removes it. */
+#include "kvcore/db/store.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+
+/* Take one table that only the list still holds off the list, or NULL. */
+static struct file_meta *take_unused(struct kv_store *store)
+{
+    struct file_meta *file = NULL;
+    mutex_lock(&store->mu);
+    for (size_t i = 0; i < store->obsolete_count; i++) {
+        /* Nobody can take a new reference: no version that is reachable holds it. */
+        if (atomic_load_explicit(&store->obsolete[i]->refs, memory_order_acquire) == 1) {
+            file = store->obsolete[i];
+            store->obsolete[i] = store->obsolete[--store->obsolete_count];
+            break;
+        }
+    }
+    mutex_unlock(&store->mu);
+    return file;
+}
+
+void obsolete_purge(struct kv_store *store)
+{
+    for (struct file_meta *file = take_unused(store); file != NULL; file = take_unused(store)) {
+        struct kv_file_id id = {.kind = KV_FILE_TABLE, .number = file->number};
+        block_cache_drop_table(store->cache, file->number);
+        file_meta_unref(file);
+        kv_ignore(store->storage->ops->remove(store->storage, id));
+    }
+}
+
+void obsolete_log(struct kv_store *store, uint64_t number)
+{
+    struct kv_file_id id = {.kind = KV_FILE_LOG, .number = number};
+    bool keep;
+
+    mutex_lock(&store->mu);
+    keep = store->recyclable_log == 0 && !atomic_load(&store->stopping);
+    if (keep) {
+        store->recyclable_log = number;
+    }
+    mutex_unlock(&store->mu);
+    if (!keep) {
+        kv_ignore(store->storage->ops->remove(store->storage, id));
+    }
+}
+
+/* ---- after opening ---- */
+
+struct sweep {
+    struct kv_store *store;
+    struct kv_file_id *leftovers;
+    size_t count;
+    int error;
+};
+
+static bool version_has(const struct version *version, uint64_t number)
+{
+    for (uint32_t id = 1; id <= KV_TABLE_COUNT_MAX; id++) {
+        const struct table_files *files = version_table(version, id);
+        for (int level = 0; files != NULL && level < KV_LEVEL_COUNT; level++) {
+            for (size_t i = 0; i < files->levels[level].count; i++) {
+                if (files->levels[level].files[i]->number == number) {
+                    return true;
+                }
+            }
+        }
+    }
+    return false;
+}
+
+static bool log_is_needed(const struct kv_store *store, uint64_t number) NO_LOCK_ANALYSIS
+{
+    if (number >= store->first_log) {
+        return true;
+    }
+    for (size_t i = 0; i < store->closed_log_count; i++) {
+        if (store->closed_logs[i].number == number) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Opening is single-threaded: no locks. */
+static bool is_needed(const struct kv_store *store, struct kv_file_id id) NO_LOCK_ANALYSIS
+{
+    switch (id.kind) {
+    case KV_FILE_LOG:
+        return log_is_needed(store, id.number);
+    case KV_FILE_MANIFEST:
+        return id.number == store->root.manifest;
+    case KV_FILE_TABLE:
+        return version_has(store->view->version, id.number);
+    case KV_FILE_BLOB:
+        return true; /* not ours to judge */
+    }
+    return true;
+}
+
+static void note_leftover(void *arg, struct kv_file_id id, uint64_t size_bytes)
+{
+    struct sweep *sweep = arg;
+    struct kv_file_id *larger;
+    (void)size_bytes;
+    if (is_needed(sweep->store, id)) {
+        return;
+    }
+    larger = realloc(sweep->leftovers, (sweep->count + 1) * sizeof *larger);
+    if (larger == NULL) {
+        sweep->error = -ENOMEM;
+        return;
+    }
+    sweep->leftovers = larger;
+    sweep->leftovers[sweep->count++] = id;
+}
+
+int obsolete_sweep(struct kv_store *store)
+{
+    struct sweep sweep = {.store = store};
+    int r = store->storage->ops->list(store->storage, note_leftover, &sweep);
+
+    r = r < 0 ? r : sweep.error;
+    for (size_t i = 0; i < sweep.count && r == 0; i++) {
+        kv_ignore(store->storage->ops->remove(store->storage, sweep.leftovers[i]));
+    }
+    if (r == 0 && sweep.count > 0) {
+        message(&store->sink, KV_MESSAGE_INFO, "%s: removed %zu leftover file(s) of an earlier run",
+                store->storage->ops->name(store->storage), sweep.count);
+    }
+    free(sweep.leftovers);
+    return r;
+}

@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "kvcore/db/output.h"
+
+#include <assert.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+/* Cut a table when what it overlaps two levels down is this many times its aimed size: the merge
+ * that will move it down stays bounded. */
+enum { GRANDPARENT_OVERLAP_FACTOR = 10 };
+
+int output_job_init(struct kv_store *store, struct output_job *job)
+{
+    mutex_lock(&store->mu);
+    job->number = store->next_job++;
+    mutex_unlock(&store->mu);
+    return snapshot_list(store, &job->snapshots, &job->snapshot_count);
+}
+
+static int builder_begin(struct kv_store *store, struct output_job *job)
+{
+    struct table_origin origin = {.table_id = job->table_id,
+                                  .level = job->level,
+                                  .job = job->number,
+                                  .output_index = (uint32_t)job->output_count + 1,
+                                  .inputs = kv_buf_slice(&job->inputs)};
+    struct table_builder_options options = {0};
+    const struct kv_table_options *table;
+
+    mutex_lock(&store->mu);
+    table = &store->tables[job->table_id - 1]->options; /* constant, lives as long as the store */
+    job->builder_number = store->next_table_number++;
+    mutex_unlock(&store->mu);
+    options.block_bytes = table->block_bytes;
+    options.filter_bits_per_key = table->filter_bits_per_key;
+    options.prefix_size = table->prefix_size;
+    options.codec = table->no_compression ? CODEC_NONE : CODEC_SNAPPY;
+    memcpy(origin.store_id, store->root.store_id, sizeof origin.store_id); /* constant after open */
+    return table_builder_create(store->storage, store->seed, job->builder_number, &origin, &options,
+                                &job->builder);
+}
+
+static int file_from_properties(const struct table_properties *properties, uint64_t size,
+                                struct file_meta **ret_file)
+{
+    struct file_meta *file = NULL;
+    int r = file_meta_create(&file);
+
+    if (r < 0) {
+        return r;
+    }
+    file->table_id = properties->table_id;
+    file->level = properties->level;
+    file->number = properties->number;
+    file->size = size;
+    file->smallest_trailer = properties->smallest_trailer;
+    file->largest_trailer = properties->largest_trailer;
+    file->sequence_min = properties->sequence_min;
+    file->sequence_max = properties->sequence_max;
+    file->row_count = properties->row_count;
+    file->tombstone_count = properties->tombstone_count;
+    r = kv_buf_append(&file->smallest, kv_buf_slice(&properties->smallest_key));
+    r = r < 0 ? r : kv_buf_append(&file->largest, kv_buf_slice(&properties->largest_key));
+    if (r < 0) {
+        file_meta_unref(file);
+        return r;
+    }
+    *ret_file = file;
+    return 0;
+}
+
+static int builder_end(struct output_job *job, bool last)
+{
+    struct table_properties properties = {0};
+    struct file_meta **outputs;
+    uint64_t size = 0;
+    int r;
+
+    outputs = realloc(job->outputs, (job->output_count + 1) * sizeof(struct file_meta *));
+    if (outputs == NULL) {
+        return -ENOMEM;
+    }
+    job->outputs = outputs;
+    r = table_builder_finish(job->builder, last ? (uint32_t)job->output_count + 1 : 0, &properties,
+                             &size);
+    if (r == 0) {
+        r = file_from_properties(&properties, size, &job->outputs[job->output_count]);
+        table_properties_finish(&properties);
+    }
+    if (r == 0) {
+        job->output_count++;
+        job->bytes_written += size;
+    }
+    table_builder_destroy(job->builder);
+    job->builder = NULL;
+    return r;
+}
+
+/* How many snapshots are older than the row: rows of one key in the same stripe look alike to all.
+ */
+static size_t stripe_of(const struct output_job *job, uint64_t sequence)
+{
+    size_t i = job->snapshot_count;
+    while (i > 0 && job->snapshots[i - 1] >= sequence) {
+        i--;
+    }
+    return i;
+}
+
+/* Must the table end before this key? */
+static bool should_cut(const struct kv_store *store, struct output_job *job, struct kv_slice key)
+{
+    const struct file_list *below = job->grandparents;
+    if (job->is_flush) {
+        return false;
+    }
+    while (below != NULL && job->grandparent_index < below->count &&
+           kv_slice_compare(kv_buf_slice(&below->files[job->grandparent_index]->largest), key) <
+               0) {
+        job->grandparent_bytes += below->files[job->grandparent_index]->size;
+        job->grandparent_index++;
+    }
+    return table_builder_size(job->builder) >= store->options.file_bytes ||
+           job->grandparent_bytes >= GRANDPARENT_OVERLAP_FACTOR * store->options.file_bytes;
+}
+
+/* Can nobody see the row any more? Keeps track of the key and stripe of the row before. */
+static int row_is_hidden(struct output_job *job, const struct row *row, bool *ret_hidden,
+                         bool *ret_new_key)
+{
+    size_t stripe = stripe_of(job, row_sequence(row->trailer));
+    bool new_key =
+        job->last_key.size == 0 || !kv_slice_equal(row->key, kv_buf_slice(&job->last_key));
+
+    *ret_new_key = new_key;
+    *ret_hidden = !new_key && stripe == job->last_stripe;
+    job->last_stripe = stripe;
+    if (new_key) {
+        int r = kv_buf_assign(&job->last_key, row->key);
+        if (r < 0) {
+            return r;
+        }
+    }
+    if (row_kind(row->trailer) == ROW_DELETE && stripe == 0 && job->is_deepest != NULL &&
+        job->is_deepest(job->is_deepest_arg, row->key)) {
+        *ret_hidden = true;
+    }
+    return 0;
+}
+
+static int output_row(struct kv_store *store, struct output_job *job, const struct row *row)
+{
+    bool hidden;
+    bool new_key;
+    int r = row_is_hidden(job, row, &hidden, &new_key);
+
+    if (r < 0 || hidden) {
+        return r;
+    }
+    if (job->builder != NULL && new_key && should_cut(store, job, row->key)) {
+        r = builder_end(job, false);
+        if (r < 0) {
+            return r;
+        }
+        job->grandparent_bytes = 0;
+    }
+    if (job->builder == NULL) {
+        r = builder_begin(store, job);
+        if (r < 0) {
+            return r;
+        }
+    }
+    return table_builder_add(job->builder, row);
+}
+
+int output_rows(struct kv_store *store, struct output_job *job, struct iter *it)
+{
+    int r = 0;
+
+    job->last_key.size = 0;
+    if (job->builder != NULL) {
+        r = builder_end(job, false); /* of another keyspace */
+    }
+    for (; r == 0 && it->valid; iter_next(it)) {
+        if (atomic_load_explicit(&store->stopping, memory_order_relaxed) && !job->is_flush) {
+            return -ECANCELED; /* the store is closing: a merge can be done again */
+        }
+        r = output_row(store, job, &it->row);
+    }
+    return r < 0 ? r : it->error;
+}
+
+int output_job_finish(struct kv_store *store, struct output_job *job, struct edit *edit)
+{
+    int r = job->builder != NULL ? builder_end(job, true) : 0;
+    for (size_t i = 0; i < job->output_count && r == 0; i++) {
+        r = edit_add_file(edit, job->outputs[i]);
+    }
+    return r;
+}
+
+void output_job_remove(struct kv_store *store, struct output_job *job)
+{
+    for (size_t i = 0; i < job->output_count; i++) {
+        struct kv_file_id id = {.kind = KV_FILE_TABLE, .number = job->outputs[i]->number};
+        /* A leftover is harmless: the next open removes it. */
+        kv_ignore(store->storage->ops->remove(store->storage, id));
+    }
+}
+
+void output_job_destroy(struct output_job *job)
+{
+    table_builder_destroy(job->builder);
+    for (size_t i = 0; i < job->output_count; i++) {
+        file_meta_unref(job->outputs[i]);
+    }
+    free(job->outputs);
+    free(job->snapshots);
+    kv_buf_finish(&job->inputs);
+    kv_buf_finish(&job->last_key);
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The output side of a flush or compaction: takes rows in order, leaves out those nobody can see
+ * any more, and cuts the rest into tables.
+ *
+ * A row is left out when a newer row of its key is visible at the same snapshots, and a tombstone
+ * when besides nothing of its key can lie deeper. Rows of one key never go to two tables. */
+#ifndef KVCORE_DB_OUTPUT_H
+#define KVCORE_DB_OUTPUT_H
+
+#include "kvcore/db/store.h"
+#include "kvcore/table/table_builder.h"
+
+struct output_job {
+    /* Set by the caller. */
+    uint32_t table_id; /* may change between calls of output_rows */
+    uint32_t level;    /* of the outputs */
+    bool is_flush;     /* one table per call of output_rows, of any size */
+    bool (*is_deepest)(void *arg, struct kv_slice key); /* NULL: never. Nothing of the key lies
+                                                           below the outputs */
+    const struct file_list
+        *grandparents; /* NULL: none. Tables are cut where they would overlap much */
+    void *is_deepest_arg;
+    struct kv_buf inputs; /* numbers of merged tables as varints; owned */
+
+    /* The job's own. */
+    uint64_t number;
+    uint64_t *snapshots; /* ascending; see snapshot_list() */
+    size_t snapshot_count;
+    struct file_meta **outputs;
+    size_t output_count;
+    struct table_builder *builder; /* of the table being written */
+    uint64_t builder_number;
+    struct kv_buf last_key;
+    size_t last_stripe;
+    size_t grandparent_index;
+    uint64_t grandparent_bytes;
+    uint64_t bytes_written;
+};
+
+KV_MUST_CHECK int output_job_init(struct kv_store *store, struct output_job *job);
+/* Write all rows from the iterator's position on. */
+KV_MUST_CHECK int output_rows(struct kv_store *store, struct output_job *job, struct iter *it);
+/* All outputs are finished; add them to the edit. */
+KV_MUST_CHECK int output_job_finish(struct kv_store *store, struct output_job *job,
+                                    struct edit *edit);
+/* The job failed: remove the tables it finished. */
+void output_job_remove(struct kv_store *store, struct output_job *job);
+/* Frees, and removes the table that was being written. */
+void output_job_destroy(struct output_job *job);
+
+#endif

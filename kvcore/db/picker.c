@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "kvcore/db/picker.h"
+
+#include <stdlib.h>
+
+/* A file that overlaps more than this many times its own aimed size two levels down is merged
+ * rather than moved, so that the next merge stays small. */
+enum { MOVE_OVERLAP_FACTOR = 10 };
+
+void level_targets(const struct table_files *files, uint64_t base_bytes,
+                   struct level_targets *ret_targets)
+{
+    uint64_t largest = 0;
+    uint64_t size;
+    int first_used = LEVEL_DEEPEST;
+    int base;
+
+    *ret_targets = (struct level_targets){.base = LEVEL_DEEPEST};
+    for (int level = LEVEL_DEEPEST; level >= 1; level--) {
+        if (files->levels[level].count > 0) {
+            first_used = level;
+            if (files->levels[level].bytes > largest) {
+                largest = files->levels[level].bytes;
+            }
+        }
+    }
+    /* What the first used level would hold if the deepest one held `largest`. */
+    size = largest;
+    for (int level = LEVEL_DEEPEST; level > first_used; level--) {
+        size /= LEVEL_RATIO;
+    }
+    base = first_used;
+    while (base > 1 && size > base_bytes) {
+        base--;
+        size /= LEVEL_RATIO;
+    }
+    if (size < base_bytes / LEVEL_RATIO + 1) {
+        size = base_bytes / LEVEL_RATIO + 1;
+    }
+    if (base == LEVEL_DEEPEST) {
+        size = base_bytes; /* one level below level 0: it may grow to the full base size */
+    }
+    ret_targets->base = base;
+    for (int level = base; level <= LEVEL_DEEPEST; level++) {
+        ret_targets->bytes[level] = size;
+        size = size > UINT64_MAX / LEVEL_RATIO ? UINT64_MAX : size * LEVEL_RATIO;
+    }
+}
+
+void compaction_finish(struct compaction *compaction)
+{
+    free(compaction->inputs[0]);
+    free(compaction->inputs[1]);
+    *compaction = (struct compaction){0};
+}
+
+void compaction_set_busy(const struct compaction *compaction, bool busy)
+{
+    for (int which = 0; which < 2; which++) {
+        for (size_t i = 0; i < compaction->input_counts[which]; i++) {
+            compaction->inputs[which][i]->busy = busy;
+        }
+    }
+}
+
+static bool any_busy(const struct file_list *list)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        if (list->files[i]->busy) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static int add_input(struct compaction *c, int which, struct file_meta *file)
+{
+    struct file_meta **larger =
+        realloc(c->inputs[which], (c->input_counts[which] + 1) * sizeof(struct file_meta *));
+    if (larger == NULL) {
+        return -ENOMEM;
+    }
+    c->inputs[which] = larger;
+    larger[c->input_counts[which]++] = file;
+    return 0;
+}
+
+/* Key range of all files of inputs[0]. */
+static void input_range(const struct compaction *c, struct kv_slice *ret_smallest,
+                        struct kv_slice *ret_largest)
+{
+    *ret_smallest = kv_buf_slice(&c->inputs[0][0]->smallest);
+    *ret_largest = kv_buf_slice(&c->inputs[0][0]->largest);
+    for (size_t i = 1; i < c->input_counts[0]; i++) {
+        struct kv_slice smallest = kv_buf_slice(&c->inputs[0][i]->smallest);
+        struct kv_slice largest = kv_buf_slice(&c->inputs[0][i]->largest);
+        if (kv_slice_compare(smallest, *ret_smallest) < 0) {
+            *ret_smallest = smallest;
+        }
+        if (kv_slice_compare(largest, *ret_largest) > 0) {
+            *ret_largest = largest;
+        }
+    }
+}
+
+static uint64_t overlap_bytes(const struct file_list *list, struct kv_slice smallest,
+                              struct kv_slice largest, bool *ret_busy)
+{
+    uint64_t bytes = 0;
+    for (size_t i = file_list_find(list, smallest);
+         i < list->count && file_overlaps(list->files[i], smallest, largest); i++) {
+        bytes += list->files[i]->size;
+        *ret_busy = *ret_busy || list->files[i]->busy;
+    }
+    return bytes;
+}
+
+/* Fill inputs[1] with what inputs[0] overlaps in the output level. 0: one of them is busy. */
+static int complete(const struct table_files *files, const struct picker_options *options,
+                    struct compaction *c)
+{
+    const struct file_list *below = &files->levels[c->output_level];
+    struct kv_slice smallest;
+    struct kv_slice largest;
+    bool busy = false;
+
+    input_range(c, &smallest, &largest);
+    overlap_bytes(below, smallest, largest, &busy);
+    if (busy) {
+        return 0;
+    }
+    for (size_t i = file_list_find(below, smallest);
+         i < below->count && file_overlaps(below->files[i], smallest, largest); i++) {
+        int r = add_input(c, 1, below->files[i]);
+        if (r < 0) {
+            return r;
+        }
+    }
+    if (c->input_counts[0] == 1 && c->input_counts[1] == 0) {
+        c->trivial_move = c->output_level == LEVEL_DEEPEST ||
+                          overlap_bytes(&files->levels[c->output_level + 1], smallest, largest,
+                                        &busy) <= MOVE_OVERLAP_FACTOR * options->file_bytes;
+    }
+    return 1;
+}
+
+/* All of level 0 into the base level. */
+static int pick_l0(const struct table_files *files, const struct picker_options *options, int base,
+                   struct compaction *c)
+{
+    c->level = 0;
+    c->output_level = base;
+    if (any_busy(&files->levels[0])) {
+        return 0;
+    }
+    for (size_t i = 0; i < files->levels[0].count; i++) {
+        int r = add_input(c, 0, files->levels[0].files[i]);
+        if (r < 0) {
+            return r;
+        }
+    }
+    return complete(files, options, c);
+}
+
+/* The file of a level that drags the fewest bytes of the next level along, tombstones counting as
+ * reasons to go first. */
+static int pick_level(const struct table_files *files, const struct picker_options *options,
+                      int level, struct compaction *c)
+{
+    const struct file_list *list = &files->levels[level];
+    struct file_meta *best = NULL;
+    double best_cost = 0;
+
+    c->level = level;
+    c->output_level = level + 1;
+    for (size_t i = 0; i < list->count; i++) {
+        struct file_meta *file = list->files[i];
+        bool busy = file->busy;
+        double cost =
+            (double)overlap_bytes(&files->levels[level + 1], kv_buf_slice(&file->smallest),
+                                  kv_buf_slice(&file->largest), &busy) /
+            (double)(file->size + 1);
+        cost *= 1.0 - 0.9 * (double)file->tombstone_count / (double)file->row_count;
+        if (!busy && (best == NULL || cost < best_cost)) {
+            best = file;
+            best_cost = cost;
+        }
+    }
+    if (best == NULL) {
+        return 0;
+    }
+    int r = add_input(c, 0, best);
+    return r < 0 ? r : complete(files, options, c);
+}
+
+static uint64_t idle_bytes(const struct file_list *list)
+{
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < list->count; i++) {
+        bytes += list->files[i]->busy ? 0 : list->files[i]->size;
+    }
+    return bytes;
+}
+
+int compaction_pick(const struct table_files *files, uint32_t table_id,
+                    const struct picker_options *options, struct compaction *ret_compaction,
+                    double *ret_score)
+{
+    struct level_targets targets;
+    double scores[KV_LEVEL_COUNT] = {0};
+
+    level_targets(files, options->level_base_bytes, &targets);
+    scores[0] = (double)files->levels[0].count / (double)options->l0_files;
+    for (int level = 1; level < LEVEL_DEEPEST; level++) {
+        uint64_t bytes = idle_bytes(&files->levels[level]);
+        if (targets.bytes[level] == 0) {
+            scores[level] = bytes > 0 ? 1.5 : 0; /* above the base level: move it down */
+        } else {
+            scores[level] = (double)bytes / (double)targets.bytes[level];
+        }
+    }
+    for (;;) {
+        struct compaction c = {.table_id = table_id};
+        int best = 0;
+        int r;
+        for (int level = 1; level < LEVEL_DEEPEST; level++) {
+            best = scores[level] > scores[best] ? level : best;
+        }
+        if (scores[best] < 1.0) {
+            return 0;
+        }
+        r = best == 0 ? pick_l0(files, options, targets.base, &c)
+                      : pick_level(files, options, best, &c);
+        if (r == 1) {
+            *ret_compaction = c;
+            *ret_score = scores[best];
+            return 1;
+        }
+        compaction_finish(&c);
+        if (r < 0) {
+            return r;
+        }
+        scores[best] = 0; /* its files are busy: the next best */
+    }
+}
+
+int compaction_pick_all(const struct table_files *files, uint32_t table_id,
+                        struct compaction *ret_compaction)
+{
+    struct compaction c = {.table_id = table_id, .output_level = LEVEL_DEEPEST};
+    int r = 0;
+
+    for (int level = 0; level < KV_LEVEL_COUNT && r == 0; level++) {
+        const struct file_list *list = &files->levels[level];
+        if (any_busy(list)) {
+            r = -EBUSY;
+        }
+        for (size_t i = 0; i < list->count && r == 0; i++) {
+            r = add_input(&c, level == LEVEL_DEEPEST ? 1 : 0, list->files[i]);
+        }
+    }
+    if (r < 0 || c.input_counts[0] + c.input_counts[1] == 0) {
+        compaction_finish(&c);
+        return r;
+    }
+    *ret_compaction = c;
+    return 1;
+}

@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Point lookups: newest source first, and the first row found decides. The key is hashed once; the
+ * filter lines of all candidate tables are asked for before the first is probed, so that their
+ * cache misses overlap. */
+#include <assert.h>
+#include <stdatomic.h>
+
+#include "kvcore/db/store.h"
+
+enum { CANDIDATES_MAX = L0_STOP_FILES + KV_LEVEL_COUNT + IMMUTABLE_MAX };
+
+struct candidates {
+    struct table *tables[CANDIDATES_MAX];
+    size_t count;
+};
+
+static int add_candidate(struct kv_store *store, struct candidates *candidates,
+                         struct file_meta *file, struct kv_slice key, uint64_t hash)
+{
+    struct table *table = NULL;
+    int r;
+
+    if (kv_slice_compare(key, kv_buf_slice(&file->smallest)) < 0 ||
+        kv_slice_compare(key, kv_buf_slice(&file->largest)) > 0) {
+        return 0;
+    }
+    r = file_table(store, file, &table);
+    if (r < 0) {
+        return r;
+    }
+    assert(candidates->count < CANDIDATES_MAX);
+    table_prefetch_filter(table, hash);
+    candidates->tables[candidates->count++] = table;
+    return 0;
+}
+
+/* What one lookup found, before it is handed out. */
+struct found {
+    uint64_t trailer;
+    struct kv_slice value;
+    struct cached_block *block; /* referenced; NULL: in a memtable */
+};
+
+static int probe(struct kv_store *store, const struct candidates *candidates, struct kv_slice key,
+                 uint64_t hash, uint64_t sequence, struct found *found)
+{
+    for (size_t i = 0; i < candidates->count; i++) {
+        int r;
+        if (!table_may_contain(candidates->tables[i], hash)) {
+            count_add(&store->counters.filter_useful, 1);
+            continue;
+        }
+        r = table_get(candidates->tables[i], key, sequence, &found->trailer, &found->value,
+                      &found->block);
+        if (r != 0) {
+            return r;
+        }
+    }
+    return 0;
+}
+
+/* 1 found, 0 not, or an error. Level 0 first: its tables may overlap and are newer. */
+static int search_tables(struct kv_store *store, const struct table_files *files,
+                         struct kv_slice key, uint64_t sequence, struct found *found)
+{
+    struct candidates candidates = {.count = 0};
+    uint64_t hash = filter_hash_key(key);
+    const struct file_list *l0 = &files->levels[0];
+    int r = 0;
+
+    for (size_t i = 0; i < l0->count && r == 0; i++) {
+        if (candidates.count == CANDIDATES_MAX - KV_LEVEL_COUNT) {
+            r = probe(store, &candidates, key, hash, sequence, found);
+            if (r != 0) {
+                return r;
+            }
+            candidates.count = 0;
+        }
+        r = add_candidate(store, &candidates, l0->files[i], key, hash);
+    }
+    for (int level = 1; level < KV_LEVEL_COUNT && r == 0; level++) {
+        const struct file_list *list = &files->levels[level];
+        size_t i = file_list_find(list, key);
+        if (i < list->count) {
+            r = add_candidate(store, &candidates, list->files[i], key, hash);
+        }
+    }
+    return r < 0 ? r : probe(store, &candidates, key, hash, sequence, found);
+}
+
+static bool search_memtables(const struct view *view, uint32_t table_id, struct kv_slice key,
+                             uint64_t sequence, struct found *found)
+{
+    const struct memtable *memtable = view->active->memtables[table_id - 1];
+    if (memtable != NULL && memtable_get(memtable, key, sequence, &found->trailer, &found->value)) {
+        return true;
+    }
+    for (unsigned i = view->immutable_count; i-- > 0;) {
+        memtable = view->immutable[i]->memtables[table_id - 1];
+        if (memtable != NULL &&
+            memtable_get(memtable, key, sequence, &found->trailer, &found->value)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void unpin_view(void *pin)
+{
+    view_release(pin);
+}
+
+static void unpin_block(void *pin)
+{
+    cached_block_unref(pin);
+}
+
+/* Turn what was found into the answer. Consumes the block reference on failure. */
+static int judge(struct kv_table *table, const struct found *found)
+{
+    switch (row_kind(found->trailer)) {
+    case ROW_PUT:
+        return 0;
+    case ROW_DELETE:
+        return -ENOENT;
+    default:
+        count_add(&table->store->counters.damage_seen, 1);
+        return message_damage(&table->store->sink,
+                              "%s: a row of table %s was lost to damage that was found before; "
+                              "write or delete its key to clear it",
+                              table->store->storage->ops->name(table->store->storage), table->name);
+    }
+}
+
+int kv_get(struct kv_table *table, const struct kv_snapshot *snapshot, struct kv_slice key,
+           struct kv_pinned *ret_value)
+{
+    struct kv_store *store = table->store;
+    struct view *view = view_acquire(store);
+    uint64_t sequence = snapshot != NULL ? snapshot->sequence : visible_sequence(store);
+    const struct table_files *files = version_table(view->version, table->id);
+    struct found found = {0};
+    int r = search_memtables(view, table->id, key, sequence, &found);
+
+    if (r == 0 && files != NULL) {
+        r = search_tables(store, files, key, sequence, &found);
+    }
+    count_add(&store->counters.gets, 1);
+    if (r > 0) {
+        r = judge(table, &found);
+    } else if (r == 0) {
+        r = -ENOENT;
+    } else {
+        count_add(&store->counters.read_errors, 1);
+    }
+    if (r < 0) {
+        cached_block_unref(found.block);
+        view_release(view);
+        return r;
+    }
+    count_add(&store->counters.gets_found, 1);
+    if (found.block != NULL) {
+        view_release(view);
+        *ret_value =
+            (struct kv_pinned){.value = found.value, .pin = found.block, .unpin = unpin_block};
+    } else {
+        *ret_value = (struct kv_pinned){.value = found.value, .pin = view, .unpin = unpin_view};
+    }
+    return 0;
+}
+
+void kv_pinned_release(struct kv_pinned *value)
+{
+    if (value->unpin != NULL) {
+        value->unpin(value->pin);
+    }
+    *value = (struct kv_pinned){0};
+}
+
+int kv_get_copy(struct kv_table *table, const struct kv_snapshot *snapshot, struct kv_slice key,
+                struct kv_buf *value)
+{
+    struct kv_pinned pinned = {0};
+    int r = kv_get(table, snapshot, key, &pinned);
+    if (r < 0) {
+        return r;
+    }
+    r = kv_buf_assign(value, pinned.value);
+    kv_pinned_release(&pinned);
+    return r;
+}

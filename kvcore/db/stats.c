@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdatomic.h>
+
+#include "kvcore/db/store.h"
+
+static uint64_t value_of(const _Atomic uint64_t *counter)
+{
+    return atomic_load_explicit(counter, memory_order_relaxed);
+}
+
+static void add_levels(const struct table_files *files, struct kv_stats *stats)
+{
+    for (int level = 0; level < KV_LEVEL_COUNT; level++) {
+        const struct file_list *list = &files->levels[level];
+        stats->levels[level].files += list->count;
+        stats->levels[level].bytes += list->bytes;
+        for (size_t i = 0; i < list->count; i++) {
+            stats->levels[level].rows += list->files[i]->row_count;
+            stats->levels[level].tombstones += list->files[i]->tombstone_count;
+        }
+    }
+}
+
+static void add_counters(const struct counters *c, struct kv_stats *stats)
+{
+    stats->batches = value_of(&c->batches);
+    stats->rows_written = value_of(&c->rows_written);
+    stats->bytes_written_user = value_of(&c->bytes_written_user);
+    stats->log_bytes = value_of(&c->log_bytes);
+    stats->log_syncs = value_of(&c->log_syncs);
+    stats->flushes = value_of(&c->flushes);
+    stats->flush_bytes = value_of(&c->flush_bytes);
+    stats->compactions = value_of(&c->compactions);
+    stats->compaction_bytes_read = value_of(&c->compaction_read);
+    stats->compaction_bytes_written = value_of(&c->compaction_written);
+    stats->trivial_moves = value_of(&c->trivial_moves);
+    stats->gets = value_of(&c->gets);
+    stats->gets_found = value_of(&c->gets_found);
+    stats->filter_useful = value_of(&c->filter_useful);
+    stats->stalls = value_of(&c->stalls);
+    stats->stall_ns = value_of(&c->stall_ns);
+    stats->read_errors = value_of(&c->read_errors);
+    stats->write_errors = value_of(&c->write_errors);
+    stats->damage_seen = value_of(&c->damage_seen);
+    stats->resident_bytes = value_of(&c->resident_bytes);
+}
+
+static uint64_t count_snapshots(struct kv_store *store)
+{
+    uint64_t count = 0;
+    mutex_lock(&store->mu);
+    for (struct kv_snapshot *s = store->snapshots.next; s != &store->snapshots; s = s->next) {
+        count++;
+    }
+    mutex_unlock(&store->mu);
+    return count;
+}
+
+void kv_stats(struct kv_store *store, struct kv_stats *ret_stats)
+{
+    struct kv_stats stats = {.sequence = visible_sequence(store)};
+    struct block_cache_stats cache;
+    struct view *view = view_acquire(store);
+
+    stats.memtable_bytes = generation_bytes(view->active);
+    for (unsigned i = 0; i < view->immutable_count; i++) {
+        stats.memtable_bytes += generation_bytes(view->immutable[i]);
+    }
+    stats.memtables_waiting = view->immutable_count;
+    for (uint32_t id = 1; id <= KV_TABLE_COUNT_MAX; id++) {
+        const struct table_files *files = version_table(view->version, id);
+        if (files != NULL) {
+            add_levels(files, &stats);
+        }
+    }
+    view_release(view);
+    add_counters(&store->counters, &stats);
+    block_cache_stats(store->cache, &cache);
+    stats.cache_bytes = cache.bytes;
+    stats.cache_hits = cache.hits;
+    stats.cache_misses = cache.misses;
+    stats.snapshots = count_snapshots(store);
+    *ret_stats = stats;
+}

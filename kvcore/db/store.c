@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "kvcore/db/store.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+
+enum {
+    FILTER_BITS_DEFAULT = 10,
+    MEMTABLES_DEFAULT = 4,
+    LEVEL_BASE_MEMTABLES = 4,
+};
+
+static const size_t memtable_default = (size_t)64 << 20;
+static const size_t memtable_min = (size_t)64 << 10;
+static const size_t cache_default = (size_t)64 << 20;
+static const uint64_t file_default = (uint64_t)32 << 20;
+static const size_t block_default = (size_t)8 << 10;
+
+static void fill_options(const struct kv_options *from, struct kv_options *to)
+{
+    *to = *from;
+    to->holder = NULL; /* borrowed texts are not kept */
+    to->label = NULL;
+    to->store_id = NULL;
+    to->memtable_bytes = from->memtable_bytes != 0 ? from->memtable_bytes : memtable_default;
+    if (to->memtable_bytes < memtable_min) {
+        to->memtable_bytes = memtable_min;
+    }
+    to->cache_bytes = from->cache_bytes != 0 ? from->cache_bytes : cache_default;
+    to->memtables_max = from->memtables_max != 0 ? from->memtables_max : MEMTABLES_DEFAULT;
+    if (to->memtables_max < 2) {
+        to->memtables_max = 2;
+    }
+    if (to->memtables_max > IMMUTABLE_MAX / 2) {
+        to->memtables_max = IMMUTABLE_MAX / 2;
+    }
+    to->compaction_threads = from->compaction_threads != 0 ? from->compaction_threads : 1;
+    if (to->compaction_threads > WORKER_MAX - 2) {
+        to->compaction_threads = WORKER_MAX - 2;
+    }
+    to->file_bytes = from->file_bytes != 0 ? from->file_bytes : file_default;
+    to->level_base_bytes = from->level_base_bytes != 0 ? from->level_base_bytes
+                                                       : LEVEL_BASE_MEMTABLES * to->memtable_bytes;
+}
+
+static void init(struct kv_store *store, struct kv_storage *storage,
+                 const struct kv_options *options)
+{
+    fill_options(options, &store->options);
+    store->storage = storage;
+    store->sink = (struct message_sink){.fn = options->message_fn, .arg = options->message_arg};
+    store->health.state = KV_HEALTH_OK;
+    store->next_table_number = 1;
+    store->next_job = 1;
+    store->snapshots.prev = &store->snapshots;
+    store->snapshots.next = &store->snapshots;
+    mutex_init(&store->write_mu, LOCK_RANK_DB_WRITE, "write queue");
+    mutex_init(&store->sync_mu, LOCK_RANK_DB_SYNC, "sync");
+    mutex_init(&store->flush_mu, LOCK_RANK_DB_FLUSH, "flush");
+    mutex_init(&store->manifest_mu, LOCK_RANK_DB_MANIFEST, "manifest");
+    mutex_init(&store->mu, LOCK_RANK_DB_STATE, "store state");
+    condvar_init(&store->sync_done);
+    condvar_init(&store->work);
+    condvar_init(&store->progress);
+}
+
+static void destroy(struct kv_store *store) NO_LOCK_ANALYSIS
+{
+    view_release(store->view);
+    generation_unref(store->active);
+    log_writer_destroy(store->manifest);
+    for (size_t i = 0; i < store->obsolete_count; i++) {
+        file_meta_unref(store->obsolete[i]);
+    }
+    free(store->obsolete);
+    free(store->closed_logs);
+    for (int i = 0; i < KV_TABLE_COUNT_MAX; i++) {
+        free(store->tables[i]);
+    }
+    block_cache_destroy(store->cache);
+    condvar_finish(&store->progress);
+    condvar_finish(&store->work);
+    condvar_finish(&store->sync_done);
+    mutex_finish(&store->mu);
+    mutex_finish(&store->manifest_mu);
+    mutex_finish(&store->flush_mu);
+    mutex_finish(&store->sync_mu);
+    mutex_finish(&store->write_mu);
+    free(store);
+}
+
+int kv_open(struct kv_storage *storage, const struct kv_options *options,
+            struct kv_store **ret_store)
+{
+    struct kv_store *store = calloc(1, sizeof *store);
+    int r;
+
+    if (store == NULL) {
+        return -ENOMEM;
+    }
+    init(store, storage, options);
+    r = block_cache_create(store->options.cache_bytes, &store->cache);
+    r = r < 0 ? r : recover(store, options);
+    r = r < 0 ? r : workers_start(store);
+    if (r < 0) {
+        workers_stop(store);
+        destroy(store);
+        return r;
+    }
+    if (store->options.read_only) {
+        atomic_store(&store->read_only_error, EROFS);
+    }
+    *ret_store = store;
+    return 0;
+}
+
+/* Everything durable, a close record at the end of the log, then the clean flag. */
+static int shut_down(struct kv_store *store)
+{
+    int r = kv_sync(store);
+
+    if (r == 0) {
+        r = log_writer_add(store->active->log, LOG_RECORD_CLOSE, store->last_sequence, NULL, 0,
+                           false);
+    }
+    r = r < 0 ? r : log_writer_sync(store->active->log);
+    if (r < 0) {
+        return r;
+    }
+    mutex_lock(&store->manifest_mu);
+    store->root.clean = true;
+    r = root_commit(store);
+    mutex_unlock(&store->manifest_mu);
+    return r;
+}
+
+int kv_close(struct kv_store *store)
+{
+    struct kv_storage *storage;
+    int r = 0;
+
+    if (store == NULL) {
+        return 0;
+    }
+    workers_stop(store);
+    obsolete_purge(store);
+    if (!store->options.read_only) {
+        r = shut_down(store);
+    }
+    storage = store->storage;
+    destroy(store);
+    storage->ops->close(storage);
+    return r;
+}
+
+void kv_identify(const struct kv_store *store, struct kv_identity *ret_identity) NO_LOCK_ANALYSIS
+{
+    const struct root *root = &store->root; /* these fields are constant after open */
+    struct kv_identity identity = {.format_version = root->format_version,
+                                   .compat = root->compat,
+                                   .ro_compat = root->ro_compat,
+                                   .incompat = root->incompat,
+                                   .lease_epoch = root->lease_epoch,
+                                   .was_clean = store->was_clean};
+    memcpy(identity.store_id, root->store_id, sizeof identity.store_id);
+    memcpy(identity.label, root->label, sizeof identity.label);
+    *ret_identity = identity;
+}
+
+/* ---- tables ---- */
+
+static struct kv_table *find_table(struct kv_store *store, const char *name)
+{
+    struct kv_table *found = NULL;
+    mutex_lock(&store->mu);
+    for (int i = 0; i < KV_TABLE_COUNT_MAX && found == NULL; i++) {
+        if (store->tables[i] != NULL && strcmp(store->tables[i]->name, name) == 0) {
+            found = store->tables[i];
+        }
+    }
+    mutex_unlock(&store->mu);
+    return found;
+}
+
+static uint32_t free_table_id(struct kv_store *store)
+{
+    uint32_t id = 1;
+    mutex_lock(&store->mu);
+    while (id <= KV_TABLE_COUNT_MAX && store->tables[id - 1] != NULL) {
+        id++;
+    }
+    mutex_unlock(&store->mu);
+    return id;
+}
+
+struct table_request {
+    const char *name;
+    struct kv_table_options options;
+    struct kv_table *table; /* answer */
+};
+
+/* As the only writer: no rotation comes between the manifest and the memtable. */
+static int make_table(struct kv_store *store, void *arg)
+{
+    struct table_request *request = arg;
+    struct edit edit = {0};
+    struct edit_table entry = {.options = request->options};
+    struct kv_table *table = NULL;
+    int r;
+
+    request->table = find_table(store, request->name); /* another thread was faster */
+    entry.id = free_table_id(store);
+    if (request->table != NULL) {
+        return 0;
+    }
+    if (entry.id > KV_TABLE_COUNT_MAX) {
+        return -ENOSPC;
+    }
+    strncpy(entry.name, request->name, sizeof entry.name - 1);
+    table = calloc(1, sizeof *table);
+    r = table != NULL ? edit_add_table(&edit, &entry) : -ENOMEM;
+    r = r < 0 ? r : generation_add_table(store->active, entry.id);
+    r = r < 0 ? r : manifest_commit(store, &edit, NULL);
+    if (r < 0) {
+        goto out;
+    }
+    *table = (struct kv_table){.store = store, .id = entry.id, .options = entry.options};
+    memcpy(table->name, entry.name, sizeof table->name);
+    mutex_lock(&store->mu);
+    store->tables[entry.id - 1] = table;
+    mutex_unlock(&store->mu);
+    request->table = table;
+    table = NULL;
+out:
+    free(table);
+    edit_finish(&edit);
+    return r;
+}
+
+int kv_table_open(struct kv_store *store, const char *name, const struct kv_table_options *options,
+                  struct kv_table **ret_table)
+{
+    struct table_request request = {.name = name};
+    size_t size = strlen(name);
+    struct kv_table *table;
+    int r;
+
+    if (size == 0 || size > KV_TABLE_NAME_SIZE_MAX) {
+        return -EINVAL;
+    }
+    table = find_table(store, name);
+    if (table != NULL) {
+        *ret_table = table;
+        return 0;
+    }
+    if (store->options.read_only) {
+        return -ENOENT;
+    }
+    if (options != NULL) {
+        request.options = *options;
+    }
+    if (request.options.filter_bits_per_key == 0) {
+        request.options.filter_bits_per_key = FILTER_BITS_DEFAULT;
+    }
+    if (request.options.block_bytes == 0) {
+        request.options.block_bytes = block_default;
+    }
+    r = write_exclusive(store, make_table, &request);
+    if (r == 0) {
+        *ret_table = request.table;
+    }
+    return r;
+}
+
+int kv_describe_holder(struct kv_store *store, const char *holder)
+{
+    return store->storage->ops->lease_describe(store->storage, holder);
+}
+
+int kv_space(struct kv_store *store, struct kv_space *ret_space)
+{
+    return store->storage->ops->space(store->storage, ret_space);
+}

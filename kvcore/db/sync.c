@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Making written rows durable. Whoever needs a sync waits until one that began after its rows were
+ * written has ended well; one thread at a time runs it for all (group sync).
+ *
+ * Logs are synced oldest first, so that what is durable is always a prefix. After a failed sync
+ * nobody can tell what reached the device, and asking again may falsely succeed (seen on Linux: the
+ * second fsync returns 0 with the data gone). So every sync fails until the worker has rewritten
+ * all unsynced rows to new, synced tables. */
+#include "kvcore/db/store.h"
+
+#include <stdatomic.h>
+
+/* Sync the logs of all generations that rows up to `sequence` may lie in. */
+static int sync_logs(struct kv_store *store)
+{
+    struct view *view = view_acquire(store);
+    int r = 0;
+
+    for (unsigned i = 0; i < view->immutable_count && r == 0; i++) {
+        struct generation *generation = view->immutable[i];
+        if (generation->log != NULL && !atomic_load(&generation->log_synced)) {
+            r = log_writer_sync(generation->log);
+            atomic_store(&generation->log_synced, r == 0);
+        }
+    }
+    if (r == 0 && view->active->log != NULL) {
+        r = log_writer_sync(view->active->log);
+    }
+    view_release(view);
+    count_add(&store->counters.log_syncs, 1);
+    return r;
+}
+
+/* As the thread that syncs for all. Called and returns with the mutex held. */
+static void run_sync(struct kv_store *store) REQUIRES(&store->sync_mu)
+{
+    uint64_t covered;
+    int r;
+
+    store->sync_running = true;
+    mutex_unlock(&store->sync_mu);
+    r = write_push(store);
+    covered = visible_sequence(store); /* before the sync begins: these rows are in the logs */
+    if (r == 0) {
+        r = sync_logs(store);
+    }
+    mutex_lock(&store->sync_mu);
+    store->sync_running = false;
+    if (r == 0 && store->synced_sequence < covered) {
+        store->synced_sequence = covered;
+    }
+    if (r < 0) {
+        store->sync_error = -EIO; /* whatever it was: an errno of a sync never means "disk full" */
+        mutex_lock(&store->mu);
+        store->rescue_wanted = true;
+        mutex_unlock(&store->mu);
+        atomic_store(&store->log_failed, true); /* the next writer begins a new log */
+        count_add(&store->counters.write_errors, 1);
+        health_set(store, KV_HEALTH_DEGRADED, r,
+                   "syncing the log failed; rewriting unsynced rows to new files");
+        workers_wake(store);
+    }
+    condvar_broadcast(&store->sync_done);
+}
+
+int sync_to(struct kv_store *store, uint64_t sequence)
+{
+    int r;
+
+    mutex_lock(&store->sync_mu);
+    while (store->synced_sequence < sequence && store->sync_error == 0) {
+        if (store->sync_running) {
+            condvar_wait(&store->sync_done, &store->sync_mu);
+        } else {
+            run_sync(store);
+        }
+    }
+    r = store->sync_error;
+    mutex_unlock(&store->sync_mu);
+    return r;
+}
+
+int kv_sync(struct kv_store *store)
+{
+    int r = -atomic_load(&store->read_only_error);
+    if (store->options.read_only) {
+        return 0; /* nothing of ours is unsynced */
+    }
+    return r < 0 ? r : sync_to(store, visible_sequence(store));
+}
+
+void sync_rescued(struct kv_store *store, uint64_t sequence)
+{
+    mutex_lock(&store->sync_mu);
+    store->sync_error = 0;
+    if (store->synced_sequence < sequence) {
+        store->synced_sequence = sequence;
+    }
+    condvar_broadcast(&store->sync_done);
+    mutex_unlock(&store->sync_mu);
+}

@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The engine's threads: one flushes, some compact, one syncs the log now and then. They know
+ * nothing of who uses the store. Failed work is tried again after a pause that doubles; its inputs
+ * are intact. */
+#include "kvcore/db/store.h"
+
+#include <stdatomic.h>
+
+#include "kvcore/util/clock.h"
+
+enum { RETRY_FIRST_MS = 100, RETRY_MAX_MS = 10000 };
+
+static const uint64_t ns_per_ms = 1000000;
+
+static bool stopping(const struct kv_store *store)
+{
+    return atomic_load(&store->stopping);
+}
+
+void workers_wake(struct kv_store *store)
+{
+    mutex_lock(&store->mu);
+    store->work_count++;
+    condvar_broadcast(&store->work);
+    mutex_unlock(&store->mu);
+}
+
+/* Sleep until stopped or the time is over. */
+static void pause_for(struct kv_store *store, unsigned ms)
+{
+    uint64_t until = clock_monotonic_ns() + ms * ns_per_ms;
+    mutex_lock(&store->mu);
+    while (!stopping(store) && condvar_wait_until(&store->work, &store->mu, until)) {
+    }
+    mutex_unlock(&store->mu);
+}
+
+/* After failed work: say so, wait, let the caller try again. */
+static void back_off(struct kv_store *store, const char *what, int error, unsigned *pause_ms)
+{
+    *pause_ms = *pause_ms == 0 ? RETRY_FIRST_MS : *pause_ms * 2;
+    if (*pause_ms > RETRY_MAX_MS) {
+        *pause_ms = RETRY_MAX_MS;
+    }
+    count_add(&store->counters.write_errors, 1);
+    health_set(store, KV_HEALTH_DEGRADED, error, what);
+    pause_for(store, *pause_ms);
+}
+
+/* A log sync failed: rewrite everything unsynced to tables. If that fails as well the store cannot
+ * keep its word any more: no writes until reopened. */
+static void rescue(struct kv_store *store)
+{
+    int r = flush_all(store);
+    uint64_t sequence = 0;
+
+    mutex_lock(&store->manifest_mu);
+    sequence = store->flushed_sequence;
+    mutex_unlock(&store->manifest_mu);
+    mutex_lock(&store->mu);
+    store->rescue_wanted = false;
+    mutex_unlock(&store->mu);
+    if (r < 0) {
+        atomic_store(&store->read_only_error, EROFS);
+        health_set(store, KV_HEALTH_READ_ONLY, r,
+                   "syncing the log failed and so did rewriting the rows; reopen the store");
+        return;
+    }
+    sync_rescued(store, sequence);
+    health_clear(store);
+}
+
+static bool flush_is_due(struct kv_store *store) REQUIRES(&store->mu)
+{
+    return store->view->immutable_count > 0 || store->rescue_wanted;
+}
+
+static void *flush_main(void *arg)
+{
+    struct kv_store *store = arg;
+    unsigned pause_ms = 0;
+
+    for (;;) {
+        bool wanted;
+        int r;
+        mutex_lock(&store->mu);
+        while (!stopping(store) && !flush_is_due(store)) {
+            condvar_wait(&store->work, &store->mu);
+        }
+        wanted = store->rescue_wanted;
+        mutex_unlock(&store->mu);
+        if (stopping(store)) {
+            return NULL;
+        }
+        if (wanted) {
+            rescue(store);
+            continue;
+        }
+        r = flush_one(store);
+        if (r < 0) {
+            back_off(store, "writing memtables to tables fails; trying again", r, &pause_ms);
+        } else if (pause_ms != 0) {
+            pause_ms = 0;
+            health_clear(store);
+        }
+    }
+}
+
+/* Wait until somebody woke the workers since `seen` was read. */
+static void wait_for_work(struct kv_store *store, uint64_t seen)
+{
+    mutex_lock(&store->mu);
+    while (!stopping(store) && store->work_count == seen) {
+        condvar_wait(&store->work, &store->mu);
+    }
+    mutex_unlock(&store->mu);
+}
+
+static void *compact_main(void *arg)
+{
+    struct kv_store *store = arg;
+    unsigned pause_ms = 0;
+
+    while (!stopping(store)) {
+        uint64_t seen;
+        int r;
+        mutex_lock(&store->mu);
+        seen = store->work_count;
+        mutex_unlock(&store->mu);
+        r = compact_one(store);
+        if (r == 0) {
+            wait_for_work(store, seen);
+        } else if (r < 0 && r != -ECANCELED) {
+            back_off(store, "merging tables fails; trying again", r, &pause_ms);
+        } else if (pause_ms != 0) {
+            pause_ms = 0;
+            health_clear(store);
+        }
+    }
+    return NULL;
+}
+
+static void *sync_main(void *arg)
+{
+    struct kv_store *store = arg;
+
+    while (!stopping(store)) {
+        pause_for(store, store->options.sync_interval_ms);
+        if (!stopping(store)) {
+            kv_ignore(
+                kv_sync(store)); /* a failure is recorded in sync.c and told to whoever asks */
+        }
+    }
+    return NULL;
+}
+
+static int start(struct kv_store *store, const char *name, void *(*main)(void *))
+{
+    int r = thread_start(&store->workers[store->worker_count], name, main, store);
+    store->worker_count += r == 0;
+    return r;
+}
+
+int workers_start(struct kv_store *store)
+{
+    int r = 0;
+    if (store->options.no_background || store->options.read_only) {
+        return 0;
+    }
+    r = start(store, "kv-flush", flush_main);
+    for (unsigned i = 0; i < store->options.compaction_threads && r == 0; i++) {
+        r = start(store, "kv-compact", compact_main);
+    }
+    if (r == 0 && store->options.sync_interval_ms > 0) {
+        r = start(store, "kv-sync", sync_main);
+    }
+    return r;
+}
+
+void workers_stop(struct kv_store *store)
+{
+    mutex_lock(&store->mu);
+    atomic_store(&store->stopping, true);
+    condvar_broadcast(&store->work);
+    condvar_broadcast(&store->progress);
+    mutex_unlock(&store->mu);
+    for (unsigned i = 0; i < store->worker_count; i++) {
+        thread_join(&store->workers[i]);
+    }
+    store->worker_count = 0;
+}
+
+/* ---- health ---- */
+
+void health_set(struct kv_store *store, enum kv_health_state state, int error, const char *reason)
+{
+    bool changed;
+    mutex_lock(&store->mu);
+    changed = store->health.state != state || store->health.error != error;
+    if (store->health.state != KV_HEALTH_READ_ONLY) {
+        store->health.state = state;
+        store->health.error = error;
+        strncpy(store->health.reason, reason, sizeof store->health.reason - 1);
+    }
+    condvar_broadcast(&store->progress);
+    mutex_unlock(&store->mu);
+    if (changed) {
+        message(&store->sink, KV_MESSAGE_ERROR, "%s: %s (%s)",
+                store->storage->ops->name(store->storage), reason, kv_strerror(error));
+    }
+}
+
+void health_clear(struct kv_store *store)
+{
+    bool changed;
+    mutex_lock(&store->mu);
+    changed = store->health.state == KV_HEALTH_DEGRADED;
+    if (changed) {
+        store->health = (struct kv_health){.state = KV_HEALTH_OK};
+    }
+    mutex_unlock(&store->mu);
+    if (changed) {
+        message(&store->sink, KV_MESSAGE_INFO, "%s: works again",
+                store->storage->ops->name(store->storage));
+    }
+}
+
+void kv_health(struct kv_store *store, struct kv_health *ret_health)
+{
+    mutex_lock(&store->mu);
+    *ret_health = store->health;
+    mutex_unlock(&store->mu);
+}

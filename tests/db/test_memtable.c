@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/lib/check_main.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "kvcore/db/memtable.h"
+#include "kvcore/util/rng.h"
+
+struct fixture {
+    struct arena arena;
+    struct memtable *memtable;
+};
+
+static void fixture_init(struct fixture *f)
+{
+    arena_init(&f->arena, 64 << 10);
+    ck_ok(memtable_create(&f->arena, &f->memtable));
+}
+
+static void fixture_finish(struct fixture *f)
+{
+    memtable_destroy(f->memtable);
+    arena_finish(&f->arena);
+}
+
+static void insert(struct fixture *f, const char *key, uint64_t sequence, enum row_kind kind,
+                   const char *value)
+{
+    struct row row = {.key = kv_slice_str(key),
+                      .trailer = row_trailer(sequence, kind),
+                      .value = kv_slice_str(value)};
+    size_t size = memtable_row_bytes(row.key.size, row.value.size, row.trailer);
+    uint8_t *memory = arena_alloc(&f->arena, size);
+    uint8_t *end = memory + size;
+    memtable_insert(f->memtable, &row, &memory);
+    ck_assert_ptr_eq(memory, end); /* uses exactly what it asked for */
+}
+
+START_TEST(get_returns_the_newest_version_visible_at_the_sequence_number)
+{
+    struct fixture f;
+    uint64_t trailer = 0;
+    struct kv_slice value;
+    fixture_init(&f);
+    insert(&f, "key", 5, ROW_PUT, "five");
+    insert(&f, "key", 9, ROW_DELETE, "");
+    insert(&f, "key", 7, ROW_PUT, "seven");
+    ck_assert(!memtable_get(f.memtable, kv_slice_str("key"), 4, &trailer, &value));
+    ck_assert(memtable_get(f.memtable, kv_slice_str("key"), 6, &trailer, &value));
+    ck_assert(kv_slice_equal(value, kv_slice_str("five")));
+    ck_assert(memtable_get(f.memtable, kv_slice_str("key"), 8, &trailer, &value));
+    ck_assert(kv_slice_equal(value, kv_slice_str("seven")));
+    ck_assert(memtable_get(f.memtable, kv_slice_str("key"), 100, &trailer, &value));
+    ck_assert_int_eq(row_kind(trailer), ROW_DELETE);
+    ck_assert(!memtable_get(f.memtable, kv_slice_str("ke"), 100, &trailer, &value));
+    ck_assert(!memtable_get(f.memtable, kv_slice_str("key0"), 100, &trailer, &value));
+    fixture_finish(&f);
+}
+END_TEST
+
+START_TEST(keys_that_differ_only_behind_the_eighth_byte_or_in_trailing_zeros_stay_apart)
+{
+    struct fixture f;
+    struct iter *it = NULL;
+    static const char keys[][12] = {"a", "a\0", "a\0\0", "abcdefgh", "abcdefgh\0", "abcdefgha",
+                                    "abcdefghb"};
+    static const size_t sizes[] = {1, 2, 3, 8, 9, 9, 9};
+    fixture_init(&f);
+    for (size_t i = 7; i-- > 0;) {
+        struct row row = {.key = kv_slice(keys[i], sizes[i]),
+                          .trailer = row_trailer(1 + i, ROW_PUT)};
+        uint8_t *memory =
+            arena_alloc(&f.arena, memtable_row_bytes(sizes[i], 0, row.trailer));
+        memtable_insert(f.memtable, &row, &memory);
+    }
+    ck_ok(memtable_iter_create(f.memtable, &it));
+    iter_seek_first(it);
+    for (size_t i = 0; i < 7; i++, iter_next(it)) {
+        ck_assert(it->valid);
+        ck_assert(kv_slice_equal(it->row.key, kv_slice(keys[i], sizes[i])));
+    }
+    ck_assert(!it->valid);
+    iter_seek_last(it);
+    for (size_t i = 7; i-- > 0; iter_prev(it)) {
+        ck_assert(it->valid);
+        ck_assert(kv_slice_equal(it->row.key, kv_slice(keys[i], sizes[i])));
+    }
+    ck_assert(!it->valid);
+    iter_destroy(it);
+    fixture_finish(&f);
+}
+END_TEST
+
+enum { WRITERS = 4, ROWS = 20000 };
+
+struct writer_arg {
+    struct fixture *f;
+    uint64_t first_sequence;
+    _Atomic bool *stop;
+};
+
+static void *write_rows(void *arg)
+{
+    struct writer_arg *w = arg;
+    for (uint64_t i = 0; i < ROWS; i++) {
+        uint64_t sequence = w->first_sequence + i * WRITERS;
+        char key[32];
+        snprintf(key, sizeof key, "%016" PRIx64, hash_u64(sequence) % (WRITERS * ROWS / 2));
+        insert(w->f, key, sequence, ROW_PUT, key);
+    }
+    return NULL;
+}
+
+static void *read_rows(void *arg)
+{
+    struct writer_arg *w = arg;
+    struct iter *it = NULL;
+    ck_ok(memtable_iter_create(w->f->memtable, &it));
+    while (!atomic_load(w->stop)) {
+        struct kv_buf last = {0};
+        uint64_t last_trailer = 0;
+        for (iter_seek_first(it); it->valid; iter_next(it)) {
+            ck_assert(last.size == 0 || row_compare(kv_buf_slice(&last), last_trailer, it->row.key,
+                                                    it->row.trailer) < 0);
+            ck_assert(kv_slice_equal(it->row.key, it->row.value));
+            ck_ok(kv_buf_assign(&last, it->row.key));
+            last_trailer = it->row.trailer;
+        }
+        kv_buf_finish(&last);
+    }
+    iter_destroy(it);
+    return NULL;
+}
+
+START_TEST(concurrent_inserts_lose_nothing_and_readers_see_order)
+{
+    struct fixture f;
+    struct thread threads[WRITERS + 1];
+    struct writer_arg args[WRITERS + 1];
+    _Atomic bool stop = false;
+    uint64_t count = 0;
+    struct iter *it = NULL;
+
+    fixture_init(&f);
+    for (uint64_t i = 0; i <= WRITERS; i++) {
+        args[i] = (struct writer_arg){.f = &f, .first_sequence = 1 + i, .stop = &stop};
+        ck_ok(thread_start(&threads[i], "t", i < WRITERS ? write_rows : read_rows, &args[i]));
+    }
+    for (int i = 0; i < WRITERS; i++) {
+        thread_join(&threads[i]);
+    }
+    atomic_store(&stop, true);
+    thread_join(&threads[WRITERS]);
+    ck_ok(memtable_iter_create(f.memtable, &it));
+    for (iter_seek_first(it); it->valid; iter_next(it)) {
+        count++;
+    }
+    ck_assert_uint_eq(count, (uint64_t)WRITERS * ROWS);
+    ck_assert_uint_eq(memtable_row_count(f.memtable), count);
+    iter_destroy(it);
+    fixture_finish(&f);
+}
+END_TEST
+
+Suite *test_suite(void)
+{
+    Suite *s = suite_create("memtable");
+    suite_add(s, "get", get_returns_the_newest_version_visible_at_the_sequence_number);
+    suite_add(s, "order",
+              keys_that_differ_only_behind_the_eighth_byte_or_in_trailing_zeros_stay_apart);
+    suite_add(s, "threads", concurrent_inserts_lose_nothing_and_readers_see_order);
+    return s;
+}

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Random operations against the model, with background threads and without, with snapshots and
+ * reopening. */
+#include "tests/lib/check_main.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "kvcore/util/rng.h"
+#include "tests/db/model.h"
+
+enum { SNAPSHOTS = 3 };
+
+struct world {
+    struct kv_storage *storage;
+    struct kv_options options;
+    struct kv_store *store;
+    struct kv_table *tables[MODEL_TABLES];
+    struct model model;
+    struct kv_snapshot *snapshots[SNAPSHOTS];
+    struct model_state *states[SNAPSHOTS];
+    struct rng rng;
+    struct kv_batch *batch;
+};
+
+static void print_message(void *arg, enum kv_message_level level, const char *text)
+{
+    (void)arg;
+    if (level <= KV_MESSAGE_WARNING) {
+        printf("# %s\n", text);
+    }
+}
+
+static void open_store(struct world *w)
+{
+    struct kv_table_options prefix = {.prefix_size = 4, .block_bytes = 1024};
+    ck_ok(kv_open(w->storage, &w->options, &w->store));
+    ck_ok(kv_table_open(w->store, "first", &prefix, &w->tables[0]));
+    ck_ok(kv_table_open(w->store, "second", NULL, &w->tables[1]));
+}
+
+static void world_init(struct world *w, bool background)
+{
+    uint64_t seed = test_seed() + (background ? 1 : 0);
+    *w = (struct world){.rng = {seed}};
+    w->options = (struct kv_options){.create = true,
+                                     .memtable_bytes = 128 << 10,
+                                     .cache_bytes = 1 << 20,
+                                     .file_bytes = 64 << 10,
+                                     .level_base_bytes = 128 << 10,
+                                     .no_background = !background,
+                                     .compaction_threads = 2,
+                                     .sync_interval_ms = background ? 5 : 0,
+                                     .message_fn = print_message};
+    model_init(&w->model, seed);
+    ck_ok(kv_storage_mem_create(&w->storage));
+    ck_ok(kv_batch_create(&w->batch));
+    open_store(w);
+}
+
+static void drop_snapshot(struct world *w, size_t i)
+{
+    kv_snapshot_release(w->snapshots[i]);
+    free(w->states[i]);
+    w->snapshots[i] = NULL;
+    w->states[i] = NULL;
+}
+
+static void world_finish(struct world *w)
+{
+    for (size_t i = 0; i < SNAPSHOTS; i++) {
+        drop_snapshot(w, i);
+    }
+    ck_ok(kv_close(w->store));
+    kv_storage_mem_destroy(w->storage);
+    kv_batch_destroy(w->batch);
+    model_finish(&w->model);
+}
+
+static void change(struct world *w)
+{
+    static uint8_t bytes[MODEL_VALUE_MAX];
+    size_t rows = rng_below(&w->rng, 10) == 0 ? 1 + rng_below(&w->rng, 50) : 1;
+    kv_batch_clear(w->batch);
+    for (size_t i = 0; i < rows; i++) {
+        size_t t = rng_below(&w->rng, MODEL_TABLES);
+        size_t key = rng_below(&w->rng, MODEL_KEYS);
+        if (rng_below(&w->rng, 3) == 0) {
+            ck_ok(kv_batch_delete(w->batch, w->tables[t], kv_buf_slice(&w->model.keys[key])));
+            w->model.value[t][key] = 0;
+        } else {
+            uint32_t number = w->model.next_value++;
+            ck_ok(kv_batch_put(w->batch, w->tables[t], kv_buf_slice(&w->model.keys[key]),
+                               model_value(number, bytes)));
+            w->model.value[t][key] = number;
+        }
+    }
+    ck_ok(kv_write(w->store, w->batch, (enum kv_durability)rng_below(&w->rng, 3)));
+}
+
+static void toggle_snapshot(struct world *w)
+{
+    size_t i = rng_below(&w->rng, SNAPSHOTS);
+    if (w->snapshots[i] != NULL) {
+        model_check(&w->model, w->states[i], w->tables, w->snapshots[i], test_seed());
+        drop_snapshot(w, i);
+        return;
+    }
+    ck_ok(kv_snapshot_create(w->store, &w->snapshots[i]));
+    w->states[i] = malloc(sizeof *w->states[i]);
+    model_state_of(&w->model, w->states[i]);
+}
+
+static void check_now(struct world *w)
+{
+    struct model_state state;
+    model_state_of(&w->model, &state);
+    model_check(&w->model, &state, w->tables, NULL, test_seed());
+}
+
+static void reopen(struct world *w)
+{
+    for (size_t i = 0; i < SNAPSHOTS; i++) {
+        drop_snapshot(w, i);
+    }
+    ck_ok(kv_close(w->store));
+    open_store(w);
+}
+
+static void step(struct world *w)
+{
+    uint64_t what = rng_below(&w->rng, 2000);
+    if (what < 4) {
+        ck_ok(kv_flush(w->store));
+    } else if (what < 5) {
+        ck_ok(kv_compact(w->store));
+    } else if (what < 7) {
+        reopen(w);
+    } else if (what < 17) {
+        toggle_snapshot(w);
+    } else if (what < 20) {
+        check_now(w);
+    } else {
+        change(w);
+    }
+}
+
+static void run(bool background, uint64_t steps)
+{
+    struct world *w = malloc(sizeof *w);
+    world_init(w, background);
+    for (uint64_t i = 0; i < steps; i++) {
+        step(w);
+    }
+    check_now(w);
+    reopen(w);
+    check_now(w);
+    ck_ok(kv_compact(w->store));
+    check_now(w);
+    world_finish(w);
+    free(w);
+}
+
+START_TEST(random_operations_agree_with_the_model_without_threads)
+{
+    run(false, test_steps(6000));
+}
+END_TEST
+
+START_TEST(random_operations_agree_with_the_model_beside_background_work)
+{
+    run(true, test_steps(12000));
+}
+END_TEST
+
+Suite *test_suite(void)
+{
+    Suite *s = suite_create("model");
+    suite_add(s, "model", random_operations_agree_with_the_model_without_threads);
+    suite_add(s, "model", random_operations_agree_with_the_model_beside_background_work);
+    return s;
+}

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/lib/check_main.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "kvcore/db/edit.h"
+#include "kvcore/db/picker.h"
+
+enum { MIB = 1 << 20 };
+
+static struct file_meta *make_file(uint32_t level, uint64_t number, const char *smallest,
+                                   const char *largest, uint64_t size)
+{
+    struct file_meta *file = NULL;
+    ck_ok(file_meta_create(&file));
+    file->table_id = 1;
+    file->level = level;
+    file->number = number;
+    file->size = size;
+    file->row_count = 100;
+    file->sequence_min = number * 10;
+    file->sequence_max = number * 10 + 9;
+    ck_ok(kv_buf_append(&file->smallest, kv_slice_str(smallest)));
+    ck_ok(kv_buf_append(&file->largest, kv_slice_str(largest)));
+    return file;
+}
+
+static void add(struct edit *edit, struct file_meta *file)
+{
+    ck_ok(edit_add_file(edit, file));
+    file_meta_unref(file);
+}
+
+static struct version *apply(struct version *base, struct edit *edit)
+{
+    struct version *version = NULL;
+    ck_ok(version_apply(base, edit, &version));
+    edit_finish(edit);
+    version_unref(base);
+    return version;
+}
+
+static struct version *empty(void)
+{
+    struct version *version = NULL;
+    ck_ok(version_create_empty(&version));
+    return version;
+}
+
+static const struct picker_options options = {
+    .level_base_bytes = 64 * MIB, .l0_files = 4, .file_bytes = 32 * MIB};
+
+START_TEST(targets_follow_the_deepest_level_and_level_0_goes_to_the_base)
+{
+    struct edit edit = {0};
+    struct level_targets targets;
+    struct version *version = empty();
+    add(&edit, make_file(0, 1, "a", "z", MIB));
+    version = apply(version, &edit);
+    level_targets(version_table(version, 1), 64 * MIB, &targets);
+    ck_assert_int_eq(targets.base, LEVEL_DEEPEST); /* a small store has one level below level 0 */
+
+    add(&edit, make_file(LEVEL_DEEPEST, 2, "a", "z", (uint64_t)1000 * MIB));
+    version = apply(version, &edit);
+    level_targets(version_table(version, 1), 64 * MIB, &targets);
+    ck_assert_int_eq(targets.base, LEVEL_DEEPEST - 2);
+    ck_assert_uint_eq(targets.bytes[LEVEL_DEEPEST - 2], (uint64_t)10 * MIB);
+    ck_assert_uint_eq(targets.bytes[LEVEL_DEEPEST - 1], (uint64_t)100 * MIB);
+    ck_assert_uint_eq(targets.bytes[LEVEL_DEEPEST - 3], 0);
+    version_unref(version);
+}
+END_TEST
+
+START_TEST(level_0_is_merged_whole_with_what_it_overlaps_and_nothing_else)
+{
+    struct edit edit = {0};
+    struct compaction c = {0};
+    double score = 0;
+    struct version *version = empty();
+    for (uint64_t n = 1; n <= 4; n++) {
+        add(&edit, make_file(0, n, "d", "g", MIB));
+    }
+    add(&edit, make_file(LEVEL_DEEPEST, 10, "a", "c", MIB));
+    add(&edit, make_file(LEVEL_DEEPEST, 11, "c1", "d", MIB));
+    add(&edit, make_file(LEVEL_DEEPEST, 12, "g", "h", MIB));
+    add(&edit, make_file(LEVEL_DEEPEST, 13, "i", "k", MIB));
+    version = apply(version, &edit);
+    ck_assert_int_eq(compaction_pick(version_table(version, 1), 1, &options, &c, &score), 1);
+    ck_assert_int_eq(c.level, 0);
+    ck_assert_uint_eq(c.input_counts[0], 4);
+    ck_assert_uint_eq(c.input_counts[1], 2);
+    ck_assert_uint_eq(c.inputs[1][0]->number, 11);
+    ck_assert_uint_eq(c.inputs[1][1]->number, 12);
+    ck_assert(!c.trivial_move);
+    /* While they are busy there is nothing else to do. */
+    compaction_set_busy(&c, true);
+    struct compaction none = {0};
+    ck_assert_int_eq(compaction_pick(version_table(version, 1), 1, &options, &none, &score), 0);
+    compaction_set_busy(&c, false);
+    compaction_finish(&c);
+    version_unref(version);
+}
+END_TEST
+
+START_TEST(a_file_that_overlaps_nothing_below_is_only_moved)
+{
+    struct edit edit = {0};
+    struct compaction c = {0};
+    double score = 0;
+    struct version *version = empty();
+    add(&edit, make_file(LEVEL_DEEPEST - 1, 1, "a", "b", (uint64_t)60 * MIB));
+    add(&edit, make_file(LEVEL_DEEPEST - 1, 2, "m", "n", (uint64_t)60 * MIB));
+    add(&edit, make_file(LEVEL_DEEPEST, 3, "a", "b", (uint64_t)600 * MIB));
+    version = apply(version, &edit);
+    ck_assert_int_eq(compaction_pick(version_table(version, 1), 1, &options, &c, &score), 1);
+    ck_assert_uint_eq(c.inputs[0][0]->number, 2);
+    ck_assert(c.trivial_move);
+    compaction_finish(&c);
+    version_unref(version);
+}
+END_TEST
+
+START_TEST(an_edit_that_would_overlap_or_remove_the_unknown_is_damage)
+{
+    struct edit edit = {0};
+    struct version *version = empty();
+    struct version *none = NULL;
+    add(&edit, make_file(3, 1, "a", "m", MIB));
+    add(&edit, make_file(3, 2, "m", "z", MIB));
+    ck_fails(version_apply(version, &edit, &none), KV_EDAMAGED);
+    edit_finish(&edit);
+    struct file_meta *file = make_file(3, 7, "a", "b", MIB);
+    ck_ok(edit_remove_file(&edit, file));
+    ck_fails(version_apply(version, &edit, &none), KV_EDAMAGED);
+    edit_finish(&edit);
+    file_meta_unref(file);
+    version_unref(version);
+}
+END_TEST
+
+START_TEST(versions_share_files_and_free_them_with_the_last_reference)
+{
+    struct edit edit = {0};
+    struct version *old = empty();
+    struct version *newer = NULL;
+    struct file_meta *file = make_file(0, 1, "a", "b", MIB);
+    ck_ok(edit_add_file(&edit, file));
+    old = apply(old, &edit);
+    ck_ok(edit_remove_file(&edit, file));
+    ck_ok(version_apply(old, &edit, &newer));
+    edit_finish(&edit);
+    ck_assert_uint_eq(atomic_load(&file->refs), 2); /* ours and the old version's */
+    ck_assert_uint_eq(version_table(newer, 1)->levels[0].count, 0);
+    version_unref(old);
+    ck_assert_uint_eq(atomic_load(&file->refs), 1);
+    version_unref(newer);
+    file_meta_unref(file);
+}
+END_TEST
+
+Suite *test_suite(void)
+{
+    Suite *s = suite_create("picker");
+    suite_add(s, "targets", targets_follow_the_deepest_level_and_level_0_goes_to_the_base);
+    suite_add(s, "pick", level_0_is_merged_whole_with_what_it_overlaps_and_nothing_else);
+    suite_add(s, "pick", a_file_that_overlaps_nothing_below_is_only_moved);
+    suite_add(s, "version", an_edit_that_would_overlap_or_remove_the_unknown_is_damage);
+    suite_add(s, "version", versions_share_files_and_free_them_with_the_last_reference);
+    return s;
+}
