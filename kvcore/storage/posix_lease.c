@@ -4,7 +4,10 @@
  *
  * LOCK also holds one line about the exclusive holder, padded to a fixed size so that a rewrite
  * leaves nothing of a longer line behind. It is for people: who holds the lease is decided by the
- * lock alone. */
+ * lock alone.
+ *
+ * A process that forks shares its lease with the child: it lasts until both have closed it, so a
+ * store may be opened before the daemon goes into the background. */
 #include "kvcore/storage/posix_store.h"
 
 #include <fcntl.h>
@@ -131,6 +134,9 @@ int posix_lease_acquire(struct kv_storage *base, enum kv_lease_mode mode, const 
     }
     if (mode == KV_LEASE_EXCLUSIVE) {
         r = write_holder(storage, fd, holder);
+        if (r == -ENOSPC || r == -EDQUOT) {
+            r = 0; /* a full disk must not keep anybody from opening the store to delete */
+        }
         if (r < 0) {
             goto out;
         }

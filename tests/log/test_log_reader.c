@@ -335,6 +335,55 @@ START_TEST(a_whole_record_behind_a_lost_one_is_left_out_with_it)
 }
 END_TEST
 
+static void damage_randomly(struct rng *rng, struct kv_buf *bytes)
+{
+    size_t a = (size_t)rng_below(rng, bytes->size);
+    size_t b = (size_t)rng_below(rng, bytes->size);
+    size_t most = bytes->size - (a > b ? a : b);
+    size_t n = (size_t)rng_below(rng, most) + 1;
+    switch (rng_below(rng, 5)) {
+    case 0:
+        memset(bytes->data + a, 0, n);
+        break;
+    case 1:
+        memmove(bytes->data + a, bytes->data + b, n);
+        break;
+    case 2:
+        memmove(bytes->data + a / 8 * 8, bytes->data + b / 8 * 8, n); /* whole records, elsewhere */
+        break;
+    case 3:
+        bytes->size = a + 1;
+        break;
+    default:
+        for (size_t i = 0; i < n; i++) {
+            bytes->data[a + i] = (uint8_t)rng_next(rng);
+        }
+        break;
+    }
+}
+
+START_TEST(any_damage_gives_a_prefix_or_an_error_never_a_wrong_payload)
+{
+    struct example example;
+    struct rng rng = {test_seed()};
+    struct kv_buf bytes = {0};
+    example_make(&example, 3);
+    for (uint64_t i = 0; i < test_steps(3000); i++) {
+        struct rig_read read;
+        ck_ok(kv_buf_assign(&bytes, kv_buf_slice(&example.bytes)));
+        for (uint64_t n = rng_below(&rng, 3) + 1; n > 0; n--) {
+            damage_randomly(&rng, &bytes);
+        }
+        rig_read_bytes(kv_buf_slice(&bytes), NULL, &read);
+        ck_assert(read.result == 0 || read.result == -KV_EDAMAGED);
+        expect_prefix(&read);
+        rig_read_finish(&read);
+    }
+    kv_buf_finish(&bytes);
+    example_finish(&example);
+}
+END_TEST
+
 /* The proof is far behind the bad place, across many of the reader's pieces, and large payloads lie
  * between. */
 START_TEST(damage_is_proven_by_a_record_megabytes_later)
@@ -447,6 +496,7 @@ Suite *test_suite(void)
     suite_add_tcase(s, flips);
     suite_add(s, "rotten", a_flipped_bit_in_a_log_with_a_known_end_is_always_damage);
     suite_add(s, "rotten", a_log_shorter_than_its_known_end_or_with_another_chain_is_damaged);
+    suite_add(s, "random", any_damage_gives_a_prefix_or_an_error_never_a_wrong_payload);
     suite_add(s, "rotten", damage_is_proven_by_a_record_megabytes_later);
     suite_add(s, "rotten", damage_is_reported_with_log_and_offset);
     return s;

@@ -374,6 +374,20 @@ START_TEST(a_first_root_that_failed_leaves_no_store)
 }
 END_TEST
 
+START_TEST(a_full_disk_does_not_keep_a_writer_from_opening)
+{
+    struct rig rig;
+    rig_make(&rig);
+    rig_close(rig.storage);
+    ck_ok(
+        storage_posix_open_with_calls(rig.dir.path, false, &rig.calls, &rig.faults, &rig.storage));
+    const struct kv_storage_ops *ops = rig.storage->ops;
+    rig.faults.write_error = -ENOSPC;
+    ck_ok(ops->lease_acquire(rig.storage, KV_LEASE_EXCLUSIVE, "the test"));
+    rig_finish(&rig);
+}
+END_TEST
+
 Suite *test_suite(void)
 {
     Suite *s = suite_create("posix_calls");
@@ -389,5 +403,6 @@ Suite *test_suite(void)
     suite_add(s, "rename", without_noreplace_existing_files_are_kept_all_the_same);
     suite_add(s, "root", a_root_that_could_not_be_synced_takes_no_further_swap_until_reopened);
     suite_add(s, "root", a_first_root_that_failed_leaves_no_store);
+    suite_add(s, "lease", a_full_disk_does_not_keep_a_writer_from_opening);
     return s;
 }

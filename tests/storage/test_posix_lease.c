@@ -127,6 +127,35 @@ START_TEST(another_process_excludes_us_and_its_death_frees_the_store)
 }
 END_TEST
 
+/* A daemon that opened the store and then forked into the background. */
+START_TEST(a_lease_lasts_in_a_forked_child_after_the_parent_closed_it)
+{
+    struct temp_dir dir;
+    int to_child[2];
+    int status;
+    char byte;
+    make_store(&dir);
+    struct kv_storage *storage = open_only(&dir);
+    struct kv_storage *other = open_only(&dir);
+    ck_ok(acquire(storage, KV_LEASE_EXCLUSIVE));
+    ck_assert_int_eq(pipe(to_child), 0);
+    pid_t pid = fork();
+    ck_assert_int_ge(pid, 0);
+    if (pid == 0) {
+        close(to_child[1]);
+        _exit(read(to_child[0], &byte, 1) == 0 ? 0 : 1);
+    }
+    close(to_child[0]);
+    rig_close(storage);
+    ck_fails(acquire(other, KV_LEASE_EXCLUSIVE), EBUSY);
+    close(to_child[1]);
+    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+    ck_ok(acquire(other, KV_LEASE_EXCLUSIVE));
+    rig_close(other);
+    temp_dir_remove(&dir);
+}
+END_TEST
+
 START_TEST(the_line_of_the_holder_is_one_line_of_bounded_size)
 {
     struct temp_dir dir;
@@ -211,6 +240,7 @@ Suite *test_suite(void)
     suite_add(s, "exclusive", a_writer_excludes_writers_and_readers_until_it_closes);
     suite_add(s, "shared", readers_share_and_exclude_a_writer);
     suite_add(s, "processes", another_process_excludes_us_and_its_death_frees_the_store);
+    suite_add(s, "processes", a_lease_lasts_in_a_forked_child_after_the_parent_closed_it);
     suite_add(s, "holder", the_line_of_the_holder_is_one_line_of_bounded_size);
     suite_add(s, "missing", a_directory_that_is_no_store_gets_no_lock_file);
     suite_add(s, "missing", without_its_lock_file_a_store_can_be_leased_only_by_a_writer);
