@@ -44,6 +44,7 @@ struct kvfs_options {
     unsigned sync_interval_ms; /* 0: 1000. Unsynced operations are at most this old */
     const char *holder;        /* see kv_options */
     const char *label;         /* at creation */
+    const uint8_t *store_id;   /* at creation; see kv_options */
     kv_message_fn *message_fn;
     void *message_arg;
 };

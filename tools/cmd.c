@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tools/cmd.h"
+
+#include <stdlib.h>
+
+#include "tools/text.h"
+
+void cmd_parse(const struct argp *argp, int argc, char **argv, int usage_code, unsigned flags,
+               void *settings)
+{
+    argp_err_exit_status = usage_code;
+    if (argp_parse(argp, argc, argv, flags, NULL, settings) != 0) {
+        complain("out of memory");
+        exit(EXIT_FAILED);
+    }
+}
+
+error_t words_collect(struct words *words, int key, struct argp_state *state)
+{
+    if (key != ARGP_KEY_ARGS) {
+        return ARGP_ERR_UNKNOWN; /* single words too: argp then offers the rest in one piece */
+    }
+    words->at = state->argv + state->next;
+    words->count = state->argc - state->next;
+    return 0;
+}
+
+int words_take_store(struct words *words, const char *command, const char *usage, int min, int max,
+                     const char **ret_store)
+{
+    const char *store = getenv("KVFS_STORE");
+    if (store == NULL || *store == '\0' || words->count < min || words->count > max) {
+        store = words->count > 0 ? words->at[0] : NULL;
+        words->at += words->count > 0;
+        words->count -= words->count > 0;
+    }
+    if (store == NULL || words->count < min || words->count > max) {
+        complain("usage: kvfs %s %s. See 'kvfs %s --help'.", command, usage, command);
+        return EXIT_USAGE;
+    }
+    *ret_store = store;
+    return EXIT_DONE;
+}
+
+static const char *reason_of(int error)
+{
+    switch (-error) {
+    case ENOENT:
+        return "there is no such key";
+    case EISDIR:
+        return "it is a directory";
+    case ENOTDIR:
+        return "a component of the key is a file";
+    case EINVAL:
+        return "not a regular file";
+    case E2BIG:
+        return "the value is larger than 64 MiB. Mount the store and copy the file";
+    case ENOSPC:
+        return "no space left on the store's file system. Delete something, or make room there";
+    case EROFS:
+        return "the store is mounted read-only";
+    default:
+        return kv_strerror(error);
+    }
+}
+
+int target_complain(const struct target *target, const char *verb, struct kv_slice key,
+                    const char *preposition, int error)
+{
+    struct kv_buf shown = {0};
+    const char *reason = target->detail[0] != '\0' ? target->detail : reason_of(error);
+    if (text_append(&shown, key, TEXT_AUTO) < 0) {
+        shown.size = 0;
+    }
+    complain("cannot %s%s%.*s%s%s %s: %s", verb, shown.size > 0 ? " " : "", (int)shown.size,
+             shown.size > 0 ? (const char *)shown.data : "", *preposition != '\0' ? " " : "",
+             preposition, target->store, reason);
+    kv_buf_finish(&shown);
+    return exit_code_of(error);
+}
+
+int target_end(struct target *target, int code)
+{
+    struct fault fault;
+    int r = target_close(target, &fault);
+    if (r < 0) {
+        complain("%s", fault.text);
+        code = code == EXIT_DONE ? (int)exit_code_of(r) : code;
+    }
+    return finish_output(code);
+}

@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* get, put, del, exists: one key at a time. */
+#include "tools/cmd.h"
+
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct settings {
+    struct words words;
+    bool prune, force;
+};
+
+static error_t parse(int key, char *value, struct argp_state *state)
+{
+    struct settings *s = state->input;
+    switch (key) {
+    case 'p':
+        s->prune = true;
+        return 0;
+    case 'f':
+        s->force = true;
+        return 0;
+    default:
+        return words_collect(&s->words, key, state);
+    }
+}
+
+static const struct argp_option no_options[] = {{0}};
+
+/* Read the command line and open the store. Returns an exit code. */
+static int begin(const struct argp *argp, int argc, char **argv, struct settings *s,
+                 const char **ret_store)
+{
+    static const struct {
+        const char *name;
+        int min, max;
+    } arities[] = {{"get", 1, 1}, {"put", 1, 2}, {"del", 1, 1 << 30}, {"exists", 1, 1}};
+    const char *name = argv[0] + strlen("kvfs ");
+    int i = 0;
+    while (strcmp(arities[i].name, name) != 0) {
+        i++;
+    }
+    cmd_parse(argp, argc, argv, EXIT_USAGE, 0, s);
+    return words_take_store(&s->words, name, argp->args_doc, arities[i].min, arities[i].max,
+                            ret_store);
+}
+
+static int open_or_complain(struct target *target, const char *store, enum target_mode mode)
+{
+    struct fault fault;
+    int r = target_open(target, store, mode, &fault);
+    if (r < 0) {
+        complain("%s", fault.text);
+        /* A missing store is a failure; "not found" is for keys. */
+        return r == -ENOENT ? EXIT_FAILED : (int)exit_code_of(r);
+    }
+    return EXIT_DONE;
+}
+
+/* ---- get ------------------------------------------------------------------------------------- */
+
+static int write_out(void *arg, const struct control_reply *reply)
+{
+    return fwrite(reply->bytes.data, 1, reply->bytes.size, stdout) == reply->bytes.size ? 0
+                                                                                        : -EPIPE;
+}
+
+int cmd_get(int argc, char **argv)
+{
+    static const struct argp argp = {
+        no_options,
+        parse,
+        "STORE KEY",
+        "Examples:\n  kvfs get /srv/a users/42/name\n  kvfs get /srv/a images/logo.png > "
+        "logo.png\n\n"
+        "Write the bytes of the value to stdout; on a terminal a newline follows. Exit code 3: "
+        "there is no such key.",
+        NULL,
+        NULL,
+        NULL};
+    struct settings s = {0};
+    struct target target;
+    const char *store;
+    int code = begin(&argp, argc, argv, &s, &store);
+    code = code == EXIT_DONE ? open_or_complain(&target, store, TARGET_READ) : code;
+    if (code != EXIT_DONE) {
+        return code;
+    }
+    struct control_request get = {.op = CONTROL_GET, .key = kv_slice_str(s.words.at[0])};
+    int r = target_call(&target, &get, write_out, NULL);
+    if (r < 0 && !ferror(stdout)) {
+        code = target_complain(&target, "get", get.key, "from", r);
+    } else if (r == 0 && isatty(STDOUT_FILENO)) {
+        putchar('\n');
+    }
+    return target_end(&target, code);
+}
+
+/* ---- put ------------------------------------------------------------------------------------- */
+
+static int read_in(struct kv_buf *value)
+{
+    enum { STEP = 64 * 1024 };
+    for (;;) {
+        int r = kv_buf_reserve(value, STEP);
+        if (r < 0) {
+            return r;
+        }
+        ssize_t n = read(STDIN_FILENO, value->data + value->size, STEP);
+        if (n == 0) {
+            return 0;
+        }
+        if (n < 0 && errno != EINTR) {
+            return -errno;
+        }
+        value->size += n > 0 ? (size_t)n : 0;
+        if (value->size > KV_VALUE_SIZE_MAX) {
+            return -E2BIG;
+        }
+    }
+}
+
+static mode_t current_umask(void)
+{
+    mode_t mask = umask(0);
+    umask(mask);
+    return mask;
+}
+
+int cmd_put(int argc, char **argv)
+{
+    static const struct argp argp = {
+        no_options,
+        parse,
+        "STORE KEY [VALUE|-]",
+        "Examples:\n  kvfs put /srv/a users/42/name Ada\n  kvfs put /srv/a images/logo.png < "
+        "logo.png\n\nSet the key to VALUE, or without VALUE or with '-' to what stdin holds. "
+        "Missing "
+        "directories are made.",
+        NULL,
+        NULL,
+        NULL};
+    struct settings s = {0};
+    struct target target;
+    struct kv_buf value = {0};
+    const char *store;
+    int code = begin(&argp, argc, argv, &s, &store);
+    if (code != EXIT_DONE) {
+        return code;
+    }
+    bool from_stdin = s.words.count < 2 || strcmp(s.words.at[1], "-") == 0;
+    /* Read first: the store must not stay locked while somebody types. */
+    int r = from_stdin ? read_in(&value) : kv_buf_append(&value, kv_slice_str(s.words.at[1]));
+    if (r < 0) {
+        complain("cannot read the value of %s: %s", s.words.at[0],
+                 r == -E2BIG ? "it is larger than 64 MiB. Mount the store and copy the file"
+                             : kv_strerror(r));
+        code = EXIT_FAILED;
+        goto out;
+    }
+    code = open_or_complain(&target, store, TARGET_WRITE);
+    if (code != EXIT_DONE) {
+        goto out;
+    }
+    struct control_request put = {.op = CONTROL_PUT,
+                                  .key = kv_slice_str(s.words.at[0]),
+                                  .value = kv_buf_slice(&value),
+                                  .umask = current_umask()};
+    r = target_call(&target, &put, NULL, NULL);
+    code = r < 0 ? target_complain(&target, "put", put.key, "into", r) : EXIT_DONE;
+    code = target_end(&target, code);
+out:
+    kv_buf_finish(&value);
+    return code;
+}
+
+/* ---- del ------------------------------------------------------------------------------------- */
+
+int cmd_del(int argc, char **argv)
+{
+    static const struct argp_option options[] = {
+        {"prune", 'p', NULL, 0, "remove directories that became empty, too", 0},
+        {"force", 'f', NULL, 0, "a key that does not exist is no failure", 0},
+        {0}};
+    static const struct argp argp = {
+        options,
+        parse,
+        "STORE KEY...",
+        "Examples:\n  kvfs del /srv/a users/42/name\n  kvfs del --prune /srv/a users/42/name "
+        "users/42/mail\n\nDelete keys. Exit code 3: one of them did not exist; the others are "
+        "deleted.",
+        NULL,
+        NULL,
+        NULL};
+    struct settings s = {0};
+    struct target target;
+    const char *store;
+    int code = begin(&argp, argc, argv, &s, &store);
+    code = code == EXIT_DONE ? open_or_complain(&target, store, TARGET_WRITE) : code;
+    if (code != EXIT_DONE) {
+        return code;
+    }
+    for (int i = 0; i < s.words.count; i++) {
+        struct control_request del = {.op = CONTROL_DELETE,
+                                      .key = kv_slice_str(s.words.at[i]),
+                                      .flags = s.prune ? CONTROL_PRUNE : 0};
+        int r = target_call(&target, &del, NULL, NULL);
+        if (r < 0 && !(r == -ENOENT && s.force)) {
+            int failed = target_complain(&target, "delete", del.key, "from", r);
+            code = code == EXIT_DONE || code == EXIT_NOT_FOUND ? failed : code;
+        }
+        if (r < 0 && r != -ENOENT && r != -EISDIR && r != -ENOTDIR && r != -EINVAL) {
+            break; /* not this key's fault: the next would fail alike */
+        }
+    }
+    return target_end(&target, code);
+}
+
+/* ---- exists ---------------------------------------------------------------------------------- */
+
+int cmd_exists(int argc, char **argv)
+{
+    static const struct argp argp = {no_options,
+                                     parse,
+                                     "STORE KEY",
+                                     "Examples:\n  kvfs exists /srv/a users/42/name && echo "
+                                     "yes\n\nExit with 0 if the key exists "
+                                     "and 3 if not; print nothing.",
+                                     NULL,
+                                     NULL,
+                                     NULL};
+    struct settings s = {0};
+    struct target target;
+    const char *store;
+    int code = begin(&argp, argc, argv, &s, &store);
+    code = code == EXIT_DONE ? open_or_complain(&target, store, TARGET_READ) : code;
+    if (code != EXIT_DONE) {
+        return code;
+    }
+    struct control_request exists = {.op = CONTROL_EXISTS, .key = kv_slice_str(s.words.at[0])};
+    int r = target_call(&target, &exists, NULL, NULL);
+    if (r == -ENOENT || r == -ENOTDIR) {
+        code = EXIT_NOT_FOUND;
+    } else if (r < 0) {
+        code = target_complain(&target, "look for", exists.key, "in", r);
+    }
+    return target_end(&target, code);
+}

@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* status, stats, sync: about a whole store, mounted or not. */
+#include "tools/cmd.h"
+
+#include <jansson.h>
+#include <libsmartcols.h>
+#include <stdio.h>
+
+struct settings {
+    struct words words;
+    bool json;
+};
+
+static error_t parse(int key, char *value, struct argp_state *state)
+{
+    struct settings *s = state->input;
+    if (key == 'j') {
+        s->json = true;
+        return 0;
+    }
+    return words_collect(&s->words, key, state);
+}
+
+static const struct argp_option json_option[] = {{"json", 'j', NULL, 0, "as one JSON object", 0},
+                                                 {0}};
+
+/* ---- asking ---------------------------------------------------------------------------------- */
+
+static int collect(void *arg, const struct control_reply *reply)
+{
+    return kv_buf_append(arg, reply->bytes);
+}
+
+/* The JSON object that answers `op`, a new reference; NULL with the exit code set and the complaint
+ * made. */
+static json_t *ask(struct target *target, enum control_op op, const char *verb, int *ret_code)
+{
+    struct control_request request = {.op = op};
+    struct kv_buf text = {0};
+    json_t *json = NULL;
+    int r = target_call(target, &request, collect, &text);
+    if (r == 0) {
+        json = json_loadb((const char *)text.data, text.size, 0, NULL);
+        r = json != NULL ? 0 : -EPROTO;
+    }
+    kv_buf_finish(&text);
+    if (r < 0) {
+        *ret_code = target_complain(target, verb, kv_slice("", 0), "of", r);
+    }
+    return json;
+}
+
+static void print_json(json_t *json)
+{
+    json_dumpf(json, stdout, JSON_COMPACT);
+    putchar('\n');
+}
+
+/* ---- status ---------------------------------------------------------------------------------- */
+
+static void print_field(json_t *json, const char *name, const char *title)
+{
+    json_t *value = json_object_get(json, name);
+    if (json_is_string(value) && json_string_length(value) > 0) {
+        printf("%-10s %s\n", title, json_string_value(value));
+    } else if (json_is_integer(value)) {
+        printf("%-10s %" JSON_INTEGER_FORMAT "\n", title, json_integer_value(value));
+    }
+}
+
+static void print_status(json_t *json)
+{
+    static const char *const fields[][2] = {
+        {"state", "state"}, {"store", "store"},         {"mountpoint", "mounted on"},
+        {"pid", "process"}, {"transport", "transport"}, {"store_id", "store id"},
+        {"label", "label"}, {"health", "health"},       {"health_reason", "reason"},
+    };
+    for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++) {
+        print_field(json, fields[i][0], fields[i][1]);
+    }
+}
+
+/* A damaged store does not open, but that is a state too. */
+static json_t *damaged_json(const char *store, const char *reason)
+{
+    return json_pack("{s:i, s:s, s:n, s:n, s:n, s:s, s:s, s:s}", "format_version", 1, "state",
+                     "damaged", "pid", "mountpoint", "transport", "store", store, "health_reason",
+                     reason, "version", KVFS_VERSION);
+}
+
+int cmd_status(int argc, char **argv)
+{
+    static const struct argp argp = {
+        json_option,
+        parse,
+        "STORE|MOUNTPOINT",
+        "Examples:\n  kvfs status /srv/a\n  kvfs status /mnt/a --json\n\nSay whether a store is "
+        "mounted, idle, needs recovery (which the next opening does by itself) or is damaged.",
+        NULL,
+        NULL,
+        NULL};
+    struct settings s = {0};
+    struct target target = {0};
+    struct fault fault;
+    const char *store;
+    cmd_parse(&argp, argc, argv, EXIT_USAGE, 0, &s);
+    int code = words_take_store(&s.words, "status", argp.args_doc, 0, 0, &store);
+    if (code != EXIT_DONE) {
+        return code;
+    }
+    int r = target_open(&target, store, TARGET_READ, &fault);
+    if (r < 0 && r != -KV_EDAMAGED) {
+        complain("%s", fault.text);
+        return r == -ENOENT ? EXIT_FAILED : (int)exit_code_of(r);
+    }
+    json_t *json = r == 0 ? ask(&target, CONTROL_STATUS, "tell the status", &code)
+                          : damaged_json(store, fault.text);
+    code = r < 0 ? EXIT_DAMAGED : code;
+    if (json != NULL && s.json) {
+        print_json(json);
+    } else if (json != NULL) {
+        print_status(json);
+    }
+    json_decref(json);
+    return r == 0 ? target_end(&target, code) : finish_output(code);
+}
+
+/* ---- stats ----------------------------------------------------------------------------------- */
+
+/* A table with right-aligned numbers behind the first column. */
+static struct libscols_table *new_table(const char *const *titles, size_t count)
+{
+    struct libscols_table *table = scols_new_table();
+    for (size_t i = 0; table != NULL && i < count; i++) {
+        scols_table_new_column(table, titles[i], 0, i > 0 ? SCOLS_FL_RIGHT : 0);
+    }
+    return table;
+}
+
+static void set_number(struct libscols_line *line, size_t column, json_int_t number)
+{
+    char text[32];
+    snprintf(text, sizeof text, "%" JSON_INTEGER_FORMAT, number);
+    scols_line_set_data(line, column, text);
+}
+
+static void print_levels(json_t *levels)
+{
+    static const char *const titles[] = {"LEVEL", "FILES", "BYTES", "ROWS", "TOMBSTONES"};
+    static const char *const names[] = {"level", "files", "bytes", "rows", "tombstones"};
+    struct libscols_table *table = new_table(titles, 5);
+    size_t i;
+    json_t *level;
+    json_array_foreach(levels, i, level)
+    {
+        struct libscols_line *line = table != NULL ? scols_table_new_line(table, NULL) : NULL;
+        for (size_t column = 0; line != NULL && column < 5; column++) {
+            set_number(line, column, json_integer_value(json_object_get(level, names[column])));
+        }
+    }
+    if (table != NULL) {
+        scols_print_table(table);
+        scols_unref_table(table);
+    }
+}
+
+static void print_numbers(json_t *numbers, const char *title, bool zeros)
+{
+    const char *const titles[] = {title, "VALUE"};
+    struct libscols_table *table = new_table(titles, 2);
+    const char *name;
+    json_t *value;
+    json_object_foreach(numbers, name, value)
+    {
+        bool shown = zeros || json_integer_value(value) != 0;
+        struct libscols_line *line =
+            table != NULL && shown ? scols_table_new_line(table, NULL) : NULL;
+        if (line != NULL) {
+            scols_line_set_data(line, 0, name);
+            set_number(line, 1, json_integer_value(value));
+        }
+    }
+    if (table != NULL && scols_table_get_nlines(table) > 0) {
+        putchar('\n');
+        scols_print_table(table);
+    }
+    scols_unref_table(table);
+}
+
+int cmd_stats(int argc, char **argv)
+{
+    static const struct argp argp = {json_option,
+                                     parse,
+                                     "STORE|MOUNTPOINT",
+                                     "Examples:\n  kvfs stats /mnt/a\n  kvfs stats /srv/a "
+                                     "--json\n\nShow the levels of the store, "
+                                     "what its engine has done since it was opened, and how many "
+                                     "requests of each kind the mount "
+                                     "served.",
+                                     NULL,
+                                     NULL,
+                                     NULL};
+    struct settings s = {0};
+    struct target target;
+    struct fault fault;
+    const char *store;
+    cmd_parse(&argp, argc, argv, EXIT_USAGE, 0, &s);
+    int code = words_take_store(&s.words, "stats", argp.args_doc, 0, 0, &store);
+    if (code != EXIT_DONE) {
+        return code;
+    }
+    int r = target_open(&target, store, TARGET_READ, &fault);
+    if (r < 0) {
+        complain("%s", fault.text);
+        return r == -ENOENT ? EXIT_FAILED : (int)exit_code_of(r);
+    }
+    json_t *json = ask(&target, CONTROL_STATS, "tell the statistics", &code);
+    if (json != NULL && s.json) {
+        print_json(json);
+    } else if (json != NULL) {
+        print_levels(json_object_get(json, "levels"));
+        print_numbers(json_object_get(json, "counters"), "COUNTER", true);
+        print_numbers(json_object_get(json, "space"), "SPACE", true);
+        print_numbers(json_object_get(json, "requests"), "REQUEST", false);
+    }
+    json_decref(json);
+    return target_end(&target, code);
+}
+
+/* ---- sync ------------------------------------------------------------------------------------ */
+
+int cmd_sync(int argc, char **argv)
+{
+    static const struct argp_option options[] = {{0}};
+    static const struct argp argp = {
+        options,
+        parse,
+        "STORE|MOUNTPOINT",
+        "Examples:\n  kvfs sync /mnt/a\n\nMake everything written so far durable. sync(1) does not "
+        "reach filesystems like this one.",
+        NULL,
+        NULL,
+        NULL};
+    struct settings s = {0};
+    struct target target;
+    struct fault fault;
+    const char *store;
+    cmd_parse(&argp, argc, argv, EXIT_USAGE, 0, &s);
+    int code = words_take_store(&s.words, "sync", argp.args_doc, 0, 0, &store);
+    if (code != EXIT_DONE) {
+        return code;
+    }
+    int r = target_open(&target, store, TARGET_WRITE, &fault);
+    if (r < 0) {
+        complain("%s", fault.text);
+        return r == -ENOENT ? EXIT_FAILED : (int)exit_code_of(r);
+    }
+    struct control_request sync = {.op = CONTROL_SYNC};
+    r = target_call(&target, &sync, NULL, NULL);
+    if (r < 0) {
+        code = target_complain(&target, "sync", kv_slice("", 0), "", r);
+    }
+    return target_end(&target, code);
+}

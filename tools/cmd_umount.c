@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tools/cmd.h"
+
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "fs/fuse/mount.h"
+#include "kvcore/util/clock.h"
+#include "tools/mount_table.h"
+#include "tools/store_open.h"
+#include "tools/text.h"
+
+enum { TIMEOUT_S_MAX = 1000000 };
+
+struct settings {
+    struct words words;
+    uint64_t timeout_s; /* 0: as long as it takes */
+    bool lazy;
+};
+
+static error_t parse(int key, char *value, struct argp_state *state)
+{
+    struct settings *s = state->input;
+    switch (key) {
+    case 't':
+        /* umount(8) passes `-t fuse.kvfs` to its helper: no number, no time-out. */
+        if (text_parse_number(value, TIMEOUT_S_MAX, &s->timeout_s) < 0 &&
+            strstr(value, "kvfs") == NULL) {
+            argp_error(state, "--timeout wants seconds, not '%s'", value);
+        }
+        return 0;
+    case 'l':
+        s->lazy = true;
+        return 0;
+    case 'n':
+    case 'f':
+    case 'v':
+    case 'r':
+    case 'N':
+        return 0; /* umount(8)'s, nothing of ours */
+    default:
+        return words_collect(&s->words, key, state);
+    }
+}
+
+/* A descriptor that tells when the daemon of `store` has ended; -1 if there is none to wait for. */
+static int watch_daemon(const char *store)
+{
+    struct control_client *client = NULL;
+    if (control_client_open(store, &client) < 0) {
+        return -1;
+    }
+    int fd = (int)syscall(SYS_pidfd_open, control_client_pid(client), 0);
+    control_client_close(client);
+    return fd;
+}
+
+/* The daemon ends after it has synced and released the store. */
+static int await_end(int pidfd, uint64_t timeout_s)
+{
+    uint64_t deadline = clock_monotonic_ns() + timeout_s * 1000000000ULL;
+    struct pollfd ended = {.fd = pidfd, .events = POLLIN};
+    for (;;) {
+        uint64_t now = clock_monotonic_ns();
+        if (timeout_s > 0 && now >= deadline) {
+            return -ETIMEDOUT;
+        }
+        int left_ms = timeout_s > 0 ? (int)((deadline - now) / 1000000 % 1000000) + 1 : -1;
+        if (poll(&ended, 1, left_ms) > 0) {
+            return 0;
+        }
+    }
+}
+
+static int unmount(const struct mount_row *row, const struct settings *s)
+{
+    int pidfd = watch_daemon(row->source);
+    int code = EXIT_DONE;
+    int r = kvfs_unmount(row->target, s->lazy);
+    if (r == -EBUSY) {
+        complain("cannot unmount %s: a process uses it; 'fuser -vm %s' shows which.", row->target,
+                 row->target);
+        code = EXIT_BUSY;
+    } else if (r < 0) {
+        complain("cannot unmount %s: %s", row->target, kv_strerror(r));
+        code = EXIT_FAILED;
+    } else if (pidfd >= 0 && !s->lazy && await_end(pidfd, s->timeout_s) < 0) {
+        complain("%s is unmounted, but its daemon is still writing %s after %u s. Ask again with "
+                 "'kvfs status %s'.",
+                 row->target, row->source, (unsigned)s->timeout_s, row->source);
+        code = EXIT_FAILED;
+    }
+    if (pidfd >= 0) {
+        close(pidfd);
+    }
+    return code;
+}
+
+int cmd_umount(int argc, char **argv)
+{
+    static const struct argp_option options[] = {
+        {"timeout", 't', "S", 0, "wait at most S seconds for the daemon", 0},
+        {"lazy", 'l', NULL, 0, "detach now, close when nobody uses it any more", 0},
+        {NULL, 'n', NULL, OPTION_HIDDEN, NULL, 0},
+        {NULL, 'f', NULL, OPTION_HIDDEN, NULL, 0},
+        {NULL, 'v', NULL, OPTION_HIDDEN, NULL, 0},
+        {NULL, 'r', NULL, OPTION_HIDDEN, NULL, 0},
+        {NULL, 'N', "NS", OPTION_HIDDEN, NULL, 0},
+        {0}};
+    static const struct argp argp = {
+        options,
+        parse,
+        "MOUNTPOINT",
+        "Examples:\n  kvfs umount /mnt/a\n  kvfs umount --timeout 30 /mnt/a\n\nUnmount, and return "
+        "when the daemon has written everything and released the store.",
+        NULL,
+        NULL,
+        NULL};
+    struct settings s = {0};
+    struct mount_row row = {0};
+    char *path = NULL;
+    cmd_parse(&argp, argc, argv, EXIT_USAGE, 0, &s);
+    if (s.words.count != 1) {
+        complain("usage: kvfs umount MOUNTPOINT. See 'kvfs umount --help'.");
+        return EXIT_USAGE;
+    }
+    int r = path_resolve(s.words.at[0], &path);
+    if (r == 0) {
+        r = mount_table_find_target(path, &row);
+    }
+    int code = EXIT_FAILED;
+    if (r < 0) {
+        complain("cannot unmount %s: it is not the mount point of a kvfs store.", s.words.at[0]);
+    } else {
+        code = unmount(&row, &s);
+    }
+    mount_row_finish(&row);
+    free(path);
+    return code;
+}

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tools/control_ops.h"
+
+#include <stdlib.h>
+
+#include "tools/report_json.h"
+
+struct execution {
+    const struct control_host *host;
+    const struct control_request *request;
+    const struct kvfs_who *who;
+    control_reply_fn *fn;
+    void *arg;
+    int fn_result;
+    char detail[256]; /* for the done reply */
+};
+
+static int send_data(struct execution *e, struct kv_slice bytes)
+{
+    while (bytes.size > 0 && e->fn_result == 0) {
+        size_t size = bytes.size < CONTROL_DATA_SIZE_MAX ? bytes.size : CONTROL_DATA_SIZE_MAX;
+        struct control_reply reply = {.type = CONTROL_DATA, .bytes = kv_slice(bytes.data, size)};
+        e->fn_result = e->fn(e->arg, &reply);
+        bytes = kv_slice(bytes.data + size, bytes.size - size);
+    }
+    return 0;
+}
+
+static int send_json(struct execution *e, json_t *take_json)
+{
+    char *text = take_json != NULL ? json_dumps(take_json, JSON_COMPACT) : NULL;
+    json_decref(take_json);
+    if (text == NULL) {
+        return -ENOMEM;
+    }
+    int r = send_data(e, kv_slice_str(text));
+    free(text);
+    return r;
+}
+
+static int do_get(struct execution *e)
+{
+    struct kv_buf value = {0};
+    int r = kvfs_key_get(e->host->fs, e->request->key, &value);
+    if (r == 0) {
+        r = send_data(e, kv_buf_slice(&value));
+    }
+    kv_buf_finish(&value);
+    return r;
+}
+
+/* Remove the directories above a deleted key that are empty now, innermost first. */
+static void prune(struct execution *e)
+{
+    struct kv_slice key = e->request->key;
+    char name[KVFS_NAME_SIZE_MAX + 1];
+    for (;;) {
+        const uint8_t *slash = memrchr(key.data, '/', key.size);
+        if (slash == NULL) {
+            return;
+        }
+        key.size = (size_t)(slash - key.data);
+        const uint8_t *above = memrchr(key.data, '/', key.size);
+        size_t parent_size = above != NULL ? (size_t)(above - key.data) : 0;
+        size_t skip = above != NULL ? parent_size + 1 : 0;
+        struct kvfs_entry parent;
+        if (key.size - skip > KVFS_NAME_SIZE_MAX ||
+            kvfs_key_stat(e->host->fs, kv_slice(key.data, parent_size), &parent) < 0) {
+            return;
+        }
+        memcpy(name, key.data + skip, key.size - skip);
+        name[key.size - skip] = '\0';
+        if (kvfs_rmdir(e->host->fs, parent.ino, name) < 0) {
+            return; /* not empty: the usual end */
+        }
+        if (e->host->mount != NULL) {
+            kvfs_mount_tell(e->host->mount, parent.ino, name);
+        }
+    }
+}
+
+static int do_delete(struct execution *e)
+{
+    int r = kvfs_key_delete(e->host->fs, e->request->key);
+    if (r == 0 && (e->request->flags & CONTROL_PRUNE) != 0) {
+        prune(e);
+    }
+    return r;
+}
+
+static int do_put(struct execution *e)
+{
+    if (e->request->value.size > KV_VALUE_SIZE_MAX) {
+        return -E2BIG;
+    }
+    return kvfs_key_put(e->host->fs, e->who, e->request->key, e->request->value);
+}
+
+static int do_exists(struct execution *e)
+{
+    struct kvfs_entry entry;
+    int r = kvfs_key_stat(e->host->fs, e->request->key, &entry);
+    /* A key is a regular file; a directory on the way to others is none. */
+    return r == 0 && !S_ISREG(entry.stat.st_mode) ? -ENOENT : r;
+}
+
+static bool send_row(void *arg, struct kv_slice key, struct kv_slice value)
+{
+    struct execution *e = arg;
+    struct control_reply reply = {.type = CONTROL_ROW, .key = key, .bytes = value};
+    e->fn_result = e->fn(e->arg, &reply);
+    return e->fn_result == 0;
+}
+
+static int do_scan(struct execution *e)
+{
+    struct kvfs_scan_options options = {
+        .prefix = e->request->prefix,
+        .from = e->request->from,
+        .to = e->request->to,
+        .limit = e->request->limit,
+        .reverse = (e->request->flags & CONTROL_REVERSE) != 0,
+        .keys_only = (e->request->flags & CONTROL_KEYS_ONLY) != 0,
+    };
+    return kvfs_scan(e->host->fs, &options, send_row, e);
+}
+
+static bool takes_key(enum control_op op)
+{
+    return op == CONTROL_GET || op == CONTROL_PUT || op == CONTROL_DELETE || op == CONTROL_EXISTS;
+}
+
+static int carry_out(struct execution *e)
+{
+    if (takes_key(e->request->op)) {
+        int r = kvfs_key_check(e->request->key, e->detail, sizeof e->detail);
+        if (r < 0) {
+            return r;
+        }
+        e->detail[0] = '\0';
+    }
+    switch (e->request->op) {
+    case CONTROL_STATUS:
+        return send_json(e, report_status_json(e->host));
+    case CONTROL_STATS:
+        return send_json(e, report_stats_json(e->host));
+    case CONTROL_SYNC:
+        return kvfs_sync(e->host->fs);
+    case CONTROL_GET:
+        return do_get(e);
+    case CONTROL_PUT:
+        return do_put(e);
+    case CONTROL_DELETE:
+        return do_delete(e);
+    case CONTROL_EXISTS:
+        return do_exists(e);
+    case CONTROL_SCAN:
+        return do_scan(e);
+    }
+    return -EOPNOTSUPP;
+}
+
+/* The filesystem says EIO for damage as for a failing disk, as system calls must; here the two are
+ * told apart, because the way out differs. */
+static int name_damage(struct execution *e, uint64_t damage_before, int r)
+{
+    struct kv_stats stats;
+    if (r != -EIO && r != -KV_EDAMAGED) {
+        return r;
+    }
+    if (e->host->log != NULL) {
+        log_last_error(e->host->log, e->detail, sizeof e->detail);
+    }
+    kv_stats(kvfs_store(e->host->fs), &stats);
+    return stats.damage_seen > damage_before ? -KV_EDAMAGED : r;
+}
+
+int control_execute(const struct control_host *host, const struct control_request *request,
+                    const struct kvfs_who *who, control_reply_fn *fn, void *arg)
+{
+    struct execution e = {.host = host, .request = request, .who = who, .fn = fn, .arg = arg};
+    struct kv_stats before;
+    kv_stats(kvfs_store(host->fs), &before);
+    int r = name_damage(&e, before.damage_seen, carry_out(&e));
+    if (host->mount != NULL && (request->op == CONTROL_PUT || request->op == CONTROL_DELETE)) {
+        kvfs_mount_flush_changes(host->mount);
+    }
+    if (e.fn_result != 0) {
+        return e.fn_result;
+    }
+    struct control_reply done = {
+        .type = CONTROL_DONE, .error = r, .bytes = kv_slice_str(r < 0 ? e.detail : "")};
+    return fn(arg, &done);
+}

@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tools/control_server.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "kvcore/util/thread.h"
+#include "tools/control_io.h"
+
+enum {
+    CLIENTS_MAX = 16,
+    IDLE_TIMEOUT_S = 60, /* a client that takes or sends nothing for so long is cut off */
+};
+
+struct client {
+    struct control_server *server;
+    struct thread thread;
+    struct kvfs_who who;
+    struct kv_buf frame; /* reply being sent; thread-private */
+    int fd;              /* -1: the slot is free. Guarded by the server's mu */
+    bool ended;          /* the thread is about to return. Guarded by the server's mu */
+};
+
+struct control_server {
+    const struct control_host *host;
+    int dir_fd, listen_fd;
+    struct thread thread;
+    struct mutex mu;
+    bool stopping; /* guarded by mu */
+    struct client clients[CLIENTS_MAX];
+};
+
+/* ---- one client ------------------------------------------------------------------------------ */
+
+static int send_reply(void *arg, const struct control_reply *reply)
+{
+    struct client *client = arg;
+    client->frame.size = 0;
+    int r = control_reply_encode(reply, &client->frame);
+    return r == 0 ? control_send(client->fd, kv_buf_slice(&client->frame)) : r;
+}
+
+static int refuse(struct client *client, int error)
+{
+    struct control_reply done = {.type = CONTROL_DONE, .error = error};
+    return send_reply(client, &done);
+}
+
+static int serve_one(struct client *client, struct kv_buf *body)
+{
+    struct control_request request;
+    int r = control_receive(client->fd, body);
+    if (r < 0) {
+        return r;
+    }
+    r = control_request_decode(kv_buf_slice(body), &request);
+    if (r < 0) {
+        return r == -EOPNOTSUPP ? refuse(client, r) : r;
+    }
+    struct kvfs_who who = client->who;
+    who.umask = request.umask;
+    return control_execute(client->server->host, &request, &who, send_reply, client);
+}
+
+static void *client_main(void *arg)
+{
+    struct client *client = arg;
+    struct kv_buf body = {0};
+    int r = control_receive_hello(client->fd);
+    if (r == 0) {
+        r = control_send_hello(client->fd);
+    }
+    while (r == 0) {
+        r = serve_one(client, &body);
+    }
+    kv_buf_finish(&body);
+    kv_buf_finish(&client->frame);
+    /* The peer sees the end at once; the descriptor stays ours until the thread is joined, so that
+     * its number cannot come to mean something else. */
+    shutdown(client->fd, SHUT_RDWR);
+    mutex_lock(&client->server->mu);
+    client->ended = true;
+    mutex_unlock(&client->server->mu);
+    return NULL;
+}
+
+/* ---- accepting ------------------------------------------------------------------------------- */
+
+static bool is_welcome(int fd, struct kvfs_who *ret_who)
+{
+    struct ucred peer;
+    socklen_t size = sizeof peer;
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0 ||
+        (peer.uid != 0 && peer.uid != geteuid())) {
+        return false;
+    }
+    *ret_who = (struct kvfs_who){.uid = peer.uid, .gid = peer.gid};
+    return true;
+}
+
+/* Join the threads of clients that are done and free their slots. Only the accepting thread and,
+ * after it, the stopping one join. */
+static struct client *free_slot(struct control_server *server)
+{
+    struct client *found = NULL;
+    for (int i = 0; i < CLIENTS_MAX; i++) {
+        struct client *client = &server->clients[i];
+        mutex_lock(&server->mu);
+        bool ended = client->fd >= 0 && client->ended;
+        mutex_unlock(&server->mu);
+        if (ended) {
+            thread_join(&client->thread);
+            mutex_lock(&server->mu);
+            close(client->fd);
+            client->fd = -1;
+            mutex_unlock(&server->mu);
+        }
+        if (client->fd < 0) {
+            found = client;
+        }
+    }
+    return found;
+}
+
+static void accept_one(struct control_server *server)
+{
+    struct timeval timeout = {.tv_sec = IDLE_TIMEOUT_S};
+    struct kvfs_who who;
+    int fd = accept4(server->listen_fd, NULL, NULL, SOCK_CLOEXEC);
+    if (fd < 0) {
+        return;
+    }
+    struct client *client = free_slot(server);
+    if (client == NULL || !is_welcome(fd, &who)) {
+        close(fd);
+        return;
+    }
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout);
+    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof timeout);
+    mutex_lock(&server->mu);
+    *client = (struct client){.server = server, .who = who, .fd = fd};
+    if (thread_start(&client->thread, "kvfs-client", client_main, client) < 0) {
+        client->fd = -1;
+        close(fd);
+    }
+    mutex_unlock(&server->mu);
+}
+
+static bool is_stopping(struct control_server *server)
+{
+    mutex_lock(&server->mu);
+    bool stopping = server->stopping;
+    mutex_unlock(&server->mu);
+    return stopping;
+}
+
+static void *server_main(void *arg)
+{
+    struct control_server *server = arg;
+    while (!is_stopping(server)) {
+        accept_one(server);
+    }
+    return NULL;
+}
+
+/* ---- starting and stopping ------------------------------------------------------------------- */
+
+static int open_socket(struct control_server *server)
+{
+    server->dir_fd = open(server->host->store, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (server->dir_fd < 0) {
+        return -errno;
+    }
+    server->listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (server->listen_fd < 0) {
+        return -errno;
+    }
+    struct sockaddr_un address = control_address(server->dir_fd);
+    if (unlinkat(server->dir_fd, CONTROL_SOCKET_NAME, 0) != 0 && errno != ENOENT) {
+        return -errno;
+    }
+    /* The name gets the mode of the unbound socket, so that it never exists with a wider one. */
+    if (fchmod(server->listen_fd, 0600) != 0 ||
+        bind(server->listen_fd, (struct sockaddr *)&address, sizeof address) != 0 ||
+        listen(server->listen_fd, CLIENTS_MAX) != 0) {
+        return -errno;
+    }
+    return 0;
+}
+
+static void close_socket(struct control_server *server)
+{
+    if (server->listen_fd >= 0) {
+        close(server->listen_fd);
+    }
+    if (server->dir_fd >= 0) {
+        (void)unlinkat(server->dir_fd, CONTROL_SOCKET_NAME, 0);
+        close(server->dir_fd);
+    }
+}
+
+int control_server_start(const struct control_host *host, struct control_server **ret_server)
+{
+    struct control_server *server = calloc(1, sizeof *server);
+    if (server == NULL) {
+        return -ENOMEM;
+    }
+    server->host = host;
+    server->dir_fd = -1;
+    server->listen_fd = -1;
+    mutex_init(&server->mu, LOCK_RANK_CONTROL, "control");
+    for (int i = 0; i < CLIENTS_MAX; i++) {
+        server->clients[i].fd = -1;
+    }
+    int r = open_socket(server);
+    if (r == 0) {
+        r = thread_start(&server->thread, "kvfs-control", server_main, server);
+    }
+    if (r < 0) {
+        close_socket(server);
+        mutex_finish(&server->mu);
+        free(server);
+        return r;
+    }
+    *ret_server = server;
+    return 0;
+}
+
+void control_server_stop(struct control_server *server)
+{
+    if (server == NULL) {
+        return;
+    }
+    mutex_lock(&server->mu);
+    server->stopping = true;
+    mutex_unlock(&server->mu);
+    shutdown(server->listen_fd, SHUT_RDWR); /* wakes accept */
+    thread_join(&server->thread);
+    for (int i = 0; i < CLIENTS_MAX; i++) {
+        struct client *client = &server->clients[i];
+        if (client->fd >= 0) {
+            shutdown(client->fd, SHUT_RD); /* a reply on its way may still leave */
+            thread_join(&client->thread);
+            close(client->fd);
+        }
+    }
+    close_socket(server);
+    mutex_finish(&server->mu);
+    free(server);
+}

@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tools/daemon.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "fs/fuse/mount.h"
+#include "tools/control_server.h"
+#include "tools/store_open.h"
+
+/* ---- serving --------------------------------------------------------------------------------- */
+
+/* Tells the process that waits for the mount: nothing else is written on success, the sentence of
+ * the fault on failure. */
+struct starter {
+    int fd; /* -1: nobody waits */
+};
+
+static void detach(struct starter *starter)
+{
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    for (int fd = STDIN_FILENO; null >= 0 && fd <= STDERR_FILENO; fd++) {
+        (void)dup2(null, fd);
+    }
+    if (null > STDERR_FILENO) {
+        close(null);
+    }
+    close(starter->fd);
+    starter->fd = -1;
+}
+
+static void on_ready(void *arg)
+{
+    struct starter *starter = arg;
+    static const char ready = 1;
+    if (starter->fd < 0) {
+        return;
+    }
+    if (write(starter->fd, &ready, 1) != 1) {
+        raise(SIGTERM); /* whoever asked for the mount is gone */
+    }
+    detach(starter);
+}
+
+static int serve_mount(const struct mount_plan *plan, struct kvfs *fs, struct log *log,
+                       struct starter *starter, struct fault *fault)
+{
+    struct kvfs_mount_options options = {
+        .source = plan->store,
+        .mountpoint = plan->mountpoint,
+        .kernel_options = plan->options.kernel,
+        .threads = plan->options.threads,
+        .read_only = plan->options.read_only,
+        .allow_other = plan->options.allow_other,
+        .writeback = plan->options.writeback,
+        .debug = plan->debug,
+        .ready_fn = on_ready,
+        .ready_arg = starter,
+        .message_fn = log_message,
+        .message_arg = log,
+    };
+    struct control_host host = {.fs = fs,
+                                .log = log,
+                                .store = plan->store,
+                                .mountpoint = plan->mountpoint,
+                                .state = "mounted"};
+    struct control_server *server = NULL;
+    char holder[512];
+    int r = kvfs_mount_create(fs, &options, &host.mount);
+    if (r < 0) {
+        return fault_set(fault, r,
+                         "cannot mount on %s: the kernel or libfuse refused, see above. Mounting "
+                         "takes root, or the program fusermount3 and access to /dev/fuse.",
+                         plan->mountpoint);
+    }
+    if (!plan->options.read_only) {
+        /* A reader writes nothing into the store, not even a socket. */
+        snprintf(holder, sizeof holder, "process %d, mounted on %s", (int)getpid(),
+                 plan->mountpoint);
+        r = kv_describe_holder(kvfs_store(fs), holder);
+        if (r == 0) {
+            r = control_server_start(&host, &server);
+        }
+    }
+    if (r < 0) {
+        fault_set(fault, r, "cannot make the control socket in %s: %s", plan->store,
+                  kv_strerror(r));
+    } else {
+        r = kvfs_mount_run(host.mount);
+        if (r < 0) {
+            fault_set(fault, r, "the mount on %s failed: %s", plan->mountpoint, kv_strerror(r));
+        }
+    }
+    control_server_stop(server);
+    kvfs_mount_destroy(host.mount);
+    return r;
+}
+
+static int serve_with_log(const struct mount_plan *plan, struct log *log, struct starter *starter,
+                          struct fault *fault)
+{
+    struct kvfs *fs = NULL;
+    char holder[64];
+    struct fault close_fault;
+    snprintf(holder, sizeof holder, "process %d, about to mount it", (int)getpid());
+    struct kvfs_options options = {
+        .create = plan->create,
+        .read_only = plan->options.read_only,
+        .memory_bytes = plan->options.memory_bytes,
+        .sync_interval_ms = plan->options.sync_interval_ms,
+        .holder = holder,
+    };
+    int r = store_open(plan->store, &options, log, &fs, fault);
+    if (r < 0) {
+        return r;
+    }
+    r = serve_mount(plan, fs, log, starter, fault);
+    int closed = kvfs_close(fs);
+    if (closed < 0) {
+        fault_set(&close_fault, closed,
+                  "cannot close %s: %s. What was written last may be lost after a power failure.",
+                  plan->store, kv_strerror(closed));
+        log_message(log, KV_MESSAGE_ERROR, close_fault.text);
+        if (r == 0) {
+            r = closed;
+            *fault = close_fault;
+        }
+    }
+    return r;
+}
+
+static int serve(const struct mount_plan *plan, const char *log_target, struct starter *starter,
+                 struct fault *fault)
+{
+    struct log log;
+    int r = log_init(&log, log_target, plan->debug);
+    if (r < 0) {
+        return fault_set(fault, r, "cannot log to %s: %s", log_target, kv_strerror(r));
+    }
+    umask(0); /* modes of files are the callers' business */
+    r = serve_with_log(plan, &log, starter, fault);
+    if (r < 0) {
+        log_message(&log, KV_MESSAGE_ERROR, fault->text);
+    }
+    log_finish(&log);
+    return r;
+}
+
+int daemon_serve(const struct mount_plan *plan, struct fault *fault)
+{
+    struct starter nobody = {.fd = -1};
+    return serve(plan, plan->options.log != NULL ? plan->options.log : "stderr", &nobody, fault);
+}
+
+/* ---- starting in the background -------------------------------------------------------------- */
+
+/* In the child: become a daemon, serve, and never return. */
+__attribute__((noreturn)) static void run_child(const struct mount_plan *plan, int report_fd)
+{
+    struct fault fault;
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    setsid();
+    if (chdir("/") != 0) {
+        _exit(EXIT_FAILED);
+    }
+    /* Nothing of the caller's stays open but its stderr, until the mount works. */
+    if (report_fd > 3) {
+        close_range(3, (unsigned)report_fd - 1, 0);
+    }
+    close_range((unsigned)report_fd + 1, ~0U, 0);
+    struct starter starter = {.fd = report_fd};
+    const char *log_target = plan->options.log != NULL ? plan->options.log : "syslog";
+    int r = serve(plan, log_target, &starter, &fault);
+    if (starter.fd >= 0 && r < 0) {
+        if (write(starter.fd, fault.text, strlen(fault.text)) < 0) {
+            _exit(EXIT_FAILED);
+        }
+    }
+    _exit(r < 0 ? EXIT_FAILED : EXIT_DONE);
+}
+
+/* Read what the child says until it closes the pipe. Returns 0 if the mount works. */
+static int await_report(int fd, pid_t pid, struct fault *fault)
+{
+    char text[sizeof fault->text];
+    size_t size = 0;
+    int status = 0;
+    while (size < sizeof text - 1) {
+        ssize_t n = read(fd, text + size, sizeof text - 1 - size);
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n <= 0) {
+            break;
+        }
+        size += (size_t)n;
+        if (text[0] == 1) {
+            return 0;
+        }
+    }
+    text[size] = '\0';
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+    }
+    if (size > 0) {
+        return fault_set(fault, -EIO, "%s", text);
+    }
+    if (WIFSIGNALED(status)) {
+        return fault_set(fault, -EIO, "the daemon was killed by signal %d before the mount worked.",
+                         WTERMSIG(status));
+    }
+    return fault_set(fault, -EIO, "the daemon ended before the mount worked. Its log may say why.");
+}
+
+int daemon_start(const struct mount_plan *plan, pid_t *ret_pid, struct fault *fault)
+{
+    int fds[2];
+    if (pipe2(fds, O_CLOEXEC) != 0) {
+        return fault_set(fault, -errno, "cannot start a daemon: %s", kv_strerror(-errno));
+    }
+    fflush(NULL);
+    pid_t pid = fork();
+    if (pid < 0) {
+        int error = -errno;
+        close(fds[0]);
+        close(fds[1]);
+        return fault_set(fault, error, "cannot start a daemon: %s", kv_strerror(error));
+    }
+    if (pid == 0) {
+        close(fds[0]);
+        run_child(plan, fds[1]);
+    }
+    close(fds[1]);
+    int r = await_report(fds[0], pid, fault);
+    close(fds[0]);
+    if (r == 0) {
+        *ret_pid = pid;
+    }
+    return r;
+}

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* kvfs: one program, its subcommands, and the names under which mount(8) and others call it. */
+#include <stdio.h>
+#include <string.h>
+
+#include "tools/cmd.h"
+#include "tools/words.h"
+
+/* In the order of the list that `kvfs help` prints. */
+static const struct cmd cmds[] = {
+    {"mkfs", cmd_mkfs, "make a store"},
+    {"mount", cmd_mount, "mount a store on a directory"},
+    {"umount", cmd_umount, "unmount, and wait until the store is closed"},
+    {"exec", cmd_exec, "run a command inside a store mounted for it alone"},
+    {"get", cmd_get, "write the value of a key to stdout"},
+    {"put", cmd_put, "set a key to a value"},
+    {"del", cmd_del, "delete keys"},
+    {"exists", cmd_exists, "exit 0 if a key exists, 3 if not"},
+    {"scan", cmd_scan, "list keys and values in order"},
+    {"ls", cmd_ls, "list a directory of a store that is not mounted"},
+    {"cat", cmd_cat, "write files of a store that is not mounted to stdout"},
+    {"info", cmd_info, "show the attributes of a file of a store that is not mounted"},
+    {"status", cmd_status, "say whether a store is mounted, and how it is"},
+    {"stats", cmd_stats, "show levels, counters and requests"},
+    {"sync", cmd_sync, "make everything durable"},
+    {"version", cmd_version, "show the version"},
+};
+
+enum { CMD_COUNT = sizeof cmds / sizeof cmds[0] };
+
+/* Other names of the program. */
+static const struct cmd aliases[] = {
+    {"mkfs.kvfs", cmd_mkfs, ""},
+    {"mount.kvfs", cmd_mount_helper, ""},
+    {"mount.fuse.kvfs", cmd_mount_helper, ""},
+    {"umount.kvfs", cmd_umount, ""},
+    {"umount.fuse.kvfs", cmd_umount, ""},
+};
+
+static const struct cmd *find(const struct cmd *table, size_t count, const char *name)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(table[i].name, name) == 0) {
+            return &table[i];
+        }
+    }
+    return NULL;
+}
+
+static void print_help(FILE *to)
+{
+    fprintf(to, "kvfs mounts a key-value store as a directory: every key is a path, every value a "
+                "file.\n\n"
+                "  kvfs mkfs /srv/a                  make a store\n"
+                "  kvfs mount /srv/a /mnt/a          work in it as files\n"
+                "  kvfs put /srv/a users/42 Ada      or by key, mounted or not\n"
+                "  kvfs umount /mnt/a\n\nCommands:\n");
+    for (size_t i = 0; i < CMD_COUNT; i++) {
+        fprintf(to, "  %-8s %s\n", cmds[i].name, cmds[i].summary);
+    }
+    fprintf(to, "\n'kvfs COMMAND --help' says more.\n");
+}
+
+static int unknown_command(const char *word)
+{
+    const char *names[CMD_COUNT];
+    for (size_t i = 0; i < CMD_COUNT; i++) {
+        names[i] = cmds[i].name;
+    }
+    const char *nearest = words_nearest(word, names, CMD_COUNT);
+    if (nearest != NULL) {
+        complain("unknown command '%s'. Did you mean '%s'?", word, nearest);
+    } else {
+        complain("unknown command '%s'. 'kvfs help' lists them.", word);
+    }
+    return EXIT_USAGE;
+}
+
+/* The subcommand's words, the first of which names it in messages: "kvfs get". */
+static int run(const struct cmd *cmd, int argc, char **argv)
+{
+    char name[32];
+    snprintf(name, sizeof name, "kvfs %s", cmd->name);
+    argv[0] = name;
+    return cmd->run(argc, argv);
+}
+
+static int run_help(int argc, char **argv)
+{
+    char help[] = "--help";
+    if (argc < 3) {
+        print_help(stdout);
+        return finish_output(EXIT_DONE);
+    }
+    const struct cmd *cmd = find(cmds, CMD_COUNT, argv[2]);
+    if (cmd == NULL) {
+        return unknown_command(argv[2]);
+    }
+    char *with_help[] = {argv[2], help, NULL};
+    return run(cmd, 2, with_help);
+}
+
+static bool is_word(const char *word, const char *a, const char *b, const char *c)
+{
+    return strcmp(word, a) == 0 || strcmp(word, b) == 0 || strcmp(word, c) == 0;
+}
+
+int main(int argc, char **argv)
+{
+    const char *slash = argc > 0 ? strrchr(argv[0], '/') : NULL;
+    const char *own_name = slash != NULL ? slash + 1 : argc > 0 ? argv[0] : "kvfs";
+    const struct cmd *alias = find(aliases, sizeof aliases / sizeof aliases[0], own_name);
+    if (alias != NULL) {
+        return alias->run(argc, argv);
+    }
+    if (strcmp(own_name, "fsck.kvfs") == 0) {
+        complain("this version has no fsck. Nothing was checked.");
+        return 8; /* operational error, as fsck(8) has it */
+    }
+    if (argc < 2) {
+        print_help(stderr);
+        return EXIT_USAGE;
+    }
+    if (is_word(argv[1], "help", "--help", "-h")) {
+        return run_help(argc, argv);
+    }
+    if (is_word(argv[1], "--version", "-V", "-v")) {
+        return cmd_version(1, argv + 1);
+    }
+    const struct cmd *cmd = find(cmds, CMD_COUNT, argv[1]);
+    return cmd != NULL ? run(cmd, argc - 1, argv + 1) : unknown_command(argv[1]);
+}

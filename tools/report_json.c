@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tools/report_json.h"
+
+#include <unistd.h>
+
+#include "tools/text.h"
+
+enum { FORMAT_VERSION = 1 };
+
+static const char *health_name(enum kv_health_state state)
+{
+    switch (state) {
+    case KV_HEALTH_OK:
+        return "ok";
+    case KV_HEALTH_DEGRADED:
+        return "degraded";
+    case KV_HEALTH_READ_ONLY:
+        return "read-only";
+    }
+    return "unknown";
+}
+
+/* Paths and reasons are bytes; JSON wants UTF-8. */
+static json_t *text_json(const char *text)
+{
+    struct kv_buf shown = {0};
+    json_t *json = NULL;
+    if (text == NULL) {
+        return json_null();
+    }
+    if (text_is_utf8(kv_slice_str(text))) {
+        return json_string(text);
+    }
+    if (text_append(&shown, kv_slice_str(text), TEXT_UTF8) == 0) {
+        json = json_stringn(shown.size > 0 ? (const char *)shown.data : "", shown.size);
+    }
+    kv_buf_finish(&shown);
+    return json;
+}
+
+json_t *report_status_json(const struct control_host *host)
+{
+    struct kv_identity identity;
+    struct kv_health health;
+    char id[37];
+    kv_identify(kvfs_store(host->fs), &identity);
+    kv_health(kvfs_store(host->fs), &health);
+    text_uuid(identity.store_id, id);
+    return json_pack("{s:i, s:s, s:o, s:o, s:o, s:o, s:s, s:o, s:i, s:s, s:o, s:s}",
+                     "format_version", FORMAT_VERSION, "state", host->state, "pid",
+                     host->mountpoint != NULL ? json_integer(getpid()) : json_null(), "mountpoint",
+                     text_json(host->mountpoint), "transport",
+                     host->mountpoint != NULL ? json_string("dev_fuse") : json_null(), "store",
+                     text_json(host->store), "store_id", id, "label", text_json(identity.label),
+                     "store_format", (int)identity.format_version, "health",
+                     health_name(health.state), "health_reason", text_json(health.reason),
+                     "version", KVFS_VERSION);
+}
+
+static json_t *counters_json(const struct kv_stats *s)
+{
+    const struct {
+        const char *name;
+        uint64_t value;
+    } counters[] = {
+        {"sequence", s->sequence},
+        {"memtable_bytes", s->memtable_bytes},
+        {"memtables_waiting", s->memtables_waiting},
+        {"cache_bytes", s->cache_bytes},
+        {"cache_hits", s->cache_hits},
+        {"cache_misses", s->cache_misses},
+        {"resident_bytes", s->resident_bytes},
+        {"batches", s->batches},
+        {"rows_written", s->rows_written},
+        {"bytes_written_user", s->bytes_written_user},
+        {"log_bytes", s->log_bytes},
+        {"log_syncs", s->log_syncs},
+        {"flushes", s->flushes},
+        {"flush_bytes", s->flush_bytes},
+        {"compactions", s->compactions},
+        {"compaction_bytes_read", s->compaction_bytes_read},
+        {"compaction_bytes_written", s->compaction_bytes_written},
+        {"trivial_moves", s->trivial_moves},
+        {"gets", s->gets},
+        {"gets_found", s->gets_found},
+        {"filter_useful", s->filter_useful},
+        {"stalls", s->stalls},
+        {"stall_ns", s->stall_ns},
+        {"read_errors", s->read_errors},
+        {"write_errors", s->write_errors},
+        {"damage_seen", s->damage_seen},
+        {"snapshots", s->snapshots},
+    };
+    json_t *json = json_object();
+    for (size_t i = 0; i < sizeof counters / sizeof counters[0]; i++) {
+        json_object_set_new(json, counters[i].name, json_integer((json_int_t)counters[i].value));
+    }
+    return json;
+}
+
+static json_t *levels_json(const struct kv_stats *s)
+{
+    json_t *levels = json_array();
+    for (int level = 0; level < KV_LEVEL_COUNT; level++) {
+        const struct kv_level_stats *l = &s->levels[level];
+        json_array_append_new(levels, json_pack("{s:i, s:I, s:I, s:I, s:I}", "level", level,
+                                                "files", (json_int_t)l->files, "bytes",
+                                                (json_int_t)l->bytes, "rows", (json_int_t)l->rows,
+                                                "tombstones", (json_int_t)l->tombstones));
+    }
+    return levels;
+}
+
+static json_t *requests_json(const struct control_host *host)
+{
+    json_t *requests = json_object();
+    const char *name;
+    uint64_t count = 0;
+    for (unsigned kind = 0; host->mount != NULL; kind++) {
+        name = kvfs_mount_request_count(host->mount, kind, &count);
+        if (name == NULL) {
+            break;
+        }
+        json_object_set_new(requests, name, json_integer((json_int_t)count));
+    }
+    return requests;
+}
+
+json_t *report_stats_json(const struct control_host *host)
+{
+    struct kv_stats stats;
+    struct kv_space space = {0};
+    kv_stats(kvfs_store(host->fs), &stats);
+    /* A device that does not tell leaves zeros, which the table shows as such. */
+    kv_ignore(kv_space(kvfs_store(host->fs), &space));
+    return json_pack("{s:i, s:o, s:o, s:o, s:o, s:o, s:{s:I, s:I, s:I}}", "format_version",
+                     FORMAT_VERSION, "store", text_json(host->store), "mountpoint",
+                     text_json(host->mountpoint), "counters", counters_json(&stats), "levels",
+                     levels_json(&stats), "requests", requests_json(host), "space", "total_bytes",
+                     (json_int_t)space.total_bytes, "free_bytes", (json_int_t)space.free_bytes,
+                     "used_bytes", (json_int_t)space.used_bytes);
+}

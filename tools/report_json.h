@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What `status` and `stats` say, as JSON objects; the tables on a terminal are drawn from these. */
+#ifndef KVFS_TOOLS_REPORT_JSON_H
+#define KVFS_TOOLS_REPORT_JSON_H
+
+#include <jansson.h>
+
+#include "tools/control_ops.h"
+
+/* A new reference, or NULL when out of memory. Fields are only ever added. */
+json_t *report_status_json(const struct control_host *host);
+json_t *report_stats_json(const struct control_host *host);
+
+#endif

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Opening a store, with a sentence for every way it can fail. */
+#ifndef KVFS_TOOLS_STORE_OPEN_H
+#define KVFS_TOOLS_STORE_OPEN_H
+
+#include "fs/kvfs.h"
+#include "tools/log.h"
+#include "tools/report.h"
+
+/* kvfs_open() with the messages going to `log`. On failure `fault` says what to do. */
+KV_MUST_CHECK int store_open(const char *path, const struct kvfs_options *options, struct log *log,
+                             struct kvfs **ret_fs, struct fault *fault);
+
+/* What a directory holds, judged by names only. */
+enum store_directory {
+    STORE_MISSING = 1,
+    STORE_NO_DIRECTORY, /* something else stands there */
+    STORE_EMPTY,
+    STORE_FOREIGN,   /* files that are not a store's */
+    STORE_HALF_MADE, /* a store's files, but no root: its making was cut short */
+    STORE_COMPLETE,
+};
+enum store_directory store_directory_judge(const char *path);
+
+/* Remove every file of the store in the directory, root first, so that a crash leaves what is
+ * plainly no store. Files that are not a store's stay. Errors: -EBUSY in use; of unlink(2). */
+KV_MUST_CHECK int store_directory_erase(const char *path);
+
+/* The line of whoever has the store open for writing; empty if nobody has. */
+void store_holder(const char *path, char *to, size_t size);
+
+#endif

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tools/target.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "tools/mount_table.h"
+#include "tools/store_open.h"
+
+int target_find(const char *argument, char **ret_store, struct fault *fault)
+{
+    struct mount_row row = {0};
+    char *path = NULL;
+    int r = path_resolve(argument, &path);
+    if (r < 0) {
+        return fault_set(fault, r, "cannot open %s: %s", argument, kv_strerror(r));
+    }
+    if (mount_table_find_target(path, &row) == 0) {
+        free(path);
+        path = row.source;
+        row.source = NULL;
+    }
+    mount_row_finish(&row);
+    *ret_store = path;
+    return 0;
+}
+
+static void release(struct target *target)
+{
+    control_client_close(target->client);
+    free(target->store);
+    if (target->log_ready) {
+        log_finish(&target->log);
+    }
+    *target = (struct target){0};
+}
+
+/* Ask whether a daemon serves the store. Returns 1 if so, 0 if not. */
+static int try_daemon(struct target *target, struct fault *fault)
+{
+    int r = control_client_open(target->store, &target->client);
+    switch (-r) {
+    case 0:
+        return 1;
+    case ENOENT:
+    case ENOTDIR:
+    case ECONNREFUSED: /* left by a daemon that was killed */
+        return 0;
+    case EACCES:
+    case EPIPE:
+        return fault_set(fault, -EACCES,
+                         "cannot ask the daemon of %s: it answers root and its own user only. Run "
+                         "kvfs as one of them.",
+                         target->store);
+    default:
+        return fault_set(fault, r, "cannot ask the daemon of %s: %s", target->store,
+                         kv_strerror(r));
+    }
+}
+
+static int open_here(struct target *target, enum target_mode mode, struct fault *fault)
+{
+    struct kvfs_options options = {.read_only = mode == TARGET_READ};
+    struct kv_identity identity;
+    int r = store_open(target->store, &options, &target->log, &target->fs, fault);
+    if (r < 0) {
+        return r;
+    }
+    kv_identify(kvfs_store(target->fs), &identity);
+    target->host = (struct control_host){
+        .fs = target->fs,
+        .log = &target->log,
+        .store = target->store,
+        .state = identity.was_clean ? "idle" : "needs recovery",
+    };
+    return 0;
+}
+
+int target_open(struct target *target, const char *argument, enum target_mode mode,
+                struct fault *fault)
+{
+    *target = (struct target){0};
+    int r = target_find(argument, &target->store, fault);
+    if (r == 0) {
+        r = log_init(&target->log, NULL, false);
+        target->log_ready = r == 0;
+    }
+    if (r == 0) {
+        r = try_daemon(target, fault);
+    }
+    if (r == 0) {
+        r = open_here(target, mode, fault);
+    }
+    if (r < 0) {
+        release(target);
+        return r;
+    }
+    return 0;
+}
+
+int target_close(struct target *target, struct fault *fault)
+{
+    int r = target->fs != NULL ? kvfs_close(target->fs) : 0;
+    if (r < 0) {
+        fault_set(fault, r, "cannot close %s: %s. What was written last may be lost.",
+                  target->store, kv_strerror(r));
+    }
+    release(target);
+    return r;
+}
+
+struct call {
+    struct target *target;
+    control_reply_fn *fn;
+    void *arg;
+    int result;
+};
+
+static int take_reply(void *arg, const struct control_reply *reply)
+{
+    struct call *call = arg;
+    if (reply->type != CONTROL_DONE) {
+        return call->fn != NULL ? call->fn(call->arg, reply) : -EPROTO;
+    }
+    call->result = reply->error;
+    snprintf(call->target->detail, sizeof call->target->detail, "%.*s", (int)reply->bytes.size,
+             reply->bytes.size > 0 ? (const char *)reply->bytes.data : "");
+    return 0;
+}
+
+int target_call(struct target *target, const struct control_request *request, control_reply_fn *fn,
+                void *arg)
+{
+    struct call call = {.target = target, .fn = fn, .arg = arg};
+    struct kvfs_who who = {.uid = geteuid(), .gid = getegid(), .umask = (mode_t)request->umask};
+    target->detail[0] = '\0';
+    int r = target->client != NULL
+                ? control_client_call(target->client, request, take_reply, &call)
+                : control_execute(&target->host, request, &who, take_reply, &call);
+    if (r == -EPIPE && target->client != NULL) {
+        snprintf(target->detail, sizeof target->detail, "the daemon ended the conversation");
+    }
+    return r < 0 ? r : call.result;
+}
