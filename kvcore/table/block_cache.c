@@ -24,14 +24,15 @@ struct cache_slot {
     bool used;                  /* since the hand last passed */
 };
 
+/* Everything but the mutex is guarded by it; the counters may be read without. */
 struct cache_shard {
     _Alignas(CACHE_LINE) struct mutex mu;
-    struct cache_slot *slots GUARDED_BY(mu);
-    size_t slot_count GUARDED_BY(mu); /* a power of two, or 0 */
-    size_t block_count GUARDED_BY(mu);
-    size_t hand GUARDED_BY(mu);
-    _Atomic size_t bytes;          /* blocks and slots; written under mu, read relaxed by stats */
-    _Atomic uint64_t hits, misses; /* likewise */
+    struct cache_slot *slots;
+    size_t slot_count; /* a power of two, or 0 */
+    size_t block_count;
+    size_t hand;
+    _Atomic size_t bytes; /* blocks and slots */
+    _Atomic uint64_t hits, misses;
 };
 
 struct block_cache {

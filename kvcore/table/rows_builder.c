@@ -32,6 +32,11 @@ int rows_builder_create(struct rows_builder **ret_builder)
     if (b == NULL) {
         return -ENOMEM;
     }
+    /* From here on there are bytes to point at, also when all keys are empty. */
+    if (kv_buf_reserve(&b->keys, 1) < 0) {
+        rows_builder_destroy(b);
+        return -ENOMEM;
+    }
     *ret_builder = b;
     return 0;
 }

@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/lib/check_main.h"
+
+#include "kvcore/table/block_cache.h"
+#include "kvcore/util/rng.h"
+#include "kvcore/util/thread.h"
+
+/* A block that says in its bytes where it belongs. */
+static struct cached_block *make_block(uint64_t table, uint64_t offset, size_t size)
+{
+    struct cached_block *block = NULL;
+
+    ck_assert_uint_ge(size, 16);
+    ck_ok(cached_block_create(size, &block));
+    memcpy(block->bytes, &table, 8);
+    memcpy(block->bytes + 8, &offset, 8);
+    return block;
+}
+
+static bool is_block(const struct cached_block *block, uint64_t table, uint64_t offset)
+{
+    return memcmp(block->bytes, &table, 8) == 0 && memcmp(block->bytes + 8, &offset, 8) == 0;
+}
+
+static void insert(struct block_cache *cache, uint64_t table, uint64_t offset, size_t size)
+{
+    struct cached_block *block = make_block(table, offset, size);
+    block_cache_insert(cache, table, offset, block);
+    cached_block_unref(block);
+}
+
+static bool holds(struct block_cache *cache, uint64_t table, uint64_t offset)
+{
+    struct cached_block *block = block_cache_lookup(cache, table, offset);
+    ck_assert(block == NULL || is_block(block, table, offset));
+    cached_block_unref(block);
+    return block != NULL;
+}
+
+static struct block_cache_stats stats_of(const struct block_cache *cache)
+{
+    struct block_cache_stats stats;
+    block_cache_stats(cache, &stats);
+    return stats;
+}
+
+START_TEST(blocks_are_found_by_table_and_offset)
+{
+    struct block_cache *cache = NULL;
+
+    ck_ok(block_cache_create(64 << 20, &cache));
+    for (uint64_t i = 0; i < 5000; i++) {
+        insert(cache, i % 7, i * 4096, 100);
+    }
+    for (uint64_t i = 0; i < 5000; i++) {
+        ck_assert(holds(cache, i % 7, i * 4096));
+        ck_assert(!holds(cache, (i + 1) % 7, i * 4096));
+    }
+    ck_assert_uint_eq(stats_of(cache).hits, 5000);
+    ck_assert_uint_eq(stats_of(cache).misses, 5000);
+    block_cache_destroy(cache);
+}
+END_TEST
+
+START_TEST(the_budget_is_never_exceeded)
+{
+    struct block_cache *cache = NULL;
+    struct rng rng = {test_seed()};
+    const size_t budget = 1 << 20;
+
+    ck_ok(block_cache_create(budget, &cache));
+    for (uint64_t i = 0; i < 20000; i++) {
+        insert(cache, rng_below(&rng, 3), i, 16 + rng_below(&rng, i % 100 == 0 ? 80000 : 9000));
+        ck_assert_uint_le(stats_of(cache).bytes, budget);
+    }
+    ck_assert_uint_ge(stats_of(cache).bytes, budget / 4 * 3);
+    block_cache_destroy(cache);
+}
+END_TEST
+
+START_TEST(a_cache_of_many_tiny_blocks_keeps_its_budget)
+{
+    struct block_cache *cache = NULL;
+    const size_t budget = 64 << 10;
+
+    ck_ok(block_cache_create(budget, &cache));
+    for (uint64_t i = 0; i < 20000; i++) {
+        insert(cache, 1, i, 16);
+        ck_assert_uint_le(stats_of(cache).bytes, budget);
+    }
+    block_cache_destroy(cache);
+    ck_ok(block_cache_create(0, &cache));
+    insert(cache, 1, 1, 16);
+    ck_assert(!holds(cache, 1, 1));
+    ck_assert_uint_eq(stats_of(cache).bytes, 0);
+    block_cache_destroy(cache);
+}
+END_TEST
+
+START_TEST(a_block_larger_than_a_shard_is_not_cached)
+{
+    struct block_cache *cache = NULL;
+
+    ck_ok(block_cache_create(1 << 20, &cache));
+    insert(cache, 1, 0, 1 << 20);
+    ck_assert(!holds(cache, 1, 0));
+    insert(cache, 1, 0, 4096);
+    ck_assert(holds(cache, 1, 0));
+    block_cache_destroy(cache);
+}
+END_TEST
+
+START_TEST(blocks_in_use_survive_and_idle_ones_go_first)
+{
+    struct block_cache *cache = NULL;
+    uint64_t kept = 0;
+
+    ck_ok(block_cache_create(1 << 20, &cache));
+    for (uint64_t i = 0; i < 50; i++) {
+        insert(cache, 1, i, 1000);
+    }
+    for (uint64_t i = 0; i < 20000; i++) {
+        insert(cache, 2, i, 1000); /* a scan: seen once and never again */
+        for (uint64_t hot = 0; i % 40 == 0 && hot < 50; hot++) {
+            cached_block_unref(block_cache_lookup(cache, 1, hot));
+        }
+    }
+    for (uint64_t i = 0; i < 50; i++) {
+        kept += holds(cache, 1, i);
+    }
+    ck_assert_uint_ge(kept, 45);
+    block_cache_destroy(cache);
+}
+END_TEST
+
+START_TEST(an_evicted_block_lives_as_long_as_its_reader)
+{
+    struct block_cache *cache = NULL;
+    struct cached_block *mine = make_block(1, 7, 5000);
+
+    ck_ok(block_cache_create(200000, &cache));
+    block_cache_insert(cache, 1, 7, mine);
+    for (uint64_t i = 0; i < 2000; i++) {
+        insert(cache, 2, i, 5000);
+    }
+    ck_assert(!holds(cache, 1, 7));
+    ck_assert(is_block(mine, 1, 7));
+    cached_block_unref(mine);
+    block_cache_destroy(cache);
+}
+END_TEST
+
+START_TEST(the_block_that_came_first_stays)
+{
+    struct block_cache *cache = NULL;
+    struct cached_block *first = make_block(1, 1, 100), *second = make_block(1, 1, 100);
+
+    ck_ok(block_cache_create(1 << 20, &cache));
+    block_cache_insert(cache, 1, 1, first);
+    block_cache_insert(cache, 1, 1, second);
+    struct cached_block *found = block_cache_lookup(cache, 1, 1);
+    ck_assert_ptr_eq(found, first);
+    cached_block_unref(found);
+    cached_block_unref(first);
+    cached_block_unref(second);
+    block_cache_destroy(cache);
+}
+END_TEST
+
+START_TEST(a_dropped_table_leaves_nothing_and_takes_nothing_else)
+{
+    struct block_cache *cache = NULL;
+
+    ck_ok(block_cache_create(16 << 20, &cache));
+    for (uint64_t i = 0; i < 3000; i++) {
+        insert(cache, i % 3, i, 500);
+    }
+    block_cache_drop_table(cache, 1);
+    for (uint64_t i = 0; i < 3000; i++) {
+        ck_assert(holds(cache, i % 3, i) == (i % 3 != 1));
+    }
+    block_cache_drop_table(cache, 0);
+    block_cache_drop_table(cache, 2);
+    for (uint64_t i = 0; i < 3000; i++) {
+        ck_assert(!holds(cache, i % 3, i));
+    }
+    block_cache_destroy(cache);
+}
+END_TEST
+
+struct worker {
+    struct block_cache *cache;
+    uint64_t seed, wrong;
+};
+
+static void *work(void *arg)
+{
+    struct worker *w = arg;
+    struct rng rng = {w->seed};
+
+    for (uint64_t i = 0; i < 30000; i++) {
+        uint64_t table = rng_below(&rng, 3), offset = rng_below(&rng, 200);
+        struct cached_block *block = block_cache_lookup(w->cache, table, offset);
+        if (block == NULL) {
+            block = make_block(table, offset, 16 + rng_below(&rng, 3000));
+            block_cache_insert(w->cache, table, offset, block);
+        }
+        w->wrong += !is_block(block, table, offset);
+        cached_block_unref(block);
+        if (i % 5000 == 0) {
+            block_cache_drop_table(w->cache, table);
+        }
+    }
+    return NULL;
+}
+
+START_TEST(threads_share_the_cache)
+{
+    struct block_cache *cache = NULL;
+    struct worker workers[4];
+    struct thread threads[4];
+
+    ck_ok(block_cache_create(200000, &cache));
+    for (uint64_t i = 0; i < 4; i++) {
+        workers[i] = (struct worker){.cache = cache, .seed = test_seed() + i};
+        ck_ok(thread_start(&threads[i], "cache-test", work, &workers[i]));
+    }
+    for (size_t i = 0; i < 4; i++) {
+        thread_join(&threads[i]);
+        ck_assert_uint_eq(workers[i].wrong, 0);
+    }
+    struct block_cache_stats stats = stats_of(cache);
+    ck_assert_uint_le(stats.bytes, 200000);
+    ck_assert_uint_eq(stats.hits + stats.misses, 120000);
+    block_cache_destroy(cache);
+}
+END_TEST
+
+Suite *test_suite(void)
+{
+    Suite *s = suite_create("block_cache");
+    suite_add(s, "lookup", blocks_are_found_by_table_and_offset);
+    suite_add(s, "budget", the_budget_is_never_exceeded);
+    suite_add(s, "budget", a_cache_of_many_tiny_blocks_keeps_its_budget);
+    suite_add(s, "budget", a_block_larger_than_a_shard_is_not_cached);
+    suite_add(s, "eviction", blocks_in_use_survive_and_idle_ones_go_first);
+    suite_add(s, "eviction", an_evicted_block_lives_as_long_as_its_reader);
+    suite_add(s, "lookup", the_block_that_came_first_stays);
+    suite_add(s, "drop", a_dropped_table_leaves_nothing_and_takes_nothing_else);
+    suite_add(s, "threads", threads_share_the_cache);
+    return s;
+}
