@@ -186,7 +186,7 @@ void text_uuid(const uint8_t id[16], char to[37])
 {
     for (size_t i = 0; i < 16; i++) {
         bool dash = i == 4 || i == 6 || i == 8 || i == 10;
-        to += sprintf(to, "%s%02x", dash ? "-" : "", id[i]);
+        to += snprintf(to, 4, "%s%02x", dash ? "-" : "", id[i]);
     }
 }
 

@@ -58,15 +58,23 @@ struct sweep {
     int error;
 };
 
+static bool level_has(const struct table_files *files, int level, uint64_t number)
+{
+    for (size_t i = 0; i < files->levels[level].count; i++) {
+        if (files->levels[level].files[i]->number == number) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool version_has(const struct version *version, uint64_t number)
 {
     for (uint32_t id = 1; id <= KV_TABLE_COUNT_MAX; id++) {
         const struct table_files *files = version_table(version, id);
         for (int level = 0; files != NULL && level < KV_LEVEL_COUNT; level++) {
-            for (size_t i = 0; i < files->levels[level].count; i++) {
-                if (files->levels[level].files[i]->number == number) {
-                    return true;
-                }
+            if (level_has(files, level, number)) {
+                return true;
             }
         }
     }

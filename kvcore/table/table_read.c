@@ -81,7 +81,7 @@ static int block_from_frame(const struct table *table, uint32_t index, const uin
 {
     struct block_handle handle = table->handles[index];
     struct cached_block *block = NULL;
-    struct block_header header;
+    struct block_header header = {0};
     int r = table_check_frame(table, handle, BLOCK_DATA, framed, &header);
 
     if (r < 0) {

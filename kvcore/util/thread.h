@@ -20,7 +20,8 @@
 #else
 #define THREAD_ATTR(x)
 #endif
-/* For the reader: in C, clang before 20 cannot parse a field that names another field of its struct. */
+/* For the reader: in C, clang before 20 cannot parse a field that names another field of its
+ * struct. */
 #define GUARDED_BY(m)
 #define REQUIRES(...)    THREAD_ATTR(requires_capability(__VA_ARGS__))
 #define EXCLUDES(...)    THREAD_ATTR(locks_excluded(__VA_ARGS__))

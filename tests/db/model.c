@@ -53,7 +53,7 @@ struct kv_slice model_value(uint32_t number, uint8_t to[MODEL_VALUE_MAX])
 {
     struct rng rng = {number};
     uint64_t shape = rng_below(&rng, 100);
-    size_t size = shape < 90 ? rng_below(&rng, 120)
+    size_t size = shape < 90   ? rng_below(&rng, 120)
                   : shape < 99 ? rng_below(&rng, 6000)
                                : rng_below(&rng, MODEL_VALUE_MAX);
     bool compressible = rng_below(&rng, 2) == 0;
@@ -73,8 +73,8 @@ static void check_value(struct kv_slice got, uint32_t number, uint64_t seed, siz
     static uint8_t bytes[MODEL_VALUE_MAX];
     struct kv_slice expected = model_value(number, bytes);
     ck_assert_msg(kv_slice_equal(got, expected),
-                  "key %zu: value of %zu bytes is not number %u of %zu bytes (seed %" PRIu64 ")", key,
-                  got.size, number, expected.size, seed);
+                  "key %zu: value of %zu bytes is not number %u of %zu bytes (seed %" PRIu64 ")",
+                  key, got.size, number, expected.size, seed);
 }
 
 static void check_gets(const struct model *model, const uint32_t *value, struct kv_table *table,
@@ -103,11 +103,19 @@ static size_t next_present(const uint32_t *value, size_t i)
     return i;
 }
 
-/* Keys [from, to) as the iterator should show them, forward or backward. */
+/* Keys [from, to), walked forward or backward. */
+struct walk {
+    size_t from, to;
+    bool forward;
+};
+
+/* The keys of the walk as the iterator should show them. */
 static void check_range(const struct model *model, const uint32_t *value, struct kv_table *table,
-                        const struct kv_snapshot *snapshot, size_t from, size_t to, bool forward,
-                        uint64_t seed)
+                        const struct kv_snapshot *snapshot, struct walk walk, uint64_t seed)
 {
+    size_t from = walk.from;
+    size_t to = walk.to;
+    bool forward = walk.forward;
     struct kv_iter_options options = {.snapshot = snapshot};
     struct kv_iter *it = NULL;
     size_t expected = 0;
@@ -147,6 +155,15 @@ static void check_range(const struct model *model, const uint32_t *value, struct
     kv_iter_destroy(it);
 }
 
+/* Index of the last key before `at` that is present; wraps beyond MODEL_KEYS if there is none. */
+static size_t previous_present(const uint32_t *value, size_t at)
+{
+    do {
+        at--;
+    } while (at < MODEL_KEYS && value[at] == 0);
+    return at;
+}
+
 /* Seeks with changes of direction: each answer against the arrays. */
 static void check_seeks(const struct model *model, const uint32_t *value, struct kv_table *table,
                         const struct kv_snapshot *snapshot, uint64_t seed)
@@ -173,9 +190,7 @@ static void check_seeks(const struct model *model, const uint32_t *value, struct
                 at = next_present(value, at + 1);
             } else {
                 kv_iter_prev(it);
-                do {
-                    at--; /* wraps beyond MODEL_KEYS at the front */
-                } while (at < MODEL_KEYS && value[at] == 0);
+                at = previous_present(value, at);
             }
         }
     }
@@ -193,10 +208,11 @@ void model_check(const struct model *model, const struct model_state *state,
         size_t from = a < b ? a : b;
         size_t to = (a < b ? b : a) + 1;
         check_gets(model, state->value[t], tables[t], snapshot, seed);
-        check_range(model, state->value[t], tables[t], snapshot, 0, MODEL_KEYS, true, seed);
-        check_range(model, state->value[t], tables[t], snapshot, 0, MODEL_KEYS, false, seed);
-        check_range(model, state->value[t], tables[t], snapshot, from, to, true, seed);
-        check_range(model, state->value[t], tables[t], snapshot, from, to, false, seed);
+        const struct walk walks[] = {
+            {0, MODEL_KEYS, true}, {0, MODEL_KEYS, false}, {from, to, true}, {from, to, false}};
+        for (size_t i = 0; i < sizeof walks / sizeof walks[0]; i++) {
+            check_range(model, state->value[t], tables[t], snapshot, walks[i], seed);
+        }
         check_seeks(model, state->value[t], tables[t], snapshot, seed + (uint64_t)t);
     }
 }

@@ -64,15 +64,14 @@ START_TEST(keys_that_differ_only_behind_the_eighth_byte_or_in_trailing_zeros_sta
 {
     struct fixture f;
     struct iter *it = NULL;
-    static const char keys[][12] = {"a", "a\0", "a\0\0", "abcdefgh", "abcdefgh\0", "abcdefgha",
-                                    "abcdefghb"};
+    static const char keys[][12] = {"a",          "a\0",       "a\0\0",    "abcdefgh",
+                                    "abcdefgh\0", "abcdefgha", "abcdefghb"};
     static const size_t sizes[] = {1, 2, 3, 8, 9, 9, 9};
     fixture_init(&f);
     for (size_t i = 7; i-- > 0;) {
         struct row row = {.key = kv_slice(keys[i], sizes[i]),
                           .trailer = row_trailer(1 + i, ROW_PUT)};
-        uint8_t *memory =
-            arena_alloc(&f.arena, memtable_row_bytes(sizes[i], 0, row.trailer));
+        uint8_t *memory = arena_alloc(&f.arena, memtable_row_bytes(sizes[i], 0, row.trailer));
         memtable_insert(f.memtable, &row, &memory);
     }
     ck_ok(memtable_iter_create(f.memtable, &it));

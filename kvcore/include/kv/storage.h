@@ -94,9 +94,9 @@ struct kv_storage_ops {
     int (*log_append)(struct kv_log *log, const struct iovec *parts, int part_count);
     /* Read up to `size` bytes from `offset`; short only at the end of what is stored. */
     int (*log_read)(struct kv_log *log, uint64_t offset, void *to, size_t size, size_t *ret_size);
-    /* Make everything stored in the log durable; also of one opened for reading (what a crash left).
-     * May run beside appends, and then covers those that had returned before it was called. After a
-     * failure every later sync of this log returns -EIO. */
+    /* Make everything stored in the log durable; also of one opened for reading (what a crash
+     * left). May run beside appends, and then covers those that had returned before it was called.
+     * After a failure every later sync of this log returns -EIO. */
     int (*log_sync)(struct kv_log *log);
     /* Bytes that can be read: appended ones, or for an opened log all that is stored, which may
      * include preallocated or recycled bytes behind the last record. */
