@@ -54,7 +54,7 @@ struct kvfs_options {
  * filesystem, or of a newer schema. */
 KV_MUST_CHECK int kvfs_open(const char *path, const struct kvfs_options *options,
                             struct kvfs **ret_fs);
-/* The same in any storage, which is taken on success. */
+/* The same in any storage, which is taken in any case: closed on failure. */
 KV_MUST_CHECK int kvfs_open_storage(struct kv_storage *storage, const struct kvfs_options *options,
                                     struct kvfs **ret_fs);
 /* All handles must be closed. Syncs everything. The first error on the way is returned; `fs` is

@@ -6,6 +6,7 @@
 
 enum lock_rank {
     LOCK_RANK_CONTROL = 10,     /* tools: control server's client table */
+    LOCK_RANK_FS_HANDLE = 18,   /* fs/core: position of an open directory */
     LOCK_RANK_FS_RENAME = 20,   /* fs/core: one directory rename at a time */
     LOCK_RANK_FS_DIR = 22,      /* fs/core: stripes that guard a directory's names */
     LOCK_RANK_FS_INODE = 24,    /* fs/core: stripes that guard attributes and data */

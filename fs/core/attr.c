@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdlib.h>
+
+#include "fs/core/file.h"
+#include "fs/core/fs_internal.h"
+
+enum { SET_OWNER = KVFS_SET_UID | KVFS_SET_GID };
+
+int kvfs_getattr(struct kvfs *fs, uint64_t ino, struct kvfs_entry *ret_entry)
+{
+    struct node node;
+    stripe_lock(&fs->stripes, ino);
+    int r = node_load(fs, ino, NULL, &node);
+    stripe_unlock(&fs->stripes, ino);
+    if (r == 0) {
+        node_entry(&node, ret_entry);
+    }
+    return r;
+}
+
+int kvfs_readlink(struct kvfs *fs, uint64_t ino, struct kv_buf *target)
+{
+    struct node node;
+    stripe_lock(&fs->stripes, ino);
+    int r = node_load(fs, ino, NULL, &node);
+    if (r == 0 && !S_ISLNK(node.inode.mode)) {
+        r = -EINVAL;
+    }
+    if (r == 0) {
+        r = kv_buf_assign(target, node.inode.target);
+    }
+    stripe_unlock(&fs->stripes, ino);
+    return r;
+}
+
+static int check(const struct stat *attr, unsigned mask, const struct inode *inode)
+{
+    if ((mask & KVFS_SET_SIZE) != 0) {
+        if (!S_ISREG(inode->mode)) {
+            return S_ISDIR(inode->mode) ? -EISDIR : -EINVAL;
+        }
+        if (attr->st_size < 0) {
+            return -EINVAL;
+        }
+        if ((uint64_t)attr->st_size > KVFS_FILE_SIZE_MAX) {
+            return -EFBIG;
+        }
+    }
+    const struct timespec *times[] = {&attr->st_atim, &attr->st_mtim, &attr->st_ctim};
+    const unsigned bits[] = {KVFS_SET_ATIME, KVFS_SET_MTIME, KVFS_SET_CTIME};
+    for (unsigned i = 0; i < 3; i++) {
+        if ((mask & bits[i]) != 0 && (times[i]->tv_nsec < 0 || times[i]->tv_nsec >= 1000000000)) {
+            return -EINVAL;
+        }
+    }
+    return 0;
+}
+
+static void set_times(struct inode *inode, const struct stat *attr, unsigned mask,
+                      struct timespec now)
+{
+    if ((mask & (KVFS_SET_ATIME | KVFS_SET_ATIME_NOW)) != 0) {
+        inode->atime = (mask & KVFS_SET_ATIME_NOW) != 0 ? now : attr->st_atim;
+    }
+    if ((mask & (KVFS_SET_MTIME | KVFS_SET_MTIME_NOW)) != 0) {
+        inode->mtime = (mask & KVFS_SET_MTIME_NOW) != 0 ? now : attr->st_mtim;
+    }
+    inode->ctime = (mask & KVFS_SET_CTIME) != 0 ? attr->st_ctim : now;
+}
+
+static void set_owner_and_mode(struct txn_node *node, const struct stat *attr, unsigned mask)
+{
+    struct inode *inode = &node->node.inode;
+    if ((mask & KVFS_SET_UID) != 0) {
+        inode->uid = attr->st_uid;
+    }
+    if ((mask & KVFS_SET_GID) != 0) {
+        inode->gid = attr->st_gid;
+    }
+    if ((mask & KVFS_KILL_PRIV) != 0) {
+        file_kill_priv(node);
+    }
+    if ((mask & KVFS_SET_MODE) != 0) {
+        inode->mode = (inode->mode & S_IFMT) | (attr->st_mode & 07777);
+    }
+    if ((mask & (SET_OWNER | KVFS_SET_MODE)) != 0) {
+        node->resummarize = true;
+    }
+}
+
+int kvfs_setattr(struct kvfs *fs, uint64_t ino, const struct stat *attr, unsigned mask,
+                 struct kvfs_entry *ret_entry)
+{
+    struct txn *txn = NULL;
+    struct txn_node *node;
+    int r = txn_begin(fs, &txn);
+    if (r < 0) {
+        return r;
+    }
+    txn_lock_inodes(txn, &ino, 1);
+    r = txn_load(txn, ino, NULL, &node);
+    if (r == 0) {
+        r = check(attr, mask, &node->node.inode);
+    }
+    if (r == 0 && (mask & KVFS_SET_SIZE) != 0) {
+        r = file_set_size(txn, node, (uint64_t)attr->st_size);
+    }
+    if (r == 0) {
+        set_owner_and_mode(node, attr, mask);
+        set_times(&node->node.inode, attr, mask, txn->now);
+        node->dirty = true;
+        r = txn_commit(txn);
+    }
+    if (r == 0) {
+        node_entry(&node->node, ret_entry);
+    }
+    txn_end(txn);
+    return r;
+}

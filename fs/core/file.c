@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fs/core/file.h"
+
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <unistd.h>
+
+#include "fs/core/extent.h"
+#include "fs/core/fs_internal.h"
+
+static int check_regular(const struct inode *inode)
+{
+    if (S_ISREG(inode->mode)) {
+        return 0;
+    }
+    return S_ISDIR(inode->mode) ? -EISDIR : -EINVAL;
+}
+
+void file_kill_priv(struct txn_node *node)
+{
+    struct inode *inode = &node->node.inode;
+    uint32_t mode = inode->mode & ~(uint32_t)S_ISUID;
+    if ((mode & S_IXGRP) != 0) {
+        mode &= ~(uint32_t)S_ISGID;
+    }
+    if (mode != inode->mode && !S_ISDIR(mode)) {
+        inode->mode = mode;
+        node->dirty = node->resummarize = true;
+    }
+}
+
+void file_touch(struct txn *txn, struct txn_node *node)
+{
+    node->node.inode.mtime = node->node.inode.ctime = txn->now;
+    node->dirty = true;
+}
+
+int file_set_size(struct txn *txn, struct txn_node *node, uint64_t size)
+{
+    struct inode *inode = &node->node.inode;
+    uint64_t done = size;
+    int r = check_regular(inode);
+    while (r == 0 && inode->size > size && inode->allocated > 0) {
+        r = extent_cut(txn, node, size, &done);
+        if (r < 0 || done == size) {
+            break;
+        }
+        inode->size = done;
+        file_touch(txn, node);
+        r = txn_commit(txn);
+    }
+    if (r == 0) {
+        inode->size = size;
+        file_touch(txn, node);
+    }
+    return r;
+}
+
+/* ---- reading ----------------------------------------------------------------------------------
+ */
+
+int file_read_all(struct kvfs *fs, const struct kv_snapshot *snapshot, const struct node *node,
+                  struct kv_buf *to)
+{
+    to->size = 0;
+    if (node->inode.size == 0) {
+        return 0;
+    }
+    return extent_read(fs, snapshot, node, 0, to, (size_t)node->inode.size);
+}
+
+int kvfs_read(struct kvfs *fs, uint64_t ino, uint64_t offset, size_t size, struct kv_buf *to)
+{
+    struct node node;
+    to->size = 0;
+    /* Held to the end: a concurrent write is seen whole or not at all. */
+    stripe_lock(&fs->stripes, ino);
+    int r = node_load(fs, ino, NULL, &node);
+    if (r == 0) {
+        r = check_regular(&node.inode);
+    }
+    if (r == 0 && offset < node.inode.size && size > 0) {
+        uint64_t left = node.inode.size - offset;
+        r = extent_read(fs, NULL, &node, offset, to, left < size ? (size_t)left : size);
+    }
+    stripe_unlock(&fs->stripes, ino);
+    return r;
+}
+
+int kvfs_seek(struct kvfs *fs, uint64_t ino, uint64_t offset, int whence, uint64_t *ret_offset)
+{
+    struct node node;
+    if (whence != SEEK_DATA && whence != SEEK_HOLE) {
+        return -EINVAL;
+    }
+    stripe_lock(&fs->stripes, ino);
+    int r = node_load(fs, ino, NULL, &node);
+    if (r == 0) {
+        r = check_regular(&node.inode);
+    }
+    if (r == 0 && offset >= node.inode.size) {
+        r = -ENXIO;
+    }
+    if (r == 0 && node.inode.allocated == node.inode.size) {
+        *ret_offset = whence == SEEK_DATA ? offset : node.inode.size; /* it has no hole */
+    } else if (r == 0) {
+        r = extent_seek(fs, &node, offset, whence == SEEK_DATA, ret_offset);
+    }
+    stripe_unlock(&fs->stripes, ino);
+    return r;
+}
+
+/* ---- writing ----------------------------------------------------------------------------------
+ */
+
+/* Begin an operation on the contents of one file. */
+static int begin(struct kvfs *fs, uint64_t ino, struct txn **ret_txn, struct txn_node **ret_node)
+{
+    struct txn *txn = NULL;
+    int r = txn_begin(fs, &txn);
+    if (r < 0) {
+        return r;
+    }
+    txn_lock_inodes(txn, &ino, 1);
+    r = txn_load(txn, ino, NULL, ret_node);
+    if (r == 0) {
+        r = check_regular(&(*ret_node)->node.inode);
+    }
+    if (r < 0) {
+        txn_end(txn);
+        return r;
+    }
+    *ret_txn = txn;
+    return 0;
+}
+
+int kvfs_write(struct kvfs *fs, uint64_t ino, uint64_t offset, struct kv_slice data, bool append,
+               bool kill_priv)
+{
+    struct txn *txn = NULL;
+    struct txn_node *node;
+    if (data.size > KVFS_WRITE_SIZE_MAX) {
+        return -EINVAL;
+    }
+    int r = begin(fs, ino, &txn, &node);
+    if (r < 0) {
+        return r;
+    }
+    struct inode *inode = &node->node.inode;
+    if (append) {
+        offset = inode->size;
+    }
+    if (offset > KVFS_FILE_SIZE_MAX || data.size > KVFS_FILE_SIZE_MAX - offset) {
+        r = -EFBIG;
+    }
+    if (r == 0 && data.size > 0) {
+        r = extent_write(txn, node, offset, data);
+        if (r == 0) {
+            inode->size =
+                inode->size > offset + data.size ? inode->size : offset + (uint64_t)data.size;
+            file_touch(txn, node);
+            if (kill_priv) {
+                file_kill_priv(node);
+            }
+            r = txn_commit(txn);
+        }
+    }
+    txn_end(txn);
+    return r;
+}
+
+/* Make [start, end) read as zeros. A range of more than EXTENT_ROWS_MAX extents takes several
+ * batches, in ascending order: a crash in between leaves its front punched, which is what several
+ * smaller calls would leave. */
+static int punch(struct txn *txn, struct txn_node *node, uint64_t start, uint64_t end)
+{
+    int r = 0;
+    while (r == 0 && start < end && node->node.inode.allocated > 0) {
+        uint64_t done = end;
+        r = extent_punch(txn, node, start, end, &done);
+        if (r == 0 && done < end) {
+            file_touch(txn, node);
+            r = txn_commit(txn);
+        }
+        start = done;
+    }
+    return r;
+}
+
+int kvfs_fallocate(struct kvfs *fs, uint64_t ino, int mode, uint64_t offset, uint64_t size)
+{
+    struct txn *txn = NULL;
+    struct txn_node *node;
+    bool keep_size = (mode & FALLOC_FL_KEEP_SIZE) != 0;
+    bool clears = (mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE)) != 0;
+    int kind = mode & ~FALLOC_FL_KEEP_SIZE;
+    if (kind != 0 && kind != FALLOC_FL_ZERO_RANGE && !(kind == FALLOC_FL_PUNCH_HOLE && keep_size)) {
+        return -EOPNOTSUPP;
+    }
+    if (size == 0) {
+        return -EINVAL;
+    }
+    if (offset > KVFS_FILE_SIZE_MAX || size > KVFS_FILE_SIZE_MAX - offset) {
+        return -EFBIG;
+    }
+    int r = begin(fs, ino, &txn, &node);
+    if (r < 0) {
+        return r;
+    }
+    struct inode *inode = &node->node.inode;
+    if (clears) {
+        r = punch(txn, node, offset, offset + size);
+    }
+    if (r == 0) {
+        if (!keep_size && offset + size > inode->size) {
+            inode->size = offset + size;
+        }
+        file_touch(txn, node);
+        r = txn_commit(txn);
+    }
+    txn_end(txn);
+    return r;
+}
+
+int kvfs_fsync(struct kvfs *fs, uint64_t ino)
+{
+    (void)ino; /* one log: what is durable is a prefix of all operations */
+    return kvfs_sync(fs);
+}

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Contents of regular files, for the other modules. */
+#ifndef FS_CORE_FILE_H
+#define FS_CORE_FILE_H
+
+#include "fs/core/txn.h"
+
+/* Make the file `size` bytes long; collects rows, leaves the last commit to the caller.
+ * More than EXTENT_ROWS_MAX rows are removed in several batches, from the end of the file
+ * backwards: each leaves a whole file of a smaller size, so that a crash in between shows a
+ * truncation to some size between the old and the new, never one with a hole in it. */
+KV_MUST_CHECK int file_set_size(struct txn *txn, struct txn_node *node, uint64_t size);
+/* Clear setuid, and setgid where group-executable. */
+void file_kill_priv(struct txn_node *node);
+/* Contents and times changed. */
+void file_touch(struct txn *txn, struct txn_node *node);
+/* All contents, at `snapshot` (NULL: now, and then the stripe must be held). */
+KV_MUST_CHECK int file_read_all(struct kvfs *fs, const struct kv_snapshot *snapshot,
+                                const struct node *node, struct kv_buf *to);
+
+#endif

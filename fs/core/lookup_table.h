@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* How often each inode is in use outside: look-ups the kernel has not forgotten, plus open handles.
+ * 16 bytes per inode in use, in one open-addressing table.
+ *
+ * References are taken only under the inode's stripe, so that who holds the stripe and sees no
+ * reference knows that nobody can get one through a name that is being removed. They are given back
+ * without it: an unlinked inode is therefore marked here, and whoever gives back its last reference
+ * is told to finish it. */
+#ifndef FS_CORE_LOOKUP_TABLE_H
+#define FS_CORE_LOOKUP_TABLE_H
+
+#include "kvcore/util/thread.h"
+
+struct lookup_slot;
+
+struct lookup_table {
+    struct mutex mu; /* guards all */
+    struct lookup_slot *slots;
+    uint64_t slot_count; /* power of two, 0 before first use */
+    uint64_t used;
+};
+
+void lookup_table_init(struct lookup_table *table);
+void lookup_table_finish(struct lookup_table *table);
+/* Errors: -ENOMEM. */
+KV_MUST_CHECK int lookup_table_add(struct lookup_table *table, uint64_t ino);
+/* Give `count` references back; giving back too many counts as all. True: that was the last one of
+ * an inode marked as orphan, which the caller must finish. */
+bool lookup_table_sub(struct lookup_table *table, uint64_t ino, uint64_t count);
+bool lookup_table_has(struct lookup_table *table, uint64_t ino);
+/* Mark an unlinked inode. False: nobody uses it any more, the caller must finish it. */
+bool lookup_table_mark_orphan(struct lookup_table *table, uint64_t ino);
+
+#endif

@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fs/core/orphan.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "fs/core/fs_internal.h"
+
+enum {
+    ROWS_WITH_UNLINK = 64,  /* an unused inode with no more rows goes with its last link */
+    ROWS_PER_BATCH = 10000, /* of finishing a large one */
+};
+
+/* Collect deletes of the rows in a range, at most until the batch has `rows_max`.
+ * Returns 1 if rows may be left, 0 if not. */
+static int delete_range(struct txn *txn, struct kv_table *table, const struct rowkey *lower,
+                        const struct rowkey *upper, unsigned rows_max)
+{
+    struct kv_iter *iter = NULL;
+    struct rowkey key;
+    int r = fs_iter(table, NULL, lower, upper, &iter);
+    if (r < 0) {
+        return r;
+    }
+    for (kv_iter_seek_first(iter); kv_iter_valid(iter); kv_iter_next(iter)) {
+        struct kv_slice bytes = kv_iter_key(iter);
+        if (txn->rows >= rows_max) {
+            r = 1;
+            break;
+        }
+        if (bytes.size > ROWKEY_SIZE_MAX) {
+            r = fs_row_damaged(txn->fs, bytes, "key too long");
+            break;
+        }
+        memcpy(key.bytes, bytes.data, bytes.size);
+        key.size = bytes.size;
+        txn_delete(txn, table, &key);
+    }
+    r = r != 0 ? r : fs_iter_result(iter);
+    kv_iter_destroy(iter);
+    return r;
+}
+
+static int delete_contents(struct txn *txn, const struct node *node, unsigned rows_max)
+{
+    struct kvfs *fs = txn->fs;
+    struct rowkey lower;
+    struct rowkey upper;
+    int r = 0;
+    if (S_ISREG(node->inode.mode) && node->inode.allocated > 0) {
+        rowkey_extent(&lower, node->ino, 0);
+        rowkey_kind_end(&upper, ROW_EXTENT, node->ino);
+        r = delete_range(txn, fs->data, &lower, &upper, rows_max);
+    }
+    if (r == 0 && (node->inode.hints & INODE_HINT_XATTRS) != 0) {
+        rowkey_xattr(&lower, node->ino, kv_slice(NULL, 0));
+        rowkey_kind_end(&upper, ROW_XATTR, node->ino);
+        r = delete_range(txn, fs->meta, &lower, &upper, rows_max);
+    }
+    return r;
+}
+
+static void put_orphan(struct txn *txn, uint64_t ino)
+{
+    struct rowkey key;
+    uint8_t zero = 0;
+    rowkey_orphan(&key, ino);
+    txn_put(txn, txn->fs->meta, &key, kv_slice(&zero, 1));
+}
+
+static void delete_own_rows(struct txn *txn, uint64_t ino)
+{
+    struct rowkey key;
+    rowkey_inode(&key, ino);
+    txn_delete(txn, txn->fs->meta, &key);
+    rowkey_orphan(&key, ino);
+    txn_delete(txn, txn->fs->meta, &key);
+}
+
+/* A file of one chunk has few rows, a directory none. */
+static bool is_small(const struct node *node)
+{
+    return node->inode.size <= FORMAT_CHUNK_BYTES || !S_ISREG(node->inode.mode);
+}
+
+int orphan_make(struct txn *txn, struct txn_node *node, bool had_row)
+{
+    uint64_t ino = node->node.ino;
+    /* Holding the stripe: no reference can appear any more. */
+    if (!lookup_table_has(&txn->fs->lookups, ino) && is_small(&node->node)) {
+        int r = delete_contents(txn, &node->node, txn->rows + ROWS_WITH_UNLINK);
+        if (r < 0) {
+            return r;
+        }
+        if (r == 0) {
+            struct rowkey key;
+            rowkey_inode(&key, ino);
+            if (had_row) {
+                txn_delete(txn, txn->fs->meta, &key);
+            }
+            node->gone = true;
+            return 0;
+        }
+    }
+    put_orphan(txn, ino);
+    node->dirty = true;
+    return 0;
+}
+
+void orphan_settle(struct kvfs *fs, uint64_t ino)
+{
+    if (ino == 0 || lookup_table_mark_orphan(&fs->lookups, ino)) {
+        return;
+    }
+    /* What fails here was reported, and is done again at the next opening. */
+    kv_ignore(orphan_finish(fs, ino));
+}
+
+/* One batch. Returns 1 if there is more to do. */
+static int finish_step(struct txn *txn, uint64_t ino)
+{
+    struct txn_node *node;
+    txn_lock_inodes(txn, &ino, 1);
+    int r = txn_load(txn, ino, NULL, &node);
+    if (r == -ENOENT) {
+        delete_own_rows(txn, ino);
+        return txn_commit(txn);
+    }
+    if (r < 0) {
+        return r;
+    }
+    if (node->node.inode.nlink != 0) {
+        struct rowkey key;
+        rowkey_orphan(&key, ino);
+        return fs_row_damaged(txn->fs, rowkey_slice(&key), "the inode still has links");
+    }
+    int more = delete_contents(txn, &node->node, ROWS_PER_BATCH);
+    if (more < 0) {
+        return more;
+    }
+    if (more == 0) {
+        delete_own_rows(txn, ino);
+        node->gone = true;
+    }
+    r = txn_commit(txn);
+    return r < 0 ? r : more;
+}
+
+int orphan_finish(struct kvfs *fs, uint64_t ino)
+{
+    struct txn *txn = NULL;
+    int r = txn_begin(fs, &txn);
+    if (r < 0) {
+        return r;
+    }
+    do {
+        txn_restart(txn);
+        r = finish_step(txn, ino);
+    } while (r > 0);
+    txn_end(txn);
+    if (r < 0) {
+        message(&fs->sink, KV_MESSAGE_WARNING,
+                "cannot remove the data of unlinked inode %" PRIu64
+                ": %s. It is tried again when the store is opened next.",
+                ino, kv_strerror(r));
+    }
+    return r;
+}
+
+/* Up to `max` orphans behind `after`. */
+static int list_orphans(struct kvfs *fs, uint64_t after, uint64_t *inos, unsigned max)
+{
+    struct kv_iter *iter = NULL;
+    struct rowkey lower;
+    struct rowkey upper;
+    unsigned count = 0;
+    rowkey_orphan(&lower, after + 1);
+    rowkey_kind_end(&upper, ROW_ORPHAN, FORMAT_INO_LIMIT);
+    int r = fs_iter(fs->meta, NULL, &lower, &upper, &iter);
+    if (r < 0) {
+        return r;
+    }
+    for (kv_iter_seek_first(iter); kv_iter_valid(iter) && count < max; kv_iter_next(iter)) {
+        if (rowkey_decode_ino(kv_iter_key(iter), ROW_ORPHAN, &inos[count])) {
+            count++;
+        } else {
+            kv_ignore(fs_row_damaged(fs, kv_iter_key(iter), "not the key of an orphan"));
+        }
+    }
+    r = fs_iter_result(iter);
+    kv_iter_destroy(iter);
+    return r < 0 ? r : (int)count;
+}
+
+int orphan_finish_all(struct kvfs *fs)
+{
+    enum { LIST_MAX = 256 };
+    uint64_t inos[LIST_MAX];
+    uint64_t after = 0;
+    int count;
+    do {
+        count = list_orphans(fs, after, inos, LIST_MAX);
+        for (int i = 0; i < count; i++) {
+            kv_ignore(orphan_finish(fs, inos[i])); /* reported; the others are not worse for it */
+            after = inos[i];
+        }
+    } while (count == LIST_MAX);
+    return count < 0 ? count : 0;
+}

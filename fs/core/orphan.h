@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The end of an inode: its last link is gone. In use, it keeps its I row and gets an O row until
+ * the last reference is given back; otherwise it goes with the operation, or, if it has many rows,
+ * in batches right behind it. The I and O rows go last, so a crash on the way leaves an orphan that
+ * the next opening finishes. */
+#ifndef FS_CORE_ORPHAN_H
+#define FS_CORE_ORPHAN_H
+
+#include "fs/core/txn.h"
+
+/* The node's last link was dropped (dir_drop_backptr). Collects what is to happen to its rows.
+ * `had_row`: it had an I row before. */
+KV_MUST_CHECK int orphan_make(struct txn *txn, struct txn_node *node, bool had_row);
+/* After the commit and txn_end(): finish the inode if nobody uses it. `ino` 0: nothing. */
+void orphan_settle(struct kvfs *fs, uint64_t ino);
+/* Remove all rows of an orphan that nobody uses. */
+KV_MUST_CHECK int orphan_finish(struct kvfs *fs, uint64_t ino);
+/* All orphans of the store, when nothing is in use. What cannot be finished is reported and stays.
+ * Errors: those of listing them. */
+KV_MUST_CHECK int orphan_finish_all(struct kvfs *fs);
+
+#endif

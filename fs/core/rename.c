@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* rename(2): plain, NOREPLACE and EXCHANGE.
+ *
+ * Which locks are needed depends on what the names stand for: a directory that gets another parent
+ * needs rename_mu (so that the check for cycles holds), a directory that is replaced needs its
+ * stripe. So the names are looked at first, the locks taken, and the names looked at again; if they
+ * changed, everything starts over. */
+#include <dirent.h>
+#include <stdio.h>
+
+#include "fs/core/fs_internal.h"
+#include "fs/core/namei.h"
+#include "fs/core/orphan.h"
+
+struct renaming {
+    struct dir_name from, to;
+    unsigned flags;
+    struct dir_link src, dst; /* dst.ino 0: no such name */
+    struct txn_node *from_dir, *to_dir, *src_node, *dst_node;
+    uint64_t orphan;
+};
+
+static int look(struct kvfs *fs, struct renaming *op)
+{
+    int r = dir_get(fs, NULL, op->from, &op->src);
+    if (r < 0) {
+        return r;
+    }
+    r = dir_get(fs, NULL, op->to, &op->dst);
+    if (r == -ENOENT) {
+        op->dst = (struct dir_link){0};
+        return 0;
+    }
+    return r;
+}
+
+static bool changes_parent_of_directory(const struct renaming *op)
+{
+    if (op->from.parent == op->to.parent) {
+        return false;
+    }
+    bool exchange = (op->flags & RENAME_EXCHANGE) != 0;
+    return op->src.type == DT_DIR || (exchange && op->dst.ino != 0 && op->dst.type == DT_DIR);
+}
+
+/* -EINVAL if `ino` is `dir` or above it. With rename_mu held, so the way up stands still. */
+static int check_not_above(struct kvfs *fs, uint64_t ino, uint64_t dir)
+{
+    struct node node;
+    while (dir != 0) {
+        if (dir == ino) {
+            return -EINVAL;
+        }
+        stripe_lock(&fs->stripes, dir);
+        int r = node_load(fs, dir, NULL, &node);
+        stripe_unlock(&fs->stripes, dir);
+        if (r < 0) {
+            return r;
+        }
+        dir = node.loc.parent; /* 0 above the root, and above a directory that was removed */
+    }
+    return 0;
+}
+
+static int check_cycles(struct kvfs *fs, const struct renaming *op)
+{
+    int r = 0;
+    if (op->src.type == DT_DIR) {
+        r = check_not_above(fs, op->src.ino, op->to.parent);
+    }
+    if (r == 0 && (op->flags & RENAME_EXCHANGE) != 0 && op->dst.type == DT_DIR) {
+        r = check_not_above(fs, op->dst.ino, op->from.parent);
+    }
+    return r;
+}
+
+/* The rules of rename(2) for what the names stand for. Returns 1 if there is nothing to do. */
+static int check_kinds(struct kvfs *fs, const struct renaming *op)
+{
+    bool exchange = (op->flags & RENAME_EXCHANGE) != 0;
+    if (op->dst.ino == 0) {
+        return exchange ? -ENOENT : 0;
+    }
+    if ((op->flags & RENAME_NOREPLACE) != 0) {
+        return -EEXIST;
+    }
+    if (op->src.ino == op->dst.ino) {
+        return 1;
+    }
+    if (exchange) {
+        return 0;
+    }
+    if (op->src.type == DT_DIR && op->dst.type != DT_DIR) {
+        return -ENOTDIR;
+    }
+    if (op->src.type != DT_DIR && op->dst.type == DT_DIR) {
+        return -EISDIR;
+    }
+    return op->dst.type == DT_DIR ? dir_check_empty(fs, op->dst.ino) : 0;
+}
+
+static int load_child(struct txn *txn, struct dir_name at, uint64_t ino, struct txn_node **ret_node)
+{
+    struct location hint;
+    location_set(&hint, at.parent, at.name);
+    int r = txn_load(txn, ino, &hint, ret_node);
+    if (r < 0) {
+        return r;
+    }
+    const struct location *loc = &(*ret_node)->node.loc;
+    if (loc->parent != 0 && !location_is(loc, at)) {
+        struct rowkey key;
+        rowkey_dirent(&key, at.parent, at.name);
+        return fs_row_damaged(txn->fs, rowkey_slice(&key), "its inode lives under another name");
+    }
+    return 0;
+}
+
+static int load_nodes(struct txn *txn, struct renaming *op)
+{
+    uint64_t inos[] = {op->from.parent, op->to.parent, op->src.ino, op->dst.ino};
+    txn_lock_inodes(txn, inos, 4);
+    int r = txn_load_dir(txn, op->from.parent, &op->from_dir);
+    if (r == 0) {
+        r = txn_load_dir(txn, op->to.parent, &op->to_dir);
+    }
+    if (r == 0 && op->src.ino != 0) {
+        r = load_child(txn, op->from, op->src.ino, &op->src_node);
+    }
+    if (r == 0 && op->dst.ino != 0 && op->dst.ino != op->src.ino) {
+        r = load_child(txn, op->to, op->dst.ino, &op->dst_node);
+    }
+    return r;
+}
+
+static int is_directory(const struct txn_node *node)
+{
+    return S_ISDIR(node->node.inode.mode) ? 1 : 0;
+}
+
+static int build_exchange(struct txn *txn, struct renaming *op)
+{
+    int delta = is_directory(op->dst_node) - is_directory(op->src_node);
+    /* The rows of both names are replaced, whichever of the two is written last. */
+    dir_move_link(txn, op->src_node, op->from, op->to);
+    dir_move_link(txn, op->dst_node, op->to, op->from);
+    op->dst_node->node.inode.ctime = txn->now;
+    op->dst_node->dirty = true;
+    bool same_dir = op->from_dir == op->to_dir;
+    dir_touch(txn, op->from_dir, 0, same_dir ? 0 : delta);
+    dir_touch(txn, op->to_dir, 0, same_dir ? 0 : -delta);
+    return 0;
+}
+
+static int build_plain(struct txn *txn, struct renaming *op)
+{
+    int moved_dir = is_directory(op->src_node);
+    int r = 0;
+    if (op->dst_node != NULL) {
+        dir_touch(txn, op->to_dir, -1, -is_directory(op->dst_node));
+        r = namei_drop_link(txn, op->dst_node, op->to, &op->orphan);
+    }
+    dir_delete_row(txn, op->from);
+    dir_move_link(txn, op->src_node, op->from, op->to);
+    dir_touch(txn, op->from_dir, -1, -moved_dir);
+    dir_touch(txn, op->to_dir, 1, moved_dir);
+    return r;
+}
+
+static int build(struct txn *txn, struct renaming *op)
+{
+    int r = load_nodes(txn, op);
+    if (r == 0) {
+        r = check_kinds(txn->fs, op);
+    }
+    if (r != 0) {
+        return r == 1 ? 0 : r;
+    }
+    op->src_node->node.inode.ctime = txn->now;
+    op->src_node->dirty = true;
+    if ((op->flags & RENAME_EXCHANGE) != 0) {
+        r = build_exchange(txn, op);
+    } else {
+        r = build_plain(txn, op);
+    }
+    return r < 0 ? r : txn_commit(txn);
+}
+
+/* A name that is missing: say whether because a directory is none. */
+static int missing_source(struct txn *txn, struct renaming *op)
+{
+    op->src = (struct dir_link){0};
+    op->dst = (struct dir_link){0};
+    int r = load_nodes(txn, op);
+    return r < 0 ? r : -ENOENT;
+}
+
+/* Returns 1 if the names changed before their stripes were held: start over. */
+static int rename_once(struct txn *txn, struct renaming *op)
+{
+    struct kvfs *fs = txn->fs;
+    struct renaming seen = *op;
+    int r = look(fs, &seen);
+    if (r < 0) {
+        return r == -ENOENT ? missing_source(txn, &seen) : r;
+    }
+    bool needs_rename_lock = changes_parent_of_directory(&seen);
+    if (needs_rename_lock) {
+        txn_lock_rename(txn);
+        r = check_cycles(fs, &seen);
+    }
+    bool replaces_dir = seen.dst.ino != 0 && seen.dst.type == DT_DIR;
+    uint64_t dirs[] = {op->from.parent, op->to.parent, replaces_dir ? seen.dst.ino : 0};
+    txn_lock_dirs(txn, dirs, 3);
+    int again = look(fs, op);
+    if (again == -ENOENT || op->src.ino != seen.src.ino || op->dst.ino != seen.dst.ino) {
+        return again < 0 && again != -ENOENT ? again : 1;
+    }
+    if (again < 0 || r < 0) {
+        return again < 0 ? again : r;
+    }
+    return build(txn, op);
+}
+
+int kvfs_rename(struct kvfs *fs, uint64_t old_parent, const char *old_name, uint64_t new_parent,
+                const char *new_name, unsigned flags)
+{
+    struct txn *txn = NULL;
+    struct kv_slice from;
+    struct kv_slice to;
+    uint64_t orphan = 0;
+    if ((flags & ~(unsigned)(RENAME_NOREPLACE | RENAME_EXCHANGE)) != 0 ||
+        flags == (RENAME_NOREPLACE | RENAME_EXCHANGE)) {
+        return -EINVAL;
+    }
+    int r = fs_name(old_name, &from);
+    if (r == 0) {
+        r = fs_name(new_name, &to);
+    }
+    if (r == 0) {
+        r = txn_begin(fs, &txn);
+    }
+    if (r < 0) {
+        return r;
+    }
+    do {
+        struct renaming op = {
+            .from = dir_name(old_parent, from), .to = dir_name(new_parent, to), .flags = flags};
+        txn_restart(txn);
+        r = rename_once(txn, &op);
+        orphan = op.orphan;
+    } while (r == 1);
+    txn_end(txn);
+    if (r == 0) {
+        orphan_settle(fs, orphan);
+    }
+    return r;
+}

@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fs/core/txn.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "fs/core/fs_internal.h"
+
+enum { POOL_MAX = 32 }; /* more than that many idle ones are freed */
+
+static void txn_destroy(struct txn *txn)
+{
+    kv_batch_destroy(txn->batch);
+    free(txn->chunk);
+    free(txn);
+}
+
+void txn_pool_init(struct txn_pool *pool)
+{
+    *pool = (struct txn_pool){0};
+    mutex_init(&pool->mu, LOCK_RANK_LEAF, "operation pool");
+}
+
+void txn_pool_finish(struct txn_pool *pool)
+{
+    while (pool->free_list != NULL) {
+        struct txn *txn = pool->free_list;
+        pool->free_list = txn->next;
+        txn_destroy(txn);
+    }
+    mutex_finish(&pool->mu);
+}
+
+static struct txn *take_from_pool(struct txn_pool *pool)
+{
+    mutex_lock(&pool->mu);
+    struct txn *txn = pool->free_list;
+    if (txn != NULL) {
+        pool->free_list = txn->next;
+        pool->free_count--;
+    }
+    mutex_unlock(&pool->mu);
+    return txn;
+}
+
+static bool give_to_pool(struct txn_pool *pool, struct txn *txn)
+{
+    mutex_lock(&pool->mu);
+    bool taken = pool->free_count < POOL_MAX;
+    if (taken) {
+        txn->next = pool->free_list;
+        pool->free_list = txn;
+        pool->free_count++;
+    }
+    mutex_unlock(&pool->mu);
+    return taken;
+}
+
+int txn_begin(struct kvfs *fs, struct txn **ret_txn)
+{
+    if (fs->read_only) {
+        return -EROFS;
+    }
+    struct txn *txn = take_from_pool(&fs->txns);
+    if (txn == NULL) {
+        txn = calloc(1, sizeof *txn);
+        if (txn == NULL) {
+            return -ENOMEM;
+        }
+        int r = kv_batch_create(&txn->batch);
+        if (r < 0) {
+            free(txn);
+            return r;
+        }
+        txn->fs = fs;
+    }
+    clock_gettime(CLOCK_REALTIME, &txn->now);
+    *ret_txn = txn;
+    return 0;
+}
+
+static void unlock_all(struct txn *txn) NO_LOCK_ANALYSIS
+{
+    stripes_unlock_inodes(&txn->fs->stripes, &txn->inodes);
+    stripes_unlock_dirs(&txn->fs->stripes, &txn->dirs);
+    if (txn->rename_held) {
+        mutex_unlock(&txn->fs->rename_mu);
+        txn->rename_held = false;
+    }
+}
+
+void txn_restart(struct txn *txn)
+{
+    unlock_all(txn);
+    kv_batch_clear(txn->batch);
+    txn->error = 0;
+    txn->rows = 0;
+    txn->node_count = 0;
+}
+
+void txn_end(struct txn *txn)
+{
+    if (txn == NULL) {
+        return;
+    }
+    txn_restart(txn);
+    if (!give_to_pool(&txn->fs->txns, txn)) {
+        txn_destroy(txn);
+    }
+}
+
+void txn_lock_rename(struct txn *txn) NO_LOCK_ANALYSIS
+{
+    mutex_lock(&txn->fs->rename_mu);
+    txn->rename_held = true;
+}
+
+void txn_lock_dirs(struct txn *txn, const uint64_t *inos, unsigned count)
+{
+    stripes_lock_dirs(&txn->fs->stripes, &txn->dirs, inos, count);
+}
+
+void txn_lock_inodes(struct txn *txn, const uint64_t *inos, unsigned count)
+{
+    stripes_lock_inodes(&txn->fs->stripes, &txn->inodes, inos, count);
+}
+
+int txn_load(struct txn *txn, uint64_t ino, const struct location *hint, struct txn_node **ret_node)
+{
+    for (unsigned i = 0; i < txn->node_count; i++) {
+        if (txn->nodes[i].node.ino == ino) {
+            *ret_node = &txn->nodes[i];
+            return 0;
+        }
+    }
+    assert(txn->node_count < TXN_NODE_MAX);
+    struct txn_node *slot = &txn->nodes[txn->node_count];
+    int r = node_load(txn->fs, ino, hint, &slot->node);
+    if (r < 0) {
+        return r;
+    }
+    slot->dirty = slot->resummarize = slot->gone = false;
+    txn->node_count++;
+    *ret_node = slot;
+    return 0;
+}
+
+int txn_load_dir(struct txn *txn, uint64_t ino, struct txn_node **ret_node)
+{
+    struct txn_node *node;
+    int r = txn_load(txn, ino, NULL, &node);
+    if (r < 0) {
+        return r;
+    }
+    if (!S_ISDIR(node->node.inode.mode)) {
+        return -ENOTDIR;
+    }
+    if (node->node.inode.nlink == 0) {
+        return -ENOENT;
+    }
+    *ret_node = node;
+    return 0;
+}
+
+struct txn_node *txn_add(struct txn *txn, uint64_t ino)
+{
+    assert(txn->node_count < TXN_NODE_MAX);
+    struct txn_node *slot = &txn->nodes[txn->node_count++];
+    slot->node.ino = ino;
+    slot->node.inode = (struct inode){0};
+    slot->node.loc.parent = 0;
+    slot->node.loc.name_size = 0;
+    slot->dirty = slot->resummarize = slot->gone = false;
+    return slot;
+}
+
+void txn_put(struct txn *txn, struct kv_table *table, const struct rowkey *key,
+             struct kv_slice value)
+{
+    if (txn->error == 0) {
+        txn->error = kv_batch_put(txn->batch, table, rowkey_slice(key), value);
+        txn->rows++;
+    }
+}
+
+void txn_delete(struct txn *txn, struct kv_table *table, const struct rowkey *key)
+{
+    if (txn->error == 0) {
+        txn->error = kv_batch_delete(txn->batch, table, rowkey_slice(key));
+        txn->rows++;
+    }
+}
+
+void txn_put_backptr(struct txn *txn, const struct node *node)
+{
+    struct rowkey key;
+    assert(node->loc.parent != 0);
+    rowkey_backptr(&key, node->ino);
+    size_t size =
+        backptr_encode(txn->value, node->loc.parent, location_name(&node->loc), &node->inode);
+    txn_put(txn, txn->fs->meta, &key, kv_slice(txn->value, size));
+}
+
+void txn_put_inode(struct txn *txn, const struct node *node)
+{
+    struct rowkey key;
+    size_t size;
+    if (node->loc.parent != 0) {
+        rowkey_dirent(&key, node->loc.parent, location_name(&node->loc));
+        size = dirent_encode_inode(txn->value, node->ino, &node->inode);
+    } else {
+        rowkey_inode(&key, node->ino);
+        size = inode_encode(txn->value, &node->inode);
+    }
+    txn_put(txn, txn->fs->meta, &key, kv_slice(txn->value, size));
+}
+
+/* The summary in each link of an inode with an I row. */
+static int put_summaries(struct txn *txn, const struct node *node)
+{
+    struct kvfs *fs = txn->fs;
+    struct kv_iter *iter = NULL;
+    struct rowkey lower;
+    struct rowkey upper;
+    struct rowkey key;
+    uint8_t value[SUMMARY_SIZE];
+    size_t size = summary_encode(value, &node->inode);
+    rowkey_backptr(&lower, node->ino);
+    rowkey_kind_end(&upper, ROW_BACKPTR, node->ino);
+    int r = fs_iter(fs->meta, NULL, &lower, &upper, &iter);
+    if (r < 0) {
+        return r;
+    }
+    for (kv_iter_seek_first(iter); kv_iter_valid(iter); kv_iter_next(iter)) {
+        struct kv_slice bytes = kv_iter_key(iter);
+        if (bytes.size > ROWKEY_SIZE_MAX) {
+            continue;
+        }
+        memcpy(key.bytes, bytes.data, bytes.size);
+        key.size = bytes.size;
+        txn_put(txn, fs->meta, &key, kv_slice(value, size));
+    }
+    r = fs_iter_result(iter);
+    kv_iter_destroy(iter);
+    return r;
+}
+
+static int collect_nodes(struct txn *txn)
+{
+    int r = 0;
+    for (unsigned i = 0; i < txn->node_count && r == 0; i++) {
+        struct txn_node *slot = &txn->nodes[i];
+        if (slot->gone || !slot->dirty) {
+            continue;
+        }
+        txn_put_inode(txn, &slot->node);
+        if (slot->resummarize && slot->node.loc.parent != 0) {
+            txn_put_backptr(txn, &slot->node);
+        } else if (slot->resummarize) {
+            r = put_summaries(txn, &slot->node);
+        }
+    }
+    return r != 0 ? r : txn->error;
+}
+
+/* After a commit, or after a write whose outcome is unknown: then the cache forgets, so that what
+ * is shown next is what the rows say. */
+static void update_cache(struct txn *txn, bool committed)
+{
+    struct stripes *stripes = &txn->fs->stripes;
+    for (unsigned i = 0; i < txn->node_count; i++) {
+        struct txn_node *slot = &txn->nodes[i];
+        struct icache *cache = &stripes->inodes[stripe_of(slot->node.ino)].cache;
+        assert(stripe_set_has(&txn->inodes, slot->node.ino));
+        if (slot->gone) {
+            icache_drop(cache, slot->node.ino);
+            stripe_changed(stripes, slot->node.ino);
+        } else if (slot->dirty) {
+            if (committed) {
+                /* Without memory there is no entry, which is as true. */
+                kv_ignore(icache_put(cache, &slot->node));
+            } else {
+                icache_drop(cache, slot->node.ino);
+            }
+            stripe_changed(stripes, slot->node.ino);
+        }
+        slot->dirty = slot->resummarize = false;
+    }
+}
+
+int txn_commit(struct txn *txn)
+{
+    int r = collect_nodes(txn);
+    if (r == 0) {
+        r = fs_result(kv_write(txn->fs->store, txn->batch, KV_DURABLE_WRITE));
+        update_cache(txn, r == 0);
+    }
+    kv_batch_clear(txn->batch);
+    txn->rows = 0;
+    return r;
+}

@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Extended attributes: one row each. An inode that never had one says so in its hints, so that the
+ * kernel's question for security.capability before a first write costs no read. */
+#include <sys/xattr.h>
+
+#include "fs/core/fs_internal.h"
+
+static bool has_prefix(const char *name, const char *prefix)
+{
+    return strncmp(name, prefix, strlen(prefix)) == 0;
+}
+
+static int check_name(const char *name, struct kv_slice *ret_name)
+{
+    static const char *const spaces[] = {"user.", "trusted.", "security."};
+    struct kv_slice bytes = kv_slice_str(name);
+    if (bytes.size == 0 || bytes.size > KVFS_XATTR_NAME_SIZE_MAX) {
+        return -ERANGE;
+    }
+    /* There is no SELinux policy here; the answer keeps tools from asking for every file. */
+    if (strcmp(name, "security.selinux") == 0) {
+        return -EOPNOTSUPP;
+    }
+    for (unsigned i = 0; i < sizeof spaces / sizeof spaces[0]; i++) {
+        if (has_prefix(name, spaces[i])) {
+            *ret_name = bytes;
+            return bytes.size > strlen(spaces[i]) ? 0 : -EINVAL;
+        }
+    }
+    return -EOPNOTSUPP;
+}
+
+static bool may_have_any(const struct node *node)
+{
+    return (node->inode.hints & INODE_HINT_XATTRS) != 0;
+}
+
+/* The value in a row: behind a zero byte. */
+static int decode_value(struct kvfs *fs, const struct rowkey *key, struct kv_slice row,
+                        struct kv_slice *ret_value)
+{
+    if (row.size < 1 || row.data[0] != 0 || row.size - 1 > KVFS_XATTR_VALUE_SIZE_MAX) {
+        return fs_row_damaged(fs, rowkey_slice(key), "not an extended attribute");
+    }
+    *ret_value = kv_slice(row.data + 1, row.size - 1);
+    return 0;
+}
+
+static int read_value(struct kvfs *fs, uint64_t ino, struct kv_slice name, struct kv_buf *value)
+{
+    struct kv_pinned pinned;
+    struct rowkey key;
+    struct kv_slice bytes;
+    rowkey_xattr(&key, ino, name);
+    int r = fs_get(fs->meta, NULL, &key, &pinned);
+    if (r < 0) {
+        return r == -ENOENT ? -ENODATA : r;
+    }
+    r = decode_value(fs, &key, pinned.value, &bytes);
+    if (r == 0) {
+        r = kv_buf_assign(value, bytes);
+    }
+    kv_pinned_release(&pinned);
+    return r;
+}
+
+int kvfs_getxattr(struct kvfs *fs, uint64_t ino, const char *name, struct kv_buf *value)
+{
+    struct node node;
+    struct kv_slice bytes;
+    int r = check_name(name, &bytes);
+    if (r < 0) {
+        return r;
+    }
+    stripe_lock(&fs->stripes, ino);
+    r = node_load(fs, ino, NULL, &node);
+    if (r == 0) {
+        r = may_have_any(&node) ? read_value(fs, ino, bytes, value) : -ENODATA;
+    }
+    stripe_unlock(&fs->stripes, ino);
+    return r;
+}
+
+static int append_names(struct kvfs *fs, uint64_t ino, struct kv_buf *names)
+{
+    struct kv_iter *iter = NULL;
+    struct rowkey lower;
+    struct rowkey upper;
+    struct kv_slice name;
+    uint64_t key_ino;
+    rowkey_xattr(&lower, ino, kv_slice(NULL, 0));
+    rowkey_kind_end(&upper, ROW_XATTR, ino);
+    int r = fs_iter(fs->meta, NULL, &lower, &upper, &iter);
+    if (r < 0) {
+        return r;
+    }
+    for (kv_iter_seek_first(iter); r == 0 && kv_iter_valid(iter); kv_iter_next(iter)) {
+        if (!rowkey_decode_xattr(kv_iter_key(iter), &key_ino, &name)) {
+            r = fs_row_damaged(fs, kv_iter_key(iter), "not the key of an extended attribute");
+            break;
+        }
+        r = kv_buf_append(names, name);
+        if (r == 0) {
+            r = kv_buf_append(names, kv_slice("", 1));
+        }
+    }
+    r = r != 0 ? r : fs_iter_result(iter);
+    kv_iter_destroy(iter);
+    return r;
+}
+
+int kvfs_listxattr(struct kvfs *fs, uint64_t ino, struct kv_buf *names)
+{
+    struct node node;
+    names->size = 0;
+    stripe_lock(&fs->stripes, ino);
+    int r = node_load(fs, ino, NULL, &node);
+    if (r == 0 && may_have_any(&node)) {
+        r = append_names(fs, ino, names);
+    }
+    stripe_unlock(&fs->stripes, ino);
+    return r;
+}
+
+/* 0 it is there, -ENODATA it is not. */
+static int check_exists(struct kvfs *fs, const struct node *node, const struct rowkey *key)
+{
+    struct kv_pinned pinned;
+    if (!may_have_any(node)) {
+        return -ENODATA;
+    }
+    int r = fs_get(fs->meta, NULL, key, &pinned);
+    if (r == 0) {
+        kv_pinned_release(&pinned);
+    }
+    return r == -ENOENT ? -ENODATA : r;
+}
+
+/* Load the inode, and find out whether it has the attribute: 0, -ENODATA, or another error. */
+static int begin(struct kvfs *fs, uint64_t ino, const struct rowkey *key, struct txn **ret_txn,
+                 struct txn_node **ret_node)
+{
+    int r = txn_begin(fs, ret_txn);
+    if (r < 0) {
+        return r;
+    }
+    txn_lock_inodes(*ret_txn, &ino, 1);
+    r = txn_load(*ret_txn, ino, NULL, ret_node);
+    return r < 0 ? r : check_exists(fs, &(*ret_node)->node, key);
+}
+
+static int commit(struct txn *txn, struct txn_node *node)
+{
+    node->node.inode.ctime = txn->now;
+    node->node.inode.hints |= INODE_HINT_XATTRS;
+    node->dirty = true;
+    return txn_commit(txn);
+}
+
+int kvfs_setxattr(struct kvfs *fs, uint64_t ino, const char *name, struct kv_slice value, int flags)
+{
+    struct txn *txn = NULL;
+    struct txn_node *node;
+    struct rowkey key;
+    struct kv_slice bytes;
+    struct kv_buf row = {0};
+    int r = check_name(name, &bytes);
+    if (r < 0) {
+        return r;
+    }
+    if (value.size > KVFS_XATTR_VALUE_SIZE_MAX) {
+        return -E2BIG;
+    }
+    if ((flags & ~(XATTR_CREATE | XATTR_REPLACE)) != 0) {
+        return -EINVAL;
+    }
+    rowkey_xattr(&key, ino, bytes);
+    r = begin(fs, ino, &key, &txn, &node);
+    if (r == 0 && (flags & XATTR_CREATE) != 0) {
+        r = -EEXIST;
+    } else if (r == -ENODATA && (flags & XATTR_REPLACE) == 0) {
+        r = 0;
+    }
+    if (r == 0) {
+        r = kv_buf_append(&row, kv_slice("", 1));
+    }
+    if (r == 0) {
+        r = kv_buf_append(&row, value);
+    }
+    if (r == 0) {
+        txn_put(txn, fs->meta, &key, kv_buf_slice(&row));
+        r = commit(txn, node);
+    }
+    txn_end(txn);
+    kv_buf_finish(&row);
+    return r;
+}
+
+int kvfs_removexattr(struct kvfs *fs, uint64_t ino, const char *name)
+{
+    struct txn *txn = NULL;
+    struct txn_node *node;
+    struct rowkey key;
+    struct kv_slice bytes;
+    int r = check_name(name, &bytes);
+    if (r < 0) {
+        return r;
+    }
+    rowkey_xattr(&key, ino, bytes);
+    r = begin(fs, ino, &key, &txn, &node);
+    if (r == 0) {
+        txn_delete(txn, fs->meta, &key);
+        r = commit(txn, node);
+    }
+    txn_end(txn);
+    return r;
+}
