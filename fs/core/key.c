@@ -38,7 +38,9 @@ static void start(struct rowkey *key, enum row_kind kind, uint64_t ino)
 static void add_name(struct rowkey *key, struct kv_slice name)
 {
     assert(name.size <= KVFS_NAME_SIZE_MAX);
-    memcpy(key->bytes + key->size, name.data, name.size);
+    if (name.size > 0) {
+        memcpy(key->bytes + key->size, name.data, name.size);
+    }
     key->size += name.size;
 }
 

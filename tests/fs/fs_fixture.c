@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/fs/fs_fixture.h"
+
+#include "tests/fs/fs_check.h"
+
+const struct kvfs_who fixture_who = {.uid = 1000, .gid = 100, .umask = 022};
+
+static void count_damage(void *arg, enum kv_message_level level, const char *text)
+{
+    struct fs_fixture *f = arg;
+    f->damage_messages += strncmp(text, "damaged row", 11) == 0;
+    (void)level;
+}
+
+static void open_again(struct fs_fixture *f)
+{
+    struct kvfs_options options = {
+        .create = true, .memory_bytes = 8 << 20, .message_fn = count_damage, .message_arg = f};
+    ck_ok(kvfs_open_storage(f->storage, &options, &f->fs));
+}
+
+void fixture_open(struct fs_fixture *f)
+{
+    *f = (struct fs_fixture){0};
+    ck_ok(kv_storage_mem_create(&f->storage));
+    open_again(f);
+}
+
+void fixture_reopen(struct fs_fixture *f)
+{
+    ck_ok(kvfs_close(f->fs));
+    open_again(f);
+}
+
+void fixture_close(struct fs_fixture *f)
+{
+    fixture_reopen(f);
+    fs_check(f->fs);
+    ck_ok(kvfs_close(f->fs));
+    kv_storage_mem_destroy(f->storage);
+}
+
+uint64_t fixture_file(struct fs_fixture *f, uint64_t parent, const char *name)
+{
+    struct kvfs_entry entry;
+    ck_ok(kvfs_mknod(f->fs, &fixture_who, parent, name, S_IFREG | 0666, 0, &entry));
+    kvfs_forget(f->fs, entry.ino, 1);
+    return entry.ino;
+}
+
+uint64_t fixture_dir(struct fs_fixture *f, uint64_t parent, const char *name)
+{
+    struct kvfs_entry entry;
+    ck_ok(kvfs_mkdir(f->fs, &fixture_who, parent, name, 0777, &entry));
+    kvfs_forget(f->fs, entry.ino, 1);
+    return entry.ino;
+}
+
+void fixture_write(struct fs_fixture *f, uint64_t ino, uint64_t offset, const char *text)
+{
+    ck_ok(kvfs_write(f->fs, ino, offset, kv_slice_str(text), false, false));
+}
+
+struct kvfs_entry fixture_stat(struct fs_fixture *f, uint64_t ino)
+{
+    struct kvfs_entry entry;
+    ck_ok(kvfs_getattr(f->fs, ino, &entry));
+    return entry;
+}
+
+const char *fixture_text(struct fs_fixture *f, uint64_t ino)
+{
+    static char text[65536];
+    struct kv_buf buf = {0};
+    ck_ok(kvfs_read(f->fs, ino, 0, sizeof text - 1, &buf));
+    if (buf.size > 0) {
+        memcpy(text, buf.data, buf.size);
+    }
+    text[buf.size] = 0;
+    kv_buf_finish(&buf);
+    return text;
+}
+
+static bool add_name(void *arg, const char *name, const struct kvfs_entry *entry,
+                     uint64_t next_offset)
+{
+    char *text = arg;
+    (void)entry;
+    if (next_offset > 2) {
+        strcat(text, text[0] != 0 ? " " : "");
+        strcat(text, name);
+    }
+    return true;
+}
+
+const char *fixture_list(struct fs_fixture *f, uint64_t ino)
+{
+    static char text[65536];
+    struct kvfs_dir *dir = NULL;
+    text[0] = 0;
+    ck_ok(kvfs_dir_open(f->fs, ino, &dir));
+    ck_ok(kvfs_dir_read(dir, 0, false, add_name, text));
+    kvfs_dir_close(dir);
+    return text;
+}
+
+struct kv_table *fixture_table(struct fs_fixture *f, const char *name)
+{
+    struct kv_table *table = NULL;
+    ck_ok(kv_table_open(kvfs_store(f->fs), name, NULL, &table));
+    return table;
+}
+
+uint64_t fixture_count_rows(struct fs_fixture *f, const char *table, enum row_kind kind)
+{
+    struct kv_iter *iter = NULL;
+    uint64_t count = 0;
+    ck_ok(kv_iter_create(fixture_table(f, table), NULL, &iter));
+    for (kv_iter_seek_first(iter); kv_iter_valid(iter); kv_iter_next(iter)) {
+        count += kv_iter_key(iter).data[0] == (uint8_t)kind;
+    }
+    ck_ok(kv_iter_error(iter));
+    kv_iter_destroy(iter);
+    return count;
+}
