@@ -32,8 +32,8 @@ struct posix_storage {
     _Atomic int lease;
     /* One change of the lease or of the root at a time. Held across their I/O, which is rare. */
     struct mutex mu;
-    int lock_fd;      /* guarded by mu; -1 without a lease */
-    bool root_broken; /* guarded by mu; a sync of the root failed */
+    int lock_fd GUARDED_BY(mu);      /* -1 without a lease */
+    bool root_broken GUARDED_BY(mu); /* a sync of the root failed */
 };
 
 static inline struct posix_storage *posix_storage(struct kv_storage *storage)
