@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "fs/fuse/mount.h"
@@ -58,16 +59,26 @@ static int check_mounted(const struct mount_plan *plan, bool dead, struct fault 
     return r;
 }
 
+/* stat(2) of a dead mount may still be answered from the kernel's caches; statfs(2) never is. */
+static int probe(const char *path, struct stat *ret_stat)
+{
+    struct statfs space;
+    if (statfs(path, &space) < 0 || stat(path, ret_stat) < 0) {
+        return errno;
+    }
+    return 0;
+}
+
 static int check_mountpoint(const struct mount_plan *plan, struct fault *fault)
 {
     struct stat st;
-    int error = stat(plan->mountpoint, &st) == 0 ? 0 : errno;
+    int error = probe(plan->mountpoint, &st);
     int r = check_mounted(plan, error == ENOTCONN, fault);
     if (r < 0) {
         return r;
     }
     if (error == ENOTCONN) {
-        error = stat(plan->mountpoint, &st) == 0 ? 0 : errno;
+        error = probe(plan->mountpoint, &st);
     }
     if (error == ENOENT) {
         return fault_set(fault, -ENOENT,

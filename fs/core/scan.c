@@ -211,7 +211,7 @@ static int read_row(struct level *level, struct kv_slice *ret_name, struct dir_l
 /* 0, and `ret_ino` 0 if there is no directory of this name. */
 static int find_directory(struct level *level, struct kv_slice name, uint64_t *ret_ino)
 {
-    struct dir_link link;
+    struct dir_link link = {0};
     int r = dir_get(level->scan->fs, level->scan->snapshot, dir_name(level->ino, name), &link);
     if (r < 0 && r != -ENOENT) {
         return r;
@@ -283,7 +283,7 @@ static int seek_forward(struct level *level)
 static int scan_forward(struct level *level)
 {
     struct kv_slice name;
-    struct dir_link link;
+    struct dir_link link = {0};
     int r = seek_forward(level);
     for (; r == 0 && kv_iter_valid(level->iter); kv_iter_next(level->iter)) {
         r = read_row(level, &name, &link);
@@ -369,7 +369,7 @@ static int seek_backward(struct level *level)
 static int scan_backward(struct level *level)
 {
     struct kv_slice name;
-    struct dir_link link;
+    struct dir_link link = {0};
     int r = seek_backward(level);
     for (; r == 0 && kv_iter_valid(level->iter); kv_iter_prev(level->iter)) {
         r = read_row(level, &name, &link);

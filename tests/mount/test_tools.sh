@@ -11,7 +11,7 @@ names=20000
 rows=20000
 
 make_and_mount() {
-    "$kvfs" mkfs -q "$store" && mount_store
+    "$kvfs" mkfs -q "$store" && mount_store && [ "$(findmnt -n -o FSTYPE "$mnt")" = fuse.kvfs ]
 }
 
 # ---- trees ----
