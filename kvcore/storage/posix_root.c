@@ -138,6 +138,24 @@ static int sync_parent(struct posix_storage *storage)
     return r;
 }
 
+/* Make the name ROOT durable, once per opening: an earlier process may have died between making it
+ * and syncing it, and everything that is ever acknowledged hangs on it. */
+static int settle_name(struct posix_storage *storage) REQUIRES(&storage->mu)
+{
+    int r;
+
+    if (storage->root_named) {
+        return 0;
+    }
+    r = posix_sync_dir(storage);
+    if (r == 0) {
+        r = sync_parent(storage);
+    }
+    storage->root_named = r == 0;
+    storage->root_broken = r < 0;
+    return r;
+}
+
 static int write_first(struct posix_storage *storage, struct kv_slice content)
 {
     uint8_t bytes[SLOT_COUNT * SLOT_SIZE] = {0};
@@ -155,7 +173,7 @@ static int write_first(struct posix_storage *storage, struct kv_slice content)
     return r;
 }
 
-static int make_root(struct posix_storage *storage, struct kv_slice content)
+static int make_root(struct posix_storage *storage, struct kv_slice content) REQUIRES(&storage->mu)
 {
     int r = write_first(storage, content);
     if (r == 0) {
@@ -165,11 +183,7 @@ static int make_root(struct posix_storage *storage, struct kv_slice content)
         posix_discard_file(storage, POSIX_ROOT_TMP_NAME);
         return r;
     }
-    r = posix_sync_dir(storage);
-    if (r == 0) {
-        r = sync_parent(storage);
-    }
-    return r;
+    return settle_name(storage);
 }
 
 static int replace_root(struct posix_storage *storage, int fd, uint64_t expected_version,
@@ -212,7 +226,10 @@ static int swap_root(struct posix_storage *storage, uint64_t expected_version,
     if (fd < 0) {
         return fd;
     }
-    int r = replace_root(storage, fd, expected_version, content);
+    int r = settle_name(storage);
+    if (r == 0) {
+        r = replace_root(storage, fd, expected_version, content);
+    }
     posix_close_file(storage, fd);
     return r;
 }

@@ -374,6 +374,24 @@ START_TEST(a_first_root_that_failed_leaves_no_store)
 }
 END_TEST
 
+START_TEST(the_first_swap_after_opening_makes_the_names_durable_that_a_dead_process_may_have_left)
+{
+    struct rig rig;
+    rig_make(&rig);
+    ck_ok(rig_swap(rig.storage, 0, "one"));
+    rig_close(rig.storage);
+    ck_ok(
+        storage_posix_open_with_calls(rig.dir.path, false, &rig.calls, &rig.faults, &rig.storage));
+    memset(rig.faults.trace, 0, sizeof rig.faults.trace);
+    ck_ok(rig_swap(rig.storage, 1, "two"));
+    ck_assert_int_eq(strncmp(rig.faults.trace, "dd", 2), 0);
+    memset(rig.faults.trace, 0, sizeof rig.faults.trace);
+    ck_ok(rig_swap(rig.storage, 2, "three"));
+    expect_trace(&rig, "ws");
+    rig_finish(&rig);
+}
+END_TEST
+
 START_TEST(a_full_disk_does_not_keep_a_writer_from_opening)
 {
     struct rig rig;
@@ -403,6 +421,9 @@ Suite *test_suite(void)
     suite_add(s, "rename", without_noreplace_existing_files_are_kept_all_the_same);
     suite_add(s, "root", a_root_that_could_not_be_synced_takes_no_further_swap_until_reopened);
     suite_add(s, "root", a_first_root_that_failed_leaves_no_store);
+    suite_add(
+        s, "root",
+        the_first_swap_after_opening_makes_the_names_durable_that_a_dead_process_may_have_left);
     suite_add(s, "lease", a_full_disk_does_not_keep_a_writer_from_opening);
     return s;
 }
