@@ -2,9 +2,12 @@
 /* The contract of kv/storage.h, the same tests for every implementation. */
 #include "tests/lib/check_main.h"
 
+#include <stdatomic.h>
+
 #include <kv/storage.h>
 
 #include "kvcore/util/rng.h"
+#include "kvcore/util/thread.h"
 #include "tests/lib/temp_dir.h"
 
 enum { IMPLEMENTATION_POSIX, IMPLEMENTATION_MEM, IMPLEMENTATION_COUNT };
@@ -271,6 +274,60 @@ START_TEST(an_aborted_object_leaves_nothing_and_its_number_is_free)
     rig.storage->ops->object_abort(writer);
     ck_fails(rig.storage->ops->object_open(rig.storage, table_1, &object), ENOENT);
     make_object(&rig, table_1, "whole");
+    rig_finish(&rig);
+}
+END_TEST
+
+struct beside {
+    struct rig *rig;
+    struct kv_log *log;
+    _Atomic bool stop;
+};
+
+/* Sync and read what is there, again and again: every byte must be what was appended. */
+static void *sync_and_read(void *arg)
+{
+    struct beside *beside = (struct beside *)arg;
+    const struct kv_storage_ops *ops = beside->rig->storage->ops;
+    static uint8_t bytes[65536];
+    while (!atomic_load(&beside->stop)) {
+        size_t size = 0;
+        uint64_t end = ops->log_size(beside->log);
+        uint64_t offset = end > sizeof bytes ? end - sizeof bytes : 0;
+        ck_ok(ops->log_sync(beside->log));
+        ck_ok(ops->log_read(beside->log, offset, bytes, sizeof bytes, &size));
+        ck_assert_uint_ge(size, end - offset);
+        for (size_t i = 0; i < size; i++) {
+            ck_assert_uint_eq(bytes[i], (uint8_t)((offset + i) * 7));
+        }
+    }
+    return NULL;
+}
+
+START_TEST(a_log_can_be_synced_and_read_beside_appends)
+{
+    struct rig rig;
+    struct thread thread;
+    struct beside beside = {.rig = &rig};
+    uint8_t bytes[300];
+    uint64_t offset = 0;
+
+    rig_make(&rig, _i);
+    ck_ok(rig.storage->ops->log_create(rig.storage, log_1, 0, 1 << 20, &beside.log));
+    ck_ok(thread_start(&thread, "beside", sync_and_read, &beside));
+    for (uint64_t step = 0; step < test_steps(2000); step++) {
+        size_t size = step % sizeof bytes;
+        struct iovec one = {.iov_base = bytes, .iov_len = size};
+        for (size_t i = 0; i < size; i++) {
+            bytes[i] = (uint8_t)((offset + i) * 7);
+        }
+        ck_ok(rig.storage->ops->log_append(beside.log, &one, 1));
+        offset += size;
+    }
+    atomic_store(&beside.stop, true);
+    thread_join(&thread);
+    ck_assert_uint_eq(rig.storage->ops->log_size(beside.log), offset);
+    rig.storage->ops->log_close(beside.log);
     rig_finish(&rig);
 }
 END_TEST
@@ -574,6 +631,7 @@ Suite *test_suite(void)
     add(s, "log", a_preallocated_log_reads_only_what_was_appended);
     add(s, "log", a_recycled_log_takes_the_place_and_the_bytes_of_the_old_one);
     add(s, "log", a_log_is_never_created_over_another);
+    add(s, "log", a_log_can_be_synced_and_read_beside_appends);
     add(s, "log", numbers_are_counted_per_kind);
     add(s, "object", an_object_is_visible_only_after_finish);
     add(s, "object", an_object_is_never_overwritten);
