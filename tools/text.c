@@ -184,10 +184,15 @@ int text_parse_size(const char *text, uint64_t *ret_bytes)
 
 void text_uuid(const uint8_t id[16], char to[37])
 {
+    static const char digits[] = "0123456789abcdef";
     for (size_t i = 0; i < 16; i++) {
-        bool dash = i == 4 || i == 6 || i == 8 || i == 10;
-        to += snprintf(to, 4, "%s%02x", dash ? "-" : "", id[i]);
+        if (i == 4 || i == 6 || i == 8 || i == 10) {
+            *to++ = '-';
+        }
+        *to++ = digits[id[i] >> 4];
+        *to++ = digits[id[i] & 15];
     }
+    *to = '\0';
 }
 
 int text_parse_uuid(const char *text, uint8_t ret_id[16])
