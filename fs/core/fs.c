@@ -248,6 +248,7 @@ static int open_engine(struct kv_storage *storage, const struct kvfs_options *op
         .sync_interval_ms = options->sync_interval_ms != 0 ? options->sync_interval_ms : 1000,
         .holder = options->holder,
         .label = options->label,
+        .store_id = options->store_id,
         .message_fn = options->message_fn,
         .message_arg = options->message_arg,
     };

@@ -3,6 +3,7 @@
 # usage: test_cli.sh BUILD_DIR
 # The kvfs command: every subcommand on a store that is mounted and on one that is not, exit codes,
 # and what it says about bad input.
+# shellcheck disable=SC2016 # commands for eval are meant to expand later
 set -uo pipefail
 unset KVFS_STORE
 # shellcheck source=tests/lib/mount.sh
@@ -150,6 +151,24 @@ keys_work() {
 
 # ---- without a mount ----
 
+subcommands=(mkfs mount umount exec get put del exists scan ls cat info status stats sync version)
+
+help_lists_all() {
+    local word
+    exits 0 "$kvfs" help || return
+    for word in "${subcommands[@]}"; do
+        [[ $out == *"  $word "* ]] || return
+    done
+}
+
+help_starts_with_examples() {
+    local word
+    for word in "${subcommands[@]}"; do
+        exits 0 "$kvfs" "$word" --help && [[ $out == "Usage: kvfs $word "* && $(sed -n 2p <<<"$out") == Examples:* ]] &&
+            exits 0 "$kvfs" help "$word" || return
+    done
+}
+
 mkfs_takes_label_and_id() {
     exits 0 "$kvfs" mkfs -L photos -U 0123abcd-4567-89ef-0011-fedcba987654 "$work/labelled" &&
         exits 0 "$kvfs" status --json "$work/labelled" && json 'j["label"] == "photos"' &&
@@ -197,10 +216,8 @@ damaged_root() {
         json 'j["state"] == "damaged"'
 }
 
-point "help lists every subcommand" eval 'exits 0 "$kvfs" help && for c in mkfs mount umount exec get put del exists \
-    scan ls cat info status stats sync version; do [[ $out == *"  $c "* ]] || { echo "no $c"; false; } || break; done'
-point "help of each subcommand starts with examples" eval 'for c in mkfs mount umount exec get put del exists scan ls \
-    cat info status stats sync version; do exits 0 "$kvfs" $c --help && [[ $(sed -n 2p <<<"$out") == Examples:* ]] || break; done'
+point "help lists every subcommand" help_lists_all
+point "help of each subcommand starts with examples" help_starts_with_examples
 point "no subcommand is a usage error" exits 2 "$kvfs"
 point "an unknown word proposes the nearest" complains 2 "Did you mean 'mount'" "$kvfs" muont
 point "a word like nothing points to help" complains 2 "kvfs help" "$kvfs" frobnicate
