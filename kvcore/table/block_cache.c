@@ -14,6 +14,7 @@ enum {
     CACHE_SHARDS = 16,
     CACHE_SLOTS_MIN = 16,
     CACHE_LINE = 64,
+    CACHE_PREFETCH_LINES = 8,
 };
 
 struct cache_slot {
@@ -160,6 +161,17 @@ static void set_shard_bytes(struct cache_shard *shard, size_t bytes) REQUIRES(sh
     atomic_store_explicit(&shard->bytes, bytes, memory_order_relaxed);
 }
 
+/* The block is searched next: ask for its head, where the columns are, in one go instead of meeting
+ * one cache miss behind the other. The lines may lie beyond a small block; that does no harm. */
+static void prefetch_block(const struct cached_block *block)
+{
+    const uint8_t *at = (const uint8_t *)block;
+
+    for (size_t i = 0; i < CACHE_PREFETCH_LINES; i++) {
+        __builtin_prefetch(at + i * CACHE_LINE);
+    }
+}
+
 struct cached_block *block_cache_lookup(struct block_cache *cache, uint64_t table_number,
                                         uint64_t offset)
 {
@@ -173,6 +185,7 @@ struct cached_block *block_cache_lookup(struct block_cache *cache, uint64_t tabl
             &shard->slots[find_slot(shard, (uint32_t)hash, table_number, offset)];
         block = slot->block;
         if (block != NULL) {
+            prefetch_block(block);
             slot->used = true;
             cached_block_ref(block);
         }

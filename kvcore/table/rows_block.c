@@ -183,9 +183,8 @@ static int compare_row(const struct rows_block *block, uint32_t index, struct kv
     return (at < trailer) - (at > trailer);
 }
 
-/* First row of [from, to) that is >= (suffix, trailer), all of them having the same head. */
-static uint32_t lower_row(const struct rows_block *block, uint32_t from, uint32_t to,
-                          struct kv_slice suffix, uint64_t trailer)
+uint32_t rows_block_seek_between(const struct rows_block *block, uint32_t from, uint32_t to,
+                                 struct kv_slice suffix, uint64_t trailer)
 {
     while (from < to) {
         uint32_t middle = from + (to - from) / 2;
@@ -220,7 +219,7 @@ uint32_t rows_block_seek(const struct rows_block *block, struct kv_slice key, ui
     if (to < block->count && head_at(block, to) == head) {
         to = head == UINT32_MAX ? block->count : lower_head(block, head + 1);
     }
-    return lower_row(block, from, to, suffix, trailer);
+    return rows_block_seek_between(block, from, to, suffix, trailer);
 }
 
 bool rows_block_key_equals(const struct rows_block *block, uint32_t index, struct kv_slice key)

@@ -44,6 +44,10 @@ struct rows_block {
 KV_MUST_CHECK int rows_block_parse(struct kv_slice bytes, struct rows_block *ret_block);
 /* Index of the first row >= (key, trailer); block->count if none. */
 uint32_t rows_block_seek(const struct rows_block *block, struct kv_slice key, uint64_t trailer);
+/* The same among the rows [from, to), which alone can be it; `suffix` is the key behind the block's
+ * prefix. Returns `to` if none is. */
+uint32_t rows_block_seek_between(const struct rows_block *block, uint32_t from, uint32_t to,
+                                 struct kv_slice suffix, uint64_t trailer);
 /* Does row `index` have this user key? */
 bool rows_block_key_equals(const struct rows_block *block, uint32_t index, struct kv_slice key);
 /* Copy the whole key of row `index` to `to` (replaced). Errors: -ENOMEM. */

@@ -85,13 +85,6 @@ static int load_resident(struct table *t, struct tail *tail, struct block_handle
     return 0;
 }
 
-/* Does the block lie in the file before `end`? */
-static bool handle_fits(struct block_handle handle, uint64_t end)
-{
-    return handle.size >= BLOCK_HEADER_SIZE && handle.size <= end &&
-           handle.offset <= end - handle.size;
-}
-
 static int open_footer(struct table *t, struct tail *tail)
 {
     uint64_t at = t->file_bytes - TABLE_FOOTER_SIZE;
@@ -107,8 +100,8 @@ static int open_footer(struct table *t, struct tail *tail)
                 "table %08" PRIu64 ": written in a newer format. Use a newer version", t->number);
         return r;
     }
-    if (r < 0 || t->footer.number != t->number || !handle_fits(t->footer.properties, at) ||
-        !handle_fits(t->footer.index, t->footer.properties.offset)) {
+    if (r < 0 || t->footer.number != t->number || !block_handle_fits(t->footer.properties, at) ||
+        !block_handle_fits(t->footer.index, t->footer.properties.offset)) {
         return table_damaged(t, at, "the footer is damaged");
     }
     return 0;
@@ -139,28 +132,10 @@ static int open_properties(struct table *t, struct tail *tail)
         return -KV_EFORMAT;
     }
     if (r < 0 || p->number != t->number ||
-        (p->filter.size > 0 && !handle_fits(p->filter, t->footer.index.offset))) {
+        (p->filter.size > 0 && !block_handle_fits(p->filter, t->footer.index.offset))) {
         return table_damaged(t, at, "the properties are damaged");
     }
     return 0;
-}
-
-/* The values of the index: where each data block lies. They ascend and do not overlap. */
-static bool decode_handles(struct table *t, uint64_t end)
-{
-    uint64_t from = 0;
-
-    for (uint32_t i = 0; i < t->index.count; i++) {
-        struct coding_cursor c = coding_cursor(rows_block_value(&t->index, i));
-        struct block_handle handle = {.offset = coding_read_varint(&c)};
-        handle.size = (uint32_t)coding_read_varint_max(&c, UINT32_MAX);
-        if (!coding_done(&c) || handle.offset < from || !handle_fits(handle, end)) {
-            return false;
-        }
-        from = handle.offset + handle.size;
-        t->handles[i] = handle;
-    }
-    return true;
 }
 
 static int open_index(struct table *t, struct tail *tail)
@@ -172,19 +147,12 @@ static int open_index(struct table *t, struct tail *tail)
     if (r < 0) {
         return r;
     }
-    r = rows_block_parse(t->index_block.raw, &t->index);
-    if (r < 0) {
+    r = table_index_open(t->index_block.raw, data_end, &t->index);
+    if (r == -KV_EDAMAGED || r == -KV_EFORMAT) {
         return table_damaged(t, at.offset, "the index is damaged");
     }
-    t->handles = malloc(t->index.count * sizeof *t->handles);
-    if (t->handles == NULL) {
-        return -ENOMEM;
-    }
-    t->resident_bytes += t->index.count * sizeof *t->handles;
-    if (!decode_handles(t, data_end)) {
-        return table_damaged(t, at.offset, "the index points where no block can be");
-    }
-    return 0;
+    t->resident_bytes += table_index_bytes(&t->index);
+    return r;
 }
 
 static int open_filter(struct table *t, struct tail *tail)
@@ -270,7 +238,7 @@ void table_close(struct table *table)
     table_properties_finish(&table->properties);
     free(table->index_block.memory);
     free(table->filter_block.memory);
-    free(table->handles);
+    table_index_close(&table->index);
     free(table);
 }
 
@@ -311,9 +279,9 @@ int table_get(struct table *table, struct kv_slice key, uint64_t sequence, uint6
               struct kv_slice *ret_value, struct cached_block **ret_block)
 {
     uint64_t trailer = row_seek_trailer(sequence);
-    uint32_t index = rows_block_seek(&table->index, key, trailer);
+    uint32_t index = table_index_seek(&table->index, key, trailer);
 
-    for (; index < table->index.count; index++) {
+    for (; index < table->index.rows.count; index++) {
         struct cached_block *block = NULL;
         int r = table_load_block(table, index, false, NULL, &block);
         if (r < 0) {
@@ -329,7 +297,7 @@ int table_get(struct table *table, struct kv_slice key, uint64_t sequence, uint6
         bool ends_here = at < block->rows.count;
         cached_block_unref(block);
         /* Only where the index names the key itself may the next block go on with it. */
-        if (ends_here || !rows_block_key_equals(&table->index, index, key)) {
+        if (ends_here || !rows_block_key_equals(&table->index.rows, index, key)) {
             return 0;
         }
     }

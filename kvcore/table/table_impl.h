@@ -5,6 +5,7 @@
 #define KVCORE_TABLE_TABLE_IMPL_H
 
 #include "kvcore/table/table.h"
+#include "kvcore/table/table_index.h"
 
 /* The content of a block that stays in memory as long as the table is open. */
 struct resident_block {
@@ -23,8 +24,7 @@ struct table {
     struct table_footer footer;
     struct table_properties properties;
     struct resident_block index_block;
-    struct rows_block index;
-    struct block_handle *handles; /* of the data blocks, one per row of the index */
+    struct table_index index;
     struct resident_block filter_block;
     struct filter filter;
     size_t resident_bytes;

@@ -98,9 +98,9 @@ static void start_on(struct table_iter *ti, uint32_t row)
 static void table_iter_seek(struct iter *it, struct kv_slice key, uint64_t trailer)
 {
     struct table_iter *ti = iter_of(it);
-    uint32_t index = rows_block_seek(&ti->table->index, key, trailer);
+    uint32_t index = table_index_seek(&ti->table->index, key, trailer);
 
-    for (; index < ti->table->index.count; index++) {
+    for (; index < ti->table->index.rows.count; index++) {
         int r = enter_block(ti, index);
         if (r < 0) {
             stop(ti, r);
@@ -130,7 +130,7 @@ static void table_iter_seek_first(struct iter *it)
 static void table_iter_seek_last(struct iter *it)
 {
     struct table_iter *ti = iter_of(it);
-    int r = enter_block(ti, ti->table->index.count - 1);
+    int r = enter_block(ti, ti->table->index.rows.count - 1);
 
     if (r < 0) {
         stop(ti, r);
@@ -143,7 +143,7 @@ static void next_block(struct table_iter *ti)
 {
     int r;
 
-    if (ti->block_index + 1 == ti->table->index.count) {
+    if (ti->block_index + 1 == ti->table->index.rows.count) {
         stop(ti, 0);
         return;
     }

@@ -71,15 +71,15 @@ int table_unpack(const struct table *table, struct block_handle handle,
 static bool rows_match_index(const struct table *table, uint32_t index,
                              const struct rows_block *rows)
 {
-    return rows_block_compare(rows, rows->count - 1, &table->index, index) <= 0 &&
-           (index == 0 || rows_block_compare(rows, 0, &table->index, index - 1) > 0);
+    return rows_block_compare(rows, rows->count - 1, &table->index.rows, index) <= 0 &&
+           (index == 0 || rows_block_compare(rows, 0, &table->index.rows, index - 1) > 0);
 }
 
 /* Turn the bytes of the file into a block. */
 static int block_from_frame(const struct table *table, uint32_t index, const uint8_t *framed,
                             struct cached_block **ret_block)
 {
-    struct block_handle handle = table->handles[index];
+    struct block_handle handle = table->index.handles[index];
     struct cached_block *block = NULL;
     struct block_header header = {0};
     int r = table_check_frame(table, handle, BLOCK_DATA, framed, &header);
@@ -119,8 +119,8 @@ out:
 /* Make the window begin at the block and reach as far ahead as there are data blocks. */
 static int fill_window(const struct table *table, uint32_t index, struct table_window *window)
 {
-    struct block_handle handle = table->handles[index];
-    struct block_handle last = table->handles[table->index.count - 1];
+    struct block_handle handle = table->index.handles[index];
+    struct block_handle last = table->index.handles[table->index.rows.count - 1];
     uint64_t left = last.offset + last.size - handle.offset;
     size_t ahead = window->ahead_bytes > READ_AHEAD_MIN ? window->ahead_bytes : READ_AHEAD_MIN;
     size_t size = handle.size > ahead ? handle.size : ahead;
@@ -145,7 +145,7 @@ static int fill_window(const struct table *table, uint32_t index, struct table_w
 static int read_through_window(const struct table *table, uint32_t index,
                                struct table_window *window, struct cached_block **ret_block)
 {
-    struct block_handle handle = table->handles[index];
+    struct block_handle handle = table->index.handles[index];
     uint64_t end = window->offset + window->bytes.size;
 
     if (handle.offset < window->offset || handle.offset + handle.size > end) {
@@ -161,7 +161,7 @@ static int read_through_window(const struct table *table, uint32_t index,
 int table_read_block(const struct table *table, uint32_t index, struct table_window *window,
                      struct cached_block **ret_block)
 {
-    struct block_handle handle = table->handles[index];
+    struct block_handle handle = table->index.handles[index];
     uint8_t small[READ_STACK_BYTES];
     uint8_t *large = NULL;
     int r;
@@ -186,7 +186,7 @@ int table_read_block(const struct table *table, uint32_t index, struct table_win
 int table_load_block(const struct table *table, uint32_t index, bool keep_cache,
                      struct table_window *window, struct cached_block **ret_block)
 {
-    uint64_t offset = table->handles[index].offset;
+    uint64_t offset = table->index.handles[index].offset;
     struct cached_block *block = NULL;
     int r;
 

@@ -18,7 +18,7 @@ struct verify {
 /* The header repeats what the rows say; fsck relies on it where the index is lost. */
 static void verify_header(struct verify *v, uint32_t index, const struct rows_block *rows)
 {
-    struct block_handle handle = v->table->handles[index];
+    struct block_handle handle = v->table->index.handles[index];
     uint8_t bytes[BLOCK_HEADER_SIZE];
     struct block_header header;
     uint64_t min = UINT64_MAX, max = 0;
@@ -61,7 +61,7 @@ static int verify_rows(struct verify *v, uint32_t index, const struct rows_block
     }
     v->rows += rows->count;
     if (hidden) {
-        kv_ignore(table_damaged(v->table, v->table->handles[index].offset,
+        kv_ignore(table_damaged(v->table, v->table->index.handles[index].offset,
                                 "the filter denies one of its keys"));
         v->damaged = true;
     }
@@ -71,7 +71,7 @@ static int verify_rows(struct verify *v, uint32_t index, const struct rows_block
 /* Errors that are not damage end the run. */
 static int verify_data(struct verify *v)
 {
-    for (uint32_t i = 0; i < v->table->index.count; i++) {
+    for (uint32_t i = 0; i < v->table->index.rows.count; i++) {
         struct cached_block *block = NULL;
         int r = table_read_block(v->table, i, &v->window, &block);
         if (r == -KV_EDAMAGED) {
@@ -146,8 +146,9 @@ static void verify_properties(struct verify *v, const struct rows_block *first,
     struct kv_slice largest = kv_buf_slice(&p->largest_key);
     bool fits = p->row_count == v->rows && p->tombstone_count == v->tombstones &&
                 p->key_bytes == v->key_bytes && p->value_bytes == v->value_bytes &&
-                p->data_blocks == v->table->index.count && p->sequence_min == v->sequence_min &&
-                p->sequence_max == v->sequence_max && rows_block_key_equals(first, 0, smallest) &&
+                p->data_blocks == v->table->index.rows.count &&
+                p->sequence_min == v->sequence_min && p->sequence_max == v->sequence_max &&
+                rows_block_key_equals(first, 0, smallest) &&
                 rows_block_trailer(first, 0) == p->smallest_trailer &&
                 rows_block_key_equals(last, last->count - 1, largest) &&
                 rows_block_trailer(last, last->count - 1) == p->largest_trailer;
@@ -166,7 +167,7 @@ static int verify_bounds(struct verify *v)
     int r = table_read_block(v->table, 0, NULL, &first);
 
     if (r == 0) {
-        r = table_read_block(v->table, v->table->index.count - 1, NULL, &last);
+        r = table_read_block(v->table, v->table->index.rows.count - 1, NULL, &last);
     }
     if (r == 0) {
         verify_properties(v, &first->rows, &last->rows);
