@@ -50,11 +50,12 @@ int cached_block_create(size_t size, struct cached_block **ret_block)
     if (size > SIZE_MAX / 2) {
         return -ENOMEM;
     }
-    block = malloc(sizeof *block + size);
+    block = malloc(sizeof *block + size + CACHED_BLOCK_SLACK);
     if (block == NULL) {
         return -ENOMEM;
     }
     block->rows = (struct rows_block){0};
+    memset(block->bytes + size, 0, CACHED_BLOCK_SLACK);
     atomic_init(&block->refs, 1);
     block->size = size;
     *ret_block = block;
@@ -128,7 +129,7 @@ static struct cache_shard *shard_of(struct block_cache *cache, uint64_t hash)
 
 static size_t block_charge(const struct cached_block *block)
 {
-    return sizeof *block + block->size;
+    return sizeof *block + block->size + CACHED_BLOCK_SLACK;
 }
 
 /* The slot that holds the place, or the empty one where it would go. */

@@ -23,6 +23,9 @@ KV_MUST_CHECK int block_cache_create(size_t capacity_bytes, struct block_cache *
 void block_cache_destroy(
     struct block_cache *cache); /* accepts NULL; all blocks must be unreferenced */
 
+/* So many bytes behind a cached block may be read (not used), which makes short copies cheap. */
+enum { CACHED_BLOCK_SLACK = 16 };
+
 /* A block of `size` bytes to be filled, with one reference. Errors: -ENOMEM. */
 KV_MUST_CHECK int cached_block_create(size_t size, struct cached_block **ret_block);
 void cached_block_ref(struct cached_block *block);

@@ -9,8 +9,10 @@ struct table_iter {
     struct iter base;
     const struct table *table;
     bool keep_cache;
-    uint32_t block_index;       /* of `block` */
-    uint32_t row;               /* within it */
+    uint32_t block_index; /* of `block` */
+    uint32_t row;         /* within it */
+    uint32_t key_end;     /* where the row's suffix and value end in their areas */
+    uint32_t value_end;
     struct cached_block *block; /* referenced; NULL: none */
     struct rows_block rows;     /* copy of block->rows */
     struct kv_buf key;          /* room for the largest key of the block */
@@ -59,7 +61,7 @@ static int enter_block(struct table_iter *ti, uint32_t index)
     }
     suffixes = (size_t)(block->rows.values - block->rows.suffixes);
     ti->key.size = 0;
-    r = kv_buf_reserve(&ti->key, block->rows.prefix.size + suffixes);
+    r = kv_buf_reserve(&ti->key, block->rows.prefix.size + suffixes + CACHED_BLOCK_SLACK);
     if (r < 0) {
         cached_block_unref(block);
         drop_block(ti);
@@ -73,19 +75,40 @@ static int enter_block(struct table_iter *ti, uint32_t index)
     return r;
 }
 
-/* Stand on a row of the present block. */
+/* Most suffixes are short: a copy of constant size is a load and a store. Both sides have the room:
+ * a cached block CACHED_BLOCK_SLACK bytes behind it, the key as many behind its largest size. */
+static inline void copy_suffix(uint8_t *to, struct kv_slice suffix)
+{
+    memcpy(to, suffix.data, CACHED_BLOCK_SLACK);
+    if (__builtin_expect(suffix.size > CACHED_BLOCK_SLACK, 0)) {
+        memcpy(to, suffix.data, suffix.size);
+    }
+}
+
+/* Stand on row `row` of the present block, whose key suffix and value start where given. */
+static inline void stand_at(struct table_iter *ti, uint32_t row, uint32_t key_start,
+                            uint32_t value_start)
+{
+    const struct rows_block *rows = &ti->rows;
+    uint32_t key_end = rows_block_end(rows, rows->key_ends, row);
+    uint32_t value_end = rows_block_end(rows, rows->value_ends, row);
+    struct kv_slice suffix = kv_slice(rows->suffixes + key_start, key_end - key_start);
+
+    copy_suffix(ti->key.data + rows->prefix.size, suffix);
+    ti->row = row;
+    ti->key_end = key_end;
+    ti->value_end = value_end;
+    ti->base.row.key = kv_slice(ti->key.data, rows->prefix.size + suffix.size);
+    ti->base.row.trailer = rows_block_trailer(rows, row);
+    ti->base.row.value = kv_slice(rows->values + value_start, value_end - value_start);
+}
+
 static inline void stand_on(struct table_iter *ti, uint32_t row)
 {
-    struct kv_slice suffix = rows_block_suffix(&ti->rows, row);
-    size_t shared = ti->rows.prefix.size;
+    const struct rows_block *rows = &ti->rows;
 
-    if (suffix.size > 0) {
-        memcpy(ti->key.data + shared, suffix.data, suffix.size);
-    }
-    ti->row = row;
-    ti->base.row.key = kv_slice(ti->key.data, shared + suffix.size);
-    ti->base.row.trailer = rows_block_trailer(&ti->rows, row);
-    ti->base.row.value = rows_block_value(&ti->rows, row);
+    stand_at(ti, row, row > 0 ? rows_block_end(rows, rows->key_ends, row - 1) : 0,
+             row > 0 ? rows_block_end(rows, rows->value_ends, row - 1) : 0);
 }
 
 static void start_on(struct table_iter *ti, uint32_t row)
@@ -176,7 +199,7 @@ static void table_iter_next(struct iter *it)
     struct table_iter *ti = iter_of(it);
 
     if (ti->row + 1 < ti->rows.count) {
-        stand_on(ti, ti->row + 1);
+        stand_at(ti, ti->row + 1, ti->key_end, ti->value_end);
         return;
     }
     next_block(ti);
