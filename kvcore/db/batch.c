@@ -112,6 +112,9 @@ int batch_next(struct coding_cursor *cursor, struct batch_row *ret_row)
         row.value.size > KV_VALUE_SIZE_MAX) {
         return -KV_EDAMAGED;
     }
+    if (kind == ROW_DAMAGED && row.value.size > 0) {
+        return -KV_EFORMAT; /* a damaged range: reserved */
+    }
     row.kind = (enum row_kind)kind;
     *ret_row = row;
     return 1;

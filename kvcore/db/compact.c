@@ -109,10 +109,12 @@ static int run_merge(struct kv_store *store, struct merge *m)
         r = output_rows(store, &m->job, it);
     }
     r = r < 0 ? r : output_job_finish(store, &m->job, &edit);
-    r = r < 0 ? r : manifest_commit(store, &edit, NULL);
     if (r < 0) {
         output_job_remove(store, &m->job);
     } else {
+        r = manifest_commit(store, &edit, NULL);
+    }
+    if (r == 0) {
         count_add(&store->counters.compactions, 1);
         count_add(&store->counters.compaction_read, bytes_read);
         count_add(&store->counters.compaction_written, m->job.bytes_written);

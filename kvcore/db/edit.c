@@ -238,8 +238,11 @@ static int decode_table(struct coding_cursor *c, struct edit *edit)
     struct kv_slice name;
     int r;
 
-    table.id = (uint32_t)coding_read_varint_max(c, KV_TABLE_COUNT_MAX);
+    table.id = (uint32_t)coding_read_varint_max(c, UINT32_MAX);
     name = coding_read_string(c);
+    if (coding_ok(c) && table.id > KV_TABLE_COUNT_MAX) {
+        return -KV_EFORMAT; /* ids are not reused: a later version may count further */
+    }
     if (!coding_ok(c) || table.id == 0 || name.size == 0 || name.size > KV_TABLE_NAME_SIZE_MAX ||
         memchr(name.data, 0, name.size) != NULL) {
         return -KV_EDAMAGED;

@@ -40,7 +40,7 @@ static int flush_memtable(struct kv_store *store, struct output_job *job,
     return r;
 }
 
-static int flush_tables(struct kv_store *store, struct generation *generation, struct edit *edit)
+int flush_tables(struct kv_store *store, struct generation *generation, struct edit *edit)
 {
     struct output_job job = {.level = 0, .is_flush = true};
     int r = output_job_init(store, &job);

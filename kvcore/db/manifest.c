@@ -8,6 +8,9 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
+#include "kvcore/util/rng.h"
+
+/* A manifest may grow this far beyond twice its snapshot before it is written anew. */
 #define MANIFEST_ROLL_BYTES ((uint64_t)4 << 20)
 
 int root_commit(struct kv_store *store)
@@ -94,50 +97,62 @@ static int append_edit(struct log_writer *writer, enum log_record_type type, uin
     return r;
 }
 
-/* A new manifest with the snapshot, and `edit` (may be NULL) behind it, then the root. */
-static int roll_with(struct kv_store *store, const struct edit *edit) REQUIRES(&store->manifest_mu)
+/* Write manifest `id` with the snapshot, and `edit` (may be NULL) behind it. */
+static int write_manifest(struct kv_store *store, struct kv_file_id id, const struct edit *edit,
+                          struct log_writer **ret_writer) REQUIRES(&store->manifest_mu)
 {
-    struct edit snapshot = {0};
+    struct log_writer_options options = {.store_seed = store->seed, .salt = rng_entropy()};
     struct log_writer *writer = NULL;
-    struct root before = store->root;
-    struct log_writer_options options = {.store_seed = store->seed};
-    struct kv_file_id id = {.kind = KV_FILE_MANIFEST, .number = store->root.manifest + 1};
+    struct edit snapshot = {0};
     int r = snapshot_state(store, &snapshot);
 
-    if (r < 0) {
-        goto out;
-    }
-    r = log_writer_create(store->storage, id, &options, &writer);
-    if (r == -EEXIST) {
-        /* Left over from an attempt that failed or a crash: the root never named it. */
-        r = store->storage->ops->remove(store->storage, id);
-        r = r < 0 ? r : log_writer_create(store->storage, id, &options, &writer);
-    }
+    r = r < 0 ? r : log_writer_create(store->storage, id, &options, &writer);
     r = r < 0 ? r : append_edit(writer, LOG_RECORD_SNAPSHOT, 1, &snapshot);
+    edit_finish(&snapshot);
+    if (r == 0) {
+        store->manifest_roll_bytes = 2 * log_writer_end(writer).size + MANIFEST_ROLL_BYTES;
+    }
     if (r == 0 && edit != NULL) {
         r = append_edit(writer, LOG_RECORD_EDIT, 2, edit);
     }
     if (r < 0) {
-        goto out;
+        log_writer_destroy(writer);
+        return r;
+    }
+    *ret_writer = writer;
+    return 0;
+}
+
+/* A new manifest, then the root. A swap that failed may last all the same, so that from then on
+ * nobody knows which manifest counts: none is removed or appended to until a later swap succeeds.
+ */
+static int roll_with(struct kv_store *store, const struct edit *edit) REQUIRES(&store->manifest_mu)
+{
+    struct log_writer *writer = NULL;
+    struct root before = store->root;
+    struct kv_file_id id = {.kind = KV_FILE_MANIFEST, .number = store->next_manifest++};
+    bool was_suspect = store->manifest_suspect;
+    int r = write_manifest(store, id, edit, &writer);
+
+    if (r < 0) {
+        return r; /* the root does not name it: the next opening removes it */
     }
     store->root.manifest = id.number;
     r = root_commit(store);
+    store->manifest_suspect = r < 0;
     if (r < 0) {
         store->root = before;
-        goto out;
+        log_writer_destroy(writer);
+        return r;
     }
     log_writer_destroy(store->manifest);
     store->manifest = writer;
-    writer = NULL;
     store->manifest_edits = edit != NULL ? 2 : 1;
     id.number = before.manifest;
-    if (id.number != 0) {
-        kv_ignore(store->storage->ops->remove(store->storage, id)); /* else the next open does */
+    if (id.number != 0 && !was_suspect) {
+        kv_ignore(store->storage->ops->remove(store->storage, id)); /* else the next opening does */
     }
-out:
-    log_writer_destroy(writer);
-    edit_finish(&snapshot);
-    return r;
+    return 0;
 }
 
 int manifest_roll(struct kv_store *store)
@@ -159,7 +174,8 @@ static void forget_released_logs(struct kv_store *store) REQUIRES(&store->manife
 }
 
 /* Room for what apply must not fail at, before the edit is durable. */
-static int prepare(struct kv_store *store, const struct edit *edit) REQUIRES(&store->manifest_mu)
+static int prepare(struct kv_store *store, const struct edit *edit, struct view **ret_view)
+    REQUIRES(&store->manifest_mu)
 {
     size_t logs = store->closed_log_count + edit->closed_log_count + 1;
     struct log_end *closed = realloc(store->closed_logs, logs * sizeof *closed);
@@ -179,7 +195,7 @@ static int prepare(struct kv_store *store, const struct edit *edit) REQUIRES(&st
         r = -ENOMEM;
     }
     mutex_unlock(&store->mu);
-    return r;
+    return r < 0 ? r : view_prepare(ret_view);
 }
 
 static bool is_added_again(const struct edit *edit, uint64_t number)
@@ -210,17 +226,14 @@ static void note_obsolete(struct kv_store *store, const struct edit *edit,
 }
 
 /* Put the new version in place, and take `flushed` out of the view. */
-static int install(struct kv_store *store, const struct edit *edit, struct version *version,
-                   const struct generation *flushed)
+static void install(struct kv_store *store, const struct edit *edit, struct version *version,
+                    const struct generation *flushed, struct view *take_view)
 {
     struct generation *immutable[IMMUTABLE_MAX];
-    struct view *old = NULL;
-    size_t obsolete_before;
+    struct view *old;
     unsigned count = 0;
-    int r;
 
     mutex_lock(&store->mu);
-    obsolete_before = store->obsolete_count;
     for (size_t i = 0; i < edit->removed_count; i++) {
         note_obsolete(store, edit, &edit->removed[i]);
     }
@@ -229,16 +242,10 @@ static int install(struct kv_store *store, const struct edit *edit, struct versi
             immutable[count++] = store->view->immutable[i];
         }
     }
-    r = view_install(store, store->view->active, immutable, count, version, &old);
-    if (r < 0) {
-        while (store->obsolete_count > obsolete_before) {
-            file_meta_unref(store->obsolete[--store->obsolete_count]);
-        }
-    }
+    old = view_install(store, take_view, store->view->active, immutable, count, version);
     condvar_broadcast(&store->progress);
     mutex_unlock(&store->mu);
     view_release(old);
-    return r;
 }
 
 /* Ends of logs that were synced whole since the last edit: proof for recovery. */
@@ -257,33 +264,21 @@ static int add_log_ends(struct kv_store *store, struct edit *edit, const struct 
     return r;
 }
 
-static int commit_locked(struct kv_store *store, struct edit *edit, struct generation *flushed)
+/* Append the edit, or begin a new manifest where that is due or the append fails. */
+static int make_durable(struct kv_store *store, const struct edit *edit)
     REQUIRES(&store->manifest_mu)
 {
-    struct version *version = NULL;
-    struct view *view = view_acquire(store);
-    int r = add_log_ends(store, edit, view);
-
-    r = r < 0 ? r : prepare(store, edit);
-    mutex_lock(&store->mu);
-    edit->next_table = store->next_table_number;
-    mutex_unlock(&store->mu);
-    r = r < 0 ? r : version_apply(view->version, edit, &version);
-    if (r < 0) {
-        goto out;
-    }
-    if (log_writer_end(store->manifest).size < MANIFEST_ROLL_BYTES) {
+    int r = -EFBIG;
+    if (!store->manifest_suspect &&
+        log_writer_end(store->manifest).size < store->manifest_roll_bytes) {
         r = append_edit(store->manifest, LOG_RECORD_EDIT, store->manifest_edits + 1, edit);
         store->manifest_edits++;
-    } else {
-        r = -EFBIG;
     }
-    if (r < 0) {
-        r = roll_with(store, edit);
-    }
-    if (r < 0) {
-        goto out;
-    }
+    return r < 0 ? roll_with(store, edit) : 0;
+}
+
+static void note_logs(struct kv_store *store, const struct edit *edit) REQUIRES(&store->manifest_mu)
+{
     for (size_t i = 0; i < edit->closed_log_count; i++) {
         store->closed_logs[store->closed_log_count++] = edit->closed_logs[i];
     }
@@ -294,8 +289,28 @@ static int commit_locked(struct kv_store *store, struct edit *edit, struct gener
     if (edit->last_sequence > store->flushed_sequence) {
         store->flushed_sequence = edit->last_sequence;
     }
-    r = install(store, edit, version, flushed);
-out:
+}
+
+static int commit_locked(struct kv_store *store, struct edit *edit, struct generation *flushed)
+    REQUIRES(&store->manifest_mu)
+{
+    struct version *version = NULL;
+    struct view *prepared = NULL;
+    struct view *view = view_acquire(store);
+    int r = add_log_ends(store, edit, view);
+
+    mutex_lock(&store->mu);
+    edit->next_table = store->next_table_number;
+    mutex_unlock(&store->mu);
+    r = r < 0 ? r : version_apply(view->version, edit, &version);
+    r = r < 0 ? r : prepare(store, edit, &prepared);
+    r = r < 0 ? r : make_durable(store, edit);
+    if (r == 0) {
+        note_logs(store, edit);
+        install(store, edit, version, flushed, prepared);
+        prepared = NULL;
+    }
+    free(prepared);
     version_unref(version);
     view_release(view);
     return r;

@@ -11,9 +11,7 @@ enum { GRANDPARENT_OVERLAP_FACTOR = 10 };
 
 int output_job_init(struct kv_store *store, struct output_job *job)
 {
-    mutex_lock(&store->mu);
-    job->number = store->next_job++;
-    mutex_unlock(&store->mu);
+    job->number = 0;
     return snapshot_list(store, &job->snapshots, &job->snapshot_count);
 }
 
@@ -21,7 +19,6 @@ static int builder_begin(struct kv_store *store, struct output_job *job)
 {
     struct table_origin origin = {.table_id = job->table_id,
                                   .level = job->level,
-                                  .job = job->number,
                                   .output_index = (uint32_t)job->output_count + 1,
                                   .inputs = kv_buf_slice(&job->inputs)};
     struct table_builder_options options = {0};
@@ -31,6 +28,10 @@ static int builder_begin(struct kv_store *store, struct output_job *job)
     table = &store->tables[job->table_id - 1]->options; /* constant, lives as long as the store */
     job->builder_number = store->next_table_number++;
     mutex_unlock(&store->mu);
+    if (job->number == 0) {
+        job->number = job->builder_number; /* table numbers are unique for ever: so are jobs */
+    }
+    origin.job = job->number;
     options.block_bytes = table->block_bytes;
     options.filter_bits_per_key = table->filter_bits_per_key;
     options.prefix_size = table->prefix_size;

@@ -23,7 +23,7 @@ struct output_job {
     struct kv_buf inputs; /* numbers of merged tables as varints; owned */
 
     /* The job's own. */
-    uint64_t number;
+    uint64_t number;     /* of the job: that of its first output; 0 before */
     uint64_t *snapshots; /* ascending; see snapshot_list() */
     size_t snapshot_count;
     struct file_meta **outputs;

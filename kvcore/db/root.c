@@ -12,6 +12,7 @@ enum root_tag {
     ROOT_TAG_MANIFEST = 9,
     ROOT_TAG_EPOCH = 11,
     ROOT_TAG_CLEAN = 13,
+    ROOT_TAG_ENDS = 15,
     ROOT_TAG_LABEL = 16,
     ROOT_TAG_COUNTERS = 18,
     ROOT_TAG_CHECK = 20,
@@ -28,6 +29,18 @@ static int append_u64s(struct kv_buf *to, uint64_t tag, const uint64_t *values, 
         coding_put_u64(bytes + 8 * i, values[i]);
     }
     return coding_append_field(to, tag, kv_slice(bytes, 8 * count));
+}
+
+static int append_ends(struct kv_buf *to, const struct root *root)
+{
+    uint8_t bytes[48];
+    const struct log_end *ends[2] = {&root->last_log, &root->last_manifest};
+    for (int i = 0; i < 2; i++) {
+        coding_put_u64(bytes + 24 * i, ends[i]->number);
+        coding_put_u64(bytes + 24 * i + 8, ends[i]->size);
+        coding_put_u64(bytes + 24 * i + 16, ends[i]->chain);
+    }
+    return coding_append_field(to, ROOT_TAG_ENDS, kv_slice(bytes, sizeof bytes));
 }
 
 int root_encode(const struct root *root, struct kv_buf *to)
@@ -48,10 +61,20 @@ int root_encode(const struct root *root, struct kv_buf *to)
     r |= coding_append_field_varint(to, ROOT_TAG_MANIFEST, root->manifest);
     r |= coding_append_field_varint(to, ROOT_TAG_EPOCH, root->lease_epoch);
     r |= coding_append_field(to, ROOT_TAG_CLEAN, kv_slice(&clean, 1));
+    if (root->clean) {
+        r |= append_ends(to, root);
+    }
     r |= coding_append_field(to, ROOT_TAG_LABEL, kv_slice_str(root->label));
     r |= append_u64s(to, ROOT_TAG_COUNTERS, root->counters, ROOT_COUNTERS);
     r |= coding_append_field(to, ROOT_TAG_CHECK, kv_slice(&check, 1));
     return r < 0 ? -ENOMEM : 0;
+}
+
+static void read_end(struct coding_cursor *c, struct log_end *end)
+{
+    end->number = coding_read_u64(c);
+    end->size = coding_read_u64(c);
+    end->chain = coding_read_u64(c);
 }
 
 static bool read_flag(struct coding_cursor *c)
@@ -107,6 +130,10 @@ static bool decode_field(struct root *root, uint64_t tag, struct coding_cursor *
     case ROOT_TAG_CLEAN:
         root->clean = read_flag(c);
         return true;
+    case ROOT_TAG_ENDS:
+        read_end(c, &root->last_log);
+        read_end(c, &root->last_manifest);
+        return true;
     case ROOT_TAG_LABEL:
         read_label(c, root->label);
         return true;
@@ -147,7 +174,8 @@ int root_decode(struct kv_slice from, struct root *ret_root)
             return -KV_EFORMAT;
         }
     }
-    if (!coding_done(&c) || (seen & required_tags) != required_tags || root.manifest == 0) {
+    if (!coding_done(&c) || (seen & required_tags) != required_tags || root.manifest == 0 ||
+        root.clean != ((seen & 1 << ROOT_TAG_ENDS) != 0)) {
         return -KV_EDAMAGED;
     }
     *ret_root = root;

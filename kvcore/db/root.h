@@ -5,6 +5,8 @@
 
 #include <kv/kv.h>
 
+#include "kvcore/log/log_format.h"
+
 enum { ROOT_FORMAT_VERSION = 1, ROOT_LABEL_SIZE_MAX = 63, ROOT_COUNTERS = 4 };
 
 /* Feature bits this version understands: none yet. */
@@ -19,6 +21,8 @@ struct root {
     uint64_t manifest;
     uint64_t lease_epoch;
     bool clean;
+    struct log_end last_log; /* where log and manifest end; only if clean: then every byte of */
+    struct log_end last_manifest; /* them was durable, and a missing tail is damage */
     bool check_needed;
     char label[ROOT_LABEL_SIZE_MAX + 1];
     uint64_t counters[ROOT_COUNTERS]; /* damaged reads, failed reads, failed writes, failed syncs */

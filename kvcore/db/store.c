@@ -7,7 +7,7 @@
 enum {
     FILTER_BITS_DEFAULT = 10,
     MEMTABLES_DEFAULT = 4,
-    LEVEL_BASE_MEMTABLES = 4,
+    LEVEL_BASE_MEMTABLES = 2, /* about what a merge of level 0 brings, compressed */
 };
 
 static const size_t memtable_default = (size_t)64 << 20;
@@ -51,7 +51,6 @@ static void init(struct kv_store *store, struct kv_storage *storage,
     store->sink = (struct message_sink){.fn = options->message_fn, .arg = options->message_arg};
     store->health.state = KV_HEALTH_OK;
     store->next_table_number = 1;
-    store->next_job = 1;
     store->snapshots.prev = &store->snapshots;
     store->snapshots.next = &store->snapshots;
     mutex_init(&store->write_mu, LOCK_RANK_DB_WRITE, "write queue");
@@ -114,10 +113,11 @@ int kv_open(struct kv_storage *storage, const struct kv_options *options,
     return 0;
 }
 
-/* Everything durable, a close record at the end of the log, then the clean flag. */
+/* Everything in tables, a close record at the end of the empty log, then the clean flag. Should the
+ * flush fail, the rows stay in their logs. */
 static int shut_down(struct kv_store *store)
 {
-    int r = kv_sync(store);
+    int r = flush_all(store);
 
     if (r == 0) {
         r = log_writer_add(store->active->log, LOG_RECORD_CLOSE, store->last_sequence, NULL, 0,
@@ -125,11 +125,14 @@ static int shut_down(struct kv_store *store)
     }
     r = r < 0 ? r : log_writer_sync(store->active->log);
     if (r < 0) {
+        kv_ignore(kv_sync(store)); /* the first error is the one to tell */
         return r;
     }
     mutex_lock(&store->manifest_mu);
     store->root.clean = true;
-    r = root_commit(store);
+    store->root.last_log = log_writer_end(store->active->log);
+    store->root.last_manifest = log_writer_end(store->manifest);
+    r = store->manifest_suspect ? -EIO : root_commit(store);
     mutex_unlock(&store->manifest_mu);
     return r;
 }

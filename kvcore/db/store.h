@@ -106,6 +106,9 @@ struct kv_store {
     struct mutex manifest_mu; /* one durable change at a time */
     struct log_writer *manifest GUARDED_BY(&manifest_mu);
     uint64_t manifest_edits GUARDED_BY(&manifest_mu);
+    uint64_t manifest_roll_bytes GUARDED_BY(&manifest_mu); /* begin a new one beyond this size */
+    uint64_t next_manifest GUARDED_BY(&manifest_mu);       /* numbers are never reused */
+    bool manifest_suspect GUARDED_BY(&manifest_mu); /* the root may name another one: roll first */
     struct root root GUARDED_BY(&manifest_mu);
     uint64_t root_version GUARDED_BY(&manifest_mu);
     struct log_end *closed_logs GUARDED_BY(&manifest_mu); /* those the manifest lists */
@@ -119,7 +122,6 @@ struct kv_store {
     struct kv_table *tables[KV_TABLE_COUNT_MAX] GUARDED_BY(&mu); /* by id - 1 */
     struct kv_snapshot snapshots GUARDED_BY(&mu);                /* list head */
     uint64_t next_table_number GUARDED_BY(&mu);
-    uint64_t next_job GUARDED_BY(&mu);
     struct file_meta **obsolete GUARDED_BY(&mu); /* tables to remove once nobody reads them */
     size_t obsolete_count GUARDED_BY(&mu);
     uint64_t recyclable_log GUARDED_BY(&mu); /* released segment kept for reuse, or 0 */
@@ -139,11 +141,15 @@ struct kv_store {
  * after: whatever a compaction dropped from the view is hidden at that sequence number too. */
 struct view *view_acquire(struct kv_store *store);
 void view_release(struct view *view); /* accepts NULL */
-/* Replace the store's view by one with these parts (references are taken). With the state mutex;
- * the caller releases the old view after giving the mutex up, as that may close files. */
-KV_MUST_CHECK int view_install(struct kv_store *store, struct generation *active,
-                               struct generation *const *immutable, unsigned immutable_count,
-                               struct version *version, struct view **ret_old) REQUIRES(&store->mu);
+/* Memory for a view, so that view_install() cannot fail; free() it if it is not installed. */
+KV_MUST_CHECK int view_prepare(struct view **ret_view);
+/* Make the prepared view the store's, with these parts (references are taken). With the state
+ * mutex; returns the old view, which the caller releases after giving the mutex up: that may close
+ * files. */
+KV_MUST_CHECK struct view *
+view_install(struct kv_store *store, struct view *take_view, struct generation *active,
+             struct generation *const *immutable, unsigned immutable_count, struct version *version)
+    REQUIRES(&store->mu);
 static inline uint64_t visible_sequence(const struct kv_store *store)
 {
     return atomic_load_explicit(&store->visible_sequence, memory_order_acquire);
@@ -172,6 +178,9 @@ KV_MUST_CHECK int sync_to(struct kv_store *store, uint64_t sequence);
 void sync_rescued(struct kv_store *store, uint64_t sequence);
 
 /* ---- flush.c ---- */
+/* Write the rows of a generation that nobody else uses to tables and add them to the edit. */
+KV_MUST_CHECK int flush_tables(struct kv_store *store, struct generation *generation,
+                               struct edit *edit);
 /* Flush the oldest immutable generation. 1 if there was one, 0 if not, or an error. */
 KV_MUST_CHECK int flush_one(struct kv_store *store);
 /* Rotate, flush all and wait until it is done. */
@@ -184,9 +193,11 @@ KV_MUST_CHECK int compact_one(struct kv_store *store);
 KV_MUST_CHECK int compact_table(struct kv_store *store, uint32_t table_id);
 
 /* ---- manifest.c ---- */
-/* Make `edit` durable, then apply it: new version, obsolete files noted. The state mutex is not
- * held. Fields of the store that the edit names (next table number, last sequence) are filled in
- * here. With `flushed` that generation leaves the view in the same step. */
+/* Make `edit` durable, then apply it. After an error it may or may not last: neither what it adds
+ * nor what it removes may be deleted before the next opening. Applied means: new version, obsolete
+ * files noted. The state mutex is not held. Fields of the store that the edit names (next table
+ * number, last sequence) are filled in here. With `flushed` that generation leaves the view in the
+ * same step. */
 KV_MUST_CHECK int manifest_commit(struct kv_store *store, struct edit *edit,
                                   struct generation *flushed);
 /* Begin a new manifest with the whole state and point the root at it. */

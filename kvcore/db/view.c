@@ -40,31 +40,37 @@ static unsigned most_l0_files(const struct version *version)
     return (unsigned)most;
 }
 
-int view_install(struct kv_store *store, struct generation *active,
-                 struct generation *const *immutable, unsigned immutable_count,
-                 struct version *version, struct view **ret_old)
+int view_prepare(struct view **ret_view)
 {
     struct view *view = calloc(1, sizeof *view);
-
-    mutex_assert_held(&store->mu);
-    assert(immutable_count <= IMMUTABLE_MAX);
     if (view == NULL) {
         return -ENOMEM;
     }
-    atomic_init(&view->refs, 1);
+    *ret_view = view;
+    return 0;
+}
+
+struct view *view_install(struct kv_store *store, struct view *take_view, struct generation *active,
+                          struct generation *const *immutable, unsigned immutable_count,
+                          struct version *version)
+{
+    struct view *old = store->view;
+
+    mutex_assert_held(&store->mu);
+    assert(immutable_count <= IMMUTABLE_MAX);
+    atomic_init(&take_view->refs, 1);
     generation_ref(active);
-    view->active = active;
+    take_view->active = active;
     for (unsigned i = 0; i < immutable_count; i++) {
         generation_ref(immutable[i]);
-        view->immutable[i] = immutable[i];
+        take_view->immutable[i] = immutable[i];
     }
-    view->immutable_count = immutable_count;
+    take_view->immutable_count = immutable_count;
     version_ref(version);
-    view->version = version;
-    *ret_old = store->view;
-    store->view = view;
+    take_view->version = version;
+    store->view = take_view;
     atomic_store_explicit(&store->l0_files, most_l0_files(version), memory_order_relaxed);
-    return 0;
+    return old;
 }
 
 int file_table(struct kv_store *store, struct file_meta *file, struct table **ret_table)

@@ -10,10 +10,12 @@
 
 #include <assert.h>
 #include <stdatomic.h>
+#include <stdlib.h>
 #include <time.h>
 
 #include "kvcore/db/batch.h"
 #include "kvcore/util/clock.h"
+#include "kvcore/util/rng.h"
 
 enum {
     GROUP_BYTES_MAX = 1 << 20,
@@ -195,25 +197,26 @@ out:
     return r;
 }
 
-/* Bytes still held back go to the storage. A failure makes the next write rotate. */
+/* Bytes still held back go to the storage. After a failure they stay noted as held back, and the
+ * next write rotates. */
 static int push_deferred(struct kv_store *store)
 {
-    int r = 0;
-    if (store->deferred && !atomic_load(&store->log_failed)) {
-        r = log_writer_push(store->active->log);
-        atomic_store(&store->log_failed, r < 0);
+    int r = store->deferred ? log_writer_push(store->active->log) : 0;
+    if (r < 0) {
+        atomic_store(&store->log_failed, true);
+    } else {
+        store->deferred = false;
     }
-    store->deferred = false;
     return r;
 }
 
 /* Make `generation` the active one, and the present one the newest that waits to be flushed. */
-static int install_generation(struct kv_store *store, struct generation *generation)
+static void install_generation(struct kv_store *store, struct generation *generation,
+                               struct view *take_view)
 {
     struct generation *immutable[IMMUTABLE_MAX];
-    struct view *old = NULL;
+    struct view *old;
     unsigned count;
-    int r;
 
     store->active->sequence_last = store->last_sequence;
     mutex_lock(&store->mu);
@@ -222,40 +225,58 @@ static int install_generation(struct kv_store *store, struct generation *generat
         immutable[i] = store->view->immutable[i];
     }
     immutable[count++] = store->active;
-    r = view_install(store, generation, immutable, count, store->view->version, &old);
+    old = view_install(store, take_view, generation, immutable, count, store->view->version);
     mutex_unlock(&store->mu);
     view_release(old);
-    if (r < 0) {
-        return r;
-    }
     generation_unref(store->active);
     generation_ref(generation);
     store->active = generation;
-    return 0;
 }
 
-/* As the leader: put a new generation in front, once fewer than `limit` memtables wait. */
+/* Rows that were held back never reached the log, and later rows must not outlive them: all that is
+ * in memory goes to tables before anything new is logged. */
+static int flush_lost_rows(struct kv_store *store)
+{
+    int r;
+    do {
+        r = flush_one(store);
+    } while (r > 0);
+    if (r < 0) {
+        atomic_store(&store->read_only_error, EROFS);
+        health_set(store, KV_HEALTH_READ_ONLY, r,
+                   "rows that were not logged could not be written to tables; reopen the store");
+    }
+    return r;
+}
+
+/* As the leader: put a new generation in front, once fewer than `limit` memtables wait. The new
+ * log's head says where the old one ends; after that the old one takes no more records, so nothing
+ * may fail behind its creation. */
 static int rotate(struct kv_store *store, unsigned limit)
 {
     struct generation *generation = NULL;
+    struct view *view = NULL;
     struct log_end end;
+    bool lost;
     int r = wait_for_room(store, limit);
 
+    r = r < 0 ? r : view_prepare(&view);
     if (r < 0) {
         return r;
     }
-    kv_ignore(push_deferred(store)); /* nobody asked for these bytes to be safe; the log is left */
+    lost = push_deferred(store) < 0;
     end = log_writer_end(store->active->log);
     r = make_generation(store, &end, &generation);
-    if (r == 0) {
-        r = install_generation(store, generation);
+    if (r < 0) {
+        free(view);
+        return r;
     }
-    if (r == 0) {
-        atomic_store(&store->log_failed, false);
-        workers_wake(store);
-    }
+    install_generation(store, generation, view);
+    store->deferred = false;
     generation_unref(generation);
-    return r;
+    atomic_store(&store->log_failed, false);
+    workers_wake(store);
+    return lost ? flush_lost_rows(store) : 0;
 }
 
 int write_exclusive(struct kv_store *store, int (*fn)(struct kv_store *, void *), void *arg)

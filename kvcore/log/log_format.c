@@ -9,7 +9,7 @@
 enum {
     CHECKSUM_OFFSET = 8, /* of the header's own checksum, which covers what is around it */
     CHECKSUM_SIZE = 4,
-    LOG_END_SIZE = 24,
+    LOG_HEAD_SIZE = 32, /* without fields */
 };
 
 static uint32_t header_checksum(const uint8_t header[LOG_HEADER_SIZE], uint64_t file_seed,
@@ -71,27 +71,46 @@ uint64_t log_chain_add(uint64_t chain, const uint8_t header[LOG_HEADER_SIZE])
     return hash_bytes(kv_slice(header, LOG_HEADER_SIZE), chain);
 }
 
-int log_end_encode(const struct log_end *end, struct kv_buf *to)
+uint64_t log_salted_seed(uint64_t file_seed, uint64_t salt)
 {
-    uint8_t bytes[LOG_END_SIZE];
-    assert(end->number > 0 || (end->size == 0 && end->chain == 0));
-    coding_put_u64(bytes, end->number);
-    coding_put_u64(bytes + 8, end->size);
-    coding_put_u64(bytes + 16, end->chain);
+    return hash_u64(file_seed + salt);
+}
+
+static bool end_is_valid(const struct log_end *end)
+{
+    return end->number > 0 || (end->size == 0 && end->chain == 0);
+}
+
+int log_head_encode(const struct log_head *head, struct kv_buf *to)
+{
+    uint8_t bytes[LOG_HEAD_SIZE];
+    assert(end_is_valid(&head->previous));
+    coding_put_u64(bytes, head->previous.number);
+    coding_put_u64(bytes + 8, head->previous.size);
+    coding_put_u64(bytes + 16, head->previous.chain);
+    coding_put_u64(bytes + 24, head->salt);
     return kv_buf_append(to, kv_slice(bytes, sizeof bytes));
 }
 
-int log_end_decode(struct kv_slice from, struct log_end *ret_end)
+int log_head_decode(struct kv_slice from, struct log_head *ret_head)
 {
     struct coding_cursor c = coding_cursor(from);
-    struct log_end end = {0};
+    struct log_head head = {0};
+    struct kv_slice value;
+    uint64_t tag;
 
-    end.number = coding_read_u64(&c);
-    end.size = coding_read_u64(&c);
-    end.chain = coding_read_u64(&c);
-    if (!coding_done(&c) || (end.number == 0 && (end.size != 0 || end.chain != 0))) {
+    head.previous.number = coding_read_u64(&c);
+    head.previous.size = coding_read_u64(&c);
+    head.previous.chain = coding_read_u64(&c);
+    head.salt = coding_read_u64(&c);
+    while (coding_read_field(&c, &tag, &value)) {
+        if (tag % 2 == 1) {
+            return -KV_EFORMAT;
+        }
+    }
+    if (!coding_done(&c) || !end_is_valid(&head.previous)) {
         return -KV_EDAMAGED;
     }
-    *ret_end = end;
+    *ret_head = head;
     return 0;
 }

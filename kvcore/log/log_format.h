@@ -66,8 +66,18 @@ static inline uint64_t log_record_size(uint64_t payload_size)
     return (LOG_HEADER_SIZE + payload_size + LOG_ALIGNMENT - 1) & ~(uint64_t)(LOG_ALIGNMENT - 1);
 }
 
-/* Payload of LOG_RECORD_HEAD: three u64. */
-KV_MUST_CHECK int log_end_encode(const struct log_end *end, struct kv_buf *to);
-KV_MUST_CHECK int log_end_decode(struct kv_slice from, struct log_end *ret_end);
+/* Payload of LOG_RECORD_HEAD. */
+struct log_head {
+    struct log_end previous; /* end of the predecessor; number 0: none */
+    uint64_t salt;           /* random: tells this life of the log's number from any other */
+};
+
+/* Checksum seed of the payloads behind the head. All headers, and the head's payload, use the
+ * file's seed, so that records are found even where the head is lost. */
+uint64_t log_salted_seed(uint64_t file_seed, uint64_t salt);
+
+KV_MUST_CHECK int log_head_encode(const struct log_head *head, struct kv_buf *to);
+/* Errors: -KV_EDAMAGED; -KV_EFORMAT a field that this version does not know and must. */
+KV_MUST_CHECK int log_head_decode(struct kv_slice from, struct log_head *ret_head);
 
 #endif

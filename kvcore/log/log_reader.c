@@ -16,6 +16,7 @@ struct log_reader {
     struct kv_file_id id;
     uint64_t store_seed;
     uint64_t file_seed;
+    uint64_t payload_seed; /* salted once the head was read */
     uint64_t file_size;
     bool has_expected;
     struct log_end expected;
@@ -256,7 +257,7 @@ static int read_record(struct log_reader *reader, struct log_record *ret_record,
     }
     struct kv_slice payload = kv_slice(bytes.data + LOG_HEADER_SIZE, header.payload_size);
     if (header.payload_checksum !=
-        checksum_at(reader->file_seed, reader->position + LOG_HEADER_SIZE, payload)) {
+        checksum_at(reader->payload_seed, reader->position + LOG_HEADER_SIZE, payload)) {
         return 0;
     }
     reader->chain = log_chain_add(reader->chain, bytes.data);
@@ -316,15 +317,21 @@ int log_reader_next(struct log_reader *reader, struct log_record *ret_record)
 static int read_head(struct log_reader *reader)
 {
     struct log_record head;
+    struct log_head contents;
     int r = log_reader_next(reader, &head);
     if (r <= 0) {
         return r;
     }
-    r = log_end_decode(head.payload, &reader->previous);
+    r = log_head_decode(head.payload, &contents);
+    if (r == -KV_EFORMAT || r == -ENOMEM) {
+        return r;
+    }
     if (r < 0) {
         reader->position = 0;
         return damage(reader, "its head record is malformed, size", head.payload.size);
     }
+    reader->previous = contents.previous;
+    reader->payload_seed = log_salted_seed(reader->file_seed, contents.salt);
     reader->has_head = true;
     return 0;
 }
@@ -344,6 +351,7 @@ int log_reader_open(struct kv_storage *storage, struct kv_file_id id, uint64_t s
     reader->id = id;
     reader->store_seed = store_seed;
     reader->file_seed = checksum_file_seed(store_seed, id.kind, id.number);
+    reader->payload_seed = reader->file_seed;
     if (expected != NULL) {
         reader->has_expected = true;
         reader->expected = *expected;

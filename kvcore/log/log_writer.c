@@ -17,10 +17,11 @@ enum {
 };
 
 struct log_writer {
-    struct kv_storage *storage; /* constant, as are the next three */
+    struct kv_storage *storage; /* constant after creation, as are the next four */
     struct kv_log *log;
     struct kv_file_id id;
     uint64_t file_seed;
+    uint64_t payload_seed; /* salted once the head is written */
     /* Of the adding thread. */
     struct kv_buf buffer;  /* whole records, not pushed yet */
     struct log_end end;    /* behind the last record, deferred ones included */
@@ -29,19 +30,15 @@ struct log_writer {
      * append returned and loaded (acquire) before a sync, which therefore covers it. */
     _Atomic uint64_t pushed_bytes;
     _Atomic uint64_t synced_bytes;
-    _Atomic int error; /* first failure, 0: none */
+    _Atomic int add_error;  /* first failed append, 0: none. What was pushed can still be synced */
+    _Atomic int sync_error; /* first failed sync, 0: none. Ends adding too */
 };
 
+/* Why nothing can be added any more, or 0. */
 static int broken(const struct log_writer *writer)
 {
-    return atomic_load(&writer->error);
-}
-
-static int break_with(struct log_writer *writer, int error)
-{
-    int none = 0;
-    atomic_compare_exchange_strong(&writer->error, &none, error);
-    return error;
+    int r = atomic_load(&writer->add_error);
+    return r < 0 ? r : atomic_load(&writer->sync_error);
 }
 
 static size_t total_size(const struct kv_slice *parts, size_t part_count)
@@ -66,7 +63,8 @@ static int push_with(struct log_writer *writer, const struct iovec *parts, int p
     }
     r = writer->storage->ops->log_append(writer->log, all, 1 + part_count);
     if (r < 0) {
-        return break_with(writer, r);
+        atomic_store(&writer->add_error, r);
+        return r;
     }
     writer->pushed = end;
     atomic_store_explicit(&writer->pushed_bytes, end.size, memory_order_release);
@@ -83,7 +81,7 @@ static void make_header(const struct log_writer *writer, enum log_record_type ty
 {
     uint64_t offset = writer->end.size;
     struct log_header header = {
-        .payload_checksum = checksum_at(writer->file_seed, offset + LOG_HEADER_SIZE, payload),
+        .payload_checksum = checksum_at(writer->payload_seed, offset + LOG_HEADER_SIZE, payload),
         .payload_size = (uint32_t)payload.size,
         .number = writer->id.number,
         .sequence = sequence,
@@ -142,11 +140,10 @@ int log_writer_add(struct log_writer *writer, enum log_record_type type, uint64_
     bool direct = part_count == 1 && size >= DIRECT_SIZE_MIN;
     int r = broken(writer);
 
-    assert(size <= LOG_PAYLOAD_SIZE_MAX);
     if (r < 0) {
         return r;
     }
-    if (log_record_size(size) > LOG_SIZE_MAX - writer->end.size) {
+    if (size > LOG_PAYLOAD_SIZE_MAX || log_record_size(size) > LOG_SIZE_MAX - writer->end.size) {
         return -EFBIG;
     }
     r = kv_buf_reserve(&writer->buffer, direct ? LOG_HEADER_SIZE : (size_t)log_record_size(size));
@@ -175,14 +172,15 @@ int log_writer_push(struct log_writer *writer)
 int log_writer_sync(struct log_writer *writer)
 {
     uint64_t pushed = atomic_load_explicit(&writer->pushed_bytes, memory_order_acquire);
-    int r = broken(writer);
+    int r = atomic_load(&writer->sync_error);
 
     if (r < 0 || pushed == log_writer_synced_bytes(writer)) {
         return r;
     }
     r = writer->storage->ops->log_sync(writer->log);
     if (r < 0) {
-        return break_with(writer, r);
+        atomic_store(&writer->sync_error, r);
+        return r;
     }
     atomic_store_explicit(&writer->synced_bytes, pushed, memory_order_release);
     return 0;
@@ -198,15 +196,23 @@ uint64_t log_writer_synced_bytes(const struct log_writer *writer)
     return atomic_load_explicit(&writer->synced_bytes, memory_order_acquire);
 }
 
-static int add_head(struct log_writer *writer, const struct log_end *previous)
+/* The head record; what follows it has a seed of its own. */
+static int add_head(struct log_writer *writer, const struct log_writer_options *options)
 {
-    struct log_end none = {0};
+    struct log_head head = {.salt = options->salt};
     struct kv_buf payload = {0};
-    int r = log_end_encode(previous != NULL ? previous : &none, &payload);
+    struct kv_slice part;
+    int r;
+
+    if (options->previous != NULL) {
+        head.previous = *options->previous;
+    }
+    r = log_head_encode(&head, &payload);
+    part = kv_buf_slice(&payload);
     if (r == 0) {
-        struct kv_slice part = kv_buf_slice(&payload);
         r = log_writer_add(writer, LOG_RECORD_HEAD, 0, &part, 1, false);
     }
+    writer->payload_seed = log_salted_seed(writer->file_seed, options->salt);
     kv_buf_finish(&payload);
     return r;
 }
@@ -223,6 +229,7 @@ int log_writer_create(struct kv_storage *storage, struct kv_file_id id,
     writer->storage = storage;
     writer->id = id;
     writer->file_seed = checksum_file_seed(options->store_seed, id.kind, id.number);
+    writer->payload_seed = writer->file_seed;
     writer->end.number = id.number;
     writer->pushed.number = id.number;
     r = storage->ops->log_create(storage, id, options->recycle, options->preallocate_bytes,
@@ -230,7 +237,7 @@ int log_writer_create(struct kv_storage *storage, struct kv_file_id id,
     if (r < 0) {
         goto fail;
     }
-    r = add_head(writer, options->previous);
+    r = add_head(writer, options);
     if (r < 0) {
         /* Should it stay: a log without a head has no records. */
         kv_ignore(storage->ops->remove(storage, id));

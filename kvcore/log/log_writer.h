@@ -4,8 +4,9 @@
  * Invariants
  *  1. A record's synced-up-to is never beyond what a sync, begun after those bytes were handed to
  *     the storage, has covered.
- *  2. After a failed append or sync the writer is broken: add, push and sync return the first
- *     error, and the log must be sealed at log_writer_end(), which names the last good record.
+ *  2. After a failed append or sync the writer is broken: add and push return the first error, and
+ *     the log must be sealed at log_writer_end(), which names the last good record. After a failed
+ *     append what was pushed before can still be synced; after a failed sync nothing can.
  *     (-ENOMEM and -EFBIG of add happen before anything is written and break nothing.)
  *
  * Concurrency: log_writer_add() and log_writer_push() by one thread at a time (the leader of a
@@ -20,6 +21,7 @@ struct log_writer;
 
 struct log_writer_options {
     uint64_t store_seed;            /* checksum_store_seed() */
+    uint64_t salt;                  /* random, see struct log_head */
     const struct log_end *previous; /* NULL: no predecessor */
     uint64_t recycle;               /* number of a log to reuse; 0: none */
     uint64_t preallocate_bytes;     /* hint of the final size; 0: unknown */

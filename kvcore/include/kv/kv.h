@@ -46,7 +46,7 @@ struct kv_options {
     unsigned memtables_max;      /* 0: 4. Waiting to be flushed before writers are stopped */
     unsigned compaction_threads; /* 0: 1 */
     uint64_t file_bytes;         /* 0: 32 MiB. Aimed size of one sorted table */
-    uint64_t level_base_bytes;   /* 0: 4 memtables. Aimed size of the first level below level 0 */
+    uint64_t level_base_bytes;   /* 0: 2 memtables. Aimed size of the first level below level 0 */
     unsigned sync_interval_ms;   /* 0: never. Logged writes are synced at least this often */
     bool no_background;          /* flush and compact only when asked (tests, inspection) */
     const char *holder;          /* who holds the store, for others to read; NULL: "process PID" */

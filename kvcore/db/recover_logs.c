@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "kvcore/db/recover_logs.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "kvcore/db/batch.h"
+#include "kvcore/log/log_reader.h"
+
+/* ---- what is there ---- */
+
+static void note_file(void *arg, struct kv_file_id id, uint64_t size_bytes)
+{
+    struct recovery_files *files = arg;
+    struct recovery_table *larger;
+
+    if (id.kind == KV_FILE_LOG && id.number > files->highest_log) {
+        files->highest_log = id.number;
+    }
+    if (id.kind == KV_FILE_MANIFEST && id.number > files->highest_manifest) {
+        files->highest_manifest = id.number;
+    }
+    if (id.kind != KV_FILE_TABLE) {
+        return;
+    }
+    larger = realloc(files->tables, (files->table_count + 1) * sizeof *larger);
+    if (larger == NULL) {
+        files->error = -ENOMEM;
+        return;
+    }
+    files->tables = larger;
+    larger[files->table_count++] = (struct recovery_table){id.number, size_bytes};
+}
+
+static int compare_tables(const void *a, const void *b)
+{
+    uint64_t na = ((const struct recovery_table *)a)->number;
+    uint64_t nb = ((const struct recovery_table *)b)->number;
+    return (na > nb) - (na < nb);
+}
+
+int recovery_list(struct kv_storage *storage, struct recovery_files *ret_files)
+{
+    struct recovery_files files = {0};
+    int r = storage->ops->list(storage, note_file, &files);
+
+    r = r < 0 ? r : files.error;
+    if (r < 0) {
+        recovery_files_finish(&files);
+        return r;
+    }
+    if (files.table_count > 0) {
+        qsort(files.tables, files.table_count, sizeof *files.tables, compare_tables);
+    }
+    *ret_files = files;
+    return 0;
+}
+
+void recovery_files_finish(struct recovery_files *files)
+{
+    free(files->tables);
+    *files = (struct recovery_files){0};
+}
+
+uint64_t recovery_table_size(const struct recovery_files *files, uint64_t number)
+{
+    struct recovery_table key = {.number = number};
+    const struct recovery_table *found = files->table_count > 0
+                                             ? bsearch(&key, files->tables, files->table_count,
+                                                       sizeof *files->tables, compare_tables)
+                                             : NULL;
+    return found != NULL ? found->size : UINT64_MAX;
+}
+
+/* ---- looking at the segments ---- */
+
+struct segment {
+    uint64_t number;
+    bool exists;
+    bool has_head;
+    struct log_end previous; /* where its head says its predecessor ended */
+    struct log_end end;      /* where its last valid record ends */
+    bool synced;             /* it holds proof that something of it was synced */
+};
+
+struct segments {
+    struct segment *items;
+    size_t count;
+};
+
+static const struct log_end *closed_end(const struct kv_store *store,
+                                        uint64_t number) NO_LOCK_ANALYSIS
+{
+    for (size_t i = 0; i < store->closed_log_count; i++) {
+        if (store->closed_logs[i].number == number) {
+            return &store->closed_logs[i];
+        }
+    }
+    return NULL;
+}
+
+static int open_segment(struct kv_store *store, uint64_t number, struct log_reader **ret_reader)
+{
+    struct kv_file_id id = {.kind = KV_FILE_LOG, .number = number};
+    return log_reader_open(store->storage, id, store->seed, closed_end(store, number), &store->sink,
+                           ret_reader);
+}
+
+static int look_at(struct kv_store *store, struct segment *segment)
+{
+    struct log_reader *reader = NULL;
+    struct log_record record;
+    int r = open_segment(store, segment->number, &reader);
+
+    if (r == -ENOENT) {
+        return 0;
+    }
+    while (r == 0 && log_reader_has_head(reader) && (r = log_reader_next(reader, &record)) == 1) {
+        r = 0;
+    }
+    if (r == 0) {
+        segment->exists = true;
+        segment->has_head = log_reader_has_head(reader);
+        segment->previous = log_reader_previous(reader);
+        segment->end = log_reader_end(reader);
+        segment->synced = log_reader_synced_bytes(reader) > 0;
+    }
+    log_reader_close(reader);
+    return r;
+}
+
+/* Segments that hold rows which are not in tables: from the first one that is not released. */
+static int look_at_all(struct kv_store *store, uint64_t highest,
+                       struct segments *ret_segments) NO_LOCK_ANALYSIS
+{
+    uint64_t first =
+        store->first_log > store->released_log ? store->first_log : store->released_log;
+    size_t count = highest >= first ? (size_t)(highest - first) + 1 : 1;
+    int r = 0;
+
+    ret_segments->items = calloc(count, sizeof *ret_segments->items);
+    if (ret_segments->items == NULL) {
+        return -ENOMEM;
+    }
+    ret_segments->count = count;
+    for (size_t i = 0; i < count && r == 0; i++) {
+        ret_segments->items[i].number = first + i;
+        r = look_at(store, &ret_segments->items[i]);
+    }
+    return r;
+}
+
+/* ---- replaying ---- */
+
+struct replay {
+    struct kv_store *store;
+    struct generation *generation;
+    uint64_t sequence; /* of the last row replayed, or of the last one in tables */
+};
+
+static int replay_row(struct replay *replay, const struct batch_row *row,
+                      uint64_t sequence) NO_LOCK_ANALYSIS
+{
+    struct generation *generation = replay->generation;
+    struct row stored = {
+        .key = row->key, .trailer = row_trailer(sequence, row->kind), .value = row->value};
+    uint8_t *memory;
+    int r;
+
+    if (row->table_id == 0 || row->table_id > KV_TABLE_COUNT_MAX ||
+        replay->store->tables[row->table_id - 1] == NULL) {
+        return -KV_EDAMAGED; /* a table is durable before there is a handle to write with */
+    }
+    r = generation_add_table(generation, row->table_id);
+    if (r < 0) {
+        return r;
+    }
+    memory = arena_alloc(&generation->arena,
+                         memtable_row_bytes(row->key.size, row->value.size, stored.trailer));
+    if (memory == NULL) {
+        return -ENOMEM;
+    }
+    memtable_insert(generation->memtables[row->table_id - 1], &stored, &memory);
+    return 0;
+}
+
+static int replay_batch(struct replay *replay, const struct log_record *record) NO_LOCK_ANALYSIS
+{
+    struct coding_cursor cursor = coding_cursor(record->payload);
+    uint64_t sequence = record->sequence;
+    struct batch_row row;
+    int r;
+
+    if (sequence <= replay->store->flushed_sequence) {
+        return 0; /* in tables already; batches are never split between the two */
+    }
+    if (sequence <= replay->sequence) {
+        return -KV_EDAMAGED;
+    }
+    while ((r = batch_next(&cursor, &row)) == 1) {
+        r = sequence <= ROW_SEQUENCE_MAX ? replay_row(replay, &row, sequence++) : -KV_EDAMAGED;
+        if (r < 0) {
+            return r;
+        }
+    }
+    replay->sequence = sequence - 1;
+    return r;
+}
+
+/* Replay a segment up to `limit` (NULL: all there is). Sets where it stopped. */
+static int replay_segment(struct replay *replay, uint64_t number, const struct log_end *limit,
+                          struct log_end *ret_end)
+{
+    struct log_reader *reader = NULL;
+    struct log_record record;
+    int r = open_segment(replay->store, number, &reader);
+
+    while (r == 0 && (limit == NULL || log_reader_end(reader).size < limit->size) &&
+           (r = log_reader_next(reader, &record)) == 1) {
+        r = record.type == LOG_RECORD_BATCH ? replay_batch(replay, &record) : 0;
+    }
+    if (r == 0) {
+        *ret_end = log_reader_end(reader);
+    }
+    log_reader_close(reader);
+    return r;
+}
+
+static int damaged_log(const struct kv_store *store, uint64_t number, const char *what)
+{
+    return message_damage(&store->sink, "%s: log %08" PRIu64 " %s; run kvfs fsck",
+                          store->storage->ops->name(store->storage), number, what);
+}
+
+static bool proven_later(const struct segments *segments, size_t i)
+{
+    for (i++; i < segments->count; i++) {
+        if (segments->items[i].has_head && segments->items[i].synced) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Replay segment `i`. Sets `*ret_go_on` if the next one continues it. */
+static int replay_one(struct replay *replay, const struct segments *segments, size_t i,
+                      bool *ret_go_on)
+{
+    const struct segment *segment = &segments->items[i];
+    const struct segment *next = i + 1 < segments->count ? segment + 1 : NULL;
+    bool bounded = next != NULL && next->has_head;
+    struct log_end end;
+    int r;
+
+    *ret_go_on = false;
+    if (!segment->exists) {
+        return damaged_log(replay->store, segment->number, "is missing");
+    }
+    if (!segment->has_head) {
+        return proven_later(segments, i)
+                   ? damaged_log(replay->store, segment->number, "lost its head, which was durable")
+                   : 0; /* its creation was cut short: it has no records */
+    }
+    if (bounded && next->previous.number != segment->number) {
+        return damaged_log(replay->store, next->number, "does not follow its predecessor");
+    }
+    r = replay_segment(replay, segment->number, bounded ? &next->previous : NULL, &end);
+    if (r < 0 || next == NULL) {
+        return r;
+    }
+    if (bounded && end.size < next->previous.size) {
+        return proven_later(segments, i)
+                   ? damaged_log(replay->store, segment->number, "lost records that were durable")
+                   : 0; /* power was lost before this tail was synced: what follows is dropped */
+    }
+    if (bounded && (end.size != next->previous.size || end.chain != next->previous.chain)) {
+        return damaged_log(replay->store, segment->number, "is not the one its successor follows");
+    }
+    *ret_go_on = true; /* a successor without a head is judged in its turn */
+    return 0;
+}
+
+int recover_logs(struct kv_store *store, uint64_t highest,
+                 struct generation *generation) NO_LOCK_ANALYSIS
+{
+    struct replay replay = {
+        .store = store, .generation = generation, .sequence = store->flushed_sequence};
+    struct segments segments = {0};
+    bool go_on = true;
+    int r = look_at_all(store, highest, &segments);
+
+    for (size_t i = 0; i < store->closed_log_count && r == 0; i++) {
+        uint64_t number = store->closed_logs[i].number;
+        struct log_end end;
+        if (number >= store->released_log && number < store->first_log) {
+            r = replay_segment(&replay, number, NULL, &end);
+            r = r == -ENOENT ? damaged_log(store, number, "is missing") : r;
+        }
+    }
+    for (size_t i = 0; i < segments.count && go_on && r == 0; i++) {
+        r = replay_one(&replay, &segments, i, &go_on);
+    }
+    store->last_sequence = replay.sequence;
+    free(segments.items);
+    if (r == -KV_EDAMAGED) {
+        message(&store->sink, KV_MESSAGE_ERROR,
+                "%s: the log cannot be replayed: durable operations are damaged; run kvfs fsck",
+                store->storage->ops->name(store->storage));
+    }
+    return r;
+}

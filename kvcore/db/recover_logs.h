@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Opening, the part about logs: which segments count, where each ends, and what is in them.
+ *
+ * All segments from the first one on are looked at before any is replayed. Their names became
+ * durable in order and they were synced oldest first, so: a gap in the numbers is damage; and where
+ * a segment ends earlier than its successor's head says (or has no head), that is a tail lost with
+ * the power, unless a later segment, or the manifest, proves that it had been durable. */
+#ifndef KVCORE_DB_RECOVER_LOGS_H
+#define KVCORE_DB_RECOVER_LOGS_H
+
+#include "kvcore/db/store.h"
+
+/* What the storage holds, by one listing. */
+struct recovery_files {
+    struct recovery_table {
+        uint64_t number, size;
+    } * tables; /* sorted by number after recovery_list() */
+    size_t table_count;
+    uint64_t highest_log, highest_manifest;
+    int error;
+};
+
+KV_MUST_CHECK int recovery_list(struct kv_storage *storage, struct recovery_files *ret_files);
+void recovery_files_finish(struct recovery_files *files);
+/* Size of a table, or UINT64_MAX if there is none of that number. */
+uint64_t recovery_table_size(const struct recovery_files *files, uint64_t number);
+
+/* Put all rows that the logs hold and the tables do not into `generation`, and set
+ * store->last_sequence. `highest` is the largest log number that exists. Errors: -KV_EDAMAGED (with
+ * a message). */
+KV_MUST_CHECK int recover_logs(struct kv_store *store, uint64_t highest,
+                               struct generation *generation);
+
+#endif
