@@ -73,6 +73,7 @@ static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 static void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t offset,
                      struct fuse_file_info *fi)
 {
+    struct kvfs_mount *mount = fuse_req_userdata(req);
     struct kvfs *fs = request_begin(req, REQUEST_WRITE);
     /* The kernel has turned O_APPEND into an offset and clears setuid bits itself. */
     int r = kvfs_write(fs, ino, (uint64_t)offset, kv_slice(data, size), false, false);
@@ -84,6 +85,7 @@ static void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t si
     } else {
         fuse_reply_write(req, size);
     }
+    __atomic_add_fetch(&mount->writes_done, 1, __ATOMIC_RELEASE);
 }
 
 /* Nothing is left to do at close(2); told so once, the kernel no longer asks. */

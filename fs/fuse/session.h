@@ -56,10 +56,11 @@ struct kvfs_mount {
     bool writeback;
     kvfs_mount_ready_fn *ready_fn;
     void *ready_arg;
-    int stop_fd;                           /* eventfd that ends the thread waiting for signals */
-    int main_thread;                       /* kernel id of the thread in kvfs_mount_run() */
-    _Atomic bool served;                   /* INIT came */
-    _Atomic bool ended;                    /* the loop returned */
+    int stop_fd;          /* eventfd that ends the thread waiting for signals */
+    int main_thread;      /* kernel id of the thread in kvfs_mount_run() */
+    _Atomic bool served;  /* INIT came */
+    _Atomic bool ended;   /* the loop returned */
+    uint64_t writes_done; /* WRITE requests answered; atomic, begun ones are among the requests */
     uint64_t requests[REQUEST_KIND_COUNT]; /* counters, touched by relaxed atomics only */
 };
 

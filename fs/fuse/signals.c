@@ -8,20 +8,49 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { WAKE_INTERVAL_MS = 10 };
+#include "kvcore/util/clock.h"
+
+enum {
+    WAKE_INTERVAL_MS = 10,
+    QUIET_INTERVAL_MS = 2,
+    QUIET_COUNT = 10,
+};
+#define WRITE_BACK_TIMEOUT_NS (10 * 1000000000ULL)
 
 /* Interrupts the loop's wait for its workers; there is nothing to do. */
 static void on_wake(int signal_number)
 {
 }
 
-/* Have the kernel write back what programs changed through mmap(2), as long as we still answer. */
-static void write_back(const char *mountpoint)
+/* No request waits in the kernel, and every write that we took is answered. */
+static bool is_quiet(struct kvfs_mount *mount)
 {
-    int fd = open(mountpoint, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd >= 0) {
-        (void)syncfs(fd);
-        close(fd);
+    struct pollfd waiting = {.fd = fuse_session_fd(mount->session), .events = POLLIN};
+    uint64_t done = __atomic_load_n(&mount->writes_done, __ATOMIC_ACQUIRE);
+    uint64_t begun = __atomic_load_n(&mount->requests[REQUEST_WRITE], __ATOMIC_ACQUIRE);
+    return poll(&waiting, 1, 0) == 0 && begun == done;
+}
+
+/* Have the kernel write back what programs changed through mmap(2), as long as we still answer.
+ * syncfs(2) starts the writes but does not wait for those of a FUSE filesystem, so that is done
+ * here: until it stayed quiet for a while, as a worker may just have taken a request. */
+static void write_back(struct kvfs_mount *mount)
+{
+    int fd = open(mount->mountpoint, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) {
+        return;
+    }
+    (void)syncfs(fd);
+    close(fd);
+    uint64_t deadline = clock_monotonic_ns() + WRITE_BACK_TIMEOUT_NS;
+    unsigned quiet = 0;
+    while (quiet < QUIET_COUNT && clock_monotonic_ns() < deadline) {
+        quiet = is_quiet(mount) ? quiet + 1 : 0;
+        (void)poll(NULL, 0, QUIET_INTERVAL_MS);
+    }
+    if (quiet < QUIET_COUNT) {
+        message(&mount->sink, KV_MESSAGE_WARNING,
+                "%s is too busy to tell whether all mapped pages were written", mount->mountpoint);
     }
 }
 
@@ -44,7 +73,7 @@ static void end_mount(struct kvfs_mount *mount)
     }
     message(&mount->sink, KV_MESSAGE_WARNING, "%s is still in use; unmounting it from its users",
             mount->mountpoint);
-    write_back(mount->mountpoint);
+    write_back(mount);
     notify_stop(&mount->notify);
     end_loop(mount);
 }

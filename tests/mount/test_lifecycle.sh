@@ -34,8 +34,8 @@ gone() {
     local i
     for ((i = 0; i < 100; i++)); do
         kill -0 "$1" 2>/dev/null || return 0
-        # A zombie of ours is gone as well.
-        [ "$(ps -o stat= -p "$1" | cut -c1)" = Z ] && return 0
+        # A zombie whose threads have ended too is gone: it holds nothing any more.
+        [ "$(ps -o stat= -p "$1" | cut -c1)" = Z ] && [ "$(find "/proc/$1/task" -mindepth 1 -maxdepth 1 | wc -l)" -le 1 ] && return 0
         sleep 0.1
     done
     echo "process $1 is still there"
@@ -166,10 +166,11 @@ time.sleep(60)' "$mnt" "$work/mapped_now" &
     kill -TERM "$pid" && gone "$pid" && ! mountpoint -q "$mnt" && [ "$(state)" = idle ] &&
         [ "$("$kvfs" get "$store" mapped | head -c 5)" = dirty ]
     status=$?
+    echo "state $(state), contents $("$kvfs" get "$store" mapped | head -c 5), $(findmnt "$mnt")"
     kill $user
-    wait $user
+    wait $user 2>/dev/null
     [ $status -eq 0 ]
-} 2>/dev/null
+}
 
 killed_and_mounted_again() {
     local pid
