@@ -101,6 +101,10 @@ static int run_merge(struct kv_store *store, struct merge *m)
     if (output_level < LEVEL_DEEPEST) {
         m->job.grandparents = &m->files->levels[output_level + 1];
     }
+    mutex_lock(&store->manifest_mu);
+    m->job.flushed_sequence = store->flushed_sequence;
+    m->job.released_log = store->released_log;
+    mutex_unlock(&store->manifest_mu);
     r = output_job_init(store, &m->job);
     r = r < 0 ? r : record_inputs(m, &edit, &bytes_read);
     r = r < 0 ? r : merge_inputs(store, m, &it);

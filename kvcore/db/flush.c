@@ -42,7 +42,10 @@ static int flush_memtable(struct kv_store *store, struct output_job *job,
 
 int flush_tables(struct kv_store *store, struct generation *generation, struct edit *edit)
 {
-    struct output_job job = {.level = 0, .is_flush = true};
+    struct output_job job = {.level = 0,
+                             .is_flush = true,
+                             .flushed_sequence = edit->last_sequence,
+                             .released_log = edit->released_log};
     int r = output_job_init(store, &job);
 
     for (uint32_t id = 1; id <= KV_TABLE_COUNT_MAX && r == 0; id++) {
@@ -67,14 +70,12 @@ int flush_tables(struct kv_store *store, struct generation *generation, struct e
 static int flush_generation(struct kv_store *store, struct generation *generation,
                             uint64_t next_log)
 {
-    struct edit edit = {0};
+    struct edit edit = {.released_log = next_log, .last_sequence = generation->sequence_last};
     int r = flush_tables(store, generation, &edit);
 
     if (r < 0) {
         goto out;
     }
-    edit.released_log = next_log;
-    edit.last_sequence = generation->sequence_last;
     r = manifest_commit(store, &edit, generation);
     if (r < 0) {
         goto out;

@@ -20,22 +20,25 @@ static int builder_begin(struct kv_store *store, struct output_job *job)
     struct table_origin origin = {.table_id = job->table_id,
                                   .level = job->level,
                                   .output_index = (uint32_t)job->output_count + 1,
+                                  .flushed_sequence = job->flushed_sequence,
+                                  .released_log = job->released_log,
                                   .inputs = kv_buf_slice(&job->inputs)};
     struct table_builder_options options = {0};
-    const struct kv_table_options *table;
+    const struct kv_table *table;
 
     mutex_lock(&store->mu);
-    table = &store->tables[job->table_id - 1]->options; /* constant, lives as long as the store */
+    table = store->tables[job->table_id - 1]; /* constant, lives as long as the store */
     job->builder_number = store->next_table_number++;
     mutex_unlock(&store->mu);
     if (job->number == 0) {
         job->number = job->builder_number; /* table numbers are unique for ever: so are jobs */
     }
     origin.job = job->number;
-    options.block_bytes = table->block_bytes;
-    options.filter_bits_per_key = table->filter_bits_per_key;
-    options.prefix_size = table->prefix_size;
-    options.codec = table->no_compression ? CODEC_NONE : CODEC_SNAPPY;
+    origin.table_name = kv_slice_str(table->name);
+    options.block_bytes = table->options.block_bytes;
+    options.filter_bits_per_key = table->options.filter_bits_per_key;
+    options.prefix_size = table->options.prefix_size;
+    options.codec = table->options.no_compression ? CODEC_NONE : CODEC_SNAPPY;
     memcpy(origin.store_id, store->root.store_id, sizeof origin.store_id); /* constant after open */
     return table_builder_create(store->storage, store->seed, job->builder_number, &origin, &options,
                                 &job->builder);

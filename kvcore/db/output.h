@@ -20,7 +20,9 @@ struct output_job {
     const struct file_list
         *grandparents; /* NULL: none. Tables are cut where they would overlap much */
     void *is_deepest_arg;
-    struct kv_buf inputs; /* numbers of merged tables as varints; owned */
+    uint64_t flushed_sequence; /* rows up to here are in tables once the job is installed */
+    uint64_t released_log;     /* and logs below are superfluous */
+    struct kv_buf inputs;      /* numbers of merged tables as varints; owned */
 
     /* The job's own. */
     uint64_t number;     /* of the job: that of its first output; 0 before */

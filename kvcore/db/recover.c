@@ -263,7 +263,7 @@ static void set_numbers(struct recovery *rec) NO_LOCK_ANALYSIS
 static int flush_replayed(struct recovery *rec) NO_LOCK_ANALYSIS
 {
     struct kv_store *store = rec->store;
-    struct edit edit = {0};
+    struct edit edit = {.released_log = store->next_log, .last_sequence = store->last_sequence};
     struct version *version = NULL;
     int r;
 

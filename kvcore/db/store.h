@@ -178,7 +178,8 @@ KV_MUST_CHECK int sync_to(struct kv_store *store, uint64_t sequence);
 void sync_rescued(struct kv_store *store, uint64_t sequence);
 
 /* ---- flush.c ---- */
-/* Write the rows of a generation that nobody else uses to tables and add them to the edit. */
+/* Write the rows of a generation to tables and add them to the edit, which says already how far the
+ * logs are superfluous then. */
 KV_MUST_CHECK int flush_tables(struct kv_store *store, struct generation *generation,
                                struct edit *edit);
 /* Flush the oldest immutable generation. 1 if there was one, 0 if not, or an error. */

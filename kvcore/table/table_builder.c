@@ -73,7 +73,10 @@ int table_builder_create(struct kv_storage *storage, uint64_t store_seed, uint64
     b->properties.level = origin->level;
     b->properties.job = origin->job;
     b->properties.output_index = origin->output_index;
-    r = create_parts(b);
+    b->properties.flushed_sequence = origin->flushed_sequence;
+    b->properties.released_log = origin->released_log;
+    r = kv_buf_assign(&b->properties.table_name, origin->table_name);
+    r = r < 0 ? r : create_parts(b);
     if (r == 0) {
         r = storage->ops->object_begin(storage, id, options->size_hint_bytes, &b->writer);
     }

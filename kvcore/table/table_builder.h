@@ -23,7 +23,10 @@ struct table_origin {
     uint32_t level;
     uint64_t job;
     uint32_t output_index;
-    struct kv_slice inputs; /* varints; must outlive the builder */
+    uint64_t flushed_sequence; /* see struct table_properties, as are the next two */
+    uint64_t released_log;
+    struct kv_slice table_name; /* copied */
+    struct kv_slice inputs;     /* varints; must outlive the builder */
 };
 
 KV_MUST_CHECK int table_builder_create(struct kv_storage *storage, uint64_t store_seed,

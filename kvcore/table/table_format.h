@@ -81,6 +81,9 @@ struct table_properties {
     struct block_handle range_deletes; /* size 0: none */
     uint32_t filter_format;            /* enum filter_format, 0: none */
     uint32_t prefix_size;              /* of the filter's prefix entries, 0: none */
+    uint64_t flushed_sequence; /* every row up to here is in tables once this job is installed */
+    uint64_t released_log;     /* logs below are then superfluous; 0: not known */
+    struct kv_buf table_name;  /* of the keyspace */
 };
 
 KV_MUST_CHECK int table_properties_encode(const struct table_properties *properties,

@@ -30,7 +30,10 @@ enum property {
     PROPERTY_RANGE_DELETES = 39,
     PROPERTY_FILTER_FORMAT = 41,
     PROPERTY_PREFIX_SIZE = 43,
-    PROPERTY_TAG_MAX = 43,
+    PROPERTY_FLUSHED = 44,
+    PROPERTY_RELEASED_LOG = 46,
+    PROPERTY_TABLE_NAME = 48,
+    PROPERTY_TAG_MAX = 48,
 };
 
 #define PROPERTY_BIT(tag) (UINT64_C(1) << (tag))
@@ -124,6 +127,19 @@ static int append_counts(const struct table_properties *p, struct kv_buf *to)
     return r;
 }
 
+/* What lets a lost manifest be rebuilt: how far logs are superfluous, and the keyspace's name. */
+static int append_provenance(const struct table_properties *p, struct kv_buf *to)
+{
+    int r = append_unless_zero(to, PROPERTY_FLUSHED, p->flushed_sequence);
+    if (r == 0) {
+        r = append_unless_zero(to, PROPERTY_RELEASED_LOG, p->released_log);
+    }
+    if (r == 0 && p->table_name.size > 0) {
+        r = coding_append_field(to, PROPERTY_TABLE_NAME, kv_buf_slice(&p->table_name));
+    }
+    return r;
+}
+
 int table_properties_encode(const struct table_properties *properties, struct kv_buf *to)
 {
     const struct table_properties *p = properties;
@@ -149,7 +165,10 @@ int table_properties_encode(const struct table_properties *properties, struct kv
     if (r == 0) {
         r = append_unless_zero(to, PROPERTY_FILTER_FORMAT, p->filter_format);
     }
-    return r == 0 ? append_unless_zero(to, PROPERTY_PREFIX_SIZE, p->prefix_size) : r;
+    if (r == 0) {
+        r = append_unless_zero(to, PROPERTY_PREFIX_SIZE, p->prefix_size);
+    }
+    return r == 0 ? append_provenance(p, to) : r;
 }
 
 /* ---- decoding ---- */
@@ -229,6 +248,10 @@ static uint64_t *number_of(struct table_properties *p, uint64_t tag)
         return &p->created_s;
     case PROPERTY_JOB:
         return &p->job;
+    case PROPERTY_FLUSHED:
+        return &p->flushed_sequence;
+    case PROPERTY_RELEASED_LOG:
+        return &p->released_log;
     default:
         return NULL;
     }
@@ -279,6 +302,8 @@ static int read_property(struct coding_cursor *c, struct table_properties *p, ui
         return read_bound(c, value, &p->largest_key, &p->largest_trailer);
     case PROPERTY_INPUTS:
         return read_inputs(c, value, &p->inputs);
+    case PROPERTY_TABLE_NAME:
+        return kv_buf_assign(&p->table_name, value);
     case PROPERTY_FILTER:
         read_handle(c, value, &p->filter);
         return 0;
@@ -332,5 +357,6 @@ void table_properties_finish(struct table_properties *properties)
     kv_buf_finish(&properties->smallest_key);
     kv_buf_finish(&properties->largest_key);
     kv_buf_finish(&properties->inputs);
+    kv_buf_finish(&properties->table_name);
     *properties = (struct table_properties){0};
 }

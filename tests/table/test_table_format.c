@@ -187,6 +187,9 @@ static struct table_properties make_properties(void)
         .filter = {.offset = 4096, .size = 128},
         .filter_format = FILTER_BLOCKED_BLOOM,
         .prefix_size = 9,
+        .flushed_sequence = 140,
+        .released_log = 12,
+        .table_name = buf_of("meta"),
     };
 }
 
@@ -212,9 +215,12 @@ START_TEST(the_bytes_of_properties_never_change)
         31,  1,   2,                                                   /* output 2 */
         33,  1,   2,                                                   /* of 2 */
         35,  2,   3,    4,                                             /* inputs */
-        37,  4,   0x80, 0x20, 0x80, 1, /* filter at 4096, 128 bytes */
-        41,  1,   1,                   /* filter format */
-        43,  1,   9,                   /* prefix size */
+        37,  4,   0x80, 0x20, 0x80, 1,   /* filter at 4096, 128 bytes */
+        41,  1,   1,                     /* filter format */
+        43,  1,   9,                     /* prefix size */
+        44,  2,   0x8c, 1,               /* flushed up to 140 */
+        46,  1,   12,                    /* logs released below 12 */
+        48,  4,   'm',  'e',  't',  'a', /* name of the keyspace */
     };
     struct table_properties p = make_properties();
     struct kv_buf bytes = {0};
@@ -234,7 +240,7 @@ START_TEST(properties_come_back)
 
     p.range_deletes = (struct block_handle){.offset = 77, .size = 88};
     ck_ok(table_properties_encode(&p, &bytes));
-    ck_ok(coding_append_field(&bytes, 44, kv_slice_str("an even tag of the future")));
+    ck_ok(coding_append_field(&bytes, 60, kv_slice_str("an even tag of the future")));
     ck_ok(table_properties_decode(kv_buf_slice(&bytes), &back));
     ck_assert_uint_eq(back.created_s, p.created_s);
     ck_assert_uint_eq(back.range_deletes.size, 88);
@@ -267,7 +273,7 @@ START_TEST(properties_that_are_cut_doubled_or_of_the_future_are_refused)
     for (size_t cut = 0; cut < 60; cut++) {
         ck_fails(decode_properties(&bytes, cut), KV_EDAMAGED);
     }
-    ck_ok(coding_append_field(&bytes, 45, kv_slice_str("")));
+    ck_ok(coding_append_field(&bytes, 61, kv_slice_str("")));
     ck_fails(decode_properties(&bytes, bytes.size), KV_EFORMAT);
     bytes.size = size;
     ck_ok(coding_append_field_varint(&bytes, 3, 300));
