@@ -138,20 +138,28 @@ static int sync_parent(struct posix_storage *storage)
     return r;
 }
 
-/* Make the name ROOT durable, once per opening: an earlier process may have died between making it
- * and syncing it, and everything that is ever acknowledged hangs on it. */
-static int settle_name(struct posix_storage *storage) REQUIRES(&storage->mu)
+static int sync_names(struct posix_storage *storage)
+{
+    int r = posix_sync_dir(storage);
+    return r < 0 ? r : sync_parent(storage);
+}
+
+/* Make what is in ROOT, and its name, durable before it is built upon. An earlier process may have
+ * died between writing and syncing: the other slot may not be overwritten while the newest record
+ * is in memory only, and everything that is acknowledged hangs on the name. Once per opening, and
+ * after a failed write. */
+static int settle_root(struct posix_storage *storage, int fd) REQUIRES(&storage->mu)
 {
     int r;
 
-    if (storage->root_named) {
+    if (storage->root_settled) {
         return 0;
     }
-    r = posix_sync_dir(storage);
+    r = storage->calls->fdatasync(storage->calls_arg, fd);
     if (r == 0) {
-        r = sync_parent(storage);
+        r = sync_names(storage);
     }
-    storage->root_named = r == 0;
+    storage->root_settled = r == 0;
     storage->root_broken = r < 0;
     return r;
 }
@@ -183,7 +191,10 @@ static int make_root(struct posix_storage *storage, struct kv_slice content) REQ
         posix_discard_file(storage, POSIX_ROOT_TMP_NAME);
         return r;
     }
-    return settle_name(storage);
+    r = sync_names(storage);
+    storage->root_settled = r == 0;
+    storage->root_broken = r < 0;
+    return r;
 }
 
 static int replace_root(struct posix_storage *storage, int fd, uint64_t expected_version,
@@ -204,6 +215,7 @@ static int replace_root(struct posix_storage *storage, int fd, uint64_t expected
     slot_encode(version, content, bytes);
     r = posix_write(storage, fd, &part, 1, version % SLOT_COUNT * SLOT_SIZE);
     if (r < 0) {
+        storage->root_settled = false; /* perhaps all of it was written */
         return r;
     }
     r = storage->calls->fdatasync(storage->calls_arg, fd);
@@ -219,14 +231,12 @@ static int swap_root(struct posix_storage *storage, uint64_t expected_version,
     }
     int fd = posix_open_file(storage, POSIX_ROOT_NAME, O_RDWR);
     if (fd == -ENOENT) {
-        int r = expected_version == 0 ? make_root(storage, content) : -ESTALE;
-        storage->root_broken = expected_version == 0 && r < 0;
-        return r;
+        return expected_version == 0 ? make_root(storage, content) : -ESTALE;
     }
     if (fd < 0) {
         return fd;
     }
-    int r = settle_name(storage);
+    int r = settle_root(storage, fd);
     if (r == 0) {
         r = replace_root(storage, fd, expected_version, content);
     }

@@ -32,9 +32,9 @@ struct posix_storage {
     _Atomic int lease;
     /* One change of the lease or of the root at a time. Held across their I/O, which is rare. */
     struct mutex mu;
-    bool root_named GUARDED_BY(mu);  /* the name ROOT is known to be durable */
-    int lock_fd GUARDED_BY(mu);      /* -1 without a lease */
-    bool root_broken GUARDED_BY(mu); /* a sync of the root failed */
+    bool root_settled GUARDED_BY(mu); /* the newest root record and its name are durable */
+    int lock_fd GUARDED_BY(mu);       /* -1 without a lease */
+    bool root_broken GUARDED_BY(mu);  /* a sync of the root failed */
 };
 
 static inline struct posix_storage *posix_storage(struct kv_storage *storage)

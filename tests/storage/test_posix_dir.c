@@ -58,6 +58,7 @@ START_TEST(a_file_has_one_name_and_other_spellings_are_foreign)
     ck_assert_int_eq(posix_name_parse("ROOT.tmp", &id), POSIX_NAME_LEFTOVER);
     ck_assert_int_eq(posix_name_parse("control", &id), POSIX_NAME_FIXED);
     ck_assert_int_eq(posix_name_parse("lost+found.d", &id), POSIX_NAME_FIXED);
+    ck_assert_int_eq(posix_name_parse("RESERVE", &id), POSIX_NAME_FIXED);
     for (size_t i = 0; i < sizeof foreign / sizeof foreign[0]; i++) {
         ck_assert_msg(posix_name_parse(foreign[i], &id) == POSIX_NAME_FOREIGN, "%s", foreign[i]);
     }
