@@ -173,8 +173,8 @@ static void prefetch_block(const struct cached_block *block)
     }
 }
 
-struct cached_block *block_cache_lookup(struct block_cache *cache, uint64_t table_number,
-                                        uint64_t offset)
+static struct cached_block *look(struct block_cache *cache, uint64_t table_number, uint64_t offset,
+                                 bool passing)
 {
     uint64_t hash = place_hash(table_number, offset);
     struct cache_shard *shard = shard_of(cache, hash);
@@ -187,13 +187,27 @@ struct cached_block *block_cache_lookup(struct block_cache *cache, uint64_t tabl
         block = slot->block;
         if (block != NULL) {
             prefetch_block(block);
-            slot->used = true;
+            slot->used |= !passing;
             cached_block_ref(block);
         }
     }
-    add_relaxed(block != NULL ? &shard->hits : &shard->misses);
+    if (!passing) {
+        add_relaxed(block != NULL ? &shard->hits : &shard->misses);
+    }
     mutex_unlock(&shard->mu);
     return block;
+}
+
+struct cached_block *block_cache_lookup(struct block_cache *cache, uint64_t table_number,
+                                        uint64_t offset)
+{
+    return look(cache, table_number, offset, false);
+}
+
+struct cached_block *block_cache_peek(struct block_cache *cache, uint64_t table_number,
+                                      uint64_t offset)
+{
+    return look(cache, table_number, offset, true);
 }
 
 /* Empty a slot; each follower that the gap cuts off from its best place moves into it. */

@@ -34,6 +34,10 @@ void cached_block_unref(struct cached_block *block); /* accepts NULL */
 /* The block with a reference for the caller, or NULL. Counts a hit or a miss. */
 struct cached_block *block_cache_lookup(struct block_cache *cache, uint64_t table_number,
                                         uint64_t offset);
+/* The same for a reader who passes once, as a compaction does: neither counted nor a reason to keep
+ * the block. */
+struct cached_block *block_cache_peek(struct block_cache *cache, uint64_t table_number,
+                                      uint64_t offset);
 /* Publish `block`; the cache takes a reference of its own. If another thread was faster its block
  * stays and this one is simply not cached. Never fails. */
 void block_cache_insert(struct block_cache *cache, uint64_t table_number, uint64_t offset,

@@ -38,8 +38,8 @@ KV_MUST_CHECK int table_get(struct table *table, struct kv_slice key, uint64_t s
                             uint64_t *ret_trailer, struct kv_slice *ret_value,
                             struct cached_block **ret_block);
 
-/* `keep_cache`: blocks that are not in the cache are read without entering it. The table must
- * outlive the iterator. */
+/* `keep_cache`: blocks that are not in the cache are read without entering it, and those that are
+ * do not count as used. The table must outlive the iterator. */
 KV_MUST_CHECK int table_iter_create(struct table *table, bool keep_cache, struct iter **ret_iter);
 
 /* Read every block of the file and check it; what is wrong goes to the sink. 0 or -KV_EDAMAGED. */

@@ -191,7 +191,8 @@ int table_load_block(const struct table *table, uint32_t index, bool keep_cache,
     int r;
 
     if (table->cache != NULL) {
-        block = block_cache_lookup(table->cache, table->number, offset);
+        block = keep_cache ? block_cache_peek(table->cache, table->number, offset)
+                           : block_cache_lookup(table->cache, table->number, offset);
         if (block != NULL) {
             *ret_block = block;
             return 0;

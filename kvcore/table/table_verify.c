@@ -16,13 +16,17 @@ struct verify {
 };
 
 /* The header repeats what the rows say; fsck relies on it where the index is lost. */
-static void verify_header(struct verify *v, uint32_t index, const struct rows_block *rows)
+static int verify_header(struct verify *v, uint32_t index, const struct rows_block *rows)
 {
     struct block_handle handle = v->table->index.handles[index];
     uint8_t bytes[BLOCK_HEADER_SIZE];
     struct block_header header;
     uint64_t min = UINT64_MAX, max = 0;
+    int r = table_read_bytes(v->table, handle.offset, bytes, sizeof bytes);
 
+    if (r < 0) {
+        return r;
+    }
     for (uint32_t i = 0; i < rows->count; i++) {
         uint64_t sequence = row_sequence(rows_block_trailer(rows, i));
         min = sequence < min ? sequence : min;
@@ -30,12 +34,11 @@ static void verify_header(struct verify *v, uint32_t index, const struct rows_bl
     }
     v->sequence_min = min < v->sequence_min ? min : v->sequence_min;
     v->sequence_max = max > v->sequence_max ? max : v->sequence_max;
-    if (table_read_bytes(v->table, handle.offset, bytes, sizeof bytes) < 0 ||
-        block_header_decode(bytes, v->table->file_seed, handle.offset, &header) < 0 ||
-        header.sequence_min != min || header.sequence_max != max) {
-        kv_ignore(table_damaged(v->table, handle.offset, "its sequence numbers are not its rows'"));
-        v->damaged = true;
+    r = block_header_decode(bytes, v->table->file_seed, handle.offset, &header);
+    if (r < 0 || header.sequence_min != min || header.sequence_max != max) {
+        r = table_damaged(v->table, handle.offset, "its sequence numbers are not its rows'");
     }
+    return r;
 }
 
 /* A filter that denies a key that is there would hide rows. */
@@ -60,34 +63,41 @@ static int verify_rows(struct verify *v, uint32_t index, const struct rows_block
         v->value_bytes += rows_block_value(rows, i).size;
     }
     v->rows += rows->count;
-    if (hidden) {
-        kv_ignore(table_damaged(v->table, v->table->index.handles[index].offset,
-                                "the filter denies one of its keys"));
-        v->damaged = true;
-    }
-    return 0;
+    return hidden ? table_damaged(v->table, v->table->index.handles[index].offset,
+                                  "the filter denies one of its keys")
+                  : 0;
 }
 
-/* Errors that are not damage end the run. */
+static int verify_block(struct verify *v, uint32_t index)
+{
+    struct cached_block *block = NULL;
+    int r = table_read_block(v->table, index, &v->window, &block);
+
+    if (r == 0) {
+        r = verify_header(v, index, &block->rows);
+    }
+    if (r == 0) {
+        r = verify_rows(v, index, &block->rows);
+    }
+    cached_block_unref(block);
+    return r;
+}
+
+/* Damage is noted and the run goes on; another error ends it. */
+static int noted(struct verify *v, int r)
+{
+    v->damaged |= r == -KV_EDAMAGED;
+    return r == -KV_EDAMAGED ? 0 : r;
+}
+
 static int verify_data(struct verify *v)
 {
-    for (uint32_t i = 0; i < v->table->index.rows.count; i++) {
-        struct cached_block *block = NULL;
-        int r = table_read_block(v->table, i, &v->window, &block);
-        if (r == -KV_EDAMAGED) {
-            v->damaged = true;
-            continue;
-        }
-        if (r == 0) {
-            verify_header(v, i, &block->rows);
-            r = verify_rows(v, i, &block->rows);
-        }
-        cached_block_unref(block);
-        if (r < 0) {
-            return r;
-        }
+    int r = 0;
+
+    for (uint32_t i = 0; r == 0 && i < v->table->index.rows.count; i++) {
+        r = noted(v, verify_block(v, i));
     }
-    return 0;
+    return r;
 }
 
 /* Filter, index and properties were checked when the table was opened, but that may be long ago. */
@@ -109,8 +119,7 @@ static int verify_frame(struct verify *v, struct block_handle handle, enum block
         r = table_check_frame(v->table, handle, type, framed, &header);
     }
     free(framed);
-    v->damaged |= r == -KV_EDAMAGED;
-    return r == -KV_EDAMAGED ? 0 : r;
+    return noted(v, r);
 }
 
 static int verify_tail(struct verify *v)
@@ -133,8 +142,7 @@ static int verify_tail(struct verify *v)
     if (r == 0 && table_footer_decode(bytes, t->file_seed, at, &footer) < 0) {
         r = table_damaged(t, at, "the footer is damaged");
     }
-    v->damaged |= r == -KV_EDAMAGED;
-    return r == -KV_EDAMAGED ? 0 : r;
+    return noted(v, r);
 }
 
 /* Only a table that was read whole can be compared with its properties. */

@@ -133,6 +133,28 @@ START_TEST(blocks_in_use_survive_and_idle_ones_go_first)
 }
 END_TEST
 
+START_TEST(a_passing_reader_keeps_nothing_and_is_not_counted)
+{
+    struct block_cache *cache = NULL;
+    uint64_t kept = 0;
+
+    ck_ok(block_cache_create(1 << 20, &cache));
+    for (uint64_t i = 0; i < 50; i++) {
+        insert(cache, 1, i, 1000);
+    }
+    for (uint64_t i = 0; i < 20000; i++) {
+        insert(cache, 2, i, 1000);
+        cached_block_unref(block_cache_peek(cache, 1, i % 50));
+    }
+    ck_assert_uint_eq(stats_of(cache).hits + stats_of(cache).misses, 0);
+    for (uint64_t i = 0; i < 50; i++) {
+        kept += holds(cache, 1, i);
+    }
+    ck_assert_uint_eq(kept, 0);
+    block_cache_destroy(cache);
+}
+END_TEST
+
 START_TEST(an_evicted_block_lives_as_long_as_its_reader)
 {
     struct block_cache *cache = NULL;
@@ -244,6 +266,7 @@ Suite *test_suite(void)
     suite_add(s, "budget", a_cache_of_many_tiny_blocks_keeps_its_budget);
     suite_add(s, "budget", a_block_larger_than_a_shard_is_not_cached);
     suite_add(s, "eviction", blocks_in_use_survive_and_idle_ones_go_first);
+    suite_add(s, "eviction", a_passing_reader_keeps_nothing_and_is_not_counted);
     suite_add(s, "eviction", an_evicted_block_lives_as_long_as_its_reader);
     suite_add(s, "lookup", the_block_that_came_first_stays);
     suite_add(s, "drop", a_dropped_table_leaves_nothing_and_takes_nothing_else);
