@@ -26,8 +26,6 @@ static error_t parse(int key, char *value, struct argp_state *state)
     }
 }
 
-static const struct argp_option no_options[] = {{0}};
-
 /* Read the command line and open the store. Returns an exit code. */
 static int begin(const struct argp *argp, int argc, char **argv, struct settings *s,
                  const char **ret_store)
@@ -69,7 +67,7 @@ static int write_out(void *arg, const struct control_reply *reply)
 int cmd_get(int argc, char **argv)
 {
     static const struct argp argp = {
-        no_options,
+        NULL,
         parse,
         "STORE KEY",
         "Examples:\n  kvfs get /srv/a users/42/name\n  kvfs get /srv/a images/logo.png > "
@@ -131,7 +129,7 @@ static mode_t current_umask(void)
 int cmd_put(int argc, char **argv)
 {
     static const struct argp argp = {
-        no_options,
+        NULL,
         parse,
         "STORE KEY [VALUE|-]",
         "Examples:\n  kvfs put /srv/a users/42/name Ada\n  kvfs put /srv/a images/logo.png < "
@@ -221,7 +219,7 @@ int cmd_del(int argc, char **argv)
 
 int cmd_exists(int argc, char **argv)
 {
-    static const struct argp argp = {no_options,
+    static const struct argp argp = {NULL,
                                      parse,
                                      "STORE KEY",
                                      "Examples:\n  kvfs exists /srv/a users/42/name && echo "

@@ -231,9 +231,8 @@ int cmd_stats(int argc, char **argv)
 
 int cmd_sync(int argc, char **argv)
 {
-    static const struct argp_option options[] = {{0}};
     static const struct argp argp = {
-        options,
+        NULL,
         parse,
         "STORE|MOUNTPOINT",
         "Examples:\n  kvfs sync /mnt/a\n\nMake everything written so far durable. sync(1) does not "
