@@ -295,6 +295,8 @@ static int read_locked(struct reading *reading, uint64_t offset)
     }
     if (offset == 0) {
         dir_offsets_truncate(&dir->offsets, 0);
+    }
+    if (dir->offsets.count == 0) {
         dir->began = self.inode.ctime;
     }
     reading->changed = dir->began.tv_sec != self.inode.ctime.tv_sec ||

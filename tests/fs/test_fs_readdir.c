@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "fs/core/dir_offsets.h"
+#include "tests/fs/fs_fixture.h"
+
+enum { ROOT = KVFS_ROOT_INO };
+
+/* Takes up to `room` entries and remembers where to go on. */
+struct reader {
+    unsigned room, count;
+    uint64_t offset; /* behind the last one taken */
+    char names[64][24];
+    uint64_t offsets[64];
+    struct kvfs_entry last;
+};
+
+static bool take(void *arg, const char *name, const struct kvfs_entry *entry, uint64_t next_offset)
+{
+    struct reader *r = arg;
+    if (r->count == r->room) {
+        return false;
+    }
+    snprintf(r->names[r->count % 64], sizeof r->names[0], "%s", name);
+    r->offsets[r->count % 64] = next_offset;
+    r->count++;
+    r->offset = next_offset;
+    r->last = *entry;
+    return true;
+}
+
+/* Read `room` entries from `offset` into a fresh reader. */
+static struct reader read_some(struct kvfs_dir *dir, uint64_t offset, unsigned room)
+{
+    struct reader r = {.room = room, .offset = offset};
+    ck_ok(kvfs_dir_read(dir, offset, false, take, &r));
+    return r;
+}
+
+static void make_files(struct fs_fixture *f, uint64_t dir, unsigned count)
+{
+    char name[16];
+    for (unsigned i = 0; i < count; i++) {
+        snprintf(name, sizeof name, "f%06u", i);
+        fixture_file(f, dir, name);
+    }
+}
+
+START_TEST(a_listing_begins_with_dots_and_goes_on_in_byte_order)
+{
+    struct fs_fixture f;
+    struct kvfs_dir *dir = NULL;
+    fixture_open(&f);
+    fixture_file(&f, ROOT, "b");
+    fixture_file(&f, ROOT, "a.b");
+    fixture_dir(&f, ROOT, "a");
+    ck_ok(kvfs_dir_open(f.fs, ROOT, &dir));
+    struct reader r = read_some(dir, 0, 64);
+    ck_assert_uint_eq(r.count, 5);
+    ck_assert_str_eq(r.names[0], ".");
+    ck_assert_str_eq(r.names[1], "..");
+    ck_assert_uint_eq(r.offsets[0], 1);
+    ck_assert_uint_eq(r.offsets[1], 2);
+    ck_assert_str_eq(r.names[2], "a");
+    ck_assert_str_eq(r.names[3], "a.b");
+    ck_assert_str_eq(r.names[4], "b");
+    ck_assert_uint_eq(read_some(dir, r.offset, 64).count, 0);
+    kvfs_dir_close(dir);
+    fixture_close(&f);
+}
+END_TEST
+
+START_TEST(entries_that_did_not_fit_come_next_time)
+{
+    struct fs_fixture f;
+    struct kvfs_dir *dir = NULL;
+    fixture_open(&f);
+    make_files(&f, ROOT, 30);
+    ck_ok(kvfs_dir_open(f.fs, ROOT, &dir));
+    struct reader all = read_some(dir, 0, 64);
+    uint64_t offset = 0;
+    for (unsigned i = 0; i < all.count; i++) {
+        struct reader one = read_some(dir, offset, 1);
+        ck_assert_uint_eq(one.count, 1);
+        ck_assert_str_eq(one.names[0], all.names[i]);
+        offset = one.offset;
+    }
+    kvfs_dir_close(dir);
+    fixture_close(&f);
+}
+END_TEST
+
+START_TEST(an_offset_stands_behind_its_name_whatever_changes)
+{
+    struct fs_fixture f;
+    struct kvfs_dir *dir = NULL;
+    fixture_open(&f);
+    make_files(&f, ROOT, 10);
+    ck_ok(kvfs_dir_open(f.fs, ROOT, &dir));
+    struct reader all = read_some(dir, 0, 64);
+    uint64_t behind_3 = all.offsets[2 + 3];
+    ck_ok(kvfs_unlink(f.fs, ROOT, "f000003"));
+    ck_ok(kvfs_unlink(f.fs, ROOT, "f000005"));
+    fixture_file(&f, ROOT, "f0000035");
+    fixture_file(&f, ROOT, "a");
+    struct reader r = read_some(dir, behind_3, 64);
+    ck_assert_uint_eq(r.count, 5);
+    ck_assert_str_eq(r.names[0], "f000004");
+    ck_assert_uint_eq(r.offsets[0], all.offsets[2 + 4]);
+    ck_assert_str_eq(r.names[1], "f000006");
+    ck_assert_uint_eq(r.offsets[1], all.offsets[2 + 6]);
+    fixture_file(&f, ROOT, "z");
+    r = read_some(dir, r.offset, 64);
+    ck_assert_uint_eq(r.count, 1);
+    ck_assert_str_eq(r.names[0], "z");
+    r = read_some(dir, 0, 64); /* rewinding shows the new ones */
+    ck_assert_uint_eq(r.count, 2 + 11);
+    ck_assert_str_eq(r.names[2], "a");
+    kvfs_dir_close(dir);
+    fixture_close(&f);
+}
+END_TEST
+
+START_TEST(removing_while_reading_skips_nothing)
+{
+    struct fs_fixture f;
+    struct kvfs_dir *dir = NULL;
+    fixture_open(&f);
+    make_files(&f, ROOT, 200);
+    ck_ok(kvfs_dir_open(f.fs, ROOT, &dir));
+    uint64_t offset = 2;
+    unsigned removed = 0;
+    for (;;) {
+        struct reader r = read_some(dir, offset, 7);
+        for (unsigned i = 0; i < r.count; i++) {
+            ck_ok(kvfs_unlink(f.fs, ROOT, r.names[i]));
+            removed++;
+        }
+        if (r.count == 0) {
+            break;
+        }
+        offset = r.offset;
+    }
+    ck_assert_uint_eq(removed, 200);
+    kvfs_dir_close(dir);
+    fixture_close(&f);
+}
+END_TEST
+
+START_TEST(full_entries_take_references_and_show_the_present)
+{
+    struct fs_fixture f;
+    struct kvfs_dir *dir = NULL;
+    fixture_open(&f);
+    uint64_t ino = fixture_file(&f, ROOT, "f");
+    fixture_write(&f, ino, 0, "12345");
+    ck_ok(kvfs_dir_open(f.fs, ROOT, &dir));
+    struct reader r = {.room = 3};
+    ck_ok(kvfs_dir_read(dir, 0, true, take, &r));
+    ck_assert_int_eq(r.last.stat.st_size, 5);
+    ck_assert_uint_eq(r.last.ino, ino);
+    ck_ok(kvfs_unlink(f.fs, ROOT, "f"));
+    ck_assert_str_eq(fixture_text(&f, ino), "12345"); /* the reference keeps it */
+    kvfs_forget(f.fs, ino, 1);
+    struct kvfs_entry e;
+    ck_fails(kvfs_getattr(f.fs, ino, &e), ENOENT);
+    /* An entry that is not taken leaves no reference. */
+    ino = fixture_file(&f, ROOT, "g");
+    r = (struct reader){.room = 2};
+    ck_ok(kvfs_dir_read(dir, 0, true, take, &r));
+    ck_ok(kvfs_unlink(f.fs, ROOT, "g"));
+    ck_fails(kvfs_getattr(f.fs, ino, &e), ENOENT);
+    kvfs_dir_close(dir);
+    fixture_close(&f);
+}
+END_TEST
+
+START_TEST(a_very_large_directory_is_read_exactly_in_order)
+{
+    enum { FILES = DIR_OFFSETS_EXACT + 1000 };
+    struct fs_fixture f;
+    struct kvfs_dir *dir = NULL;
+    fixture_open(&f);
+    make_files(&f, ROOT, FILES);
+    ck_ok(kvfs_dir_open(f.fs, ROOT, &dir));
+    uint64_t offset = 2;
+    char expected[16];
+    for (unsigned i = 0; i < FILES;) {
+        struct reader r = read_some(dir, offset, 61);
+        ck_assert_uint_gt(r.count, 0);
+        for (unsigned j = 0; j < r.count; j++, i++) {
+            snprintf(expected, sizeof expected, "f%06u", i);
+            ck_assert_str_eq(r.names[j], expected);
+        }
+        offset = r.offset;
+    }
+    /* Going back behind the exact part counts from a remembered name. */
+    unsigned far = DIR_OFFSETS_EXACT + 333;
+    struct reader r = read_some(dir, far + 2, 3);
+    snprintf(expected, sizeof expected, "f%06u", far);
+    ck_assert_str_eq(r.names[0], expected);
+    ck_assert_uint_eq(r.offset, far + 5);
+    /* After a change nothing is skipped; some may come twice. */
+    ck_ok(kvfs_unlink(f.fs, ROOT, "f065850"));
+    r = read_some(dir, far + 2, 64);
+    ck_assert_str_le(r.names[0], expected);
+    ck_assert_uint_eq(r.count, 64);
+    offset = r.offset;
+    r = read_some(dir, offset, 1);
+    ck_assert_str_gt(r.names[0], expected);
+    ck_assert_uint_gt(r.offset, offset);
+    kvfs_dir_close(dir);
+    fixture_close(&f);
+}
+END_TEST
+
+Suite *test_suite(void)
+{
+    Suite *suite = suite_create("fs_readdir");
+    suite_add(suite, "order", a_listing_begins_with_dots_and_goes_on_in_byte_order);
+    suite_add(suite, "room", entries_that_did_not_fit_come_next_time);
+    suite_add(suite, "offsets", an_offset_stands_behind_its_name_whatever_changes);
+    suite_add(suite, "removing", removing_while_reading_skips_nothing);
+    suite_add(suite, "plus", full_entries_take_references_and_show_the_present);
+    suite_add(suite, "large", a_very_large_directory_is_read_exactly_in_order);
+    return suite;
+}
