@@ -354,6 +354,87 @@ START_TEST(an_index_key_lies_between_random_keys)
 }
 END_TEST
 
+/* An index of blocks at these places. */
+static int open_index(const struct block_handle *handles, size_t count, uint64_t data_end)
+{
+    struct rows_builder *builder = NULL;
+    struct kv_buf bytes = {0};
+    struct table_index index = {0};
+
+    ck_ok(rows_builder_create(&builder));
+    for (size_t i = 0; i < count; i++) {
+        uint8_t key = (uint8_t)('a' + i), value[2 * CODING_VARINT_MAX];
+        size_t size = coding_put_varint(value, handles[i].offset);
+        size += coding_put_varint(value + size, handles[i].size);
+        struct row row = {kv_slice(&key, 1), INDEX_TRAILER_LAST, kv_slice(value, size)};
+        ck_ok(rows_builder_add(builder, &row));
+    }
+    ck_ok(rows_builder_finish(builder, &bytes));
+    int r = table_index_open(kv_buf_slice(&bytes), data_end, &index);
+    if (r == 0) {
+        ck_assert_uint_eq(table_index_seek(&index, kv_slice_str(""), 0), 0);
+        ck_assert_uint_eq(table_index_seek(&index, kv_slice_str("aa"), 0), 1);
+        ck_assert_uint_eq(table_index_seek(&index, kv_slice_str("zz"), 0), count);
+        table_index_close(&index);
+    }
+    rows_builder_destroy(builder);
+    kv_buf_finish(&bytes);
+    return r;
+}
+
+START_TEST(an_index_whose_blocks_overlap_or_leave_the_file_is_refused)
+{
+    const struct block_handle good[] = {{0, 100}, {100, 60}, {200, 48}};
+    const struct block_handle overlapping[] = {{0, 100}, {99, 60}, {200, 48}};
+    const struct block_handle falling[] = {{200, 48}, {0, 100}};
+    const struct block_handle small[] = {{0, 47}, {100, 60}};
+    const struct block_handle huge[] = {{0, 100}, {UINT64_MAX - 10, 60}};
+
+    ck_ok(open_index(good, 3, 248));
+    ck_fails(open_index(good, 3, 247), KV_EDAMAGED);
+    ck_fails(open_index(overlapping, 3, 248), KV_EDAMAGED);
+    ck_fails(open_index(falling, 2, 248), KV_EDAMAGED);
+    ck_fails(open_index(small, 2, 248), KV_EDAMAGED);
+    ck_fails(open_index(huge, 2, UINT64_MAX), KV_EDAMAGED);
+}
+END_TEST
+
+START_TEST(an_index_of_equal_heads_is_searched_like_a_sorted_array)
+{
+    struct rng rng = {test_seed()};
+    /* Keys that agree in their first 8 bytes, in runs; more than one group of them. */
+    const struct model_shape shape = {
+        .shared = 3, .tail_max = 13, .letters = 2, .sequence_max = 5, .only_puts = true};
+
+    for (uint64_t step = 0; step < test_steps(60); step++) {
+        struct model m = model_create(&rng, &shape, 1 + rng_below(&rng, 600));
+        struct rows_builder *builder = NULL;
+        struct kv_buf bytes = {0};
+        struct table_index index;
+        uint8_t key[MODEL_KEY_MAX];
+        ck_ok(rows_builder_create(&builder));
+        for (size_t i = 0; i < m.count; i++) {
+            uint8_t value[2 * CODING_VARINT_MAX];
+            size_t size = coding_put_varint(value, i * 100);
+            size += coding_put_varint(value + size, 100);
+            struct row row = {m.rows[i].key, m.rows[i].trailer, kv_slice(value, size)};
+            ck_ok(rows_builder_add(builder, &row));
+        }
+        ck_ok(rows_builder_finish(builder, &bytes));
+        ck_ok(table_index_open(kv_buf_slice(&bytes), m.count * 100, &index));
+        for (int i = 0; i < 500; i++) {
+            struct kv_slice k = kv_slice(key, model_key(&rng, &shape, key));
+            uint64_t trailer = row_trailer(rng_below(&rng, 7), ROW_PUT);
+            ck_assert_uint_eq(table_index_seek(&index, k, trailer), model_seek(&m, k, trailer));
+        }
+        table_index_close(&index);
+        rows_builder_destroy(builder);
+        kv_buf_finish(&bytes);
+        model_finish(&m);
+    }
+}
+END_TEST
+
 Suite *test_suite(void)
 {
     Suite *s = suite_create("table_format");
@@ -368,5 +449,7 @@ Suite *test_suite(void)
     suite_add(s, "properties", random_bytes_in_properties_do_no_harm);
     suite_add(s, "index", an_index_key_parts_two_keys_and_is_short);
     suite_add(s, "index", an_index_key_lies_between_random_keys);
+    suite_add(s, "index", an_index_whose_blocks_overlap_or_leave_the_file_is_refused);
+    suite_add(s, "index", an_index_of_equal_heads_is_searched_like_a_sorted_array);
     return s;
 }
