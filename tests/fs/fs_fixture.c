@@ -81,21 +81,23 @@ const char *fixture_text(struct fs_fixture *f, uint64_t ino)
     return text;
 }
 
+enum { LIST_SIZE = 65536 };
+
 static bool add_name(void *arg, const char *name, const struct kvfs_entry *entry,
                      uint64_t next_offset)
 {
     char *text = arg;
+    size_t size = strlen(text);
     (void)entry;
     if (next_offset > 2) {
-        strcat(text, text[0] != 0 ? " " : "");
-        strcat(text, name);
+        snprintf(text + size, LIST_SIZE - size, "%s%s", size > 0 ? " " : "", name);
     }
     return true;
 }
 
 const char *fixture_list(struct fs_fixture *f, uint64_t ino)
 {
-    static char text[65536];
+    static char text[LIST_SIZE];
     struct kvfs_dir *dir = NULL;
     text[0] = 0;
     ck_ok(kvfs_dir_open(f->fs, ino, &dir));

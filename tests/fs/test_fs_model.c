@@ -165,7 +165,7 @@ static void op_make(struct model *m)
     dir->nlink += kind == 1;
     m->nodes[i].known = 1;
     m->nodes[i].file = file;
-    strcpy(m->nodes[i].target, kind == 2 ? target : "");
+    snprintf(m->nodes[i].target, sizeof m->nodes[i].target, "%s", kind == 2 ? target : "");
 }
 
 static void op_lookup(struct model *m)
