@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/fs/fs_fixture.h"
 
+#include <stdio.h>
+
 #include "tests/fs/fs_check.h"
 
 const struct kvfs_who fixture_who = {.uid = 1000, .gid = 100, .umask = 022};

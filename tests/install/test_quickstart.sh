@@ -1,0 +1,50 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# usage: test_quickstart.sh BUILD_DIR
+# The first command of the front page, on a release build that is there already.
+set -uo pipefail
+# shellcheck source=tests/lib/mount.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../lib/mount.sh"
+
+quickstart=$(dirname "${BASH_SOURCE[0]}")/../../tools/quickstart
+KVFS_BUILD=$(realpath "$1")
+export KVFS_BUILD
+
+# Names with spaces on purpose.
+store="$work/a store"
+mnt="$work/a mount"
+
+shows_the_tour() {
+    "$quickstart" "$store" "$mnt" >"$work/output" || return
+    cat "$work/output"
+    [ "$(findmnt -n -o FSTYPE "$mnt")" = fuse.kvfs ] && grep -q "green and sour" "$work/output" &&
+        grep -A 3 '^\$ ls -U' "$work/output" | tail -n 3 | tr '\n' ' ' | grep -qx 'apple cherry plum '
+}
+
+is_quick_and_says_so() {
+    local begin=$SECONDS
+    shows_the_tour && [ $((SECONDS - begin)) -lt 15 ] && grep -q "already mounted" "$work/output"
+}
+
+recovers_from_a_killed_daemon() {
+    local daemon
+    daemon=$("$kvfs" status --json "$store" | python3 -c 'import json, sys; print(json.load(sys.stdin)["pid"])') || return
+    kill -9 "$daemon" || return
+    while kill -0 "$daemon" 2>/dev/null; do sleep 0.05; done
+    shows_the_tour
+}
+
+another_store_is_refused() {
+    ! "$quickstart" "$work/other" "$mnt" && [ ! -e "$work/other" ]
+}
+
+unmounts_as_it_says() {
+    bash -c "$(grep -A 1 'Unmount it with' "$work/output" | tail -n 1)" && ! mountpoint -q "$mnt"
+}
+
+point "makes a store, mounts it and shows it" shows_the_tour
+point "run again it is quick and says that it is mounted" is_quick_and_says_so
+point "run after the daemon was killed it mounts again" recovers_from_a_killed_daemon
+point "another store on the same mount point is refused" another_store_is_refused
+point "the command it prints unmounts" unmounts_as_it_says
+tap_finish
