@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A block of sorted rows laid out in columns, so that a search touches an array of 4-byte key heads
- * and decodes nothing. Byte layout in docs/format.md, "Rows block"; the slotted layout is discussed
- * there. Data blocks, the index and range deletes use the same layout. */
+ * and decodes nothing. Byte layout in docs/format.md, "Rows block". Data blocks, the index and
+ * range deletes use the same layout.
+ *
+ * Keys that share much are told apart by what follows the prefix all of them have; the usual
+ * alternative, each key as its difference from the one before, would be smaller but has to be
+ * decoded from a restart point on, in one direction only. */
 #ifndef KVCORE_TABLE_ROWS_BLOCK_H
 #define KVCORE_TABLE_ROWS_BLOCK_H
 
