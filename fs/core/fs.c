@@ -10,7 +10,7 @@
 #define MEMORY_DEFAULT ((uint64_t)512 << 20)
 #define MEMTABLE_MIN   ((uint64_t)1 << 20)
 #define MEMTABLE_MAX   ((uint64_t)64 << 20)
-#define MEMORY_MIN     ((uint64_t)4 << 20)
+#define CACHE_MIN      ((uint64_t)2 << 20)
 
 enum { NAME_HINTS_MIN = 1024, NAME_HINT_SHARE = 4096 }; /* one hint for so many bytes of memory */
 
@@ -244,7 +244,7 @@ static int open_engine(struct kv_storage *storage, const struct kvfs_options *op
         .create = options->create,
         .read_only = options->read_only,
         .memtable_bytes = (size_t)clamp(memory / 8, MEMTABLE_MIN, MEMTABLE_MAX),
-        .cache_bytes = (size_t)(memory / 2),
+        .cache_bytes = (size_t)(memory / 2 < CACHE_MIN ? CACHE_MIN : memory / 2),
         .sync_interval_ms = options->sync_interval_ms != 0 ? options->sync_interval_ms : 1000,
         .holder = options->holder,
         .label = options->label,
@@ -259,7 +259,6 @@ static int open_engine(struct kv_storage *storage, const struct kvfs_options *op
 static int open_all(struct kvfs *fs, struct kv_storage *storage, const struct kvfs_options *options)
 {
     uint64_t memory = options->memory_bytes != 0 ? options->memory_bytes : default_memory();
-    memory = memory < MEMORY_MIN ? MEMORY_MIN : memory;
     fs->read_only = options->read_only;
     fs->sink = (struct message_sink){.fn = options->message_fn, .arg = options->message_arg};
     int r = init_memory(fs, memory);

@@ -16,14 +16,16 @@ static void count_damage(void *arg, enum kv_message_level level, const char *tex
 
 static void open_again(struct fs_fixture *f)
 {
-    struct kvfs_options options = {
-        .create = true, .memory_bytes = 8 << 20, .message_fn = count_damage, .message_arg = f};
+    struct kvfs_options options = {.create = true,
+                                   .memory_bytes = f->memory_bytes,
+                                   .message_fn = count_damage,
+                                   .message_arg = f};
     ck_ok(kvfs_open_storage(f->storage, &options, &f->fs));
 }
 
 void fixture_open(struct fs_fixture *f)
 {
-    *f = (struct fs_fixture){0};
+    *f = (struct fs_fixture){.memory_bytes = 8 << 20};
     ck_ok(kv_storage_mem_create(&f->storage));
     open_again(f);
 }

@@ -11,6 +11,7 @@ struct fs_fixture {
     struct kv_storage *storage;
     struct kvfs *fs;
     unsigned damage_messages;
+    uint64_t memory_bytes; /* from fixture_open() on 8 MiB; for the next opening */
 };
 
 extern const struct kvfs_who fixture_who; /* user 1000, group 100, umask 022 */

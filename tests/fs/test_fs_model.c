@@ -563,16 +563,17 @@ static void reopen(struct model *m)
 
 typedef void op_fn(struct model *m);
 
-START_TEST(random_operations_agree_with_a_dumb_tree)
+static void run(uint64_t memory_bytes, uint64_t steps)
 {
     static op_fn *const ops[] = {
         op_make,   op_make,       op_make,  op_lookup,   op_lookup,   op_forget, op_forget,
         op_forget, op_open_close, op_link,  op_unlink,   op_unlink,   op_rename, op_rename,
         op_write,  op_write,      op_write, op_truncate, op_allocate, op_xattr,  op_chmod};
     struct model *m = calloc(1, sizeof *m);
-    uint64_t steps = test_steps(20000);
     m->rng.state = test_seed();
     fixture_open(&m->f);
+    m->f.memory_bytes = memory_bytes;
+    fixture_reopen(&m->f);
     ck_assert_int_eq(new_node(m, KVFS_ROOT_INO, S_IFDIR, 0), 0);
     m->nodes[0].known = 1;
     for (uint64_t i = 1; i <= steps; i++) {
@@ -594,11 +595,25 @@ START_TEST(random_operations_agree_with_a_dumb_tree)
     }
     free(m);
 }
+
+START_TEST(random_operations_agree_with_a_dumb_tree)
+{
+    run(8 << 20, test_steps(20000));
+}
+END_TEST
+
+/* So little memory that every inode is forgotten after each operation and found through its rows.
+ */
+START_TEST(random_operations_agree_without_an_inode_cache)
+{
+    run(1, test_steps(10000));
+}
 END_TEST
 
 Suite *test_suite(void)
 {
     Suite *suite = suite_create("fs_model");
     suite_add(suite, "model", random_operations_agree_with_a_dumb_tree);
+    suite_add(suite, "no_cache", random_operations_agree_without_an_inode_cache);
     return suite;
 }
