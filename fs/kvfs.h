@@ -199,7 +199,7 @@ typedef void kvfs_changed_fn(void *arg, uint64_t ino, const char *name);
 void kvfs_on_change(struct kvfs *fs, kvfs_changed_fn *fn, void *arg);
 
 /* Contents of the regular file at `key`. -ENOENT; -EISDIR; -ENOTDIR; -EINVAL symlink or special
- * file, or malformed key. */
+ * file, or malformed key; -EFBIG more than 1 GiB: read it by inode. */
 KV_MUST_CHECK int kvfs_key_get(struct kvfs *fs, struct kv_slice key, struct kv_buf *value);
 /* Make or replace the file in one operation; missing parents are made with mode 0755, the file with
  * 0644, less umask. */
@@ -220,7 +220,8 @@ struct kvfs_scan_options {
 /* Return false to stop. `value` is empty with keys_only. */
 typedef bool kvfs_scan_fn(void *arg, struct kv_slice key, struct kv_slice value);
 /* Regular files in byte order of their whole keys (a directory `a` is entered where `a/` sorts).
- * Symlinks and special files are passed over. -ENOENT never: an empty range is empty. */
+ * Symlinks and special files are passed over. -ENOENT never: an empty range is empty. -EFBIG,
+ * unless keys_only: a file of more than 1 GiB. */
 KV_MUST_CHECK int kvfs_scan(struct kvfs *fs, const struct kvfs_scan_options *options,
                             kvfs_scan_fn *fn, void *arg);
 

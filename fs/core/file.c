@@ -66,6 +66,9 @@ int file_read_all(struct kvfs *fs, const struct kv_snapshot *snapshot, const str
     if (node->inode.size == 0) {
         return 0;
     }
+    if (node->inode.size > FILE_READ_ALL_MAX) {
+        return -EFBIG;
+    }
     return extent_read(fs, snapshot, node, 0, to, (size_t)node->inode.size);
 }
 

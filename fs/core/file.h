@@ -14,7 +14,10 @@ KV_MUST_CHECK int file_set_size(struct txn *txn, struct txn_node *node, uint64_t
 void file_kill_priv(struct txn_node *node);
 /* Contents and times changed. */
 void file_touch(struct txn *txn, struct txn_node *node);
-/* All contents, at `snapshot` (NULL: now, and then the stripe must be held). */
+enum { FILE_READ_ALL_MAX = 1 << 30 };
+
+/* All contents, at `snapshot` (NULL: now, and then the stripe must be held). Errors: -EFBIG more
+ * than FILE_READ_ALL_MAX, which a sparse file exceeds easily. */
 KV_MUST_CHECK int file_read_all(struct kvfs *fs, const struct kv_snapshot *snapshot,
                                 const struct node *node, struct kv_buf *to);
 

@@ -95,6 +95,18 @@ START_TEST(keys_that_meet_the_wrong_kind_are_errors)
 }
 END_TEST
 
+START_TEST(a_sparse_file_beyond_any_memory_is_no_value)
+{
+    struct fs_fixture f;
+    struct kv_buf buf = {0};
+    fixture_open(&f);
+    fixture_write(&f, fixture_file(&f, ROOT, "sparse"), (uint64_t)1 << 50, "x");
+    ck_fails(kvfs_key_get(f.fs, kv_slice_str("sparse"), &buf), EFBIG);
+    kv_buf_finish(&buf);
+    fixture_close(&f);
+}
+END_TEST
+
 START_TEST(large_values_are_replaced_whole)
 {
     struct fs_fixture f;
@@ -281,6 +293,7 @@ Suite *test_suite(void)
     suite_add(suite, "check", malformed_keys_are_refused_with_the_fault_named);
     suite_add(suite, "put", put_makes_parents_and_replaces_contents);
     suite_add(suite, "kinds", keys_that_meet_the_wrong_kind_are_errors);
+    suite_add(suite, "sparse", a_sparse_file_beyond_any_memory_is_no_value);
     suite_add(suite, "large", large_values_are_replaced_whole);
     suite_add(suite, "changes", changes_by_key_are_told);
     suite_add(suite, "read_only", a_read_only_filesystem_refuses_every_change);

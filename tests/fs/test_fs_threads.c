@@ -263,13 +263,15 @@ static void *work(void *arg)
     return NULL;
 }
 
-START_TEST(threads_on_one_tree_leave_it_whole)
+static void run(uint64_t memory_bytes)
 {
     struct fs_fixture f;
     struct worker workers[THREADS];
     uint64_t dirs[DIRS];
     char name[16];
     fixture_open(&f);
+    f.memory_bytes = memory_bytes;
+    fixture_reopen(&f);
     for (unsigned i = 0; i < DIRS; i++) {
         snprintf(name, sizeof name, "dir%u", i);
         dirs[i] = fixture_dir(&f, KVFS_ROOT_INO, name);
@@ -290,11 +292,23 @@ START_TEST(threads_on_one_tree_leave_it_whole)
     fs_check(f.fs); /* all was forgotten, so no orphan is left even before closing */
     fixture_close(&f);
 }
+
+START_TEST(threads_on_one_tree_leave_it_whole)
+{
+    run(8 << 20);
+}
+END_TEST
+
+START_TEST(threads_leave_the_tree_whole_without_an_inode_cache)
+{
+    run(1);
+}
 END_TEST
 
 Suite *test_suite(void)
 {
     Suite *suite = suite_create("fs_threads");
     suite_add(suite, "threads", threads_on_one_tree_leave_it_whole);
+    suite_add(suite, "no_cache", threads_leave_the_tree_whole_without_an_inode_cache);
     return suite;
 }
