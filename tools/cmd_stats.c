@@ -108,7 +108,7 @@ int cmd_status(int argc, char **argv)
     if (code != EXIT_DONE) {
         return code;
     }
-    int r = target_open(&target, store, TARGET_READ, &fault);
+    int r = target_open(&target, store, TARGET_ENGINE, &fault);
     if (r < 0 && r != -KV_EDAMAGED) {
         complain("%s", fault.text);
         return r == -ENOENT ? EXIT_FAILED : (int)exit_code_of(r);
@@ -209,7 +209,7 @@ int cmd_stats(int argc, char **argv)
     if (code != EXIT_DONE) {
         return code;
     }
-    int r = target_open(&target, store, TARGET_READ, &fault);
+    int r = target_open(&target, store, TARGET_ENGINE, &fault);
     if (r < 0) {
         complain("%s", fault.text);
         return r == -ENOENT ? EXIT_FAILED : (int)exit_code_of(r);

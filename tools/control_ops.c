@@ -171,7 +171,7 @@ static int name_damage(struct execution *e, uint64_t damage_before, int r)
     if (e->host->log != NULL) {
         log_last_error(e->host->log, e->detail, sizeof e->detail);
     }
-    kv_stats(kvfs_store(e->host->fs), &stats);
+    kv_stats(e->host->engine, &stats);
     return stats.damage_seen > damage_before ? -KV_EDAMAGED : r;
 }
 
@@ -180,7 +180,7 @@ int control_execute(const struct control_host *host, const struct control_reques
 {
     struct execution e = {.host = host, .request = request, .who = who, .fn = fn, .arg = arg};
     struct kv_stats before;
-    kv_stats(kvfs_store(host->fs), &before);
+    kv_stats(host->engine, &before);
     int r = name_damage(&e, before.damage_seen, carry_out(&e));
     if (host->mount != NULL && (request->op == CONTROL_PUT || request->op == CONTROL_DELETE)) {
         kvfs_mount_flush_changes(host->mount);

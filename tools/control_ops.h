@@ -9,7 +9,8 @@
 #include "tools/log.h"
 
 struct control_host {
-    struct kvfs *fs;
+    struct kvfs *fs;          /* NULL: only about the engine can be asked */
+    struct kv_store *engine;  /* below `fs`, or opened alone */
     struct kvfs_mount *mount; /* NULL: not mounted */
     struct log *log;          /* what the library says goes there; may be NULL */
     const char *store;        /* path */

@@ -66,6 +66,7 @@ static int serve_mount(const struct mount_plan *plan, struct kvfs *fs, struct lo
         .message_arg = log,
     };
     struct control_host host = {.fs = fs,
+                                .engine = kvfs_store(fs),
                                 .log = log,
                                 .store = plan->store,
                                 .mountpoint = plan->mountpoint,

@@ -43,8 +43,8 @@ json_t *report_status_json(const struct control_host *host)
     struct kv_identity identity;
     struct kv_health health;
     char id[37];
-    kv_identify(kvfs_store(host->fs), &identity);
-    kv_health(kvfs_store(host->fs), &health);
+    kv_identify(host->engine, &identity);
+    kv_health(host->engine, &health);
     text_uuid(identity.store_id, id);
     return json_pack("{s:i, s:s, s:o, s:o, s:o, s:o, s:s, s:o, s:i, s:s, s:o, s:s}",
                      "format_version", FORMAT_VERSION, "state", host->state, "pid",
@@ -130,9 +130,9 @@ json_t *report_stats_json(const struct control_host *host)
 {
     struct kv_stats stats;
     struct kv_space space = {0};
-    kv_stats(kvfs_store(host->fs), &stats);
+    kv_stats(host->engine, &stats);
     /* A device that does not tell leaves zeros, which the table shows as such. */
-    kv_ignore(kv_space(kvfs_store(host->fs), &space));
+    kv_ignore(kv_space(host->engine, &space));
     return json_pack("{s:i, s:o, s:o, s:o, s:o, s:o, s:{s:I, s:I, s:I}}", "format_version",
                      FORMAT_VERSION, "store", text_json(host->store), "mountpoint",
                      text_json(host->mountpoint), "counters", counters_json(&stats), "levels",

@@ -227,3 +227,18 @@ int store_open(const char *path, const struct kvfs_options *options, struct log 
     int r = kvfs_open(path, &with_log, ret_fs);
     return r < 0 ? explain(path, r, log, fault) : 0;
 }
+
+int store_open_engine(const char *path, struct log *log, struct kv_store **ret_engine,
+                      struct fault *fault)
+{
+    struct kv_options options = {.read_only = true, .message_fn = log_message, .message_arg = log};
+    struct kv_storage *storage = NULL;
+    int r = kv_storage_posix_open(path, false, &storage);
+    if (r == 0) {
+        r = kv_open(storage, &options, ret_engine);
+        if (r < 0) {
+            storage->ops->close(storage);
+        }
+    }
+    return r < 0 ? explain(path, r, log, fault) : 0;
+}

@@ -11,6 +11,10 @@
 KV_MUST_CHECK int store_open(const char *path, const struct kvfs_options *options, struct log *log,
                              struct kvfs **ret_fs, struct fault *fault);
 
+/* The engine of the store alone, read-only, whatever it holds. */
+KV_MUST_CHECK int store_open_engine(const char *path, struct log *log, struct kv_store **ret_engine,
+                                    struct fault *fault);
+
 /* What a directory holds, judged by names only. */
 enum store_directory {
     STORE_MISSING = 1,

@@ -63,13 +63,18 @@ static int open_here(struct target *target, enum target_mode mode, struct fault 
 {
     struct kvfs_options options = {.read_only = mode == TARGET_READ};
     struct kv_identity identity;
-    int r = store_open(target->store, &options, &target->log, &target->fs, fault);
+    struct kv_store *engine;
+    int r = mode == TARGET_ENGINE
+                ? store_open_engine(target->store, &target->log, &target->engine, fault)
+                : store_open(target->store, &options, &target->log, &target->fs, fault);
     if (r < 0) {
         return r;
     }
-    kv_identify(kvfs_store(target->fs), &identity);
+    engine = target->engine != NULL ? target->engine : kvfs_store(target->fs);
+    kv_identify(engine, &identity);
     target->host = (struct control_host){
         .fs = target->fs,
+        .engine = engine,
         .log = &target->log,
         .store = target->store,
         .state = identity.was_clean ? "idle" : "needs recovery",
@@ -101,7 +106,7 @@ int target_open(struct target *target, const char *argument, enum target_mode mo
 
 int target_close(struct target *target, struct fault *fault)
 {
-    int r = target->fs != NULL ? kvfs_close(target->fs) : 0;
+    int r = target->fs != NULL ? kvfs_close(target->fs) : kv_close(target->engine);
     if (r < 0) {
         fault_set(fault, r, "cannot close %s: %s. What was written last may be lost.",
                   target->store, kv_strerror(r));

@@ -12,12 +12,15 @@
 enum target_mode {
     TARGET_READ = 1, /* changes not a byte of a store that is opened here */
     TARGET_WRITE,
+    TARGET_ENGINE, /* as read; also a store that holds no filesystem. Only its state and statistics
+                      can be asked */
 };
 
 struct target {
     char *store;                   /* resolved path */
     struct control_client *client; /* NULL: opened here */
-    struct kvfs *fs;               /* NULL: asked through the client */
+    struct kvfs *fs;               /* NULL: asked through the client, or the engine alone */
+    struct kv_store *engine;       /* opened alone, or NULL */
     struct control_host host;
     struct log log;
     bool log_ready;
