@@ -6,6 +6,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "fs/core/extent.h"
 #include "tests/fs/fs_fixture.h"
 
 enum { ROOT = KVFS_ROOT_INO, CHUNK = FORMAT_CHUNK_BYTES };
@@ -154,37 +155,73 @@ START_TEST(sizes_have_a_limit)
 }
 END_TEST
 
-START_TEST(a_truncation_of_many_extents_takes_several_batches)
+enum { HUGE_ROWS = EXTENT_ROWS_MAX + 500 };
+
+/* A file with one byte at the end of every chunk, made below the filesystem to be quick. */
+static uint64_t make_huge(struct fs_fixture *f)
 {
-    struct fs_fixture f;
     struct kv_batch *batch = NULL;
     struct rowkey key;
-    uint8_t value[INODE_SIZE_MAX];
-    enum { ROWS = 100500 };
-    fixture_open(&f);
-    struct kv_table *data = fixture_table(&f, "data");
-    struct inode inode = {
-        .mode = S_IFREG | 0600, .nlink = 1, .size = (uint64_t)ROWS * CHUNK, .allocated = ROWS};
-    uint64_t ino = fixture_file(&f, ROOT, "huge");
-    /* One byte at the end of every chunk, made below the filesystem to be quick. */
+    uint8_t value[DIRENT_SIZE_MAX];
+    struct inode inode = {.mode = S_IFREG | 0600,
+                          .nlink = 1,
+                          .size = (uint64_t)HUGE_ROWS * CHUNK,
+                          .allocated = HUGE_ROWS};
+    struct kv_slice name = kv_slice_str("huge");
+    struct kv_table *meta = fixture_table(f, "meta");
+    struct kv_table *data = fixture_table(f, "data");
+    uint64_t ino = fixture_file(f, ROOT, "huge");
     ck_ok(kv_batch_create(&batch));
-    for (uint64_t i = 1; i <= ROWS; i++) {
+    for (uint64_t i = 1; i <= HUGE_ROWS; i++) {
         rowkey_extent(&key, ino, i * CHUNK);
         ck_ok(kv_batch_put(batch, data, rowkey_slice(&key), kv_slice("\1x", 2)));
     }
-    rowkey_dirent(&key, ROOT, kv_slice_str("huge"));
-    uint8_t row[DIRENT_SIZE_MAX];
-    ck_ok(kv_batch_put(batch, fixture_table(&f, "meta"), rowkey_slice(&key),
-                       kv_slice(row, dirent_encode_inode(row, ino, &inode))));
+    rowkey_dirent(&key, ROOT, name);
+    size_t size = dirent_encode_inode(value, ino, &inode);
+    ck_ok(kv_batch_put(batch, meta, rowkey_slice(&key), kv_slice(value, size)));
     rowkey_backptr(&key, ino);
-    ck_ok(kv_batch_put(batch, fixture_table(&f, "meta"), rowkey_slice(&key),
-                       kv_slice(value, backptr_encode(value, ROOT, kv_slice_str("huge"), &inode))));
-    ck_ok(kv_write(kvfs_store(f.fs), batch, KV_DURABLE_WRITE));
+    size = backptr_encode(value, ROOT, name, &inode);
+    ck_ok(kv_batch_put(batch, meta, rowkey_slice(&key), kv_slice(value, size)));
+    ck_ok(kv_write(kvfs_store(f->fs), batch, KV_DURABLE_WRITE));
     kv_batch_destroy(batch);
-    fixture_reopen(&f);
+    fixture_reopen(f);
+    return ino;
+}
+
+START_TEST(a_truncation_of_many_extents_takes_several_batches)
+{
+    struct fs_fixture f;
+    fixture_open(&f);
+    uint64_t ino = make_huge(&f);
     set_size(&f, ino, 3 * CHUNK);
     ck_assert_int_eq(fixture_stat(&f, ino).stat.st_size, 3 * CHUNK);
     ck_assert_uint_eq(fixture_count_rows(&f, "data", ROW_EXTENT), 3);
+    fixture_close(&f);
+}
+END_TEST
+
+START_TEST(punching_many_extents_takes_several_batches)
+{
+    struct fs_fixture f;
+    fixture_open(&f);
+    uint64_t ino = make_huge(&f);
+    ck_ok(kvfs_fallocate(f.fs, ino, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, CHUNK,
+                         (uint64_t)(HUGE_ROWS - 2) * CHUNK));
+    ck_assert_uint_eq((uint64_t)fixture_stat(&f, ino).stat.st_size, (uint64_t)HUGE_ROWS * CHUNK);
+    ck_assert_uint_eq(fixture_count_rows(&f, "data", ROW_EXTENT), 2);
+    fixture_close(&f);
+}
+END_TEST
+
+START_TEST(a_file_of_too_many_extents_is_not_replaced_by_key_but_unlinked)
+{
+    struct fs_fixture f;
+    fixture_open(&f);
+    make_huge(&f);
+    ck_fails(kvfs_key_put(f.fs, &fixture_who, kv_slice_str("huge"), kv_slice("x", 1)), EFBIG);
+    ck_assert_uint_eq(fixture_count_rows(&f, "data", ROW_EXTENT), HUGE_ROWS);
+    ck_ok(kvfs_unlink(f.fs, ROOT, "huge"));
+    ck_assert_uint_eq(fixture_count_rows(&f, "data", ROW_EXTENT), 0);
     fixture_close(&f);
 }
 END_TEST
@@ -305,6 +342,8 @@ Suite *test_suite(void)
     suite_add(suite, "punch", punching_makes_holes_and_zeroing_may_grow);
     suite_add(suite, "limit", sizes_have_a_limit);
     suite_add(suite, "huge", a_truncation_of_many_extents_takes_several_batches);
+    suite_add(suite, "huge_punch", punching_many_extents_takes_several_batches);
+    suite_add(suite, "huge_put", a_file_of_too_many_extents_is_not_replaced_by_key_but_unlinked);
     suite_add(suite, "setuid", writing_and_chown_clear_setuid);
     suite_add(suite, "times", times_are_set_as_asked);
     suite_add(suite, "xattr", attributes_of_all_name_spaces_come_back);
