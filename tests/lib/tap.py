@@ -142,7 +142,8 @@ class Program:
 
 
 def meson_programs(build, layers, factor):
-    """The programs of meson's list whose suite is in `layers`; `^a,b` means all but a and b."""
+    """The programs of meson's list that `layers` names: a suite, one test of it as suite/test, or
+    all suites but a and b as ^a,b."""
     listed = subprocess.run(["meson", "introspect", "--tests", build], check=True,
                             stdout=subprocess.PIPE).stdout
     programs = []
@@ -151,7 +152,7 @@ def meson_programs(build, layers, factor):
         if layers[0].startswith("^"):
             wanted = not suites & set(layers[0][1:].split(","))
         else:
-            wanted = bool(suites & set(layers))
+            wanted = bool((suites | {f"{s}/{test['name']}" for s in suites}) & set(layers))
         if wanted:
             label = "/".join(sorted(suites) + [test["name"]])
             programs.append(Program(label, test["cmd"], test["env"], test["timeout"] * factor))
