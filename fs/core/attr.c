@@ -103,6 +103,9 @@ int kvfs_setattr(struct kvfs *fs, uint64_t ino, const struct stat *attr, unsigne
         r = check(attr, mask, &node->node.inode);
     }
     if (r == 0 && (mask & KVFS_SET_SIZE) != 0) {
+        if ((uint64_t)attr->st_size < node->node.inode.size) {
+            txn_frees_space(txn);
+        }
         r = file_set_size(txn, node, (uint64_t)attr->st_size);
     }
     if (r == 0) {

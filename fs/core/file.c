@@ -212,6 +212,7 @@ int kvfs_fallocate(struct kvfs *fs, uint64_t ino, int mode, uint64_t offset, uin
     }
     struct inode *inode = &node->node.inode;
     if (clears) {
+        txn_frees_space(txn);
         r = punch(txn, node, offset, offset + size);
     }
     if (r == 0) {

@@ -456,6 +456,7 @@ int namei_unlink(struct kvfs *fs, struct dir_name at)
     uint64_t orphan = 0;
     int r = txn_begin(fs, &txn);
     if (r == 0) {
+        txn_frees_space(txn);
         r = unlink_locked(txn, at, &orphan);
     }
     txn_end(txn);

@@ -153,6 +153,7 @@ int orphan_finish(struct kvfs *fs, uint64_t ino)
     if (r < 0) {
         return r;
     }
+    txn_frees_space(txn);
     do {
         txn_restart(txn);
         r = finish_step(txn, ino);

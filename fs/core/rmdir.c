@@ -78,6 +78,7 @@ int kvfs_rmdir(struct kvfs *fs, uint64_t parent, const char *name)
     if (r < 0) {
         return r;
     }
+    txn_frees_space(txn);
     do {
         txn_restart(txn);
         r = rmdir_locked(txn, dir_name(parent, bytes), &orphan);

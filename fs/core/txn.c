@@ -74,6 +74,7 @@ int txn_begin(struct kvfs *fs, struct txn **ret_txn)
         }
         txn->fs = fs;
     }
+    txn->frees_space = false;
     clock_gettime(CLOCK_REALTIME, &txn->now);
     *ret_txn = txn;
     return 0;
@@ -288,9 +289,17 @@ static void update_cache(struct txn *txn, bool committed)
     }
 }
 
+void txn_frees_space(struct txn *txn)
+{
+    txn->frees_space = true;
+}
+
 int txn_commit(struct txn *txn)
 {
     int r = collect_nodes(txn);
+    if (txn->frees_space) {
+        kv_batch_use_reserve(txn->batch);
+    }
     if (r == 0) {
         r = fs_result(kv_write(txn->fs->store, txn->batch, KV_DURABLE_WRITE));
         update_cache(txn, r == 0);

@@ -34,6 +34,7 @@ struct txn {
     int error;           /* first failure to collect a row */
     unsigned rows;       /* collected */
     bool rename_held;
+    bool frees_space; /* may use the engine's reserve */
     struct stripe_set dirs;
     struct stripe_set inodes;
     unsigned node_count;
@@ -69,6 +70,8 @@ KV_MUST_CHECK int txn_load_dir(struct txn *txn, uint64_t ino, struct txn_node **
 /* A node that has no rows yet, all zero but its number. */
 struct txn_node *txn_add(struct txn *txn, uint64_t ino);
 
+/* The operation frees space in the end: it is carried out on a full device too. */
+void txn_frees_space(struct txn *txn);
 void txn_put(struct txn *txn, struct kv_table *table, const struct rowkey *key,
              struct kv_slice value);
 void txn_delete(struct txn *txn, struct kv_table *table, const struct rowkey *key);

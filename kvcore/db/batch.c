@@ -33,6 +33,12 @@ void kv_batch_clear(struct kv_batch *batch)
     }
     batch->payload.size = 0;
     batch->count = 0;
+    batch->use_reserve = false;
+}
+
+void kv_batch_use_reserve(struct kv_batch *batch)
+{
+    batch->use_reserve = true;
 }
 
 bool kv_batch_is_empty(const struct kv_batch *batch)

@@ -12,6 +12,7 @@
 struct kv_batch {
     struct kv_buf payload;
     uint32_t count;
+    bool use_reserve; /* see kv_batch_use_reserve() */
 };
 
 /* One row of a payload; key and value point into it. */

@@ -333,7 +333,10 @@ static int begin_writing(struct recovery *rec) NO_LOCK_ANALYSIS
 {
     struct kv_store *store = rec->store;
     struct generation *active = NULL;
-    int r = flush_replayed(rec);
+    /* Opening needs room itself, also on a full device. */
+    int r = store->storage->ops->reserve(store->storage, 0);
+
+    r = r < 0 ? r : flush_replayed(rec);
 
     if (r == 0 && !store->was_clean) {
         /* Rows that were dropped had numbers too; leave a gap so that none is used twice. */

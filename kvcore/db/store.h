@@ -7,6 +7,7 @@
  *   read.c      point lookups                          worker.c   the threads that run both
  *   db_iter.c   iterators                              manifest.c durable changes of the version
  *   recover.c   opening                                obsolete.c files nobody needs any more
+ *   space.c     a full device
  *
  * Lock order (util/lock_rank.h): write_mu, sync_mu, manifest_mu, mu. No I/O under mu or write_mu.
  */
@@ -75,6 +76,7 @@ struct kv_store {
     struct message_sink sink;
     uint64_t seed;
     struct block_cache *cache;
+    uint64_t reserve_bytes;
     bool was_clean;
 
     /* Read by anybody, each with its own rule. */
@@ -82,6 +84,7 @@ struct kv_store {
         visible_sequence;        /* newest row readers see; release by the leader of writers */
     _Atomic int read_only_error; /* not 0: every write fails with it until reopened */
     _Atomic bool stopping;
+    _Atomic bool full;         /* the device is: only writes that free space; see space.c */
     _Atomic unsigned l0_files; /* most tables of level 0 in any keyspace, for slowing down */
     struct counters counters;
 
@@ -210,6 +213,18 @@ KV_MUST_CHECK int root_commit(struct kv_store *store) REQUIRES(&store->manifest_
 /* Take the lease, read or make the root, read the manifest, replay the logs, begin a new log and
  * manifest. Single-threaded. `options` are the caller's, for what is used at creation only. */
 KV_MUST_CHECK int recover(struct kv_store *store, const struct kv_options *options);
+
+/* ---- space.c ---- */
+/* Shrink memtables and tables so that the store works on the device it lies on, and set the size of
+ * the reserve. Called once, when opening. */
+void space_fit_options(struct kv_store *store);
+/* After opening: set the reserve aside. */
+void space_begin(struct kv_store *store);
+/* An operation failed with `error`: if that is a full device, give the reserve back to deletes and
+ * merges and refuse other writes until there is room again. Returns `error`. */
+int space_failed(struct kv_store *store, int error);
+/* Look whether there is room again. */
+void space_check(struct kv_store *store);
 
 /* ---- obsolete.c ---- */
 /* Remove files that nobody needs any more. */

@@ -8,7 +8,7 @@
 
 #include "kvcore/util/clock.h"
 
-enum { RETRY_FIRST_MS = 100, RETRY_MAX_MS = 10000 };
+enum { RETRY_FIRST_MS = 100, RETRY_MAX_MS = 10000, SPACE_CHECK_MS = 500 };
 
 static const uint64_t ns_per_ms = 1000000;
 
@@ -43,7 +43,9 @@ static void back_off(struct kv_store *store, const char *what, int error, unsign
         *pause_ms = RETRY_MAX_MS;
     }
     count_add(&store->counters.write_errors, 1);
-    health_set(store, KV_HEALTH_DEGRADED, error, what);
+    if (space_failed(store, error) != -ENOSPC) {
+        health_set(store, KV_HEALTH_DEGRADED, error, what);
+    }
     pause_for(store, *pause_ms);
 }
 
@@ -70,6 +72,17 @@ static void rescue(struct kv_store *store)
     health_clear(store);
 }
 
+/* How long the flush thread sleeps at most: while the device is full it looks for room. */
+static void wait_for_flush(struct kv_store *store) REQUIRES(&store->mu)
+{
+    if (atomic_load(&store->full)) {
+        condvar_wait_until(&store->work, &store->mu,
+                           clock_monotonic_ns() + SPACE_CHECK_MS * ns_per_ms);
+    } else {
+        condvar_wait(&store->work, &store->mu);
+    }
+}
+
 static bool flush_is_due(struct kv_store *store) REQUIRES(&store->mu)
 {
     return store->view->immutable_count > 0 || store->rescue_wanted;
@@ -84,8 +97,8 @@ static void *flush_main(void *arg)
         bool wanted;
         int r;
         mutex_lock(&store->mu);
-        while (!stopping(store) && !flush_is_due(store)) {
-            condvar_wait(&store->work, &store->mu);
+        if (!stopping(store) && !flush_is_due(store)) {
+            wait_for_flush(store);
         }
         wanted = store->rescue_wanted;
         mutex_unlock(&store->mu);
@@ -96,6 +109,7 @@ static void *flush_main(void *arg)
             rescue(store);
             continue;
         }
+        space_check(store);
         r = flush_one(store);
         if (r < 0) {
             back_off(store, "writing memtables to tables fails; trying again", r, &pause_ms);
@@ -214,7 +228,7 @@ void health_clear(struct kv_store *store)
 {
     bool changed;
     mutex_lock(&store->mu);
-    changed = store->health.state == KV_HEALTH_DEGRADED;
+    changed = store->health.state == KV_HEALTH_DEGRADED && !atomic_load(&store->full);
     if (changed) {
         store->health = (struct kv_health){.state = KV_HEALTH_OK};
     }

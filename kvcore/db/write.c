@@ -117,7 +117,7 @@ static int wait_for_room(struct kv_store *store, unsigned limit)
             r = -EROFS;
             break;
         }
-        if (store->health.error == -ENOSPC) {
+        if (atomic_load(&store->full)) {
             r = -ENOSPC; /* the flush waits for room on the device: reads go on, this write fails */
             break;
         }
@@ -153,6 +153,10 @@ static int make_log(struct kv_store *store, const struct log_end *previous, uint
     if (r == -EEXIST) {
         r = store->storage->ops->remove(store->storage, id);
         r = r < 0 ? r : log_writer_create(store->storage, id, &options, ret_log);
+    }
+    if (r == -ENOSPC && options.preallocate_bytes != 0) {
+        options.preallocate_bytes = 0; /* it may still grow as far as there is room */
+        r = log_writer_create(store->storage, id, &options, ret_log);
     }
     if (r == -ENOENT && recycle != 0) {
         options.recycle = 0;
@@ -269,7 +273,7 @@ static int rotate(struct kv_store *store, unsigned limit)
     r = make_generation(store, &end, &generation);
     if (r < 0) {
         free(view);
-        return r;
+        return space_failed(store, r);
     }
     install_generation(store, generation, view);
     store->deferred = false;
@@ -409,7 +413,7 @@ static int group_commit(struct kv_store *store, const struct group *group)
         /* What the log holds behind its last good record is unknown: go on in a new one. */
         atomic_store(&store->log_failed, true);
         count_add(&store->counters.write_errors, 1);
-        return r;
+        return space_failed(store, r);
     }
     store->deferred = group->defer;
     group_insert(group, active, first, memory);
@@ -467,6 +471,9 @@ int kv_write(struct kv_store *store, struct kv_batch *batch, enum kv_durability 
     if (batch->count == 0) {
         return durability == KV_DURABLE_SYNC ? kv_sync(store) : 0;
     }
+    if (atomic_load_explicit(&store->full, memory_order_relaxed) && !batch->use_reserve) {
+        return -ENOSPC;
+    }
     r = queue_join(store, &w) ? lead(store, &w) : w.result;
     if (r == 0 && durability == KV_DURABLE_SYNC) {
         r = sync_to(store, visible_sequence(store));
@@ -480,6 +487,7 @@ static int write_one(struct kv_table *table, struct kv_slice key, const struct k
     struct kv_batch batch = {0};
     int r = value != NULL ? kv_batch_put(&batch, table, key, *value)
                           : kv_batch_delete(&batch, table, key);
+    batch.use_reserve = value == NULL;
     if (r == 0) {
         r = kv_write(table->store, &batch, durability);
     }

@@ -44,7 +44,7 @@ void posix_name_format_tmp(struct kv_file_id id, char to[POSIX_NAME_SIZE])
 static bool is_fixed(const char *name)
 {
     static const char *const fixed[] = {POSIX_ROOT_NAME, POSIX_LOCK_NAME, "control", "lost+found.d",
-                                        "RESERVE"};
+                                        POSIX_RESERVE_NAME};
     for (size_t i = 0; i < sizeof fixed / sizeof fixed[0]; i++) {
         if (strcmp(name, fixed[i]) == 0) {
             return true;

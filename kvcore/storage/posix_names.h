@@ -10,6 +10,7 @@ enum { POSIX_NAME_SIZE = 48 }; /* room for any name below, with its NUL */
 #define POSIX_ROOT_NAME     "ROOT"
 #define POSIX_ROOT_TMP_NAME "ROOT.tmp"
 #define POSIX_LOCK_NAME     "LOCK"
+#define POSIX_RESERVE_NAME  "RESERVE"
 
 /* What a name in the directory stands for. */
 enum posix_name_kind {

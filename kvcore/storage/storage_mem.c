@@ -268,6 +268,14 @@ static void add_used(void *arg, struct kv_file_id id, uint64_t size_bytes)
     *used += size_bytes;
 }
 
+/* Memory is not set aside: there is no device that could be full. */
+static int mem_reserve(struct kv_storage *base, uint64_t bytes)
+{
+    (void)base;
+    (void)bytes;
+    return 0;
+}
+
 static int mem_space(struct kv_storage *base, struct kv_space *ret_space)
 {
     uint64_t used = 0;
@@ -312,6 +320,7 @@ static const struct kv_storage_ops mem_ops = {
     .remove = mem_remove,
     .list = mem_list,
     .space = mem_space,
+    .reserve = mem_reserve,
 };
 
 int kv_storage_mem_create(struct kv_storage **ret_storage)

@@ -136,6 +136,46 @@ static int posix_space(struct kv_storage *base, struct kv_space *ret_space)
     return 0;
 }
 
+static int make_reserve(struct posix_storage *storage, uint64_t bytes)
+{
+    int fd = posix_open_file(storage, POSIX_RESERVE_NAME, O_RDWR | O_CREAT | O_EXCL);
+    if (fd < 0) {
+        return fd;
+    }
+    int r = posix_fallocate_range(storage, fd, 0, 0, bytes);
+    posix_close_file(storage, fd);
+    if (r < 0) {
+        posix_discard_file(storage, POSIX_RESERVE_NAME);
+    }
+    return r == -EOPNOTSUPP || r == -ENOSYS ? 0 : r;
+}
+
+/* A file that nobody reads or writes. A change of size makes it anew. */
+static int posix_reserve(struct kv_storage *base, uint64_t bytes)
+{
+    struct posix_storage *storage = posix_storage(base);
+    struct stat st;
+    int r = posix_check_writable(storage);
+
+    if (r < 0) {
+        return r;
+    }
+    r = storage->calls->lstatat(storage->calls_arg, storage->dir, POSIX_RESERVE_NAME, &st);
+    if (r < 0 && r != -ENOENT) {
+        return r;
+    }
+    if (r == 0 && (uint64_t)st.st_size == bytes) {
+        return 0;
+    }
+    if (r == 0) {
+        r = storage->calls->unlinkat(storage->calls_arg, storage->dir, POSIX_RESERVE_NAME);
+        if (r < 0) {
+            return r;
+        }
+    }
+    return bytes > 0 ? make_reserve(storage, bytes) : 0;
+}
+
 static const struct kv_storage_ops posix_ops = {
     .close = posix_close,
     .name = posix_name,
@@ -166,6 +206,7 @@ static const struct kv_storage_ops posix_ops = {
     .remove = posix_remove,
     .list = posix_list,
     .space = posix_space,
+    .reserve = posix_reserve,
 };
 
 static int check_name_is_ours(void *arg, const char *name)

@@ -107,6 +107,9 @@ enum kv_durability {
 KV_PUBLIC KV_MUST_CHECK int kv_batch_create(struct kv_batch **ret_batch);
 KV_PUBLIC void kv_batch_destroy(struct kv_batch *batch);
 KV_PUBLIC void kv_batch_clear(struct kv_batch *batch);
+/* The batch frees space in the end (it removes more than it adds): when the device is full it may
+ * use what is kept in reserve for that. Until kv_batch_clear(). */
+KV_PUBLIC void kv_batch_use_reserve(struct kv_batch *batch);
 KV_PUBLIC bool kv_batch_is_empty(const struct kv_batch *batch);
 /* Copies key and value. A later row of a batch wins over an earlier one with the same key.
  * Errors: -EINVAL key empty or too large; -E2BIG value or batch too large; -ENOMEM. The batch is

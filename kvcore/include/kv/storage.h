@@ -140,6 +140,10 @@ struct kv_storage_ops {
      * removed on the way if an exclusive lease is held. */
     int (*list)(struct kv_storage *storage, kv_list_fn *fn, void *arg);
     int (*space)(struct kv_storage *storage, struct kv_space *ret_space);
+    /* Keep `bytes` of the device from everybody until they are given back by another call (0: give
+     * back all), also across openings. Needs the exclusive lease. Errors: -ENOSPC (nothing is kept
+     * then). A storage that cannot do this returns 0 and keeps nothing. */
+    int (*reserve)(struct kv_storage *storage, uint64_t bytes);
 };
 
 /* An implementation embeds this first. */

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A full device. Part of it is kept in reserve while there is room. When a write meets -ENOSPC the
+ * reserve is given back, and from then on only batches that free space are let in, so that
+ * deleting, flushing and merging have something to work with. A worker looks for room now and then;
+ * once the reserve can be set aside again with as much left over, writing goes on. Nothing has to
+ * be reopened. */
+#include "kvcore/db/store.h"
+
+#include <stdatomic.h>
+
+enum {
+    MEMTABLE_SHARE = 32, /* of the device, at most, per memtable */
+    FILE_SHARE = 64,     /* per sorted table */
+    RESERVE_SHARE = 12,  /* for the reserve */
+    RESERVE_MEMTABLES = 4,
+};
+
+static const uint64_t memtable_floor = (uint64_t)1 << 20;
+static const uint64_t file_floor = (uint64_t)1 << 20;
+
+static uint64_t smaller(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+static uint64_t larger(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+void space_fit_options(struct kv_store *store)
+{
+    struct kv_options *options = &store->options;
+    struct kv_space space;
+    uint64_t base_memtables = larger(options->level_base_bytes / options->memtable_bytes, 1);
+
+    if (store->storage->ops->space(store->storage, &space) < 0 || space.total_bytes == 0) {
+        return; /* a device that does not tell its size is taken for large */
+    }
+    options->memtable_bytes = (size_t)smaller(
+        options->memtable_bytes, larger(space.total_bytes / MEMTABLE_SHARE, memtable_floor));
+    options->level_base_bytes =
+        smaller(options->level_base_bytes, base_memtables * options->memtable_bytes);
+    options->file_bytes =
+        smaller(options->file_bytes, larger(space.total_bytes / FILE_SHARE, file_floor));
+    store->reserve_bytes = smaller(space.total_bytes / RESERVE_SHARE,
+                                   RESERVE_MEMTABLES * (uint64_t)options->memtable_bytes);
+}
+
+static void set_full(struct kv_store *store)
+{
+    if (atomic_exchange(&store->full, true)) {
+        return;
+    }
+    /* Should that fail, deletes fail too until somebody else makes room. */
+    kv_ignore(store->storage->ops->reserve(store->storage, 0));
+    health_set(store, KV_HEALTH_DEGRADED, -ENOSPC,
+               "the device is full: only deletes are accepted until there is room");
+    workers_wake(store);
+}
+
+void space_begin(struct kv_store *store)
+{
+    int r = store->storage->ops->reserve(store->storage, store->reserve_bytes);
+    if (r == -ENOSPC) {
+        set_full(store);
+    }
+}
+
+int space_failed(struct kv_store *store, int error)
+{
+    if (error == -ENOSPC || error == -EDQUOT) {
+        set_full(store);
+    }
+    return error;
+}
+
+void space_check(struct kv_store *store)
+{
+    struct kv_space space;
+
+    if (!atomic_load(&store->full) || store->storage->ops->space(store->storage, &space) < 0 ||
+        space.free_bytes < 2 * store->reserve_bytes ||
+        store->storage->ops->reserve(store->storage, store->reserve_bytes) < 0) {
+        return;
+    }
+    atomic_store(&store->full, false);
+    health_clear(store);
+    workers_wake(store);
+}
