@@ -4,14 +4,17 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-int generation_create(size_t chunk_bytes, struct generation **ret_generation)
+enum { CHUNKS_MIN = 16, CHUNK_BYTES_MAX = 1 << 20 };
+
+int generation_create(size_t memtable_bytes, struct generation **ret_generation)
 {
+    size_t chunk = memtable_bytes / CHUNKS_MIN;
     struct generation *generation = calloc(1, sizeof *generation);
     if (generation == NULL) {
         return -ENOMEM;
     }
     atomic_init(&generation->refs, 1);
-    arena_init(&generation->arena, chunk_bytes);
+    arena_init(&generation->arena, chunk < CHUNK_BYTES_MAX ? chunk : CHUNK_BYTES_MAX);
     *ret_generation = generation;
     return 0;
 }

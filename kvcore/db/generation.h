@@ -25,8 +25,9 @@ struct generation {
     bool end_recorded;       /* the manifest knows where its log ends; state mutex */
 };
 
-/* Without a log. `chunk_bytes`: unit in which memory is taken. */
-KV_MUST_CHECK int generation_create(size_t chunk_bytes, struct generation **ret_generation);
+/* Without a log. It will hold about `memtable_bytes`, and takes memory in a small part of that at a
+ * time. */
+KV_MUST_CHECK int generation_create(size_t memtable_bytes, struct generation **ret_generation);
 void generation_ref(struct generation *generation);
 void generation_unref(struct generation *generation); /* accepts NULL; destroys the log writer */
 /* Add a memtable for the table if there is none. */

@@ -18,8 +18,6 @@
 #include "kvcore/log/log_reader.h"
 #include "kvcore/util/rng.h"
 
-enum { REPLAY_CHUNK = 1 << 20 };
-
 /* More numbers than rows fit in the logs that can exist at once. */
 #define SEQUENCE_GAP ((uint64_t)1 << 24)
 
@@ -288,7 +286,7 @@ static int begin_log(struct kv_store *store, struct generation **ret_active) NO_
     struct generation *active = NULL;
     struct kv_file_id id = {.kind = KV_FILE_LOG, .number = store->next_log};
     struct log_writer_options options = {.store_seed = store->seed, .salt = rng_entropy()};
-    int r = generation_create(REPLAY_CHUNK, &active);
+    int r = generation_create(store->options.memtable_bytes, &active);
 
     for (uint32_t table = 1; table <= KV_TABLE_COUNT_MAX && r == 0; table++) {
         if (store->tables[table - 1] != NULL) {
@@ -412,7 +410,7 @@ int recover(struct kv_store *store, const struct kv_options *options)
                            options->read_only ? KV_LEASE_SHARED : KV_LEASE_EXCLUSIVE,
                            options->holder != NULL ? options->holder : pid_line);
     r = r < 0 ? r : version_create_empty(&rec.version);
-    r = r < 0 ? r : generation_create(REPLAY_CHUNK, &rec.generation);
+    r = r < 0 ? r : generation_create(store->options.memtable_bytes, &rec.generation);
     r = r < 0 ? r : recovery_list(store->storage, &rec.files);
     r = r < 0 ? r : read_state(&rec, options);
     if (r == 0) {

@@ -21,7 +21,6 @@ enum {
     GROUP_BYTES_MAX = 1 << 20,
     GROUP_SMALL_BYTES = 128 << 10, /* a small leader does not wait for more than this */
     GROUP_COUNT_MAX = 128,
-    ARENA_CHUNK_MAX = 1 << 20,
     SLOW_STEP_US = 100, /* delay per write group and table of level 0 beyond L0_SLOW_FILES */
 };
 
@@ -170,8 +169,7 @@ static int make_generation(struct kv_store *store, const struct log_end *previou
 {
     struct generation *generation = NULL;
     uint64_t recycle;
-    size_t chunk = store->options.memtable_bytes / 16;
-    int r = generation_create(chunk < ARENA_CHUNK_MAX ? chunk : ARENA_CHUNK_MAX, &generation);
+    int r = generation_create(store->options.memtable_bytes, &generation);
 
     if (r < 0) {
         return r;

@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Golden bytes and hostile bytes of what db puts on disk: root record, edits, batches. */
+#include "tests/lib/check_main.h"
+
+#include "kvcore/db/batch.h"
+#include "kvcore/db/edit.h"
+#include "kvcore/db/root.h"
+#include "kvcore/db/store.h"
+#include "kvcore/util/rng.h"
+
+static void make_root(struct root *root)
+{
+    *root = (struct root){.format_version = 1,
+                          .store_id = "0123456789abcde",
+                          .seed_id = "ABCDEFGHIJKLMNO",
+                          .compat = 1,
+                          .manifest = 300,
+                          .lease_epoch = 7,
+                          .clean = true,
+                          .last_log = {.number = 2, .size = 104, .chain = 5},
+                          .last_manifest = {.number = 300, .size = 208, .chain = 6},
+                          .label = "mail",
+                          .counters = {1, 2, 3, 4}};
+}
+
+static const uint8_t
+    golden_root[] =
+        {
+            1,   4,   1,    0,   0,   0, /* format version */
+            3,   16,  '0',  '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a',
+            'b', 'c', 'd',  'e', 0, /* store id */
+            5,   16,  'A',  'B', 'C', 'D', 'E', 'F', 'G', 'H', 'I', 'J', 'K',
+            'L', 'M', 'N',  'O', 0, /* seed id */
+            7,   24,  1,    0,   0,   0,   0,   0,   0,   0,   0,   0,   0,
+            0,   0,   0,    0,   0,   0,   0,   0,   0,   0,   0,   0,   0, /* features */
+            9,   2,   0xac, 2,                                              /* manifest 300 */
+            11,  1,   7,                                                    /* epoch */
+            13,  1,   1,                                                    /* clean */
+            15,  48,  2,    0,   0,   0,   0,   0,   0,   0,   104, 0,   0,
+            0,   0,   0,    0,   0,   5,   0,   0,   0,   0,   0,   0,   0, /* end of the log */
+            44,  1,   0,    0,   0,   0,   0,   0,   208, 0,   0,   0,   0,
+            0,   0,   0,    6,   0,   0,   0,   0,   0,   0,   0, /* end of the manifest */
+            16,  4,   'm',  'a', 'i', 'l',                        /* label */
+            18,  32,  1,    0,   0,   0,   0,   0,   0,   0,   2,   0,   0,
+            0,   0,   0,    0,   0,   3,   0,   0,   0,   0,   0,   0,   0,
+            4,   0,   0,    0,   0,   0,   0,   0, /* counters */
+            20,  1,   0,                           /* no check is due */
+};
+
+START_TEST(the_bytes_of_the_root_record_never_change)
+{
+    struct root root;
+    struct root back;
+    struct kv_buf bytes = {0};
+    make_root(&root);
+    ck_ok(root_encode(&root, &bytes));
+    ck_assert_uint_eq(bytes.size, sizeof golden_root);
+    ck_assert_mem_eq(bytes.data, golden_root, sizeof golden_root);
+    ck_ok(root_decode(kv_buf_slice(&bytes), &back));
+    ck_assert_mem_eq(back.store_id, root.store_id, 16);
+    ck_assert_mem_eq(back.seed_id, root.seed_id, 16);
+    ck_assert_uint_eq(back.manifest, 300);
+    ck_assert_uint_eq(back.lease_epoch, 7);
+    ck_assert(back.clean);
+    ck_assert_uint_eq(back.last_manifest.size, 208);
+    ck_assert_str_eq(back.label, "mail");
+    kv_buf_finish(&bytes);
+}
+END_TEST
+
+START_TEST(a_root_record_cut_anywhere_or_with_a_field_missing_is_damage)
+{
+    struct root back;
+    for (size_t size = 0; size < sizeof golden_root; size++) {
+        int r = root_decode(kv_slice(golden_root, size), &back);
+        /* What is optional stands at the end: only cuts before or between those may pass. */
+        ck_assert(r == -KV_EDAMAGED || (r == 0 && size >= sizeof golden_root - 43));
+    }
+}
+END_TEST
+
+START_TEST(a_root_record_of_another_version_or_with_an_unknown_odd_field_is_newer)
+{
+    struct root back;
+    struct kv_buf bytes = {0};
+    ck_ok(kv_buf_append(&bytes, kv_slice(golden_root, sizeof golden_root)));
+    ck_ok(coding_append_field_varint(&bytes, 100, 1));
+    ck_ok(root_decode(kv_buf_slice(&bytes), &back));
+    ck_ok(coding_append_field_varint(&bytes, 101, 1));
+    ck_fails(root_decode(kv_buf_slice(&bytes), &back), KV_EFORMAT);
+    bytes.size = sizeof golden_root;
+    bytes.data[2] = 2;
+    ck_fails(root_decode(kv_buf_slice(&bytes), &back), KV_EFORMAT);
+    kv_buf_finish(&bytes);
+}
+END_TEST
+
+static void make_edit(struct edit *edit)
+{
+    struct edit_table table = {
+        .id = 2,
+        .name = "data",
+        .options = {.prefix_size = 9, .filter_bits_per_key = 10, .block_bytes = 8192}};
+    struct log_end closed = {.number = 3, .size = 300, .chain = 9};
+    struct file_meta *file = NULL;
+    struct file_meta gone = {.table_id = 2, .level = 0, .number = 11};
+
+    *edit =
+        (struct edit){.next_table = 20, .last_sequence = 300, .first_log = 4, .released_log = 5};
+    ck_ok(edit_add_closed_log(edit, &closed));
+    ck_ok(edit_add_table(edit, &table));
+    ck_ok(edit_remove_file(edit, &gone));
+    ck_ok(file_meta_create(&file));
+    file->table_id = 2;
+    file->level = 6;
+    file->number = 12;
+    file->size = 4096;
+    file->smallest_trailer = 0x501;
+    file->largest_trailer = 0x602;
+    file->sequence_min = 5;
+    file->sequence_max = 6;
+    file->row_count = 2;
+    file->tombstone_count = 1;
+    ck_ok(kv_buf_append(&file->smallest, kv_slice_str("a")));
+    ck_ok(kv_buf_append(&file->largest, kv_slice_str("bb")));
+    ck_ok(edit_add_file(edit, file));
+    file_meta_unref(file);
+}
+
+static const uint8_t golden_edit[] = {
+    1,    1,    20,      /* next table */
+    3,    2,    0xac, 2, /* rows up to 300 are in tables */
+    5,    1,    4,       /* first log */
+    7,    11,   3,    0xac, 2,   9,    0,    0,   0,   0,  0, 0, 0, /* closed log 3 */
+    9,    1,    5,                                                  /* released log */
+    11,   19,   2,    4,    'd', 'a',  't',  'a', 1,   1,  9, 3, 1, 10, 5, 2,
+    0x80, 0x40, 7,    1,    2,   17,   3,    2,   0,   11, /* removed */
+    15,   30,   2,    6,    12,  0x80, 0x20, 1,   'a', 1,  5, 0, 0, 0,  0, 0,
+    0,    2,    'b',  'b',  2,   6,    0,    0,   0,   0,  0, 0, 5, 6,  2, 1, /* added */
+};
+
+START_TEST(the_bytes_of_an_edit_never_change)
+{
+    struct edit edit;
+    struct edit back;
+    struct kv_buf bytes = {0};
+    struct kv_buf again = {0};
+    make_edit(&edit);
+    ck_ok(edit_encode(&edit, &bytes));
+    ck_assert_uint_eq(bytes.size, sizeof golden_edit);
+    ck_assert_mem_eq(bytes.data, golden_edit, sizeof golden_edit);
+    ck_ok(edit_decode(kv_buf_slice(&bytes), &back));
+    ck_ok(edit_encode(&back, &again));
+    ck_assert(kv_slice_equal(kv_buf_slice(&bytes), kv_buf_slice(&again)));
+    edit_finish(&edit);
+    edit_finish(&back);
+    kv_buf_finish(&bytes);
+    kv_buf_finish(&again);
+}
+END_TEST
+
+START_TEST(flipped_and_cut_edits_never_do_harm)
+{
+    for (size_t i = 0; i < sizeof golden_edit * 8; i++) {
+        uint8_t bytes[sizeof golden_edit];
+        struct edit edit;
+        memcpy(bytes, golden_edit, sizeof bytes);
+        bytes[i / 8] ^= (uint8_t)(1 << i % 8);
+        if (edit_decode(kv_slice(bytes, sizeof bytes), &edit) == 0) {
+            edit_finish(&edit);
+        }
+        if (edit_decode(kv_slice(golden_edit, i / 8), &edit) == 0) {
+            edit_finish(&edit);
+        }
+    }
+}
+END_TEST
+
+START_TEST(a_table_id_beyond_what_this_version_counts_is_newer)
+{
+    struct edit edit = {0};
+    struct edit back;
+    struct edit_table table = {.id = KV_TABLE_COUNT_MAX + 1, .name = "x"};
+    struct kv_buf bytes = {0};
+    ck_ok(edit_add_table(&edit, &table));
+    ck_ok(edit_encode(&edit, &bytes));
+    ck_fails(edit_decode(kv_buf_slice(&bytes), &back), KV_EFORMAT);
+    edit_finish(&edit);
+    kv_buf_finish(&bytes);
+}
+END_TEST
+
+static const uint8_t golden_batch[] = {1, 3,   1,   'k', 2, 'v', 'w', 2, 3,
+                                       2, 'k', 'l', 1,   3, 1,   'm', 0};
+
+START_TEST(the_bytes_of_a_batch_never_change)
+{
+    struct kv_table table = {.id = 3};
+    struct kv_batch *batch = NULL;
+    ck_ok(kv_batch_create(&batch));
+    ck_ok(kv_batch_put(batch, &table, kv_slice_str("k"), kv_slice_str("vw")));
+    ck_ok(kv_batch_delete(batch, &table, kv_slice_str("kl")));
+    ck_ok(kv_batch_put(batch, &table, kv_slice_str("m"), kv_slice(NULL, 0)));
+    ck_assert_uint_eq(batch->payload.size, sizeof golden_batch);
+    ck_assert_mem_eq(batch->payload.data, golden_batch, sizeof golden_batch);
+    kv_batch_destroy(batch);
+}
+END_TEST
+
+static int walk(struct kv_slice payload)
+{
+    struct coding_cursor cursor = coding_cursor(payload);
+    struct batch_row row;
+    int r;
+    while ((r = batch_next(&cursor, &row)) == 1) {
+        ck_assert(row.key.size > 0 && row.key.data + row.key.size <= payload.data + payload.size);
+    }
+    return r;
+}
+
+START_TEST(a_batch_of_reserved_or_unknown_rows_is_newer_and_a_cut_one_damage)
+{
+    static const uint8_t range_delete[] = {3, 3, 1, 'k', 1, 'z'};
+    static const uint8_t damaged_key[] = {5, 3, 1, 'k', 0};
+    static const uint8_t damaged_range[] = {5, 3, 1, 'k', 1, 'z'};
+    static const uint8_t unknown[] = {77, 3, 1, 'k'};
+    ck_assert_int_eq(walk(kv_slice(range_delete, sizeof range_delete)), -KV_EFORMAT);
+    ck_assert_int_eq(walk(kv_slice(damaged_key, sizeof damaged_key)), 0);
+    ck_assert_int_eq(walk(kv_slice(damaged_range, sizeof damaged_range)), -KV_EFORMAT);
+    ck_assert_int_eq(walk(kv_slice(unknown, sizeof unknown)), -KV_EFORMAT);
+    for (size_t size = 0; size < sizeof golden_batch; size++) {
+        bool between = size == 0 || size == 7 || size == 12;
+        ck_assert_int_eq(walk(kv_slice(golden_batch, size)), between ? 0 : -KV_EDAMAGED);
+    }
+}
+END_TEST
+
+START_TEST(rows_that_are_too_large_are_refused_and_leave_the_batch_alone)
+{
+    struct kv_table table = {.id = 3};
+    struct kv_batch *batch = NULL;
+    static uint8_t key[KV_KEY_SIZE_MAX + 1];
+    ck_ok(kv_batch_create(&batch));
+    ck_fails(kv_batch_put(batch, &table, kv_slice(key, 0), kv_slice_str("v")), EINVAL);
+    ck_fails(kv_batch_put(batch, &table, kv_slice(key, sizeof key), kv_slice_str("v")), EINVAL);
+    ck_fails(kv_batch_put(batch, &table, kv_slice_str("k"), kv_slice(key, KV_VALUE_SIZE_MAX + 1)),
+             E2BIG);
+    ck_assert(kv_batch_is_empty(batch));
+    ck_ok(kv_batch_put(batch, &table, kv_slice(key, KV_KEY_SIZE_MAX), kv_slice_str("v")));
+    kv_batch_destroy(batch);
+}
+END_TEST
+
+Suite *test_suite(void)
+{
+    Suite *s = suite_create("db_format");
+    suite_add(s, "root", the_bytes_of_the_root_record_never_change);
+    suite_add(s, "root", a_root_record_cut_anywhere_or_with_a_field_missing_is_damage);
+    suite_add(s, "root", a_root_record_of_another_version_or_with_an_unknown_odd_field_is_newer);
+    suite_add(s, "edit", the_bytes_of_an_edit_never_change);
+    suite_add(s, "edit", flipped_and_cut_edits_never_do_harm);
+    suite_add(s, "edit", a_table_id_beyond_what_this_version_counts_is_newer);
+    suite_add(s, "batch", the_bytes_of_a_batch_never_change);
+    suite_add(s, "batch", a_batch_of_reserved_or_unknown_rows_is_newer_and_a_cut_one_damage);
+    suite_add(s, "batch", rows_that_are_too_large_are_refused_and_leave_the_batch_alone);
+    return s;
+}
