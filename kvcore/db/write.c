@@ -142,11 +142,13 @@ static int make_log(struct kv_store *store, const struct log_end *previous, uint
                     struct log_writer **ret_log)
 {
     struct kv_file_id id = {.kind = KV_FILE_LOG, .number = store->next_log};
-    struct log_writer_options options = {.store_seed = store->seed,
-                                         .previous = previous,
-                                         .recycle = recycle,
-                                         .preallocate_bytes =
-                                             recycle != 0 ? 0 : store->options.memtable_bytes};
+    struct log_writer_options options = {
+        .store_seed = store->seed, .salt = rng_entropy(), .previous = previous, .recycle = recycle};
+    /* A log that is begun by hand, or to close the store, may stay small. */
+    bool busy = generation_bytes(store->active) >= store->options.memtable_bytes;
+    if (busy && recycle == 0) {
+        options.preallocate_bytes = store->options.memtable_bytes;
+    }
     int r = log_writer_create(store->storage, id, &options, ret_log);
 
     if (r == -EEXIST) {
