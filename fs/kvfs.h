@@ -109,10 +109,16 @@ KV_MUST_CHECK int kvfs_setattr(struct kvfs *fs, uint64_t ino, const struct stat 
                                unsigned mask, struct kvfs_entry *ret_entry);
 KV_MUST_CHECK int kvfs_readlink(struct kvfs *fs, uint64_t ino, struct kv_buf *target);
 
-/* Regular files, FIFOs, sockets and devices: the type is in `mode`. -EEXIST. */
-KV_MUST_CHECK int kvfs_mknod(struct kvfs *fs, const struct kvfs_who *who, uint64_t parent,
-                             const char *name, mode_t mode, dev_t rdev,
-                             struct kvfs_entry *ret_entry);
+/* What is to be made. */
+struct kvfs_new {
+    struct kvfs_who who;
+    mode_t mode; /* with the type, for kvfs_mknod() */
+    dev_t rdev;  /* of a device */
+    int flags;   /* as open(2), for kvfs_create() */
+};
+/* Regular files, FIFOs, sockets and devices. -EEXIST. */
+KV_MUST_CHECK int kvfs_mknod(struct kvfs *fs, uint64_t parent, const char *name,
+                             const struct kvfs_new *what, struct kvfs_entry *ret_entry);
 KV_MUST_CHECK int kvfs_mkdir(struct kvfs *fs, const struct kvfs_who *who, uint64_t parent,
                              const char *name, mode_t mode, struct kvfs_entry *ret_entry);
 KV_MUST_CHECK int kvfs_symlink(struct kvfs *fs, const struct kvfs_who *who, uint64_t parent,
@@ -129,9 +135,9 @@ KV_MUST_CHECK int kvfs_rename(struct kvfs *fs, uint64_t old_parent, const char *
  * ---------------------------------------------------------------------------------------- */
 
 /* Create (O_CREAT; O_EXCL in `flags` honoured: -EEXIST) and open. Takes a look-up reference. */
-KV_MUST_CHECK int kvfs_create(struct kvfs *fs, const struct kvfs_who *who, uint64_t parent,
-                              const char *name, mode_t mode, int flags,
-                              struct kvfs_entry *ret_entry, struct kvfs_file **ret_file);
+KV_MUST_CHECK int kvfs_create(struct kvfs *fs, uint64_t parent, const char *name,
+                              const struct kvfs_new *what, struct kvfs_entry *ret_entry,
+                              struct kvfs_file **ret_file);
 /* Open an inode that exists; O_TRUNC in `flags` truncates. -EISDIR. */
 KV_MUST_CHECK int kvfs_file_open(struct kvfs *fs, uint64_t ino, int flags,
                                  struct kvfs_file **ret_file);

@@ -232,11 +232,12 @@ static int make_named(struct kvfs *fs, const struct new_node *new_node, uint64_t
     return r < 0 ? r : make(fs, new_node, dir_name(parent, bytes), 1, ret_entry);
 }
 
-int kvfs_mknod(struct kvfs *fs, const struct kvfs_who *who, uint64_t parent, const char *name,
-               mode_t mode, dev_t rdev, struct kvfs_entry *ret_entry)
+int kvfs_mknod(struct kvfs *fs, uint64_t parent, const char *name, const struct kvfs_new *what,
+               struct kvfs_entry *ret_entry)
 {
-    struct new_node new_node = {.who = who, .mode = mode & (S_IFMT | 07777), .rdev = rdev};
-    switch (mode & S_IFMT) {
+    struct new_node new_node = {
+        .who = &what->who, .mode = what->mode & (S_IFMT | 07777), .rdev = what->rdev};
+    switch (what->mode & S_IFMT) {
     case 0:
         new_node.mode |= S_IFREG;
         break;
@@ -294,10 +295,10 @@ static int open_existing(struct kvfs *fs, struct dir_name at, int flags,
     return r;
 }
 
-int kvfs_create(struct kvfs *fs, const struct kvfs_who *who, uint64_t parent, const char *name,
-                mode_t mode, int flags, struct kvfs_entry *ret_entry, struct kvfs_file **ret_file)
+int kvfs_create(struct kvfs *fs, uint64_t parent, const char *name, const struct kvfs_new *what,
+                struct kvfs_entry *ret_entry, struct kvfs_file **ret_file)
 {
-    struct new_node new_node = {.who = who, .mode = S_IFREG | (mode & 07777)};
+    struct new_node new_node = {.who = &what->who, .mode = S_IFREG | (what->mode & 07777)};
     struct kvfs_file *file = NULL;
     struct kv_slice bytes;
     int r = fs_name(name, &bytes);
@@ -314,8 +315,8 @@ int kvfs_create(struct kvfs *fs, const struct kvfs_who *who, uint64_t parent, co
             *ret_file = file;
             return 0;
         }
-        if (r == -EEXIST && (flags & O_EXCL) == 0) {
-            r = open_existing(fs, dir_name(parent, bytes), flags, ret_entry, ret_file);
+        if (r == -EEXIST && (what->flags & O_EXCL) == 0) {
+            r = open_existing(fs, dir_name(parent, bytes), what->flags, ret_entry, ret_file);
         } else if (r == -ENOENT) {
             break; /* of the directory, not of the name */
         }

@@ -25,7 +25,9 @@ static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_
     struct kvfs_entry entry;
     struct kvfs_file *file = NULL;
     struct fuse_entry_param param;
-    int r = kvfs_create(fs, &who, parent, name, mode, fi->flags, &entry, &file);
+    int r = kvfs_create(fs, parent, name,
+                        &(struct kvfs_new){.who = who, .mode = mode, .flags = fi->flags}, &entry,
+                        &file);
     if (r < 0) {
         reply_result(req, r);
         return;

@@ -7,7 +7,8 @@ static void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t
     struct kvfs *fs = request_begin(req, REQUEST_MKNOD);
     struct kvfs_who who = request_who(req);
     struct kvfs_entry entry;
-    int r = kvfs_mknod(fs, &who, parent, name, mode, rdev, &entry);
+    int r = kvfs_mknod(fs, parent, name, &(struct kvfs_new){.who = who, .mode = mode, .rdev = rdev},
+                       &entry);
     reply_entry(req, r, &entry);
 }
 

@@ -47,7 +47,8 @@ void fixture_close(struct fs_fixture *f)
 uint64_t fixture_file(struct fs_fixture *f, uint64_t parent, const char *name)
 {
     struct kvfs_entry entry;
-    ck_ok(kvfs_mknod(f->fs, &fixture_who, parent, name, S_IFREG | 0666, 0, &entry));
+    ck_ok(kvfs_mknod(f->fs, parent, name,
+                     &(struct kvfs_new){.who = fixture_who, .mode = S_IFREG | 0666}, &entry));
     kvfs_forget(f->fs, entry.ino, 1);
     return entry.ino;
 }

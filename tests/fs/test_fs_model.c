@@ -144,7 +144,9 @@ static void op_make(struct model *m)
     int r;
     switch (kind) {
     case 0:
-        r = kvfs_create(m->f.fs, &fixture_who, dir->ino, names[e], 0644, O_EXCL, &entry, &file);
+        r = kvfs_create(m->f.fs, dir->ino, names[e],
+                        &(struct kvfs_new){.who = fixture_who, .mode = 0644, .flags = O_EXCL},
+                        &entry, &file);
         break;
     case 1:
         r = kvfs_mkdir(m->f.fs, &fixture_who, dir->ino, names[e], 0755, &entry);
@@ -153,7 +155,8 @@ static void op_make(struct model *m)
         r = kvfs_symlink(m->f.fs, &fixture_who, dir->ino, names[e], target, &entry);
         break;
     default:
-        r = kvfs_mknod(m->f.fs, &fixture_who, dir->ino, names[e], S_IFREG | 0600, 0, &entry);
+        r = kvfs_mknod(m->f.fs, dir->ino, names[e],
+                       &(struct kvfs_new){.who = fixture_who, .mode = S_IFREG | 0600}, &entry);
         break;
     }
     check_result(r, expected, "make");

@@ -28,8 +28,13 @@ START_TEST(making_and_finding_names_gives_the_errors_of_linux)
     ck_fails(kvfs_mkdir(f.fs, &fixture_who, ino, "x", 0755, &e), ENOTDIR);
     ck_fails(kvfs_mkdir(f.fs, &fixture_who, ROOT, "file", 0755, &e), EEXIST);
     ck_fails(kvfs_symlink(f.fs, &fixture_who, ROOT, "file", "t", &e), EEXIST);
-    ck_fails(kvfs_create(f.fs, &fixture_who, ROOT, "file", 0644, O_EXCL, &e, &file), EEXIST);
-    ck_fails(kvfs_create(f.fs, &fixture_who, ROOT, "dir", 0644, 0, &e, &file), EISDIR);
+    ck_fails(kvfs_create(f.fs, ROOT, "file",
+                         &(struct kvfs_new){.who = fixture_who, .mode = 0644, .flags = O_EXCL}, &e,
+                         &file),
+             EEXIST);
+    ck_fails(kvfs_create(f.fs, ROOT, "dir", &(struct kvfs_new){.who = fixture_who, .mode = 0644},
+                         &e, &file),
+             EISDIR);
     ck_fails(kvfs_unlink(f.fs, ROOT, "dir"), EISDIR);
     ck_fails(kvfs_rmdir(f.fs, ROOT, "file"), ENOTDIR);
     ck_fails(kvfs_rmdir(f.fs, dir, "."), EINVAL);
@@ -39,7 +44,9 @@ START_TEST(making_and_finding_names_gives_the_errors_of_linux)
     ck_fails(kvfs_link(f.fs, ino, ROOT, "dir", &e), EEXIST);
     fixture_file(&f, dir, "inside");
     ck_fails(kvfs_rmdir(f.fs, ROOT, "dir"), ENOTEMPTY);
-    ck_fails(kvfs_mknod(f.fs, &fixture_who, ROOT, "d2", S_IFDIR | 0755, 0, &e), EPERM);
+    ck_fails(kvfs_mknod(f.fs, ROOT, "d2",
+                        &(struct kvfs_new){.who = fixture_who, .mode = S_IFDIR | 0755}, &e),
+             EPERM);
     fixture_close(&f);
 }
 END_TEST
@@ -71,11 +78,16 @@ START_TEST(create_opens_a_file_that_exists)
     fixture_open(&f);
     uint64_t ino = fixture_file(&f, ROOT, "f");
     fixture_write(&f, ino, 0, "text");
-    ck_ok(kvfs_create(f.fs, &fixture_who, ROOT, "f", 0644, O_RDWR, &e, &file));
+    ck_ok(kvfs_create(f.fs, ROOT, "f",
+                      &(struct kvfs_new){.who = fixture_who, .mode = 0644, .flags = O_RDWR}, &e,
+                      &file));
     ck_assert_uint_eq(e.ino, ino);
     ck_assert_int_eq(e.stat.st_size, 4);
     kvfs_file_close(file);
-    ck_ok(kvfs_create(f.fs, &fixture_who, ROOT, "f", 0644, O_RDWR | O_TRUNC, &e, &file));
+    ck_ok(
+        kvfs_create(f.fs, ROOT, "f",
+                    &(struct kvfs_new){.who = fixture_who, .mode = 0644, .flags = O_RDWR | O_TRUNC},
+                    &e, &file));
     ck_assert_int_eq(e.stat.st_size, 0);
     kvfs_file_close(file);
     fixture_close(&f);
@@ -104,7 +116,9 @@ START_TEST(a_new_file_has_owner_mode_and_times_by_the_rules)
     struct kvfs_entry e;
     struct stat attr = {.st_mode = 02775, .st_gid = 777};
     fixture_open(&f);
-    ck_ok(kvfs_mknod(f.fs, &fixture_who, ROOT, "c", S_IFCHR | 0666, makedev(4, 7), &e));
+    ck_ok(kvfs_mknod(
+        f.fs, ROOT, "c",
+        &(struct kvfs_new){.who = fixture_who, .mode = S_IFCHR | 0666, .rdev = makedev(4, 7)}, &e));
     ck_assert_uint_eq(e.stat.st_mode, S_IFCHR | 0644);
     ck_assert_uint_eq(e.stat.st_uid, 1000);
     ck_assert_uint_eq(e.stat.st_gid, 100);
@@ -116,7 +130,8 @@ START_TEST(a_new_file_has_owner_mode_and_times_by_the_rules)
     ck_ok(kvfs_mkdir(f.fs, &fixture_who, dir, "sub", 0777, &e));
     ck_assert_uint_eq(e.stat.st_mode, S_IFDIR | S_ISGID | 0755);
     ck_assert_uint_eq(e.stat.st_gid, 777);
-    ck_ok(kvfs_mknod(f.fs, &fixture_who, dir, "file", S_IFREG | 0666, 0, &e));
+    ck_ok(kvfs_mknod(f.fs, dir, "file",
+                     &(struct kvfs_new){.who = fixture_who, .mode = S_IFREG | 0666}, &e));
     ck_assert_uint_eq(e.stat.st_mode, S_IFREG | 0644);
     ck_assert_uint_eq(e.stat.st_gid, 777);
     fixture_close(&f);
@@ -190,7 +205,9 @@ START_TEST(an_unlinked_file_lives_until_it_is_closed_and_forgotten)
     struct kvfs_file *file = NULL;
     uint8_t value = 1;
     fixture_open(&f);
-    ck_ok(kvfs_create(f.fs, &fixture_who, ROOT, "f", 0600, O_RDWR, &e, &file));
+    ck_ok(kvfs_create(f.fs, ROOT, "f",
+                      &(struct kvfs_new){.who = fixture_who, .mode = 0600, .flags = O_RDWR}, &e,
+                      &file));
     fixture_write(&f, e.ino, 0, "still here");
     ck_ok(kvfs_setxattr(f.fs, e.ino, "user.a", kv_slice(&value, 1), 0));
     ck_ok(kvfs_unlink(f.fs, ROOT, "f"));

@@ -83,7 +83,8 @@ START_TEST(a_replaced_file_that_is_open_lives_on)
     struct fs_fixture f;
     struct kvfs_entry e;
     fixture_open(&f);
-    ck_ok(kvfs_mknod(f.fs, &fixture_who, ROOT, "old", S_IFREG | 0600, 0, &e));
+    ck_ok(kvfs_mknod(f.fs, ROOT, "old",
+                     &(struct kvfs_new){.who = fixture_who, .mode = S_IFREG | 0600}, &e));
     fixture_write(&f, e.ino, 0, "old text");
     fixture_file(&f, ROOT, "new");
     ck_ok(kvfs_rename(f.fs, ROOT, "new", ROOT, "old", 0));

@@ -182,7 +182,8 @@ START_TEST(symlinks_and_special_files_are_passed_over)
     put(&f, &all, "a");
     put(&f, &all, "z/z");
     ck_ok(kvfs_symlink(f.fs, &fixture_who, KVFS_ROOT_INO, "b", "a", &entry));
-    ck_ok(kvfs_mknod(f.fs, &fixture_who, KVFS_ROOT_INO, "c", S_IFIFO | 0600, 0, &entry));
+    ck_ok(kvfs_mknod(f.fs, KVFS_ROOT_INO, "c",
+                     &(struct kvfs_new){.who = fixture_who, .mode = S_IFIFO | 0600}, &entry));
     fixture_dir(&f, KVFS_ROOT_INO, "empty");
     struct kvfs_scan_options o = {0};
     check_scan(&f, &all, &o);

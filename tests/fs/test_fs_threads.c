@@ -74,8 +74,9 @@ static void make(struct worker *w)
     if (pick(w, 3) == 0) {
         r = kvfs_mkdir(w->fs, &fixture_who, pick_dir(w), pick_name(w), 0755, &entry);
     } else {
-        r = kvfs_create(w->fs, &fixture_who, pick_dir(w), pick_name(w), 0644, O_RDWR, &entry,
-                        &file);
+        r = kvfs_create(w->fs, pick_dir(w), pick_name(w),
+                        &(struct kvfs_new){.who = fixture_who, .mode = 0644, .flags = O_RDWR},
+                        &entry, &file);
     }
     note(w, "make", r);
     if (r == 0) {
