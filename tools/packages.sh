@@ -10,10 +10,11 @@ packages_build=(
     libsnappy-dev libxxhash-dev libfuse3-dev fuse3 libsmartcols-dev libjansson-dev
 )
 
-# To run every test, besides: the other compiler, the formatter, the test library, and the programs
-# that the tests of the mount drive.
+# To run every test, besides: the other compiler with its fuzzer, the formatter, the test library, and
+# the programs that the tests of the mount drive.
 packages_test=(
-    check clang clang-format-14 python3 git rsync tar sqlite3 attr acl procps util-linux
+    check clang libclang-rt-14-dev clang-format-14 python3
+    git rsync tar sqlite3 attr acl procps util-linux
 )
 
 # packages_missing NAME... prints those that are not installed, one a line.

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Seeds of the control protocol. */
+#include "tests/fuzz/corpus.h"
+
+#include "tools/control.h"
+
+enum { HELLO, HEADER, REQUEST, REPLY };
+
+static void put_request(const struct corpus *corpus, const struct control_request *request,
+                        const char *path)
+{
+    struct kv_buf frame = {0};
+    fuzz_need(control_request_encode(request, &frame));
+    corpus_put_flagged(
+        corpus, path, REQUEST,
+        kv_slice(frame.data + CONTROL_HEADER_SIZE, frame.size - CONTROL_HEADER_SIZE));
+    kv_buf_finish(&frame);
+}
+
+static void put_reply(const struct corpus *corpus, const struct control_reply *reply,
+                      const char *path)
+{
+    struct kv_buf frame = {0};
+    fuzz_need(control_reply_encode(reply, &frame));
+    corpus_put_flagged(
+        corpus, path, REPLY,
+        kv_slice(frame.data + CONTROL_HEADER_SIZE, frame.size - CONTROL_HEADER_SIZE));
+    kv_buf_finish(&frame);
+}
+
+void corpus_control(const struct corpus *corpus)
+{
+    const struct control_request put = {.op = CONTROL_PUT,
+                                        .key = kv_slice_str("a/b"),
+                                        .value = kv_slice_str("value"),
+                                        .umask = 022};
+    const struct control_request scan = {.op = CONTROL_SCAN,
+                                         .prefix = kv_slice_str("a"),
+                                         .from = kv_slice_str("a/b"),
+                                         .to = kv_slice_str("a/c"),
+                                         .limit = 300,
+                                         .flags = CONTROL_KEYS_ONLY | CONTROL_REVERSE};
+    const struct control_reply done = {
+        .type = CONTROL_DONE, .error = -ENOENT, .bytes = kv_slice_str("no such key")};
+    const struct control_reply row = {
+        .type = CONTROL_ROW, .key = kv_slice_str("a/b"), .bytes = kv_slice_str("value")};
+    const struct control_reply data = {.type = CONTROL_DATA, .bytes = kv_slice_str("value")};
+    uint8_t hello[CONTROL_HELLO_SIZE];
+
+    control_hello_encode(CONTROL_VERSION, hello);
+    corpus_put_flagged(corpus, "control/hello", HELLO, kv_slice(hello, sizeof hello));
+    corpus_put_flagged(corpus, "control/header", HEADER, kv_slice_str("\1\2\3\1"));
+    put_request(corpus, &put, "control/request_put");
+    put_request(corpus, &scan, "control/request_scan");
+    put_reply(corpus, &done, "control/reply_done");
+    put_reply(corpus, &row, "control/reply_row");
+    put_reply(corpus, &data, "control/reply_data");
+}

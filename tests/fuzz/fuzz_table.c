@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Input: u8 flags (bit 0: make all checksums fit, wherever a block or the footer is seen; bit 1:
+ * with a cache), then a table file. So mutations of a sound table get behind its checksums. */
+#include "tests/fuzz/fuzz.h"
+
+#include "kvcore/table/table.h"
+#include "kvcore/util/checksum.h"
+
+enum { NUMBER = 12, ROWS_MAX = 256, CACHE_BYTES = 1 << 16 };
+
+static const struct kv_file_id file_id = {KV_FILE_TABLE, NUMBER};
+
+/* ---- checksums that fit ---- */
+
+static void fix_block(uint8_t *bytes, size_t size, size_t offset, uint64_t file_seed)
+{
+    uint8_t *header = bytes + offset;
+    uint32_t stored = coding_get_u32(header + 8);
+    size_t at = offset + BLOCK_HEADER_SIZE;
+
+    if (stored > size - at) {
+        return;
+    }
+    coding_put_u64(header + 16, checksum_at(file_seed, at, kv_slice(bytes + at, stored)));
+    struct kv_slice covered = kv_slice(header + 8, BLOCK_HEADER_SIZE - 8);
+    coding_put_u32(header + 4, (uint32_t)checksum_at(file_seed, offset, covered));
+}
+
+/* From the end, so that of two blocks that overlap the outer one fits. */
+static void fix_checksums(uint8_t *bytes, size_t size)
+{
+    uint64_t file_seed = checksum_file_seed(FUZZ_STORE_SEED, KV_FILE_TABLE, NUMBER);
+
+    if (size < TABLE_FOOTER_SIZE) {
+        return;
+    }
+    size -= TABLE_FOOTER_SIZE;
+    coding_put_u64(bytes + size + 56, checksum_at(file_seed, size, kv_slice(bytes + size, 56)));
+    for (size_t at = size; at >= BLOCK_HEADER_SIZE; at--) {
+        size_t offset = at - BLOCK_HEADER_SIZE;
+        if (coding_get_u32(bytes + offset) == BLOCK_MAGIC) {
+            fix_block(bytes, size, offset, file_seed);
+        }
+    }
+}
+
+/* ---- reading ---- */
+
+struct seen {
+    struct kv_buf keys[ROWS_MAX];
+    uint64_t trailers[ROWS_MAX];
+    size_t count;
+};
+
+/* Walk forwards. Returns how the iterator ended; `ret_rows` counts what it gave. */
+static int walk_forwards(struct iter *it, struct seen *seen, uint64_t *ret_rows)
+{
+    struct kv_buf last = {0};
+    uint64_t last_trailer = 0, rows = 0;
+
+    for (iter_seek_first(it); it->valid; iter_next(it)) {
+        fuzz_touch(it->row.value);
+        assert(rows == 0 ||
+               row_compare(kv_buf_slice(&last), last_trailer, it->row.key, it->row.trailer) < 0);
+        fuzz_need(kv_buf_assign(&last, it->row.key));
+        last_trailer = it->row.trailer;
+        if (seen->count < ROWS_MAX) {
+            fuzz_need(kv_buf_assign(&seen->keys[seen->count], it->row.key));
+            seen->trailers[seen->count++] = it->row.trailer;
+        }
+        rows++;
+    }
+    kv_buf_finish(&last);
+    *ret_rows = rows;
+    fuzz_expect_verdict(it->error);
+    return it->error;
+}
+
+static int walk_backwards(struct iter *it, uint64_t *ret_rows)
+{
+    uint64_t rows = 0;
+
+    for (iter_seek_last(it); it->valid; iter_prev(it)) {
+        fuzz_touch(it->row.key);
+        fuzz_touch(it->row.value);
+        rows++;
+    }
+    *ret_rows = rows;
+    fuzz_expect_verdict(it->error);
+    return it->error;
+}
+
+/* Find each row that was seen, by get and by seek. In a table that is `sound` all are found. */
+static void find_rows(struct table *table, struct iter *it, const struct seen *seen, bool sound)
+{
+    for (size_t i = 0; i < seen->count; i++) {
+        struct kv_slice key = kv_buf_slice(&seen->keys[i]), value;
+        struct cached_block *block = NULL;
+        uint64_t trailer = 0;
+        int r = table_get(table, key, row_sequence(seen->trailers[i]), &trailer, &value, &block);
+
+        fuzz_expect_verdict(r);
+        assert(!sound || (r == 1 && row_sequence(trailer) == row_sequence(seen->trailers[i])));
+        if (r == 1) {
+            fuzz_touch(value);
+            cached_block_unref(block);
+        }
+        assert(!sound || table_may_contain(table, filter_hash_key(key)));
+        iter_seek(it, key, seen->trailers[i]);
+        fuzz_expect_verdict(it->error);
+        assert(!sound || (it->valid && kv_slice_equal(it->row.key, key) &&
+                          it->row.trailer == seen->trailers[i]));
+    }
+}
+
+static void read_table(struct table *table)
+{
+    struct seen seen = {0};
+    struct iter *it = NULL;
+    uint64_t forwards = 0, backwards = 0;
+    int verdict = table_verify(table);
+
+    fuzz_expect_verdict(verdict);
+    fuzz_need(table_iter_create(table, false, &it));
+    int r = walk_forwards(it, &seen, &forwards);
+    int s = walk_backwards(it, &backwards);
+    assert(verdict < 0 || (r == 0 && s == 0));
+    assert(r < 0 || s < 0 || forwards == backwards);
+    assert(verdict < 0 || forwards == table_properties(table)->row_count);
+    find_rows(table, it, &seen, verdict == 0);
+    iter_destroy(it);
+    for (size_t i = 0; i < seen.count; i++) {
+        kv_buf_finish(&seen.keys[i]);
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct kv_storage *storage = NULL;
+    struct kv_object_writer *writer = NULL;
+    struct block_cache *cache = NULL;
+    struct table *table = NULL;
+
+    if (size < 1) {
+        return 0;
+    }
+    uint8_t *bytes = fuzz_copy(kv_slice(data + 1, size - 1));
+    struct iovec part = {bytes, size - 1};
+    if (data[0] & 1) {
+        fix_checksums(bytes, size - 1);
+    }
+    fuzz_need(kv_storage_mem_create(&storage));
+    fuzz_need(storage->ops->object_begin(storage, file_id, 0, &writer));
+    fuzz_need(storage->ops->object_write(writer, &part, 1));
+    fuzz_need(storage->ops->object_finish(writer));
+    if (data[0] & 2) {
+        fuzz_need(block_cache_create(CACHE_BYTES, &cache));
+    }
+    int r = table_open(storage, FUZZ_STORE_SEED, NUMBER, cache, NULL, &table);
+    fuzz_expect_verdict(r);
+    if (r == 0) {
+        read_table(table);
+        table_close(table);
+    }
+    block_cache_destroy(cache);
+    kv_storage_mem_destroy(storage);
+    free(bytes);
+    return 0;
+}
