@@ -209,8 +209,10 @@ void rowkey_print(struct kv_slice key, char *text, size_t text_size)
         print_bytes(key, text, text_size);
         return;
     }
+    char kind[8]; /* of a damaged key it may be any byte */
+    print_bytes(kv_slice(key.data, 1), kind, sizeof kind);
     uint64_t ino = coding_get_be64(key.data + 1);
-    int n = snprintf(text, text_size, "%c %" PRIu64 " ", key.data[0], ino);
+    int n = snprintf(text, text_size, "%s %" PRIu64 " ", kind, ino);
     struct kv_slice rest = behind(key, SIZE_KIND_INO);
     bool has_second = key.data[0] == ROW_EXTENT || key.data[0] == ROW_BACKPTR;
     if (has_second && rest.size >= 8) {
