@@ -208,7 +208,7 @@ uint32_t rows_block_seek(const struct rows_block *block, struct kv_slice key, ui
     if (key.size < block->prefix.size) {
         return 0;
     }
-    struct kv_slice suffix = kv_slice(key.data + shared, key.size - shared);
+    struct kv_slice suffix = kv_slice_behind(key, shared);
     uint32_t head = head_of(suffix);
     uint32_t from = lower_head(block, head);
     if (from == block->count || head_at(block, from) != head) {

@@ -180,7 +180,7 @@ uint32_t table_index_seek(const struct table_index *index, struct kv_slice key, 
     if (key.size < prefix.size) {
         return 0;
     }
-    struct kv_slice suffix = kv_slice(key.data + shared, key.size - shared);
+    struct kv_slice suffix = kv_slice_behind(key, shared);
     uint64_t head = head_of(suffix);
     uint32_t from = lower_head(index, head);
     if (from == index->rows.count || index->heads[from] != head) {

@@ -93,7 +93,7 @@ struct kv_slice coding_read_bytes(struct coding_cursor *c, size_t size)
         return s;
     }
     s = kv_slice(c->at, size);
-    c->at += size;
+    c->at = kv_slice_behind(s, size).data;
     return s;
 }
 

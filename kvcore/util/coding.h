@@ -90,7 +90,7 @@ struct coding_cursor {
 
 static inline struct coding_cursor coding_cursor(struct kv_slice s)
 {
-    return (struct coding_cursor){.at = s.data, .end = s.data + s.size};
+    return (struct coding_cursor){.at = s.data, .end = kv_slice_behind(s, s.size).data};
 }
 
 static inline size_t coding_left(const struct coding_cursor *c)

@@ -54,6 +54,13 @@ static inline bool kv_slice_equal(struct kv_slice a, struct kv_slice b)
     return a.size == b.size && (a.size == 0 || memcmp(a.data, b.data, a.size) == 0);
 }
 
+/* What follows the first `size` bytes, of which there are at least so many. To an empty slice,
+ * whose data may be NULL, nothing is added: C does not define that even for 0. */
+static inline struct kv_slice kv_slice_behind(struct kv_slice s, size_t size)
+{
+    return kv_slice(size > 0 ? s.data + size : s.data, s.size - size);
+}
+
 static inline bool kv_slice_starts_with(struct kv_slice s, struct kv_slice prefix)
 {
     return s.size >= prefix.size &&
