@@ -7,6 +7,9 @@
  * rather than moved, so that the next merge stays small. */
 enum { MOVE_OVERLAP_FACTOR = 10 };
 
+/* Keeps the score of a merge for the sake of tombstones above 0. */
+#define TOMBSTONE_SCORE 0.01
+
 void level_targets(const struct table_files *files, uint64_t base_bytes,
                    struct level_targets *ret_targets)
 {
@@ -115,6 +118,12 @@ static uint64_t overlap_bytes(const struct file_list *list, struct kv_slice smal
     return bytes;
 }
 
+/* Tombstones end at the deepest level: there only rewriting drops them. */
+static bool may_move(const struct compaction *c)
+{
+    return c->output_level < LEVEL_DEEPEST || c->inputs[0][0]->tombstone_count == 0;
+}
+
 /* Fill inputs[1] with what inputs[0] overlaps in the output level. 0: one of them is busy. */
 static int complete(const struct table_files *files, const struct picker_options *options,
                     struct compaction *c)
@@ -136,7 +145,7 @@ static int complete(const struct table_files *files, const struct picker_options
             return r;
         }
     }
-    if (c->input_counts[0] == 1 && c->input_counts[1] == 0) {
+    if (c->input_counts[0] == 1 && c->input_counts[1] == 0 && may_move(c)) {
         c->trivial_move = c->output_level == LEVEL_DEEPEST ||
                           overlap_bytes(&files->levels[c->output_level + 1], smallest, largest,
                                         &busy) <= MOVE_OVERLAP_FACTOR * options->file_bytes;
@@ -193,6 +202,30 @@ static int pick_level(const struct table_files *files, const struct picker_optio
     return r < 0 ? r : complete(files, options, c);
 }
 
+/* When no level is too large: a file that is mostly tombstones hides rows below it, whose space
+ * only a merge gives back. */
+static int pick_tombstones(const struct table_files *files, const struct picker_options *options,
+                           int base, struct compaction *c)
+{
+    for (int level = 0; level < LEVEL_DEEPEST; level++) {
+        for (size_t i = 0; i < files->levels[level].count; i++) {
+            struct file_meta *file = files->levels[level].files[i];
+            int r;
+            if (file->busy || 2 * file->tombstone_count < file->row_count) {
+                continue;
+            }
+            if (level == 0) {
+                return pick_l0(files, options, base, c);
+            }
+            c->level = level;
+            c->output_level = level + 1;
+            r = add_input(c, 0, file);
+            return r < 0 ? r : complete(files, options, c);
+        }
+    }
+    return 0;
+}
+
 static uint64_t idle_bytes(const struct file_list *list)
 {
     uint64_t bytes = 0;
@@ -227,17 +260,19 @@ int compaction_pick(const struct table_files *files, uint32_t table_id,
             best = scores[level] > scores[best] ? level : best;
         }
         if (scores[best] < 1.0) {
-            return 0;
+            r = pick_tombstones(files, options, targets.base, &c);
+        } else if (best == 0) {
+            r = pick_l0(files, options, targets.base, &c);
+        } else {
+            r = pick_level(files, options, best, &c);
         }
-        r = best == 0 ? pick_l0(files, options, targets.base, &c)
-                      : pick_level(files, options, best, &c);
         if (r == 1) {
             *ret_compaction = c;
-            *ret_score = scores[best];
+            *ret_score = scores[best] + TOMBSTONE_SCORE;
             return 1;
         }
         compaction_finish(&c);
-        if (r < 0) {
+        if (r < 0 || scores[best] < 1.0) {
             return r;
         }
         scores[best] = 0; /* its files are busy: the next best */

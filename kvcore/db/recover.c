@@ -16,6 +16,7 @@
 
 #include "kvcore/db/recover_logs.h"
 #include "kvcore/log/log_reader.h"
+#include "kvcore/util/clock.h"
 #include "kvcore/util/rng.h"
 
 /* More numbers than rows fit in the logs that can exist at once. */
@@ -323,6 +324,7 @@ static int install_view(struct recovery *rec, struct generation *active) NO_LOCK
     assert(none == NULL);
     generation_ref(active);
     store->active = active;
+    atomic_store(&store->rotated_ns, clock_monotonic_ns());
     store->synced_sequence = store->last_sequence;
     return 0;
 }

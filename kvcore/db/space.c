@@ -10,8 +10,8 @@
 
 enum {
     MEMTABLE_SHARE = 32, /* of the device, at most, per memtable */
-    FILE_SHARE = 64,     /* per sorted table */
-    RESERVE_SHARE = 12,  /* for the reserve */
+    FILE_SHARE = 128, /* per sorted table: a merge of one with some ten below needs as much again */
+    RESERVE_SHARE = 12, /* for the reserve */
     RESERVE_MEMTABLES = 4,
 };
 

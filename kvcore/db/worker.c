@@ -8,7 +8,10 @@
 
 #include "kvcore/util/clock.h"
 
-enum { RETRY_FIRST_MS = 100, RETRY_MAX_MS = 10000, SPACE_CHECK_MS = 500 };
+enum { RETRY_FIRST_MS = 100, RETRY_MAX_MS = 10000 };
+
+static const uint64_t space_check_ms = 500;       /* between looks for room on a full device */
+static const uint64_t generation_age_ms = 300000; /* rows wait no longer to be flushed */
 
 static const uint64_t ns_per_ms = 1000000;
 
@@ -72,15 +75,18 @@ static void rescue(struct kv_store *store)
     health_clear(store);
 }
 
-/* How long the flush thread sleeps at most: while the device is full it looks for room. */
+/* Rows do not stay in memory for ever when nothing more comes, and not at all on a full device,
+ * where the tombstones among them are what gives space back. */
+static bool generation_is_old(const struct kv_store *store)
+{
+    uint64_t age = clock_monotonic_ns() - atomic_load(&store->rotated_ns);
+    return age > (atomic_load(&store->full) ? space_check_ms : generation_age_ms) * ns_per_ms;
+}
+
 static void wait_for_flush(struct kv_store *store) REQUIRES(&store->mu)
 {
-    if (atomic_load(&store->full)) {
-        condvar_wait_until(&store->work, &store->mu,
-                           clock_monotonic_ns() + SPACE_CHECK_MS * ns_per_ms);
-    } else {
-        condvar_wait(&store->work, &store->mu);
-    }
+    uint64_t ms = atomic_load(&store->full) ? space_check_ms : generation_age_ms / 4;
+    condvar_wait_until(&store->work, &store->mu, clock_monotonic_ns() + ms * ns_per_ms);
 }
 
 static bool flush_is_due(struct kv_store *store) REQUIRES(&store->mu)
@@ -110,7 +116,8 @@ static void *flush_main(void *arg)
             continue;
         }
         space_check(store);
-        r = flush_one(store);
+        r = generation_is_old(store) ? write_rotate(store) : 0;
+        r = r < 0 ? r : flush_one(store);
         if (r < 0) {
             back_off(store, "writing memtables to tables fails; trying again", r, &pause_ms);
         } else if (pause_ms != 0) {

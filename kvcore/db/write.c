@@ -235,6 +235,7 @@ static void install_generation(struct kv_store *store, struct generation *genera
     generation_unref(store->active);
     generation_ref(generation);
     store->active = generation;
+    atomic_store(&store->rotated_ns, clock_monotonic_ns());
 }
 
 /* Rows that were held back never reached the log, and later rows must not outlive them: all that is
