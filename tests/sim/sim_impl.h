@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of the simulated file system share: its state. */
+#ifndef TESTS_SIM_SIM_IMPL_H
+#define TESTS_SIM_SIM_IMPL_H
+
+#include "tests/sim/sim_fs.h"
+
+enum {
+    SIM_NAME_SIZE = 48,
+    SIM_SECTOR_SIZE = 512,
+    SIM_FD_MAX = 256,
+    SIM_NO_INODE = -1,
+};
+
+/* Bytes of a file, shared by reference; changed only where there is one reference. */
+struct sim_bytes {
+    unsigned refs;
+    size_t size;
+    uint8_t data[];
+};
+
+enum sim_change_type {
+    SIM_CHANGE_WRITE = 1,
+    SIM_CHANGE_GROW, /* to `offset` bytes, with zeros */
+    SIM_CHANGE_EMPTY,
+    SIM_CHANGE_ZERO, /* a punched range */
+};
+
+/* An unsynced change of a file, shared by reference, immutable. */
+struct sim_change {
+    unsigned refs;
+    uint64_t order; /* over all changes of the file system */
+    enum sim_change_type type;
+    uint64_t offset;
+    size_t size;
+    uint8_t data[]; /* of a write */
+};
+
+struct sim_inode {
+    struct sim_bytes *current;
+    struct sim_bytes *durable;
+    struct sim_change **changes;
+    size_t change_count;
+    bool lost; /* a sync failed: `current` holds bytes that no sync can make durable */
+    bool used; /* has a name, may have one after a crash, or is open */
+    int open_count;
+    int lock_count; /* shared locks; -1: an exclusive one */
+};
+
+struct sim_name {
+    char name[SIM_NAME_SIZE];
+    int inode; /* SIM_NO_INODE in a change: the name goes */
+};
+
+struct sim_names {
+    struct sim_name *items;
+    size_t count;
+};
+
+/* Names that change together. */
+struct sim_name_change {
+    uint64_t order;
+    int count;
+    struct sim_name names[2];
+};
+
+enum sim_fd_type { SIM_FD_FREE = 0, SIM_FD_FILE, SIM_FD_DIR, SIM_FD_PARENT };
+
+struct sim_fd {
+    enum sim_fd_type type;
+    enum sim_kind kind;
+    int inode;
+    int lock; /* LOCK_SH, LOCK_EX or 0 */
+};
+
+struct sim_fs {
+    struct sim_inode *inodes;
+    int inode_count;
+    struct sim_names current, durable;
+    struct sim_name_change *name_changes;
+    size_t name_change_count;
+    bool dir_exists, dir_durable; /* the store's directory in its parent */
+    uint64_t dir_order;
+    struct sim_fd fds[SIM_FD_MAX];
+    uint64_t call_count;
+    uint64_t change_order;
+    uint64_t version;
+    uint64_t stop_at; /* 0: never */
+    struct sim_fault fault;
+    struct sim_event fault_event; /* number 0: has not struck */
+    bool write_fails_next;
+    sim_watch_fn *watch_fn;
+    void *watch_arg;
+};
+
+struct sim_bytes *sim_bytes_new(size_t size);
+struct sim_bytes *sim_bytes_ref(struct sim_bytes *bytes);
+void sim_bytes_unref(struct sim_bytes *bytes);
+/* Make *bytes unshared and at least `size` bytes long, new ones zero. */
+void sim_bytes_own(struct sim_bytes **bytes, size_t size);
+/* Apply a change whole. */
+void sim_change_apply(const struct sim_change *change, struct sim_bytes **bytes);
+void sim_change_unref(struct sim_change *change);
+const struct sim_name *sim_names_find(const struct sim_names *names, const char *name);
+void sim_names_apply(struct sim_names *names, const struct sim_name_change *change);
+void sim_names_copy(const struct sim_names *from, struct sim_names *to);
+void *sim_alloc(size_t count, size_t size); /* zeroed; ends the program where there is no memory */
+/* Append one item to an array. */
+void sim_append(void *array_pointer, size_t *count, const void *item, size_t item_size);
+
+extern const struct posix_calls sim_calls;
+
+#endif
