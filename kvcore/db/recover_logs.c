@@ -78,6 +78,7 @@ struct segment {
     uint64_t number;
     bool exists;
     bool has_head;
+    bool has_records;        /* behind its head */
     struct log_end previous; /* where its head says its predecessor ended */
     struct log_end end;      /* where its last valid record ends */
     bool synced;             /* it holds proof that something of it was synced */
@@ -116,6 +117,7 @@ static int look_at(struct kv_store *store, struct segment *segment)
         return 0;
     }
     while (r == 0 && log_reader_has_head(reader) && (r = log_reader_next(reader, &record)) == 1) {
+        segment->has_records = true;
         r = 0;
     }
     if (r == 0) {
@@ -242,13 +244,34 @@ static bool proven_later(const struct segments *segments, size_t i)
     return false;
 }
 
+/* A log without a predecessor, though there is one: an opening began it and was cut short before
+ * the root named its manifest. So it holds nothing, or the root record is an old one. */
+static bool is_of_cut_opening(const struct segments *segments, size_t i)
+{
+    const struct segment *segment = &segments->items[i];
+    return i > 0 && segment->has_head && segment->previous.number == 0;
+}
+
+static int end_before_cut_opening(const struct replay *replay, const struct segments *segments,
+                                  size_t i)
+{
+    for (; i < segments->count; i++) {
+        if (segments->items[i].has_records) {
+            return damaged_log(replay->store, segments->items[i].number,
+                               "holds records, but the root record is older than it");
+        }
+    }
+    return 0;
+}
+
 /* Replay segment `i`. Sets `*ret_go_on` if the next one continues it. */
 static int replay_one(struct replay *replay, const struct segments *segments, size_t i,
                       bool *ret_go_on)
 {
     const struct segment *segment = &segments->items[i];
     const struct segment *next = i + 1 < segments->count ? segment + 1 : NULL;
-    bool bounded = next != NULL && next->has_head;
+    bool cut = next != NULL && is_of_cut_opening(segments, i + 1);
+    bool bounded = next != NULL && next->has_head && !cut;
     struct log_end end;
     int r;
 
@@ -267,6 +290,9 @@ static int replay_one(struct replay *replay, const struct segments *segments, si
     r = replay_segment(replay, segment->number, bounded ? &next->previous : NULL, &end);
     if (r < 0 || next == NULL) {
         return r;
+    }
+    if (cut) {
+        return end_before_cut_opening(replay, segments, i + 1);
     }
     if (bounded && end.size < next->previous.size) {
         return proven_later(segments, i)
