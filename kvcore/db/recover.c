@@ -357,6 +357,18 @@ static int begin_writing(struct recovery *rec) NO_LOCK_ANALYSIS
     return r < 0 ? r : obsolete_sweep(store);
 }
 
+/* What an earlier attempt to make the store left. Removed before anything is made, and the number
+ * of the log used again, so that however many attempts are cut short there is one log at most:
+ * several would be the remains of a store. */
+static int remove_attempt(struct recovery *rec)
+{
+    const struct kv_storage_ops *ops = rec->store->storage->ops;
+    struct kv_file_id id = {.kind = KV_FILE_LOG, .number = rec->files.highest_log};
+    int r = id.number > 0 ? ops->remove(rec->store->storage, id) : 0;
+    rec->files.highest_log = 0;
+    return r;
+}
+
 /* No root: a directory that is to become a store, unless it once was one. */
 static int begin_store(struct recovery *rec, const struct kv_options *options)
 {
@@ -372,7 +384,7 @@ static int begin_store(struct recovery *rec, const struct kv_options *options)
     }
     make_root(store, options);
     store->seed = checksum_store_seed(store->root.seed_id);
-    return 0;
+    return remove_attempt(rec);
 }
 
 static int read_state(struct recovery *rec, const struct kv_options *options) NO_LOCK_ANALYSIS
