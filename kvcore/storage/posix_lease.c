@@ -137,6 +137,9 @@ int posix_lease_acquire(struct kv_storage *base, enum kv_lease_mode mode, const 
         if (r == -ENOSPC || r == -EDQUOT) {
             r = 0; /* a full disk must not keep anybody from opening the store to delete */
         }
+        /* An earlier process may have died between changing a name and syncing the directory. What
+         * is found here from now on must not vanish while later names stay. */
+        r = r < 0 ? r : posix_sync_dir(storage);
         if (r < 0) {
             goto out;
         }

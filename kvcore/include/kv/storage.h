@@ -63,8 +63,10 @@ struct kv_storage_ops {
     /* A path or URL for messages; lives as long as the storage. */
     const char *(*name)(const struct kv_storage *storage);
     /* At most one lease per kv_storage, kept until close. `holder` is a line that tells others who
-     * holds it (process, mount point). Errors: -EBUSY held otherwise; -ENOENT no such store;
-     * -ENOLCK a shared lease writes nothing, and the store's lock file is missing. */
+     * holds it (process, mount point). Under an exclusive lease the names that are found are
+     * durable, whatever an earlier process had no time to sync. Errors: -EBUSY held otherwise;
+     * -ENOENT no such store; -ENOLCK a shared lease writes nothing, and the store's lock file is
+     * missing. */
     int (*lease_acquire)(struct kv_storage *storage, enum kv_lease_mode mode, const char *holder);
     /* Replace the holder's line under an exclusive lease (for example once the mount point is
      * known). */
