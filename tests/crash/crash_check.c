@@ -1,0 +1,373 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/crash/crash_check.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum {
+    NEST_ONE_IN = 5, /* so many of the states are crashed again while they are opened */
+    NEST_FIRST = 3,  /* crashes tried inside one opening, at the first depth */
+    MODE_KILL = SIM_MODE_COUNT,
+};
+
+static const char *const mode_names[] = {
+    [SIM_DROP_ALL] = "drop all", [SIM_KEEP_ALL] = "keep all", [SIM_PREFIX] = "keep a prefix",
+    [SIM_RANDOM] = "random",     [MODE_KILL] = "kill",
+};
+
+/* ---- images ---- */
+
+void crash_images_add(struct crash_images *images, const struct sim_fs *sim,
+                      const struct rig_bounds *bounds)
+{
+    struct crash_image *last = images->count > 0 ? &images->items[images->count - 1] : NULL;
+    struct crash_image *larger;
+
+    if (last != NULL && last->point == sim_version(sim)) {
+        last->bounds = *bounds;
+        return;
+    }
+    larger = realloc(images->items, (images->count + 1) * sizeof *larger);
+    if (larger == NULL) {
+        abort();
+    }
+    images->items = larger;
+    larger[images->count] = (struct crash_image){.bounds = *bounds, .point = sim_version(sim)};
+    kv_ignore(sim_kill(sim, &larger[images->count].sim)); /* cannot fail */
+    images->count++;
+}
+
+void crash_images_clear(struct crash_images *images)
+{
+    for (size_t i = 0; i < images->count; i++) {
+        sim_destroy(images->items[i].sim);
+    }
+    free(images->items);
+    *images = (struct crash_images){0};
+}
+
+/* ---- distinct states ---- */
+
+void crash_check_finish(struct crash_check *check)
+{
+    free(check->seen);
+}
+
+static bool insert(struct crash_check *check, uint64_t state)
+{
+    size_t i = (size_t)(state % check->seen_capacity);
+    while (check->seen[i] != 0) {
+        if (check->seen[i] == state) {
+            return false;
+        }
+        i = (i + 1) % check->seen_capacity;
+    }
+    check->seen[i] = state;
+    check->seen_count++;
+    return true;
+}
+
+/* True the first time it is asked about this state. */
+static bool is_new(struct crash_check *check, uint64_t state)
+{
+    if (2 * (check->seen_count + 1) > check->seen_capacity) {
+        uint64_t *old = check->seen;
+        size_t old_capacity = check->seen_capacity;
+        check->seen_capacity = old_capacity > 0 ? 2 * old_capacity : 1024;
+        check->seen_count = 0;
+        check->seen = calloc(check->seen_capacity, sizeof *check->seen);
+        if (check->seen == NULL) {
+            abort();
+        }
+        for (size_t i = 0; i < old_capacity; i++) {
+            if (old[i] != 0) {
+                insert(check, old[i]);
+            }
+        }
+        free(old);
+    }
+    return insert(check, state | 1);
+}
+
+/* ---- one state ---- */
+
+/* How a store came to be, for the reports and the bounds. */
+struct history {
+    struct rig_bounds bounds;
+    unsigned depth;
+    bool power_lost; /* at any crash since the workload */
+};
+
+struct attempt {
+    struct crash_check *check;
+    struct rig rig;
+    struct history history;
+    struct crash_images images; /* moments of the first opening, if it is to be crashed at */
+};
+
+static bool fail(struct attempt *attempt, const char *what, int error)
+{
+    printf("# %s\n#   after: %s\n", what, attempt->check->where);
+    if (error < 0) {
+        printf("#   error: %s\n", kv_strerror(error));
+    }
+    if (attempt->rig.message[0] != '\0') {
+        printf("#   the store said: %s\n", attempt->rig.message);
+    }
+    fflush(stdout);
+    return false;
+}
+
+static void watch_opening(void *arg, struct sim_fs *sim, const struct sim_event *event)
+{
+    struct attempt *attempt = arg;
+    attempt->check->counts->calls[event->call][event->kind]++;
+    if (event->changes) {
+        crash_images_add(&attempt->images, sim, &attempt->history.bounds);
+    }
+}
+
+static void print_difference(const struct rig_rows *got, const struct rig_rows *expected,
+                             size_t count)
+{
+    for (int t = 0; t < RIG_TABLES; t++) {
+        for (int k = 0; k < RIG_KEYS; k++) {
+            if (got->value[t][k] != expected->value[t][k]) {
+                printf("#   table %d key %d: value %u, not %u as after %zu batches\n", t, k,
+                       got->value[t][k], expected->value[t][k], count);
+                return;
+            }
+        }
+    }
+}
+
+/* The rows are those after some number of batches within the bounds. */
+static bool check_prefix(struct attempt *attempt, const struct rig_rows *rows)
+{
+    const struct rig_model *model = attempt->check->model;
+    const struct rig_bounds *bounds = &attempt->history.bounds;
+    size_t lowest = attempt->history.power_lost ? bounds->synced : bounds->written;
+    uint64_t digest = rig_digest(rows);
+    struct rig_rows expected;
+
+    for (size_t n = bounds->issued + 1; n-- > lowest;) {
+        if (model->digests[n] == digest) {
+            return true;
+        }
+    }
+    for (size_t n = lowest; n-- > 0;) {
+        if (model->digests[n] == digest) {
+            printf("# the state after %zu batches: %zu were acknowledged, %zu begun\n", n, lowest,
+                   bounds->issued);
+            return fail(attempt, "acknowledged batches are lost", 0);
+        }
+    }
+    rig_rows_at(model, lowest, &expected);
+    print_difference(rows, &expected, lowest);
+    return fail(attempt, "the rows are not those after any number of batches", 0);
+}
+
+static bool check_rows(struct attempt *attempt, const struct rig_rows *expected, const char *what)
+{
+    struct rig_rows rows;
+    int r = rig_read(&attempt->rig, &rows);
+    if (r < 0) {
+        return fail(attempt, what, r);
+    }
+    if (rig_digest(&rows) != rig_digest(expected)) {
+        print_difference(&rows, expected, 0);
+        return fail(attempt, what, 0);
+    }
+    return true;
+}
+
+/* Lose the power with the store open. */
+static void lose_power(struct attempt *attempt, enum sim_mode mode)
+{
+    struct sim_fs *after = NULL;
+    uint64_t damage = 0;
+    uint64_t seed = rng_next(&attempt->check->rng);
+
+    rig_abandon(&attempt->rig);
+    kv_ignore(sim_crash(attempt->rig.sim, seed, mode, &after, &damage));
+    sim_destroy(attempt->rig.sim);
+    attempt->rig.sim = after;
+}
+
+/* End the store in one of the ways there are and open it again: it must show the same rows. */
+static bool reopen(struct attempt *attempt, const struct rig_rows *expected)
+{
+    static const char *const ways[] = {"closing", "the process's death",
+                                       "power loss that drops everything unsynced",
+                                       "power loss that tears what is unsynced"};
+    uint64_t way = rng_below(&attempt->check->rng, 4);
+    char what[128];
+    int r = 0;
+
+    snprintf(what, sizeof what, "the store shows other rows when opened again after %s", ways[way]);
+    if (way == 0) {
+        r = rig_close(&attempt->rig);
+    } else if (way == 1) {
+        rig_abandon(&attempt->rig);
+    } else {
+        lose_power(attempt, way == 2 ? SIM_DROP_ALL : SIM_RANDOM);
+    }
+    if (r < 0) {
+        return fail(attempt, "a recovered store cannot be closed", r);
+    }
+    attempt->check->counts->opens++;
+    r = rig_open(&attempt->rig, !attempt->history.bounds.opened, RIG_TABLES);
+    if (r < 0) {
+        snprintf(what, sizeof what, "a recovered store cannot be opened again after %s", ways[way]);
+        return fail(attempt, what, r);
+    }
+    return check_rows(attempt, expected, what);
+}
+
+/* Write, overwrite, delete; the last batch is synced. */
+static bool work_on(struct attempt *attempt, struct rig_rows *rows)
+{
+    struct rig *rig = &attempt->rig;
+    struct rig_batch batch;
+    int r = 0;
+
+    rig->model.next_value = 1 << 20;
+    for (int i = 0; i < 6 && r == 0; i++) {
+        rig_draw_batch(rig, RIG_TABLES, &batch);
+        r = rig_write(rig, &batch, i == 5 ? KV_DURABLE_SYNC : KV_DURABLE_NONE);
+        rig_apply(rows, &batch);
+    }
+    if (r == 0 && rng_below(&attempt->check->rng, 4) == 0) {
+        r = kv_compact(rig->store);
+    }
+    if (r < 0) {
+        return fail(attempt, "a recovered store cannot be written to", r);
+    }
+    return check_rows(attempt, rows, "a recovered store does not show what is written to it");
+}
+
+static bool check_found(struct attempt *attempt, struct rig_rows *ret_rows)
+{
+    struct rig *rig = &attempt->rig;
+    const struct rig_bounds *bounds = &attempt->history.bounds;
+    int r;
+
+    attempt->check->counts->opens++;
+    r = rig_open(rig, !bounds->opened, bounds->tables);
+    sim_watch(rig->sim, NULL, NULL);
+    if (r < 0) {
+        return fail(attempt,
+                    rig->store != NULL ? "a table is lost" : "the store cannot be opened again", r);
+    }
+    r = rig_read(rig, ret_rows);
+    if (r < 0) {
+        return fail(attempt, "the store cannot be read after a crash", r);
+    }
+    if (!check_prefix(attempt, ret_rows)) {
+        return false;
+    }
+    r = rig_make_tables(rig);
+    return r < 0 ? fail(attempt, "a recovered store makes no tables", r) : true;
+}
+
+static bool check_damage(struct crash_check *check, const struct crash_image *image,
+                         const struct history *before, int mode);
+
+/* Crash again at random moments of the opening that was watched. */
+static bool check_nested(struct attempt *attempt)
+{
+    struct crash_check *check = attempt->check;
+    unsigned tries = attempt->history.depth == 0 ? NEST_FIRST : 1;
+    bool ok = true;
+
+    for (unsigned i = 0; i < tries && ok && attempt->images.count > 0; i++) {
+        size_t n = rng_below(&check->rng, attempt->images.count);
+        int mode = 1 + (int)rng_below(&check->rng, MODE_KILL);
+        char *end = check->where + strlen(check->where);
+        struct history history = attempt->history;
+        history.depth++;
+        check->counts->nested[history.depth - 1]++;
+        ok = check_damage(check, &attempt->images.items[n], &history, mode);
+        if (ok) {
+            *end = '\0';
+        }
+    }
+    return ok;
+}
+
+/* Open, compare, crash while opening, open again, work on. Takes the file system. */
+static bool check_state(struct crash_check *check, struct sim_fs *take_sim,
+                        const struct history *history)
+{
+    struct attempt attempt = {.check = check, .history = *history};
+    bool nest = history->depth < CRASH_DEPTH_MAX &&
+                (history->depth > 0 || rng_below(&check->rng, NEST_ONE_IN) == 0);
+    struct rig_rows rows = {0};
+    bool ok;
+
+    rig_init(&attempt.rig, take_sim, rng_next(&check->rng));
+    if (nest) {
+        sim_watch(attempt.rig.sim, watch_opening, &attempt);
+    }
+    ok = check_found(&attempt, &rows);
+    ok = ok && check_nested(&attempt);
+    if (ok && history->depth == 0) {
+        attempt.history.bounds.opened = true;
+        ok = reopen(&attempt, &rows) && work_on(&attempt, &rows) && reopen(&attempt, &rows);
+    }
+    crash_images_clear(&attempt.images);
+    rig_abandon(&attempt.rig);
+    rig_finish(&attempt.rig);
+    return ok;
+}
+
+static void describe(struct crash_check *check, const struct crash_image *image, int mode)
+{
+    size_t used = strlen(check->where);
+    snprintf(check->where + used, sizeof check->where - used, "%s%s at version %" PRIu64,
+             used > 0 ? ", then " : "", mode_names[mode], image->point);
+}
+
+static bool check_damage(struct crash_check *check, const struct crash_image *image,
+                         const struct history *before, int mode)
+{
+    struct history history = *before;
+    struct sim_fs *after = NULL;
+    uint64_t damage = 0;
+    uint64_t seed = rng_next(&check->rng);
+
+    if (mode == MODE_KILL) {
+        kv_ignore(sim_kill(image->sim, &after)); /* neither can fail */
+        damage = 1;
+    } else {
+        kv_ignore(sim_crash(image->sim, seed, (enum sim_mode)mode, &after, &damage));
+        history.power_lost = true;
+    }
+    if (history.depth == 0 && !is_new(check, hash_u64(damage + hash_u64(image->point)))) {
+        sim_destroy(after);
+        return true;
+    }
+    check->counts->states += history.depth == 0;
+    check->counts->lost_changes += sim_unsynced(image->sim);
+    check->counts->partly += history.depth == 0 && (mode == SIM_PREFIX || mode == SIM_RANDOM);
+    describe(check, image, mode);
+    return check_state(check, after, &history);
+}
+
+bool crash_check_image(struct crash_check *check, const struct crash_image *image,
+                       unsigned random_damages)
+{
+    const struct history history = {.bounds = image->bounds};
+    bool ok = true;
+
+    check->rng = (struct rng){hash_u64(check->seed + image->point)};
+    for (int mode = SIM_DROP_ALL; mode <= MODE_KILL && ok; mode++) {
+        unsigned tries = mode == SIM_RANDOM || mode == SIM_PREFIX ? random_damages : 1;
+        for (unsigned i = 0; i < tries && ok; i++) {
+            check->where[0] = '\0';
+            ok = check_damage(check, image, &history, mode);
+        }
+    }
+    return ok;
+}

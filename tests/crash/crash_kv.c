@@ -1,0 +1,434 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Crashes the engine at every change it makes to the file system, in several ways, and judges what
+ * is found. Speaks TAP.
+ *
+ *   crash_kv [--slow N] [--every N] [--jobs N] [--seed N] [--only WORKLOAD] [--round N] [--point N]
+ *
+ * Each workload runs N times (1), in a process of its own. --every N tries every N-th moment only.
+ * --point restricts the run to one version of the file system: the command that is printed with a
+ * failure replays exactly that. KV_SEED and KV_SLOW stand for --seed and a long run. */
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "tests/crash/crash_check.h"
+
+struct workload {
+    const char *name;
+    const char *script; /* NULL: random */
+};
+
+static const struct workload workloads[] = {
+    {"logged writes and syncs", "r w10 s w10 s w20 y3 w5 s w1 s w30"},
+    {"unlogged writes", "r n30 s n20 w1 n20 y1 n60 s n10"},
+    {"every write synced", "r y60"},
+    {"writes without a sync", "r w150"},
+    {"flushes", "r w15 f w15 f y5 f n10 f w20 f f"},
+    {"compactions", "r w30 f w30 f w30 f w30 c w20 f w20 c"},
+    {"tables made on the way", "r w10 t w10 s t n10 w3 f w10 t y2"},
+    {"opened again and again", "r w5 r w5 r n5 r y5 r w10 r r f r w3"},
+    {"opened again with much in the log", "r w60 r w60 r n60 s w10 r"},
+    {"large values", "r b2 s w5 b3 w5 y1 b4 n5 f b2 s b1"},
+    {"rotations", "r t n40 b1 n40 b1 w40 b1 w40 b1 y2 w40"},
+    {"rotations with syncs between", "r b1 s b1 s b1 s n3 b1 y1 b1 w1 s b1 w9"},
+    {"merges and large values", "r b3 f b3 f w20 f b2 w20 f c b2 w20 c r w10 c"},
+    {"nothing but opening", "r r r r"},
+    {"idle syncs", "r s w1 s s f s n1 s c s r s"},
+    {"random a", NULL},
+    {"random b", NULL},
+    {"random c", NULL},
+};
+
+enum {
+    WORKLOAD_COUNT = sizeof workloads / sizeof workloads[0],
+    STATES_MIN = 10000,
+    SLOW_ROUNDS = 50,
+};
+
+struct options {
+    uint64_t seed;
+    unsigned rounds;
+    unsigned jobs;
+    const char *only;
+    int64_t round;  /* -1: all */
+    uint64_t point; /* 0: all */
+    uint64_t every;
+    unsigned damages; /* random ones at each moment */
+};
+
+/* What a process tells its parent, in shared memory. */
+struct result {
+    struct crash_counts counts;
+    char where[256];
+};
+
+struct task {
+    const struct options *options;
+    const struct workload *workload;
+    unsigned round;
+    uint64_t seed;
+    struct result *result;
+    pid_t pid;
+};
+
+/* ---- one workload ---- */
+
+struct run {
+    const struct task *task;
+    struct rig rig;
+    struct crash_check check;
+    struct crash_images images;
+};
+
+static void watch(void *arg, struct sim_fs *sim, const struct sim_event *event)
+{
+    struct run *run = arg;
+    run->task->result->counts.calls[event->call][event->kind]++;
+    if (event->changes) {
+        crash_images_add(&run->images, sim, &run->rig.bounds);
+    }
+}
+
+static void random_script(uint64_t seed, char *to, size_t size)
+{
+    static const char steps[] = "nnwwwyybsffcrt";
+    struct rng rng = {hash_u64(seed + 77)};
+    size_t used = (size_t)snprintf(to, size, "r");
+    for (int i = 0; i < 24; i++) {
+        char step = steps[rng_below(&rng, sizeof steps - 1)];
+        bool counted = strchr("nwy", step) != NULL;
+        unsigned count = counted ? 1 + (unsigned)rng_below(&rng, 20) : 1;
+        used += (size_t)snprintf(to + used, size - used, " %c%u", step, count);
+    }
+}
+
+static bool check_images(struct run *run)
+{
+    const struct options *options = run->task->options;
+    bool ok = true;
+    for (size_t i = 0; i < run->images.count && ok; i++) {
+        const struct crash_image *image = &run->images.items[i];
+        if (options->point == image->point ||
+            (options->point == 0 && image->point % options->every == 0)) {
+            snprintf(run->task->result->where, sizeof run->task->result->where, " --point %" PRIu64,
+                     image->point);
+            ok = crash_check_image(&run->check, image, options->damages);
+        }
+    }
+    crash_images_clear(&run->images);
+    return ok;
+}
+
+static bool run_step(struct run *run, char step)
+{
+    int r = rig_step(&run->rig, step);
+    if (r < 0) {
+        printf("# step '%c' of the workload itself fails: %s\n#   the store said: %s\n", step,
+               kv_strerror(r), run->rig.message);
+        return false;
+    }
+    crash_images_add(&run->images, run->rig.sim, &run->rig.bounds); /* acknowledged */
+    run->check.model = &run->rig.model;
+    return check_images(run);
+}
+
+static bool run_script(struct run *run, const char *script)
+{
+    unsigned count = 0;
+    char step;
+    bool ok = true;
+    while (ok && (step = rig_next_step(&script, &count)) != '\0') {
+        for (unsigned i = 0; i < count && ok; i++) {
+            ok = run_step(run, step);
+        }
+    }
+    return ok;
+}
+
+static bool run_workload(const struct task *task)
+{
+    struct run run = {.task = task, .check = {.counts = &task->result->counts, .seed = task->seed}};
+    char script[512];
+    struct sim_fs *sim = NULL;
+    bool ok;
+
+    kv_ignore(sim_create(&sim)); /* cannot fail */
+    rig_init(&run.rig, sim, task->seed);
+    run.rig.bounds.tables = 0;
+    sim_watch(sim, watch, &run);
+    random_script(task->seed, script, sizeof script);
+    ok = run_script(&run, "r t t") &&
+         run_script(&run, task->workload->script != NULL ? task->workload->script : script) &&
+         run_step(&run, 'r');
+    sim_watch(sim, NULL, NULL);
+    crash_images_clear(&run.images);
+    rig_abandon(&run.rig);
+    rig_finish(&run.rig);
+    crash_check_finish(&run.check);
+    return ok;
+}
+
+/* ---- processes ---- */
+
+static void start(struct task *task)
+{
+    fflush(stdout);
+    task->pid = fork();
+    if (task->pid == 0) {
+        bool ok = run_workload(task);
+        fflush(stdout);
+        exit(ok ? 0 : 1);
+    }
+}
+
+static void report(const struct task *task, unsigned number, int status)
+{
+    const struct crash_counts *counts = &task->result->counts;
+    bool ok = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+
+    printf("%sok %u - %s, round %u: %" PRIu64 " states\n", ok ? "" : "not ", number,
+           task->workload->name, task->round, counts->states);
+    if (!ok) {
+        if (WIFSIGNALED(status)) {
+            printf("# killed by signal %d\n", WTERMSIG(status));
+        }
+        printf("# replay: crash_kv --seed %" PRIu64 " --only '%s' --round %u%s\n",
+               task->options->seed, task->workload->name, task->round, task->result->where);
+    }
+    fflush(stdout);
+}
+
+static struct task *find(struct task *tasks, size_t count, pid_t pid)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (tasks[i].pid == pid) {
+            return &tasks[i];
+        }
+    }
+    return NULL;
+}
+
+/* Returns how many failed. */
+static unsigned run_tasks(struct task *tasks, size_t count, unsigned jobs)
+{
+    unsigned failed = 0;
+    unsigned done = 0;
+    size_t next = 0;
+
+    while (done < count) {
+        int status = 0;
+        const struct task *task;
+        while (next < count && next - done < jobs) {
+            start(&tasks[next++]);
+        }
+        task = find(tasks, count, wait(&status));
+        if (task == NULL) {
+            return failed + 1;
+        }
+        done++;
+        failed += status != 0;
+        report(task, done, status);
+    }
+    return failed;
+}
+
+/* ---- the whole ---- */
+
+/* Every kind of I/O that the engine makes the storage do. What is not here it does not use (linking
+ * into another store, punching), or only where something fails. */
+static const struct {
+    enum sim_call call;
+    enum sim_kind kind;
+} required[] = {
+    {SIM_MKDIR, SIM_DIR},         {SIM_OPEN, SIM_DIR},           {SIM_OPEN, SIM_PARENT},
+    {SIM_OPEN, SIM_LOCK},         {SIM_OPEN, SIM_ROOT},          {SIM_OPEN, SIM_LOG},
+    {SIM_OPEN, SIM_MANIFEST},     {SIM_OPEN, SIM_TABLE},         {SIM_CREATE, SIM_LOCK},
+    {SIM_CREATE, SIM_ROOT_TMP},   {SIM_CREATE, SIM_LOG},         {SIM_CREATE, SIM_MANIFEST},
+    {SIM_CREATE, SIM_TABLE_TMP},  {SIM_CLOSE, SIM_DIR},          {SIM_FCHMOD, SIM_DIR},
+    {SIM_PREAD, SIM_ROOT},        {SIM_PREAD, SIM_LOG},          {SIM_PREAD, SIM_MANIFEST},
+    {SIM_PREAD, SIM_TABLE},       {SIM_PWRITEV, SIM_LOCK},       {SIM_PWRITEV, SIM_ROOT},
+    {SIM_PWRITEV, SIM_ROOT_TMP},  {SIM_PWRITEV, SIM_LOG},        {SIM_PWRITEV, SIM_MANIFEST},
+    {SIM_PWRITEV, SIM_TABLE_TMP}, {SIM_FDATASYNC, SIM_ROOT},     {SIM_FDATASYNC, SIM_ROOT_TMP},
+    {SIM_FDATASYNC, SIM_LOG},     {SIM_FDATASYNC, SIM_MANIFEST}, {SIM_FDATASYNC, SIM_TABLE_TMP},
+    {SIM_FSYNC, SIM_DIR},         {SIM_FSYNC, SIM_PARENT},       {SIM_FALLOCATE, SIM_LOG},
+    {SIM_RENAME, SIM_ROOT},       {SIM_RENAME, SIM_TABLE},       {SIM_RENAME, SIM_LOG},
+    {SIM_UNLINK, SIM_LOG},        {SIM_UNLINK, SIM_MANIFEST},    {SIM_UNLINK, SIM_TABLE},
+    {SIM_UNLINK, SIM_TABLE_TMP},  {SIM_FLOCK, SIM_LOCK},         {SIM_LIST, SIM_DIR},
+    {SIM_LSTAT, SIM_LOCK},        {SIM_FSTAT, SIM_LOG},
+};
+
+static void add_counts(struct crash_counts *sum, const struct crash_counts *counts)
+{
+    sum->states += counts->states;
+    sum->opens += counts->opens;
+    sum->lost_changes += counts->lost_changes;
+    sum->partly += counts->partly;
+    for (int i = 0; i < CRASH_DEPTH_MAX; i++) {
+        sum->nested[i] += counts->nested[i];
+    }
+    for (int c = 0; c < SIM_CALL_COUNT; c++) {
+        for (int k = 0; k < SIM_KIND_COUNT; k++) {
+            sum->calls[c][k] += counts->calls[c][k];
+        }
+    }
+}
+
+static void print_calls(const struct crash_counts *sum)
+{
+    printf("# crashed at:\n");
+    for (int c = 0; c < SIM_CALL_COUNT; c++) {
+        for (int k = 0; k < SIM_KIND_COUNT; k++) {
+            if (sum->calls[c][k] > 0) {
+                printf("#   %-16s %-17s %9" PRIu64 "\n", sim_call_name((enum sim_call)c),
+                       sim_kind_name((enum sim_kind)k), sum->calls[c][k]);
+            }
+        }
+    }
+}
+
+static bool all_calls_crashed_at(const struct crash_counts *sum)
+{
+    bool all = true;
+    for (size_t i = 0; i < sizeof required / sizeof required[0]; i++) {
+        if (sum->calls[required[i].call][required[i].kind] == 0) {
+            printf("# never crashed at: %s %s\n", sim_call_name(required[i].call),
+                   sim_kind_name(required[i].kind));
+            all = false;
+        }
+    }
+    return all;
+}
+
+static bool finish(const struct task *tasks, size_t count, unsigned failed)
+{
+    struct crash_counts sum = {0};
+    const struct options *options = tasks[0].options;
+    bool whole = options->only == NULL && options->point == 0 && options->every == 1;
+    bool all;
+
+    for (size_t i = 0; i < count; i++) {
+        add_counts(&sum, &tasks[i].result->counts);
+    }
+    printf("# %" PRIu64 " distinct states, %" PRIu64
+           " of them torn or partly kept; crashes while opening, one, two, three deep: %" PRIu64
+           ", %" PRIu64 ", %" PRIu64 "\n# %" PRIu64 " openings, %" PRIu64
+           " unsynced changes at stake\n",
+           sum.states, sum.partly, sum.nested[0], sum.nested[1], sum.nested[2], sum.opens,
+           sum.lost_changes);
+    if (!whole) {
+        printf("1..%zu\n", count);
+        return failed == 0;
+    }
+    print_calls(&sum);
+    all = all_calls_crashed_at(&sum);
+    printf("%sok %zu - every kind of I/O was crashed at\n", all ? "" : "not ", count + 1);
+    printf("%sok %zu - at least %d states were tried\n",
+           failed > 0 || sum.states >= STATES_MIN ? "" : "not ", count + 2, STATES_MIN);
+    printf("1..%zu\n", count + 2);
+    return failed == 0 && all && sum.states >= STATES_MIN;
+}
+
+static struct options parse(int argc, char **argv)
+{
+    static const struct option longs[] = {{"slow", required_argument, NULL, 'n'},
+                                          {"every", required_argument, NULL, 'e'},
+                                          {"jobs", required_argument, NULL, 'j'},
+                                          {"seed", required_argument, NULL, 's'},
+                                          {"only", required_argument, NULL, 'o'},
+                                          {"round", required_argument, NULL, 'r'},
+                                          {"point", required_argument, NULL, 'p'},
+                                          {"damages", required_argument, NULL, 'd'},
+                                          {NULL, 0, NULL, 0}};
+    const char *seed = getenv("KV_SEED");
+    struct options options = {
+        .seed = seed != NULL ? strtoull(seed, NULL, 0) : clock_monotonic_ns() % 1000000,
+        .rounds = getenv("KV_SLOW") != NULL ? SLOW_ROUNDS : 1,
+        .jobs = (unsigned)sysconf(_SC_NPROCESSORS_ONLN),
+        .round = -1,
+        .every = 1,
+        .damages = 2,
+    };
+    int option;
+
+    while ((option = getopt_long(argc, argv, "", longs, NULL)) != -1) {
+        switch (option) {
+        case 'n':
+            options.rounds = (unsigned)strtoul(optarg, NULL, 0);
+            break;
+        case 'e':
+            options.every = strtoull(optarg, NULL, 0);
+            break;
+        case 'j':
+            options.jobs = (unsigned)strtoul(optarg, NULL, 0);
+            break;
+        case 's':
+            options.seed = strtoull(optarg, NULL, 0);
+            break;
+        case 'o':
+            options.only = optarg;
+            break;
+        case 'r':
+            options.round = strtoll(optarg, NULL, 0);
+            break;
+        case 'p':
+            options.point = strtoull(optarg, NULL, 0);
+            break;
+        case 'd':
+            options.damages = (unsigned)strtoul(optarg, NULL, 0);
+            break;
+        default:
+            exit(2);
+        }
+    }
+    return options;
+}
+
+static bool is_wanted(const struct options *options, const struct workload *workload,
+                      unsigned round)
+{
+    return (options->only == NULL || strcmp(options->only, workload->name) == 0) &&
+           (options->round < 0 || options->round == (int64_t)round);
+}
+
+int main(int argc, char **argv)
+{
+    struct options options = parse(argc, argv);
+    unsigned rounds = options.round >= 0 ? (unsigned)options.round + 1 : options.rounds;
+    size_t most = (size_t)rounds * WORKLOAD_COUNT;
+    struct task *tasks = calloc(most, sizeof *tasks);
+    struct result *results = mmap(NULL, most * sizeof *results, PROT_READ | PROT_WRITE,
+                                  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    size_t count = 0;
+    bool ok;
+
+    if (tasks == NULL || results == MAP_FAILED) {
+        printf("Bail out! no memory\n");
+        return 1;
+    }
+    printf("# seed %" PRIu64 "\n", options.seed);
+    for (unsigned round = 0; round < rounds; round++) {
+        for (size_t i = 0; i < WORKLOAD_COUNT; i++) {
+            if (is_wanted(&options, &workloads[i], round)) {
+                tasks[count] = (struct task){
+                    .options = &options,
+                    .workload = &workloads[i],
+                    .round = round,
+                    .seed = hash_u64(options.seed + hash_u64(round * 1000 + i)),
+                    .result = &results[count],
+                };
+                count++;
+            }
+        }
+    }
+    if (count == 0) {
+        printf("Bail out! no such workload\n");
+        return 1;
+    }
+    ok = finish(tasks, count, run_tasks(tasks, count, options.jobs));
+    free(tasks);
+    return ok ? 0 : 1;
+}

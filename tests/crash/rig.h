@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the crash tests of the engine share: a store on the simulated file system, scripts of
+ * operations, and a model that knows the state after each of them.
+ *
+ * A script is a text of steps, each a letter and perhaps a count: "w20 s f c r".
+ *   n, w, y   that many batches with KV_DURABLE_NONE, WRITE, SYNC
+ *   b         a batch with one large value, KV_DURABLE_WRITE
+ *   s         kv_sync          f  kv_flush         c  kv_compact
+ *   t         make one more table                  r  close and open again */
+#ifndef TESTS_CRASH_RIG_H
+#define TESTS_CRASH_RIG_H
+
+#include <kv/kv.h>
+
+#include "kvcore/util/rng.h"
+#include "tests/sim/sim_fs.h"
+
+enum { RIG_TABLES = 3, RIG_KEYS = 48, RIG_VALUE_MAX = 48 * 1024, RIG_BATCH_MAX = 6 };
+
+/* Number of each key's value; 0: absent. A value is made from its number. */
+struct rig_rows {
+    uint32_t value[RIG_TABLES][RIG_KEYS];
+};
+
+struct rig_change {
+    uint8_t table, key;
+    uint32_t value;
+};
+
+struct rig_batch {
+    struct rig_change changes[RIG_BATCH_MAX];
+    size_t count;
+};
+
+struct rig_model {
+    struct rig_batch *batches; /* in their order */
+    uint64_t *digests;         /* of the rows before each batch, and behind the last */
+    size_t batch_count;
+    struct rig_rows rows;
+    uint32_t next_value;
+};
+
+/* What the state after a crash may be: the first so many batches, at least, and at most. */
+struct rig_bounds {
+    size_t synced;  /* acknowledged to survive power loss */
+    size_t written; /* acknowledged to survive the process */
+    size_t issued;  /* begun */
+    bool opened;    /* the store was opened, so it must be there */
+    int tables;     /* so many were made */
+};
+
+struct rig {
+    struct sim_fs *sim;
+    struct kv_store *store;
+    struct kv_table *tables[RIG_TABLES];
+    struct rig_model model;
+    struct rig_bounds bounds;
+    struct rng rng;
+    char message[256]; /* the first error that the store told of */
+};
+
+void rig_init(struct rig *rig, struct sim_fs *take_sim, uint64_t seed);
+/* The store must be closed. */
+void rig_finish(struct rig *rig);
+
+/* Open the store; with `create` it may be missing. The tables that should be there are opened too:
+ * -ENOENT if one is missing, `tables` counts them. */
+KV_MUST_CHECK int rig_open(struct rig *rig, bool create, int tables);
+/* The tables that are missing. */
+KV_MUST_CHECK int rig_make_tables(struct rig *rig);
+/* Close; after success everything is durable. */
+KV_MUST_CHECK int rig_close(struct rig *rig);
+/* Let go of the store as a process does that dies: the file system stays as it is. */
+void rig_abandon(struct rig *rig);
+
+/* Read every row of every table in every way there is. Errors: -KV_EDAMAGED the reads contradict
+ * each other, or a value is not one that was ever written. */
+KV_MUST_CHECK int rig_read(struct rig *rig, struct rig_rows *ret_rows);
+uint64_t rig_digest(const struct rig_rows *rows);
+void rig_apply(struct rig_rows *rows, const struct rig_batch *batch);
+/* Rows after the first `count` batches. */
+void rig_rows_at(const struct rig_model *model, size_t count, struct rig_rows *ret_rows);
+
+void rig_draw_batch(struct rig *rig, int tables, struct rig_batch *ret_batch);
+/* Write a batch without noting it in the model. */
+KV_MUST_CHECK int rig_write(struct rig *rig, const struct rig_batch *batch,
+                            enum kv_durability durability);
+
+/* The next step of a script: its letter, 0 at the end, and how often it is to be done. */
+char rig_next_step(const char **script, unsigned *ret_count);
+/* Do one step once, with model and bounds. */
+KV_MUST_CHECK int rig_step(struct rig *rig, char step);
+
+#endif
