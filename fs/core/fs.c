@@ -243,7 +243,7 @@ static int open_engine(struct kv_storage *storage, const struct kvfs_options *op
     struct kv_options engine = {
         .create = options->create,
         .read_only = options->read_only,
-        .memtable_bytes = (size_t)clamp(memory / 8, MEMTABLE_MIN, MEMTABLE_MAX),
+        .memtable_bytes = (size_t)clamp(memory / 16, MEMTABLE_MIN, MEMTABLE_MAX), /* up to four */
         .cache_bytes = (size_t)(memory / 2 < CACHE_MIN ? CACHE_MIN : memory / 2),
         .sync_interval_ms = options->sync_interval_ms != 0 ? options->sync_interval_ms : 1000,
         .holder = options->holder,

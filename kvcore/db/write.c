@@ -97,6 +97,24 @@ static unsigned l0_files(const struct kv_store *store)
     return atomic_load_explicit(&store->l0_files, memory_order_relaxed);
 }
 
+/* Too many memtables wait for the flush, or too many tables of level 0 for merging. (Merging that
+ * fails does not stop writers: they would wait for ever.) */
+static bool must_wait(struct kv_store *store, unsigned limit) REQUIRES(&store->mu)
+{
+    return too_many_waiting(store, limit) ||
+           (limit < IMMUTABLE_MAX && l0_files(store) >= L0_STOP_FILES &&
+            store->health.state == KV_HEALTH_OK);
+}
+
+/* Why waiting would not help: reads go on, this write fails. 0: it would. */
+static int hopeless(struct kv_store *store) REQUIRES(&store->mu)
+{
+    if (atomic_load(&store->read_only_error) != 0 || atomic_load(&store->stopping)) {
+        return -EROFS;
+    }
+    return atomic_load(&store->full) ? -ENOSPC : store->health.error;
+}
+
 /* Wait until a generation may be added: a flush is under way that ends this, or the store is
  * failing. The flush thread itself rotates with the highest limit and so does not wait for itself.
  */
@@ -107,22 +125,12 @@ static int wait_for_room(struct kv_store *store, unsigned limit)
     int r = 0;
 
     mutex_lock(&store->mu);
-    for (;;) {
-        bool too_many_waiting_now = too_many_waiting(store, limit);
-        if (!too_many_waiting_now && (limit == IMMUTABLE_MAX || l0_files(store) < L0_STOP_FILES)) {
-            break;
-        }
-        if (atomic_load(&store->read_only_error) != 0 || atomic_load(&store->stopping)) {
-            r = -EROFS;
-            break;
-        }
-        if (atomic_load(&store->full)) {
-            r = -ENOSPC; /* the flush waits for room on the device: reads go on, this write fails */
-            break;
-        }
+    while (must_wait(store, limit) && (r = hopeless(store)) == 0) {
         if (store->options.no_background) {
+            bool flush = too_many_waiting(store, limit);
             mutex_unlock(&store->mu);
-            return too_many_waiting_now ? flush_one(store) : 0;
+            r = flush ? flush_one(store) : 0;
+            return r < 0 ? r : 0;
         }
         waited = true;
         condvar_broadcast(&store->work);
