@@ -177,9 +177,9 @@ struct row rows_builder_last(const struct rows_builder *builder)
     size_t from = key_start(builder, last);
 
     return (struct row){
-        .key = kv_slice(builder->keys.data + from, builder->keys.size - from),
+        .key = kv_slice_behind(kv_buf_slice(&builder->keys), from),
         .trailer = builder->rows[last].trailer,
-        .value = kv_slice(builder->values.data + value_start, builder->values.size - value_start),
+        .value = kv_slice_behind(kv_buf_slice(&builder->values), value_start),
     };
 }
 
