@@ -11,6 +11,47 @@ enum {
     NANOSECONDS = 1000000000,
 };
 
+/* ---- soundness --------------------------------------------------------------------------------
+ */
+
+static bool mode_is_valid(uint32_t mode)
+{
+    if ((mode & ~(uint32_t)(S_IFMT | 07777)) != 0) {
+        return false;
+    }
+    switch (mode & S_IFMT) {
+    case S_IFREG:
+    case S_IFDIR:
+    case S_IFLNK:
+    case S_IFIFO:
+    case S_IFSOCK:
+    case S_IFCHR:
+    case S_IFBLK:
+        return true;
+    default:
+        return false;
+    }
+}
+
+bool inode_is_sound(const struct inode *inode)
+{
+    if (!mode_is_valid(inode->mode) || inode->size > KVFS_FILE_SIZE_MAX) {
+        return false;
+    }
+    if (S_ISREG(inode->mode)) {
+        return inode->target.size == 0 && inode->allocated <= inode->size;
+    }
+    if (inode->allocated != inode->size) {
+        return false;
+    }
+    if (S_ISLNK(inode->mode)) {
+        return inode->target.size >= 1 && inode->target.size <= KVFS_SYMLINK_SIZE_MAX &&
+               inode->size == inode->target.size &&
+               memchr(inode->target.data, 0, inode->target.size) == NULL;
+    }
+    return inode->target.size == 0;
+}
+
 /* ---- encoding ---------------------------------------------------------------------------------
  */
 
@@ -61,8 +102,6 @@ static uint8_t *put_target(uint8_t *to, const struct inode *inode)
     if (!S_ISLNK(inode->mode)) {
         return to;
     }
-    assert(inode->target.size >= 1 && inode->target.size <= KVFS_SYMLINK_SIZE_MAX);
-    assert(inode->size == inode->target.size);
     to = put_varint(to, INODE_TAG_TARGET);
     to = put_varint(to, inode->target.size);
     memcpy(to, inode->target.data, inode->target.size);
@@ -72,8 +111,7 @@ static uint8_t *put_target(uint8_t *to, const struct inode *inode)
 size_t inode_encode(uint8_t to[INODE_SIZE_MAX], const struct inode *inode)
 {
     uint8_t *at = to;
-    assert(!S_ISREG(inode->mode) || inode->allocated <= inode->size);
-    assert(S_ISREG(inode->mode) || inode->allocated == inode->size);
+    assert(inode_is_sound(inode));
     *at++ = INODE_VERSION;
     at = put_varint(at, inode->mode);
     at = put_varint(at, inode->nlink);
@@ -154,25 +192,6 @@ static struct timespec time_field(struct coding_cursor *c, struct kv_slice value
     return t;
 }
 
-static bool mode_is_valid(uint32_t mode)
-{
-    if ((mode & ~(uint32_t)(S_IFMT | 07777)) != 0) {
-        return false;
-    }
-    switch (mode & S_IFMT) {
-    case S_IFREG:
-    case S_IFDIR:
-    case S_IFLNK:
-    case S_IFIFO:
-    case S_IFSOCK:
-    case S_IFCHR:
-    case S_IFBLK:
-        return true;
-    default:
-        return false;
-    }
-}
-
 static void read_fixed(struct coding_cursor *c, struct inode *inode)
 {
     if (coding_read_u8(c) != INODE_VERSION) {
@@ -224,25 +243,6 @@ static int read_field(struct coding_cursor *c, uint64_t tag, struct kv_slice val
     }
 }
 
-static bool inode_is_valid(const struct inode *inode)
-{
-    if (!mode_is_valid(inode->mode)) {
-        return false;
-    }
-    if (S_ISREG(inode->mode)) {
-        return inode->target.size == 0 && inode->allocated <= inode->size;
-    }
-    if (inode->allocated != inode->size) {
-        return false;
-    }
-    if (S_ISLNK(inode->mode)) {
-        return inode->target.size >= 1 && inode->target.size <= KVFS_SYMLINK_SIZE_MAX &&
-               inode->size == inode->target.size &&
-               memchr(inode->target.data, 0, inode->target.size) == NULL;
-    }
-    return inode->target.size == 0;
-}
-
 int inode_decode(struct kv_slice value, struct inode *ret_inode)
 {
     struct coding_cursor c = coding_cursor(value);
@@ -256,7 +256,7 @@ int inode_decode(struct kv_slice value, struct inode *ret_inode)
             return r;
         }
     }
-    if (!coding_done(&c) || !inode_is_valid(&inode)) {
+    if (!coding_done(&c) || !inode_is_sound(&inode)) {
         return -KV_EDAMAGED;
     }
     *ret_inode = inode;

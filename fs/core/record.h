@@ -42,6 +42,10 @@ enum {
     BACKPTR_SIZE_MAX = 8 + 2 + KVFS_NAME_SIZE_MAX + SUMMARY_SIZE,
 };
 
+/* Whether an inode may be encoded. One that an operation computed from damaged rows (an extent that
+ * its inode does not count, an entry that its directory does not) may not. */
+bool inode_is_sound(const struct inode *inode);
+
 /* Each returns the number of bytes written. */
 size_t inode_encode(uint8_t to[INODE_SIZE_MAX], const struct inode *inode);
 size_t dirent_encode_inode(uint8_t to[DIRENT_SIZE_MAX], uint64_t ino, const struct inode *inode);

@@ -206,6 +206,12 @@ void txn_put_inode(struct txn *txn, const struct node *node)
 {
     struct rowkey key;
     size_t size;
+    if (!inode_is_sound(&node->inode)) {
+        rowkey_inode(&key, node->ino);
+        int r = fs_row_damaged(txn->fs, rowkey_slice(&key), "it does not count what it holds");
+        txn->error = txn->error != 0 ? txn->error : r;
+        return;
+    }
     if (node->loc.parent != 0) {
         rowkey_dirent(&key, node->loc.parent, location_name(&node->loc));
         size = dirent_encode_inode(txn->value, node->ino, &node->inode);

@@ -67,8 +67,81 @@ static void put_keys(const struct corpus *corpus)
     corpus_put_flagged(corpus, "fs_record/key_xattr", KEY, rowkey_slice(&key));
 }
 
+/* ---- whole filesystems, in the form of fuzz_fs_rows.c ---- */
+
+enum { ROWS_DIRENT, ROWS_INODE, ROWS_BACKPTR, ROWS_EXTENT, ROWS_XATTR, ROWS_FACT, ROWS_ORPHAN };
+
+static void add_row(struct kv_buf *to, uint8_t kind, uint64_t ino, const char *tail,
+                    struct kv_slice value)
+{
+    fuzz_need(coding_append_u8(to, kind));
+    fuzz_need(coding_append_varint(to, ino));
+    fuzz_need(coding_append_string(to, kv_slice_str(tail)));
+    fuzz_need(coding_append_string(to, value));
+}
+
+static void add_extent(struct kv_buf *to, uint64_t ino, uint64_t end, uint64_t length)
+{
+    fuzz_need(coding_append_u8(to, ROWS_EXTENT));
+    fuzz_need(coding_append_varint(to, ino));
+    fuzz_need(coding_append_varint(to, end));
+    fuzz_need(coding_append_varint(to, length));
+}
+
+static void add_entry(struct kv_buf *to, uint64_t parent, const char *name, uint64_t ino,
+                      const struct inode *inode)
+{
+    uint8_t bytes[DIRENT_SIZE_MAX];
+
+    add_row(to, ROWS_DIRENT, parent, name, kv_slice(bytes, dirent_encode_inode(bytes, ino, inode)));
+    add_row(to, ROWS_BACKPTR, ino, "",
+            kv_slice(bytes, backptr_encode(bytes, parent, kv_slice_str(name), inode)));
+}
+
+static void put_file_rows(const struct corpus *corpus)
+{
+    struct inode large = file_inode, link = {.mode = S_IFLNK | 0777, .nlink = 1};
+    struct kv_buf rows = {0};
+
+    add_entry(&rows, 1, "file", 17, &file_inode);
+    add_extent(&rows, 17, 4096, 4096);
+    add_row(&rows, ROWS_XATTR, 17, "user.a", kv_slice("\0value", 6));
+    large.size = 100000;
+    large.allocated = 32768 + 1000;
+    add_entry(&rows, 1, "large", 18, &large);
+    add_extent(&rows, 18, 32768, 32768);
+    add_extent(&rows, 18, 70000, 1000);
+    link.target = kv_slice_str("file");
+    link.size = link.allocated = 4;
+    add_entry(&rows, 1, "link", 19, &link);
+    corpus_put(corpus, "fs_rows/files", kv_slice(NULL, 0), kv_buf_slice(&rows));
+    kv_buf_finish(&rows);
+}
+
+static void put_tree_rows(const struct corpus *corpus)
+{
+    struct inode dir = {.mode = S_IFDIR | 0755, .nlink = 2, .size = 1, .allocated = 1};
+    struct inode twice = file_inode;
+    struct kv_buf rows = {0};
+    uint8_t bytes[DIRENT_SIZE_MAX];
+
+    add_entry(&rows, 1, "dir", 17, &dir);
+    twice.nlink = 2;
+    add_row(&rows, ROWS_INODE, 18, "", kv_slice(bytes, inode_encode(bytes, &twice)));
+    add_row(&rows, ROWS_DIRENT, 17, "a", kv_slice(bytes, dirent_encode_reference(bytes, 18, 8)));
+    add_row(&rows, ROWS_DIRENT, 1, "b", kv_slice(bytes, dirent_encode_reference(bytes, 18, 8)));
+    add_extent(&rows, 18, 4096, 4096);
+    add_row(&rows, ROWS_INODE, 20, "", kv_slice(bytes, inode_encode(bytes, &file_inode)));
+    add_row(&rows, ROWS_ORPHAN, 20, "", kv_slice("\0", 1));
+    add_extent(&rows, 20, 4096, 4096);
+    corpus_put(corpus, "fs_rows/tree", kv_slice(NULL, 0), kv_buf_slice(&rows));
+    kv_buf_finish(&rows);
+}
+
 void corpus_fs(const struct corpus *corpus)
 {
     put_inodes(corpus);
     put_keys(corpus);
+    put_file_rows(corpus);
+    put_tree_rows(corpus);
 }

@@ -16,7 +16,7 @@ void corpus_put(const struct corpus *corpus, const char *path, struct kv_slice h
     mkdir(full, 0777); /* it may be there; if it cannot be made, opening fails */
     snprintf(full, sizeof full, "%s/%s", corpus->folder, path);
     FILE *file = fopen(full, "wb");
-    if (file == NULL || fwrite(head.data, 1, head.size, file) != head.size ||
+    if (file == NULL || (head.size > 0 && fwrite(head.data, 1, head.size, file) != head.size) ||
         fwrite(bytes.data, 1, bytes.size, file) != bytes.size || fclose(file) != 0) {
         perror(full);
         exit(EXIT_FAILURE);
