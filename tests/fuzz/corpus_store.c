@@ -165,9 +165,45 @@ static void put_edits(const struct corpus *corpus)
     kv_buf_finish(&bytes);
 }
 
+static void add_record(struct kv_buf *to, uint8_t next_log, uint64_t sequence, struct kv_slice rows)
+{
+    fuzz_need(coding_append_u8(to, next_log));
+    fuzz_need(coding_append_varint(to, sequence));
+    fuzz_need(coding_append_string(to, rows));
+}
+
+/* A whole store in the form of fuzz_store.c: a snapshot, an edit, three records in two logs. */
+static void put_store(const struct corpus *corpus)
+{
+    const struct edit_table table = {
+        .id = 1, .name = "meta", .options = {.prefix_size = 2, .filter_bits_per_key = 10}};
+    struct edit edit = {.next_table = 1, .first_log = 1};
+    struct kv_buf bytes = {0}, rows = {0};
+
+    fuzz_need(edit_add_table(&edit, &table));
+    append_edit(&bytes, &edit);
+    fuzz_need(coding_append_u8(&bytes, 1));
+    edit.last_sequence = 1;
+    append_edit(&bytes, &edit);
+    fuzz_need(coding_append_u8(&rows, ROW_PUT));
+    fuzz_need(coding_append_varint(&rows, 1));
+    fuzz_need(coding_append_string(&rows, kv_slice_str("key")));
+    fuzz_need(coding_append_string(&rows, kv_slice_str("value")));
+    add_record(&bytes, 0, 1, kv_buf_slice(&rows));
+    fuzz_need(coding_append_u8(&rows, ROW_DELETE));
+    fuzz_need(coding_append_varint(&rows, 1));
+    fuzz_need(coding_append_string(&rows, kv_slice_str("gone")));
+    add_record(&bytes, 0, 2, kv_buf_slice(&rows));
+    add_record(&bytes, 1, 4, kv_buf_slice(&rows));
+    corpus_put(corpus, "store/two_logs", nothing, kv_buf_slice(&bytes));
+    kv_buf_finish(&bytes);
+    kv_buf_finish(&rows);
+}
+
 void corpus_store(const struct corpus *corpus)
 {
     put_roots(corpus);
     put_logs(corpus);
     put_edits(corpus);
+    put_store(corpus);
 }
