@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Merging tables a level deeper. The inputs are marked busy under the state mutex, so that merges
- * on disjoint files run side by side; the merge itself works on the pinned view without a lock; one
- * edit takes the inputs out and puts the outputs in. A merge that fails leaves its inputs as they
- * were. */
-#include "kvcore/db/store.h"
+#include "kvcore/db/compact.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
 
+#include "kvcore/db/manifest.h"
 #include "kvcore/db/merge_iter.h"
+#include "kvcore/db/obsolete.h"
 #include "kvcore/db/output.h"
 #include "kvcore/db/picker.h"
+#include "kvcore/db/view.h"
+#include "kvcore/db/worker.h"
 
 /* One merge being run. */
 struct merge {

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "kvcore/db/merge_iter.h"
+#include "kvcore/db/view.h"
 
 /* Versions of one key that are stepped over before a seek jumps past the rest. */
 enum { SKIP_MAX = 8 };

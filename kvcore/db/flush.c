@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Memtables to sorted tables of level 0. Strictly oldest generation first and one at a time, so
- * that tables of level 0 have disjoint, ascending ranges of sequence numbers. One edit installs the
- * tables of all keyspaces of the generation and releases its log. */
-#include "kvcore/db/store.h"
+#include "kvcore/db/flush.h"
 
 #include <assert.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
+#include "kvcore/db/manifest.h"
 #include "kvcore/db/output.h"
+#include "kvcore/db/worker.h"
+#include "kvcore/db/write.h"
 
 /* The generation to flush, referenced, and the number of the log that follows it. */
 static struct generation *oldest_waiting(struct kv_store *store, uint64_t *ret_next_log)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "kvcore/db/merge_iter.h"
+#include "kvcore/db/view.h"
 
 #include <stdlib.h>
 

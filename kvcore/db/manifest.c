@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Durable changes of the version. An edit is appended to the manifest and synced, then applied in
- * memory. If the append fails, what the manifest holds behind its last good record is unknown, so
- * it is never appended to again: the whole state including the edit goes to a new manifest and the
- * root is pointed at that. If this fails too, the change did not happen. */
-#include "kvcore/db/store.h"
+#include "kvcore/db/manifest.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
 
+#include "kvcore/db/obsolete.h"
+#include "kvcore/db/view.h"
 #include "kvcore/util/rng.h"
 
 /* A manifest may grow this far beyond twice its snapshot before it is written anew. */

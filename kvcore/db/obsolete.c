@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Files that nobody needs any more. A removal that fails or is lost in a crash harms nothing: the
- * next opening finds the file not named by the manifest and removes it. */
-#include "kvcore/db/store.h"
+#include "kvcore/db/obsolete.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "kvcore/db/output.h"
+#include "kvcore/db/snapshot.h"
 
 #include <assert.h>
 #include <stdatomic.h>

@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 
 #include "kvcore/db/store.h"
+#include "kvcore/db/view.h"
 
 enum { CANDIDATES_MAX = L0_STOP_FILES + KV_LEVEL_COUNT + IMMUTABLE_MAX };
 

@@ -1,11 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Opening: root, manifest, logs; see docs/format.md, "What a crash can leave".
- *
- * Rows that were only in logs are written to tables before anything is served and named by the new
- * manifest: what the logs hold may exist in the page cache only (a sync of it may have failed
- * before), and what a reader has seen once must survive the next crash. Nothing is removed before
- * every table that the manifest names was found with its size. */
-#include "kvcore/db/store.h"
+#include "kvcore/db/recover.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -14,7 +8,11 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "kvcore/db/flush.h"
+#include "kvcore/db/manifest.h"
+#include "kvcore/db/obsolete.h"
 #include "kvcore/db/recover_logs.h"
+#include "kvcore/db/view.h"
 #include "kvcore/log/log_reader.h"
 #include "kvcore/util/clock.h"
 #include "kvcore/util/rng.h"

@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A full device. Part of it is kept in reserve while there is room. When a write meets -ENOSPC the
- * reserve is given back, and from then on only batches that free space are let in, so that
- * deleting, flushing and merging have something to work with. A worker looks for room now and then;
- * once the reserve can be set aside again with as much left over, writing goes on. Nothing has to
- * be reopened. */
-#include "kvcore/db/store.h"
+#include "kvcore/db/space.h"
 
 #include <stdatomic.h>
+
+#include "kvcore/db/health.h"
+#include "kvcore/db/worker.h"
 
 enum {
     MEMTABLE_SHARE = 32, /* of the device, at most, per memtable */

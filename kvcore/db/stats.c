@@ -2,6 +2,7 @@
 #include <stdatomic.h>
 
 #include "kvcore/db/store.h"
+#include "kvcore/db/view.h"
 
 static uint64_t value_of(const _Atomic uint64_t *counter)
 {

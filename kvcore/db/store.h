@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The store: the state that the parts of this folder share, and the rules for touching it.
  *
- *   write.c     queue of writers, log, memtables       flush.c    generation -> tables of level 0
- *   sync.c      shared flushes of the device           compact.c  tables -> tables a level deeper
- *   view.c      what readers pin                       picker.c   which tables next (no I/O)
- *   read.c      point lookups                          worker.c   the threads that run both
- *   db_iter.c   iterators                              manifest.c durable changes of the version
- *   recover.c   opening                                obsolete.c files nobody needs any more
- *   space.c     a full device
+ *   write     queue of writers, log, memtables   rotate    a new generation takes over
+ *   sync      shared flushes of the device       flush     generation -> tables of level 0
+ *   view      what readers pin                   compact   tables -> tables a level deeper
+ *   snapshot  sequence numbers kept visible      picker    which tables next (no I/O)
+ *   read      point lookups                      worker    the threads that run both
+ *   db_iter   iterators                          manifest  durable changes of the version
+ *   recover   opening                            obsolete  files nobody needs any more
+ *   space     a full device                      health    what is wrong, if anything
  *
  * Lock order (util/lock_rank.h): write_mu, sync_mu, manifest_mu, mu. No I/O under mu or write_mu.
  */
@@ -140,110 +141,16 @@ struct kv_store {
     unsigned worker_count;
 };
 
-/* ---- view.c: pinning ---- */
-/* The present view with a reference. A reader takes the view first and reads visible_sequence
- * after: whatever a compaction dropped from the view is hidden at that sequence number too. */
-struct view *view_acquire(struct kv_store *store);
-void view_release(struct view *view); /* accepts NULL */
-/* Memory for a view, so that view_install() cannot fail; free() it if it is not installed. */
-KV_MUST_CHECK int view_prepare(struct view **ret_view);
-/* Make the prepared view the store's, with these parts (references are taken). With the state
- * mutex; returns the old view, which the caller releases after giving the mutex up: that may close
- * files. */
-KV_MUST_CHECK struct view *
-view_install(struct kv_store *store, struct view *take_view, struct generation *active,
-             struct generation *const *immutable, unsigned immutable_count, struct version *version)
-    REQUIRES(&store->mu);
 static inline uint64_t visible_sequence(const struct kv_store *store)
 {
     return atomic_load_explicit(&store->visible_sequence, memory_order_acquire);
 }
-/* The table of a file, opened at first use. Valid as long as a reference on the file. */
-KV_MUST_CHECK int file_table(struct kv_store *store, struct file_meta *file,
-                             struct table **ret_table);
-/* Sequence numbers that compaction must keep apart, ascending; the last is the newest visible one.
- * Free the array. */
-KV_MUST_CHECK int snapshot_list(struct kv_store *store, uint64_t **ret_sequences,
-                                size_t *ret_count);
 
-/* ---- write.c ---- */
-/* Run `fn` while no writer and no rotation is under way. */
-KV_MUST_CHECK int write_exclusive(struct kv_store *store, int (*fn)(struct kv_store *, void *),
-                                  void *arg);
-/* Become the only writer, rotate to a new generation and log unless the active one is empty. Waits
- * for flushes only in extremity. */
-KV_MUST_CHECK int write_rotate(struct kv_store *store);
-/* Push deferred log bytes to the storage. */
-KV_MUST_CHECK int write_push(struct kv_store *store);
-
-/* ---- sync.c ---- */
-KV_MUST_CHECK int sync_to(struct kv_store *store, uint64_t sequence);
-/* After a failed sync everything was rewritten to tables: rows up to `sequence` are durable. */
-void sync_rescued(struct kv_store *store, uint64_t sequence);
-
-/* ---- flush.c ---- */
-/* Write the rows of a generation to tables and add them to the edit, which says already how far the
- * logs are superfluous then. */
-KV_MUST_CHECK int flush_tables(struct kv_store *store, struct generation *generation,
-                               struct edit *edit);
-/* Flush the oldest immutable generation. 1 if there was one, 0 if not, or an error. */
-KV_MUST_CHECK int flush_one(struct kv_store *store);
-/* Rotate, flush all and wait until it is done. */
-KV_MUST_CHECK int flush_all(struct kv_store *store);
-
-/* ---- compact.c ---- */
-/* Run the most urgent compaction. 1 if there was one, 0 if not, or an error. */
-KV_MUST_CHECK int compact_one(struct kv_store *store);
-/* Merge everything of one table into its lowest level. */
-KV_MUST_CHECK int compact_table(struct kv_store *store, uint32_t table_id);
-
-/* ---- manifest.c ---- */
-/* Make `edit` durable, then apply it. After an error it may or may not last: neither what it adds
- * nor what it removes may be deleted before the next opening. Applied means: new version, obsolete
- * files noted. The state mutex is not held. Fields of the store that the edit names (next table
- * number, last sequence) are filled in here. With `flushed` that generation leaves the view in the
- * same step. */
-KV_MUST_CHECK int manifest_commit(struct kv_store *store, struct edit *edit,
-                                  struct generation *flushed);
-/* Begin a new manifest with the whole state and point the root at it. */
-KV_MUST_CHECK int manifest_roll(struct kv_store *store) REQUIRES(&store->manifest_mu);
-/* Write store->root. */
-KV_MUST_CHECK int root_commit(struct kv_store *store) REQUIRES(&store->manifest_mu);
-
-/* ---- recover.c ---- */
-/* Take the lease, read or make the root, read the manifest, replay the logs, begin a new log and
- * manifest. Single-threaded. `options` are the caller's, for what is used at creation only. */
-KV_MUST_CHECK int recover(struct kv_store *store, const struct kv_options *options);
-
-/* ---- space.c ---- */
-/* Shrink memtables and tables so that the store works on the device it lies on, and set the size of
- * the reserve. Called once, when opening. */
-void space_fit_options(struct kv_store *store);
-/* After opening: set the reserve aside. */
-void space_begin(struct kv_store *store);
-/* An operation failed with `error`: if that is a full device, give the reserve back to deletes and
- * merges and refuse other writes until there is room again. Returns `error`. */
-int space_failed(struct kv_store *store, int error);
-/* Look whether there is room again. */
-void space_check(struct kv_store *store);
-
-/* ---- obsolete.c ---- */
-/* Remove files that nobody needs any more. */
-void obsolete_purge(struct kv_store *store);
-/* After opening: remove what a crash left behind. */
-KV_MUST_CHECK int obsolete_sweep(struct kv_store *store);
-/* A log segment below the released mark: keep it for reuse or remove it. */
-void obsolete_log(struct kv_store *store, uint64_t number);
-
-/* ---- worker.c ---- */
-KV_MUST_CHECK int workers_start(struct kv_store *store);
-void workers_stop(struct kv_store *store);
-/* Wake the workers. */
-void workers_wake(struct kv_store *store);
-
-/* ---- health ---- */
-void health_set(struct kv_store *store, enum kv_health_state state, int error, const char *reason);
-void health_clear(struct kv_store *store); /* back to ok, unless read-only */
+/* Tables of level 0 in the keyspace that has most. */
+static inline unsigned store_l0_files(const struct kv_store *store)
+{
+    return atomic_load_explicit(&store->l0_files, memory_order_relaxed);
+}
 
 static inline void count_add(_Atomic uint64_t *counter, uint64_t n)
 {

@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Making written rows durable. Whoever needs a sync waits until one that began after its rows were
- * written has ended well; one thread at a time runs it for all (group sync).
- *
- * Logs are synced oldest first, so that what is durable is always a prefix. After a failed sync
- * nobody can tell what reached the device, and asking again may falsely succeed (seen on Linux: the
- * second fsync returns 0 with the data gone). So every sync fails until the worker has rewritten
- * all unsynced rows to new, synced tables. */
-#include "kvcore/db/store.h"
+#include "kvcore/db/sync.h"
 
 #include <stdatomic.h>
+
+#include "kvcore/db/health.h"
+#include "kvcore/db/view.h"
+#include "kvcore/db/worker.h"
+#include "kvcore/db/write.h"
 
 /* Sync the logs of all generations that rows up to `sequence` may lie in. */
 static int sync_logs(struct kv_store *store)

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The engine's threads: one flushes, some compact, one syncs the log now and then. They know
- * nothing of who uses the store. Failed work is tried again after a pause that doubles; its inputs
- * are intact. */
-#include "kvcore/db/store.h"
+#include "kvcore/db/worker.h"
 
 #include <stdatomic.h>
 
+#include "kvcore/db/compact.h"
+#include "kvcore/db/flush.h"
+#include "kvcore/db/health.h"
+#include "kvcore/db/space.h"
+#include "kvcore/db/sync.h"
+#include "kvcore/db/write.h"
 #include "kvcore/util/clock.h"
 
 enum { RETRY_FIRST_MS = 100, RETRY_MAX_MS = 10000 };
@@ -209,46 +212,4 @@ void workers_stop(struct kv_store *store)
         thread_join(&store->workers[i]);
     }
     store->worker_count = 0;
-}
-
-/* ---- health ---- */
-
-void health_set(struct kv_store *store, enum kv_health_state state, int error, const char *reason)
-{
-    bool changed;
-    mutex_lock(&store->mu);
-    changed = store->health.state != state || store->health.error != error;
-    if (store->health.state != KV_HEALTH_READ_ONLY) {
-        store->health.state = state;
-        store->health.error = error;
-        strncpy(store->health.reason, reason, sizeof store->health.reason - 1);
-    }
-    condvar_broadcast(&store->progress);
-    mutex_unlock(&store->mu);
-    if (changed) {
-        message(&store->sink, KV_MESSAGE_ERROR, "%s: %s (%s)",
-                store->storage->ops->name(store->storage), reason, kv_strerror(error));
-    }
-}
-
-void health_clear(struct kv_store *store)
-{
-    bool changed;
-    mutex_lock(&store->mu);
-    changed = store->health.state == KV_HEALTH_DEGRADED && !atomic_load(&store->full);
-    if (changed) {
-        store->health = (struct kv_health){.state = KV_HEALTH_OK};
-    }
-    mutex_unlock(&store->mu);
-    if (changed) {
-        message(&store->sink, KV_MESSAGE_INFO, "%s: works again",
-                store->storage->ops->name(store->storage));
-    }
-}
-
-void kv_health(struct kv_store *store, struct kv_health *ret_health)
-{
-    mutex_lock(&store->mu);
-    *ret_health = store->health;
-    mutex_unlock(&store->mu);
 }

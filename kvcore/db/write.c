@@ -1,21 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Writers queue up; the one at the head leads. It takes the batches of those behind it, up to a
- * size, writes them to the log as one record, puts the rows into the memtables, makes them visible
- * and wakes the others (group commit as in LevelDB). The leader works without a lock: being the
- * head is the lock.
- *
- * Memory for the rows is set aside before the log is written, so that nothing can fail between the
- * record in the log and the rows being visible. Syncing is not the leader's: see sync.c. */
-#include "kvcore/db/store.h"
+#include "kvcore/db/write.h"
 
-#include <assert.h>
 #include <stdatomic.h>
-#include <stdlib.h>
 #include <time.h>
 
 #include "kvcore/db/batch.h"
-#include "kvcore/util/clock.h"
-#include "kvcore/util/rng.h"
+#include "kvcore/db/rotate.h"
+#include "kvcore/db/space.h"
+#include "kvcore/db/sync.h"
 
 enum {
     GROUP_BYTES_MAX = 1 << 20,
@@ -85,213 +77,6 @@ static void queue_leave(struct kv_store *store, struct writer *w, struct writer 
     condvar_finish(&w->turn);
 }
 
-/* ---- rotation ---- */
-
-static bool too_many_waiting(struct kv_store *store, unsigned limit) REQUIRES(&store->mu)
-{
-    return store->view->immutable_count + 1 >= limit;
-}
-
-static unsigned l0_files(const struct kv_store *store)
-{
-    return atomic_load_explicit(&store->l0_files, memory_order_relaxed);
-}
-
-/* Too many memtables wait for the flush, or too many tables of level 0 for merging. (Merging that
- * fails does not stop writers: they would wait for ever.) */
-static bool must_wait(struct kv_store *store, unsigned limit) REQUIRES(&store->mu)
-{
-    return too_many_waiting(store, limit) ||
-           (limit < IMMUTABLE_MAX && l0_files(store) >= L0_STOP_FILES &&
-            store->health.state == KV_HEALTH_OK);
-}
-
-/* Why waiting would not help: reads go on, this write fails. 0: it would. */
-static int hopeless(struct kv_store *store) REQUIRES(&store->mu)
-{
-    if (atomic_load(&store->read_only_error) != 0 || atomic_load(&store->stopping)) {
-        return -EROFS;
-    }
-    return atomic_load(&store->full) ? -ENOSPC : store->health.error;
-}
-
-/* Wait until a generation may be added: a flush is under way that ends this, or the store is
- * failing. The flush thread itself rotates with the highest limit and so does not wait for itself.
- */
-static int wait_for_room(struct kv_store *store, unsigned limit)
-{
-    uint64_t began = clock_monotonic_ns();
-    bool waited = false;
-    int r = 0;
-
-    mutex_lock(&store->mu);
-    while (must_wait(store, limit) && (r = hopeless(store)) == 0) {
-        if (store->options.no_background) {
-            bool flush = too_many_waiting(store, limit);
-            mutex_unlock(&store->mu);
-            r = flush ? flush_one(store) : 0;
-            return r < 0 ? r : 0;
-        }
-        waited = true;
-        condvar_broadcast(&store->work);
-        condvar_wait(&store->progress, &store->mu);
-    }
-    mutex_unlock(&store->mu);
-    if (waited) {
-        count_add(&store->counters.stalls, 1);
-        count_add(&store->counters.stall_ns, clock_monotonic_ns() - began);
-    }
-    return r;
-}
-
-/* The next log segment. What a crash left under its number is removed first, and a segment that
- * cannot be reused is done without. */
-static int make_log(struct kv_store *store, const struct log_end *previous, uint64_t recycle,
-                    struct log_writer **ret_log)
-{
-    struct kv_file_id id = {.kind = KV_FILE_LOG, .number = store->next_log};
-    struct log_writer_options options = {
-        .store_seed = store->seed, .salt = rng_entropy(), .previous = previous, .recycle = recycle};
-    /* A log that is begun by hand, or to close the store, may stay small. */
-    bool busy = generation_bytes(store->active) >= store->options.memtable_bytes;
-    if (busy && recycle == 0) {
-        options.preallocate_bytes = store->options.memtable_bytes;
-    }
-    int r = log_writer_create(store->storage, id, &options, ret_log);
-
-    if (r == -EEXIST) {
-        r = store->storage->ops->remove(store->storage, id);
-        r = r < 0 ? r : log_writer_create(store->storage, id, &options, ret_log);
-    }
-    if (r == -ENOSPC && options.preallocate_bytes != 0) {
-        options.preallocate_bytes = 0; /* it may still grow as far as there is room */
-        r = log_writer_create(store->storage, id, &options, ret_log);
-    }
-    if (r == -ENOENT && recycle != 0) {
-        options.recycle = 0;
-        r = log_writer_create(store->storage, id, &options, ret_log);
-    }
-    return r;
-}
-
-static int make_generation(struct kv_store *store, const struct log_end *previous,
-                           struct generation **ret_generation)
-{
-    struct generation *generation = NULL;
-    uint64_t recycle;
-    int r = generation_create(store->options.memtable_bytes, &generation);
-
-    if (r < 0) {
-        return r;
-    }
-    mutex_lock(&store->mu);
-    recycle = store->recyclable_log;
-    store->recyclable_log = 0;
-    for (uint32_t id = 1; id <= KV_TABLE_COUNT_MAX && r == 0; id++) {
-        if (store->tables[id - 1] != NULL) {
-            r = generation_add_table(generation, id);
-        }
-    }
-    mutex_unlock(&store->mu);
-    if (r < 0) {
-        goto out;
-    }
-    generation->log_number = store->next_log;
-    r = make_log(store, previous, recycle, &generation->log);
-    if (r < 0) {
-        goto out;
-    }
-    store->next_log++;
-    *ret_generation = generation;
-    generation = NULL;
-out:
-    generation_unref(generation);
-    return r;
-}
-
-/* Bytes still held back go to the storage. After a failure they stay noted as held back, and the
- * next write rotates. */
-static int push_deferred(struct kv_store *store)
-{
-    int r = store->deferred ? log_writer_push(store->active->log) : 0;
-    if (r < 0) {
-        atomic_store(&store->log_failed, true);
-    } else {
-        store->deferred = false;
-    }
-    return r;
-}
-
-/* Make `generation` the active one, and the present one the newest that waits to be flushed. */
-static void install_generation(struct kv_store *store, struct generation *generation,
-                               struct view *take_view)
-{
-    struct generation *immutable[IMMUTABLE_MAX];
-    struct view *old;
-    unsigned count;
-
-    store->active->sequence_last = store->last_sequence;
-    mutex_lock(&store->mu);
-    count = store->view->immutable_count;
-    for (unsigned i = 0; i < count; i++) {
-        immutable[i] = store->view->immutable[i];
-    }
-    immutable[count++] = store->active;
-    old = view_install(store, take_view, generation, immutable, count, store->view->version);
-    mutex_unlock(&store->mu);
-    view_release(old);
-    generation_unref(store->active);
-    generation_ref(generation);
-    store->active = generation;
-    atomic_store(&store->rotated_ns, clock_monotonic_ns());
-}
-
-/* Rows that were held back never reached the log, and later rows must not outlive them: all that is
- * in memory goes to tables before anything new is logged. */
-static int flush_lost_rows(struct kv_store *store)
-{
-    int r;
-    do {
-        r = flush_one(store);
-    } while (r > 0);
-    if (r < 0) {
-        atomic_store(&store->read_only_error, EROFS);
-        health_set(store, KV_HEALTH_READ_ONLY, r,
-                   "rows that were not logged could not be written to tables; reopen the store");
-    }
-    return r;
-}
-
-/* As the leader: put a new generation in front, once fewer than `limit` memtables wait. The new
- * log's head says where the old one ends; after that the old one takes no more records, so nothing
- * may fail behind its creation. */
-static int rotate(struct kv_store *store, unsigned limit)
-{
-    struct generation *generation = NULL;
-    struct view *view = NULL;
-    struct log_end end;
-    bool lost;
-    int r = wait_for_room(store, limit);
-
-    r = r < 0 ? r : view_prepare(&view);
-    if (r < 0) {
-        return r;
-    }
-    lost = push_deferred(store) < 0;
-    end = log_writer_end(store->active->log);
-    r = make_generation(store, &end, &generation);
-    if (r < 0) {
-        free(view);
-        return space_failed(store, r);
-    }
-    install_generation(store, generation, view);
-    store->deferred = false;
-    generation_unref(generation);
-    atomic_store(&store->log_failed, false);
-    workers_wake(store);
-    return lost ? flush_lost_rows(store) : 0;
-}
-
 int write_exclusive(struct kv_store *store, int (*fn)(struct kv_store *, void *), void *arg)
 {
     struct writer w = {0};
@@ -322,7 +107,7 @@ int write_rotate(struct kv_store *store)
 static int push(struct kv_store *store, void *arg)
 {
     (void)arg;
-    return push_deferred(store);
+    return rotate_push(store);
 }
 
 int write_push(struct kv_store *store)
@@ -333,7 +118,7 @@ int write_push(struct kv_store *store)
 /* Slow writers down before they would have to stop: a little more with each table of level 0. */
 static void slow_down(const struct kv_store *store)
 {
-    unsigned files = l0_files(store);
+    unsigned files = store_l0_files(store);
     if (files > L0_SLOW_FILES && !store->options.no_background) {
         struct timespec pause = {.tv_nsec = (long)(files - L0_SLOW_FILES) * SLOW_STEP_US * 1000};
         nanosleep(&pause, NULL);

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Durable changes of the version. An edit is appended to the manifest and synced, then applied in
+ * memory. If the append fails, what the manifest holds behind its last good record is unknown, so
+ * it is never appended to again: the whole state including the edit goes to a new manifest and the
+ * root is pointed at that. If this fails too, the change did not happen. */
+#ifndef KVCORE_DB_MANIFEST_H
+#define KVCORE_DB_MANIFEST_H
+
+#include "kvcore/db/store.h"
+
+/* Make `edit` durable, then apply it. After an error it may or may not last: neither what it adds
+ * nor what it removes may be deleted before the next opening. Applied means: new version, obsolete
+ * files noted. The state mutex is not held. Fields of the store that the edit names (next table
+ * number, last sequence) are filled in here. With `flushed` that generation leaves the view in the
+ * same step. */
+KV_MUST_CHECK int manifest_commit(struct kv_store *store, struct edit *edit,
+                                  struct generation *flushed);
+/* Begin a new manifest with the whole state and point the root at it. */
+KV_MUST_CHECK int manifest_roll(struct kv_store *store) REQUIRES(&store->manifest_mu);
+/* Write store->root. */
+KV_MUST_CHECK int root_commit(struct kv_store *store) REQUIRES(&store->manifest_mu);
+
+#endif

@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "kvcore/db/rotate.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "kvcore/db/flush.h"
+#include "kvcore/db/health.h"
+#include "kvcore/db/space.h"
+#include "kvcore/db/view.h"
+#include "kvcore/db/worker.h"
+#include "kvcore/util/clock.h"
+#include "kvcore/util/rng.h"
+
+static bool too_many_waiting(struct kv_store *store, unsigned limit) REQUIRES(&store->mu)
+{
+    return store->view->immutable_count + 1 >= limit;
+}
+
+/* Too many memtables wait for the flush, or too many tables of level 0 for merging. (Merging that
+ * fails does not stop writers: they would wait for ever.) */
+static bool must_wait(struct kv_store *store, unsigned limit) REQUIRES(&store->mu)
+{
+    return too_many_waiting(store, limit) ||
+           (limit < IMMUTABLE_MAX && store_l0_files(store) >= L0_STOP_FILES &&
+            store->health.state == KV_HEALTH_OK);
+}
+
+/* Why waiting would not help: reads go on, this write fails. 0: it would. */
+static int hopeless(struct kv_store *store) REQUIRES(&store->mu)
+{
+    if (atomic_load(&store->read_only_error) != 0 || atomic_load(&store->stopping)) {
+        return -EROFS;
+    }
+    return atomic_load(&store->full) ? -ENOSPC : store->health.error;
+}
+
+/* Wait until a generation may be added: a flush is under way that ends this, or the store is
+ * failing. The flush thread itself rotates with the highest limit and so does not wait for itself.
+ */
+static int wait_for_room(struct kv_store *store, unsigned limit)
+{
+    uint64_t began = clock_monotonic_ns();
+    bool waited = false;
+    int r = 0;
+
+    mutex_lock(&store->mu);
+    while (must_wait(store, limit) && (r = hopeless(store)) == 0) {
+        if (store->options.no_background) {
+            bool flush = too_many_waiting(store, limit);
+            mutex_unlock(&store->mu);
+            r = flush ? flush_one(store) : 0;
+            return r < 0 ? r : 0;
+        }
+        waited = true;
+        condvar_broadcast(&store->work);
+        condvar_wait(&store->progress, &store->mu);
+    }
+    mutex_unlock(&store->mu);
+    if (waited) {
+        count_add(&store->counters.stalls, 1);
+        count_add(&store->counters.stall_ns, clock_monotonic_ns() - began);
+    }
+    return r;
+}
+
+/* The next log segment. What a crash left under its number is removed first, and a segment that
+ * cannot be reused is done without. */
+static int make_log(struct kv_store *store, const struct log_end *previous, uint64_t recycle,
+                    struct log_writer **ret_log)
+{
+    struct kv_file_id id = {.kind = KV_FILE_LOG, .number = store->next_log};
+    struct log_writer_options options = {
+        .store_seed = store->seed, .salt = rng_entropy(), .previous = previous, .recycle = recycle};
+    /* A log that is begun by hand, or to close the store, may stay small. */
+    bool busy = generation_bytes(store->active) >= store->options.memtable_bytes;
+    if (busy && recycle == 0) {
+        options.preallocate_bytes = store->options.memtable_bytes;
+    }
+    int r = log_writer_create(store->storage, id, &options, ret_log);
+
+    if (r == -EEXIST) {
+        r = store->storage->ops->remove(store->storage, id);
+        r = r < 0 ? r : log_writer_create(store->storage, id, &options, ret_log);
+    }
+    if (r == -ENOSPC && options.preallocate_bytes != 0) {
+        options.preallocate_bytes = 0; /* it may still grow as far as there is room */
+        r = log_writer_create(store->storage, id, &options, ret_log);
+    }
+    if (r == -ENOENT && recycle != 0) {
+        options.recycle = 0;
+        r = log_writer_create(store->storage, id, &options, ret_log);
+    }
+    return r;
+}
+
+static int make_generation(struct kv_store *store, const struct log_end *previous,
+                           struct generation **ret_generation)
+{
+    struct generation *generation = NULL;
+    uint64_t recycle;
+    int r = generation_create(store->options.memtable_bytes, &generation);
+
+    if (r < 0) {
+        return r;
+    }
+    mutex_lock(&store->mu);
+    recycle = store->recyclable_log;
+    store->recyclable_log = 0;
+    for (uint32_t id = 1; id <= KV_TABLE_COUNT_MAX && r == 0; id++) {
+        if (store->tables[id - 1] != NULL) {
+            r = generation_add_table(generation, id);
+        }
+    }
+    mutex_unlock(&store->mu);
+    if (r < 0) {
+        goto out;
+    }
+    generation->log_number = store->next_log;
+    r = make_log(store, previous, recycle, &generation->log);
+    if (r < 0) {
+        goto out;
+    }
+    store->next_log++;
+    *ret_generation = generation;
+    generation = NULL;
+out:
+    generation_unref(generation);
+    return r;
+}
+
+int rotate_push(struct kv_store *store)
+{
+    int r = store->deferred ? log_writer_push(store->active->log) : 0;
+    if (r < 0) {
+        atomic_store(&store->log_failed, true);
+    } else {
+        store->deferred = false;
+    }
+    return r;
+}
+
+/* Make `generation` the active one, and the present one the newest that waits to be flushed. */
+static void install_generation(struct kv_store *store, struct generation *generation,
+                               struct view *take_view)
+{
+    struct generation *immutable[IMMUTABLE_MAX];
+    struct view *old;
+    unsigned count;
+
+    store->active->sequence_last = store->last_sequence;
+    mutex_lock(&store->mu);
+    count = store->view->immutable_count;
+    for (unsigned i = 0; i < count; i++) {
+        immutable[i] = store->view->immutable[i];
+    }
+    immutable[count++] = store->active;
+    old = view_install(store, take_view, generation, immutable, count, store->view->version);
+    mutex_unlock(&store->mu);
+    view_release(old);
+    generation_unref(store->active);
+    generation_ref(generation);
+    store->active = generation;
+    atomic_store(&store->rotated_ns, clock_monotonic_ns());
+}
+
+/* Rows that were held back never reached the log, and later rows must not outlive them: all that is
+ * in memory goes to tables before anything new is logged. */
+static int flush_lost_rows(struct kv_store *store)
+{
+    int r;
+    do {
+        r = flush_one(store);
+    } while (r > 0);
+    if (r < 0) {
+        atomic_store(&store->read_only_error, EROFS);
+        health_set(store, KV_HEALTH_READ_ONLY, r,
+                   "rows that were not logged could not be written to tables; reopen the store");
+    }
+    return r;
+}
+
+int rotate(struct kv_store *store, unsigned limit)
+{
+    struct generation *generation = NULL;
+    struct view *view = NULL;
+    struct log_end end;
+    bool lost;
+    int r = wait_for_room(store, limit);
+
+    r = r < 0 ? r : view_prepare(&view);
+    if (r < 0) {
+        return r;
+    }
+    lost = rotate_push(store) < 0;
+    end = log_writer_end(store->active->log);
+    r = make_generation(store, &end, &generation);
+    if (r < 0) {
+        free(view);
+        return space_failed(store, r);
+    }
+    install_generation(store, generation, view);
+    store->deferred = false;
+    generation_unref(generation);
+    atomic_store(&store->log_failed, false);
+    workers_wake(store);
+    return lost ? flush_lost_rows(store) : 0;
+}

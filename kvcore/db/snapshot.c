@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "kvcore/db/snapshot.h"
+
+#include <stdlib.h>
+
+int kv_snapshot_create(struct kv_store *store, struct kv_snapshot **ret_snapshot)
+{
+    struct kv_snapshot *snapshot = calloc(1, sizeof *snapshot);
+    struct kv_snapshot *head = &store->snapshots;
+
+    if (snapshot == NULL) {
+        return -ENOMEM;
+    }
+    snapshot->store = store;
+    mutex_lock(&store->mu);
+    snapshot->sequence = visible_sequence(store); /* never below an earlier one: append */
+    snapshot->prev = head->prev;
+    snapshot->next = head;
+    head->prev->next = snapshot;
+    head->prev = snapshot;
+    mutex_unlock(&store->mu);
+    *ret_snapshot = snapshot;
+    return 0;
+}
+
+void kv_snapshot_release(struct kv_snapshot *snapshot)
+{
+    struct kv_store *store;
+    if (snapshot == NULL) {
+        return;
+    }
+    store = snapshot->store;
+    mutex_lock(&store->mu);
+    snapshot->prev->next = snapshot->next;
+    snapshot->next->prev = snapshot->prev;
+    mutex_unlock(&store->mu);
+    free(snapshot);
+}
+
+uint64_t kv_snapshot_sequence(const struct kv_snapshot *snapshot)
+{
+    return snapshot->sequence;
+}
+
+int snapshot_list(struct kv_store *store, uint64_t **ret_sequences, size_t *ret_count)
+{
+    uint64_t *sequences = NULL;
+    size_t count = 0;
+    size_t i = 0;
+
+    mutex_lock(&store->mu);
+    for (struct kv_snapshot *s = store->snapshots.next; s != &store->snapshots; s = s->next) {
+        count++;
+    }
+    sequences = calloc(count + 1, sizeof *sequences);
+    if (sequences != NULL) {
+        for (struct kv_snapshot *s = store->snapshots.next; s != &store->snapshots; s = s->next) {
+            sequences[i++] = s->sequence;
+        }
+        sequences[i++] = visible_sequence(store);
+    }
+    mutex_unlock(&store->mu);
+    if (sequences == NULL) {
+        return -ENOMEM;
+    }
+    *ret_sequences = sequences;
+    *ret_count = i;
+    return 0;
+}

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Snapshots by sequence number: a list that compaction asks. */
+#ifndef KVCORE_DB_SNAPSHOT_H
+#define KVCORE_DB_SNAPSHOT_H
+
+#include "kvcore/db/store.h"
+
+/* Sequence numbers that compaction must keep apart, ascending; the last is the newest visible one.
+ * Free the array. */
+KV_MUST_CHECK int snapshot_list(struct kv_store *store, uint64_t **ret_sequences,
+                                size_t *ret_count);
+
+#endif

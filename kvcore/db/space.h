@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A full device. Part of it is kept in reserve while there is room. When a write meets -ENOSPC the
+ * reserve is given back, and from then on only batches that free space are let in, so that
+ * deleting, flushing and merging have something to work with. A worker looks for room now and then;
+ * once the reserve can be set aside again with as much left over, writing goes on. Nothing has to
+ * be reopened. */
+#ifndef KVCORE_DB_SPACE_H
+#define KVCORE_DB_SPACE_H
+
+#include "kvcore/db/store.h"
+
+/* Shrink memtables and tables so that the store works on the device it lies on, and set the size of
+ * the reserve. Called once, when opening. */
+void space_fit_options(struct kv_store *store);
+/* After opening: set the reserve aside. */
+void space_begin(struct kv_store *store);
+/* An operation failed with `error`: if that is a full device, give the reserve back to deletes and
+ * merges and refuse other writes until there is room again. Returns `error`. */
+int space_failed(struct kv_store *store, int error);
+/* Look whether there is room again. */
+void space_check(struct kv_store *store);
+
+#endif

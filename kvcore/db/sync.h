@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Making written rows durable. Whoever needs a sync waits until one that began after its rows were
+ * written has ended well; one thread at a time runs it for all (group sync).
+ *
+ * Logs are synced oldest first, so that what is durable is always a prefix. After a failed sync
+ * nobody can tell what reached the device, and asking again may falsely succeed (seen on Linux: the
+ * second fsync returns 0 with the data gone). So every sync fails until the worker has rewritten
+ * all unsynced rows to new, synced tables. */
+#ifndef KVCORE_DB_SYNC_H
+#define KVCORE_DB_SYNC_H
+
+#include "kvcore/db/store.h"
+
+KV_MUST_CHECK int sync_to(struct kv_store *store, uint64_t sequence);
+/* After a failed sync everything was rewritten to tables: rows up to `sequence` are durable. */
+void sync_rescued(struct kv_store *store, uint64_t sequence);
+
+#endif

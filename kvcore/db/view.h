@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What readers pin: the memtables and the version of one moment (struct view). */
+#ifndef KVCORE_DB_VIEW_H
+#define KVCORE_DB_VIEW_H
+
+#include "kvcore/db/store.h"
+
+/* The present view with a reference. A reader takes the view first and reads visible_sequence
+ * after: whatever a compaction dropped from the view is hidden at that sequence number too. */
+struct view *view_acquire(struct kv_store *store);
+void view_release(struct view *view); /* accepts NULL */
+/* Memory for a view, so that view_install() cannot fail; free() it if it is not installed. */
+KV_MUST_CHECK int view_prepare(struct view **ret_view);
+/* Make the prepared view the store's, with these parts (references are taken). With the state
+ * mutex; returns the old view, which the caller releases after giving the mutex up: that may close
+ * files. */
+KV_MUST_CHECK struct view *
+view_install(struct kv_store *store, struct view *take_view, struct generation *active,
+             struct generation *const *immutable, unsigned immutable_count, struct version *version)
+    REQUIRES(&store->mu);
+/* The table of a file, opened at first use. Valid as long as a reference on the file. */
+KV_MUST_CHECK int file_table(struct kv_store *store, struct file_meta *file,
+                             struct table **ret_table);
+
+#endif

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The engine's threads: one flushes, some compact, one syncs the log now and then. They know
+ * nothing of who uses the store. Failed work is tried again after a pause that doubles; its inputs
+ * are intact. */
+#ifndef KVCORE_DB_WORKER_H
+#define KVCORE_DB_WORKER_H
+
+#include "kvcore/db/store.h"
+
+KV_MUST_CHECK int workers_start(struct kv_store *store);
+void workers_stop(struct kv_store *store);
+/* Wake the workers. */
+void workers_wake(struct kv_store *store);
+
+#endif

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Writers queue up; the one at the head leads. It takes the batches of those behind it, up to a
+ * size, writes them to the log as one record, puts the rows into the memtables, makes them visible
+ * and wakes the others (group commit as in LevelDB). The leader works without a lock: being the
+ * head is the lock.
+ *
+ * Memory for the rows is set aside before the log is written, so that nothing can fail between the
+ * record in the log and the rows being visible. Syncing is not the leader's: see sync.c. */
+#ifndef KVCORE_DB_WRITE_H
+#define KVCORE_DB_WRITE_H
+
+#include "kvcore/db/store.h"
+
+/* Run `fn` while no writer and no rotation is under way. */
+KV_MUST_CHECK int write_exclusive(struct kv_store *store, int (*fn)(struct kv_store *, void *),
+                                  void *arg);
+/* Become the only writer, rotate to a new generation and log unless the active one is empty. Waits
+ * for flushes only in extremity. */
+KV_MUST_CHECK int write_rotate(struct kv_store *store);
+/* Push deferred log bytes to the storage. */
+KV_MUST_CHECK int write_push(struct kv_store *store);
+
+#endif
