@@ -135,24 +135,13 @@ static int move_file(struct kv_store *store, const struct compaction *c)
     struct edit edit = {0};
     struct file_meta *from = c->inputs[0][0];
     struct file_meta *to = NULL;
-    int r = file_meta_create(&to);
+    int r = file_meta_copy(from, &to);
 
     if (r < 0) {
         return r;
     }
-    to->table_id = from->table_id;
     to->level = (uint32_t)c->output_level;
-    to->number = from->number;
-    to->size = from->size;
-    to->smallest_trailer = from->smallest_trailer;
-    to->largest_trailer = from->largest_trailer;
-    to->sequence_min = from->sequence_min;
-    to->sequence_max = from->sequence_max;
-    to->row_count = from->row_count;
-    to->tombstone_count = from->tombstone_count;
-    r = kv_buf_append(&to->smallest, kv_buf_slice(&from->smallest));
-    r = r < 0 ? r : kv_buf_append(&to->largest, kv_buf_slice(&from->largest));
-    r = r < 0 ? r : edit_remove_file(&edit, from);
+    r = edit_remove_file(&edit, from);
     r = r < 0 ? r : edit_add_file(&edit, to);
     r = r < 0 ? r : manifest_commit(store, &edit, NULL);
     if (r == 0) {

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "kvcore/db/merge_iter.h"
+#include "kvcore/db/read.h"
 #include "kvcore/db/view.h"
 
 /* Versions of one key that are stepped over before a seek jumps past the rest. */
@@ -40,16 +41,6 @@ static bool beyond_upper(const struct kv_iter *it, struct kv_slice key)
 static bool below_lower(const struct kv_iter *it, struct kv_slice key)
 {
     return it->lower.size > 0 && kv_slice_compare(key, it->lower) < 0;
-}
-
-static int damaged_row(const struct kv_iter *it)
-{
-    count_add(&it->table->store->counters.damage_seen, 1);
-    return message_damage(
-        &it->table->store->sink,
-        "%s: a row of table %s was lost to damage that was found before; write or "
-        "delete its key to clear it",
-        it->table->store->storage->ops->name(it->table->store->storage), it->table->name);
 }
 
 /* Leave the other versions of the key in saved_key behind. */
@@ -91,7 +82,7 @@ static void find_forward(struct kv_iter *it)
             return;
         }
         if (kind != ROW_DELETE) {
-            stop(it, damaged_row(it));
+            stop(it, damaged_row(it->table));
             return;
         }
         r = kv_buf_assign(&it->saved_key, inner->row.key);
@@ -137,7 +128,7 @@ static void find_backward(struct kv_iter *it)
     if (inner->error != 0 || kind == ROW_DELETE) {
         stop(it, inner->error);
     } else if (kind != ROW_PUT) {
-        stop(it, damaged_row(it));
+        stop(it, damaged_row(it->table));
     } else {
         it->valid = true;
         it->error = 0;

@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Point lookups: newest source first, and the first row found decides. The key is hashed once; the
- * filter lines of all candidate tables are asked for before the first is probed, so that their
- * cache misses overlap. */
+#include "kvcore/db/read.h"
+
 #include <assert.h>
 #include <stdatomic.h>
 
-#include "kvcore/db/store.h"
 #include "kvcore/db/view.h"
 
 enum { CANDIDATES_MAX = L0_STOP_FILES + KV_LEVEL_COUNT + IMMUTABLE_MAX };
@@ -116,6 +114,17 @@ static void unpin_block(void *pin)
     cached_block_unref(pin);
 }
 
+int damaged_row(struct kv_table *table)
+{
+    struct kv_store *store = table->store;
+    count_add(&store->counters.damage_seen, 1);
+    return message_damage(
+        &store->sink,
+        "%s: a row of table %s was lost to damage that was found before; write or "
+        "delete its key to clear it",
+        store->storage->ops->name(store->storage), table->name);
+}
+
 /* Turn what was found into the answer. Consumes the block reference on failure. */
 static int judge(struct kv_table *table, const struct found *found)
 {
@@ -125,11 +134,7 @@ static int judge(struct kv_table *table, const struct found *found)
     case ROW_DELETE:
         return -ENOENT;
     default:
-        count_add(&table->store->counters.damage_seen, 1);
-        return message_damage(&table->store->sink,
-                              "%s: a row of table %s was lost to damage that was found before; "
-                              "write or delete its key to clear it",
-                              table->store->storage->ops->name(table->store->storage), table->name);
+        return damaged_row(table);
     }
 }
 

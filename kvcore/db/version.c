@@ -18,6 +18,34 @@ int file_meta_create(struct file_meta **ret_file)
     return 0;
 }
 
+int file_meta_copy(const struct file_meta *from, struct file_meta **ret_file)
+{
+    struct file_meta *file = NULL;
+    int r = file_meta_create(&file);
+
+    if (r < 0) {
+        return r;
+    }
+    file->table_id = from->table_id;
+    file->level = from->level;
+    file->number = from->number;
+    file->size = from->size;
+    file->smallest_trailer = from->smallest_trailer;
+    file->largest_trailer = from->largest_trailer;
+    file->sequence_min = from->sequence_min;
+    file->sequence_max = from->sequence_max;
+    file->row_count = from->row_count;
+    file->tombstone_count = from->tombstone_count;
+    r = kv_buf_append(&file->smallest, kv_buf_slice(&from->smallest));
+    r = r < 0 ? r : kv_buf_append(&file->largest, kv_buf_slice(&from->largest));
+    if (r < 0) {
+        file_meta_unref(file);
+        return r;
+    }
+    *ret_file = file;
+    return 0;
+}
+
 void file_meta_ref(struct file_meta *file)
 {
     atomic_fetch_add_explicit(&file->refs, 1, memory_order_relaxed);

@@ -36,6 +36,8 @@ struct file_meta {
 };
 
 KV_MUST_CHECK int file_meta_create(struct file_meta **ret_file);
+/* A copy of what describes the file, not opened, with one reference. */
+KV_MUST_CHECK int file_meta_copy(const struct file_meta *from, struct file_meta **ret_file);
 void file_meta_ref(struct file_meta *file);
 /* Accepts NULL. Closes the table with the last reference. */
 void file_meta_unref(struct file_meta *file);

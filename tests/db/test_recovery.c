@@ -297,7 +297,7 @@ static uint64_t digest_of_dir(void)
     char command[160];
     char text[64] = "";
     snprintf(command, sizeof command,
-             "cd '%s' && cat $(ls) | cksum && ls -la --time-style=full-iso | cksum", dir);
+             "cd '%s' && cat $(ls) | cksum && ls -lA --time-style=full-iso | cksum", dir);
     FILE *out = popen(command, "r");
     uint64_t sum = 0;
     ck_assert_ptr_nonnull(out);
