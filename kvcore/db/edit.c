@@ -195,6 +195,14 @@ static int decode_closed_log(struct coding_cursor *c, struct edit *edit)
     return coding_done(c) ? edit_add_closed_log(edit, &end) : -KV_EDAMAGED;
 }
 
+/* Looked at before it is put into a narrower type. */
+static uint64_t field_varint_max(struct coding_cursor *c, struct kv_slice value, uint64_t max)
+{
+    uint64_t v = coding_field_varint(c, value);
+    c->bad |= v > max;
+    return c->bad ? 0 : v;
+}
+
 static int decode_table_options(struct coding_cursor *c, struct kv_table_options *options)
 {
     uint64_t tag;
@@ -204,13 +212,13 @@ static int decode_table_options(struct coding_cursor *c, struct kv_table_options
     while (coding_read_field(c, &tag, &value)) {
         switch (tag) {
         case TABLE_TAG_PREFIX_SIZE:
-            options->prefix_size = (unsigned)coding_field_varint(c, value);
+            options->prefix_size = (unsigned)field_varint_max(c, value, PREFIX_SIZE_MAX);
             break;
         case TABLE_TAG_FILTER_BITS:
-            options->filter_bits_per_key = (unsigned)coding_field_varint(c, value);
+            options->filter_bits_per_key = (unsigned)field_varint_max(c, value, FILTER_BITS_MAX);
             break;
         case TABLE_TAG_BLOCK_BYTES:
-            options->block_bytes = (size_t)coding_field_varint(c, value);
+            options->block_bytes = (size_t)field_varint_max(c, value, BLOCK_BYTES_MAX);
             break;
         case TABLE_TAG_CODEC:
             codec = coding_field_varint(c, value);
@@ -225,11 +233,7 @@ static int decode_table_options(struct coding_cursor *c, struct kv_table_options
         return -KV_EFORMAT;
     }
     options->no_compression = codec == CODEC_NONE;
-    if (!coding_done(c) || options->prefix_size > PREFIX_SIZE_MAX ||
-        options->filter_bits_per_key > FILTER_BITS_MAX || options->block_bytes > BLOCK_BYTES_MAX) {
-        return -KV_EDAMAGED;
-    }
-    return 0;
+    return coding_done(c) ? 0 : -KV_EDAMAGED;
 }
 
 static int decode_table(struct coding_cursor *c, struct edit *edit)

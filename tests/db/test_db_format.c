@@ -159,6 +159,21 @@ START_TEST(the_bytes_of_an_edit_never_change)
 }
 END_TEST
 
+START_TEST(a_prefix_size_beyond_32_bits_is_not_taken_for_its_lower_half)
+{
+    struct kv_buf table = {0};
+    struct kv_buf bytes = {0};
+    struct edit edit;
+    ck_ok(coding_append_varint(&table, 1));
+    ck_ok(coding_append_string(&table, kv_slice_str("meta")));
+    ck_ok(coding_append_field_varint(&table, 1, ((uint64_t)1 << 32) + 9));
+    ck_ok(coding_append_field(&bytes, 11, kv_buf_slice(&table)));
+    ck_fails(edit_decode(kv_buf_slice(&bytes), &edit), KV_EDAMAGED);
+    kv_buf_finish(&table);
+    kv_buf_finish(&bytes);
+}
+END_TEST
+
 START_TEST(flipped_and_cut_edits_never_do_harm)
 {
     for (size_t i = 0; i < sizeof golden_edit * 8; i++) {
@@ -258,6 +273,7 @@ Suite *test_suite(void)
     suite_add(s, "root", a_root_record_cut_anywhere_or_with_a_field_missing_is_damage);
     suite_add(s, "root", a_root_record_of_another_version_or_with_an_unknown_odd_field_is_newer);
     suite_add(s, "edit", the_bytes_of_an_edit_never_change);
+    suite_add(s, "edit", a_prefix_size_beyond_32_bits_is_not_taken_for_its_lower_half);
     suite_add(s, "edit", flipped_and_cut_edits_never_do_harm);
     suite_add(s, "edit", a_table_id_beyond_what_this_version_counts_is_newer);
     suite_add(s, "batch", the_bytes_of_a_batch_never_change);
