@@ -84,7 +84,11 @@ int kv_sync(struct kv_store *store)
     if (store->options.read_only) {
         return 0; /* nothing of ours is unsynced */
     }
-    return r < 0 ? r : sync_to(store, visible_sequence(store));
+    if (r < 0) {
+        return r;
+    }
+    workers_stand_in(store);
+    return sync_to(store, visible_sequence(store));
 }
 
 void sync_rescued(struct kv_store *store, uint64_t sequence)

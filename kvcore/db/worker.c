@@ -78,6 +78,22 @@ static void rescue(struct kv_store *store)
     health_clear(store);
 }
 
+void workers_stand_in(struct kv_store *store)
+{
+    bool wanted;
+
+    if (!store->options.no_background || store->options.read_only) {
+        return;
+    }
+    space_check(store);
+    mutex_lock(&store->mu);
+    wanted = store->rescue_wanted;
+    mutex_unlock(&store->mu);
+    if (wanted) {
+        rescue(store);
+    }
+}
+
 /* Rows do not stay in memory for ever when nothing more comes, and not at all on a full device,
  * where the tombstones among them are what gives space back. */
 static bool generation_is_old(const struct kv_store *store)

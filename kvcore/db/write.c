@@ -8,6 +8,7 @@
 #include "kvcore/db/rotate.h"
 #include "kvcore/db/space.h"
 #include "kvcore/db/sync.h"
+#include "kvcore/db/worker.h"
 
 enum {
     GROUP_BYTES_MAX = 1 << 20,
@@ -265,6 +266,7 @@ int kv_write(struct kv_store *store, struct kv_batch *batch, enum kv_durability 
     if (batch->count == 0) {
         return durability == KV_DURABLE_SYNC ? kv_sync(store) : 0;
     }
+    workers_stand_in(store);
     if (atomic_load_explicit(&store->full, memory_order_relaxed) && !batch->use_reserve) {
         return -ENOSPC;
     }

@@ -58,6 +58,9 @@ static enum sim_kind kind_of(const char *name)
     if (strcmp(name, POSIX_ROOT_TMP_NAME) == 0) {
         return SIM_ROOT_TMP;
     }
+    if (strcmp(name, POSIX_RESERVE_NAME) == 0) {
+        return SIM_RESERVE;
+    }
     switch (posix_name_parse(name, &id)) {
     case POSIX_NAME_FILE:
         return id.kind == KV_FILE_LOG        ? SIM_LOG
@@ -89,7 +92,7 @@ static bool needs_space(const struct sim_event *event)
     }
 }
 
-static bool can_fail_so(const struct sim_event *event, enum sim_failure failure)
+bool sim_can_fail(const struct sim_event *event, enum sim_failure failure)
 {
     switch (failure) {
     case SIM_FAIL_EIO:
@@ -110,7 +113,7 @@ static int strike(struct sim_fs *sim, const struct sim_event *event)
         return -ENOSPC;
     }
     if (fault->failure == 0 || event->number < fault->at ||
-        (!fault->forever && event->number > fault->at) || !can_fail_so(event, fault->failure)) {
+        (!fault->forever && event->number > fault->at) || !sim_can_fail(event, fault->failure)) {
         return 0;
     }
     if (sim->fault_event.number == 0) {

@@ -57,6 +57,7 @@ enum sim_kind {
     SIM_MANIFEST,
     SIM_TABLE,
     SIM_TABLE_TMP,
+    SIM_RESERVE,
     SIM_OTHER,
     SIM_KIND_COUNT,
 };
@@ -104,6 +105,8 @@ KV_MUST_CHECK int sim_storage_open(struct sim_fs *sim, bool create,
 void sim_watch(struct sim_fs *sim, sim_watch_fn *fn, void *arg); /* NULL: nobody */
 /* From call `number` on everything fails with -EIO; a change by that very call is unsynced. */
 void sim_stop_at(struct sim_fs *sim, uint64_t number);
+/* Whether this call may fail so at all: what needs no space never finds none. */
+bool sim_can_fail(const struct sim_event *event, enum sim_failure failure);
 void sim_fail(struct sim_fs *sim, const struct sim_fault *fault); /* NULL: nothing fails any more */
 /* Whether the fault has struck, and which call first. */
 bool sim_fault_hit(const struct sim_fs *sim, struct sim_event *ret_event);
