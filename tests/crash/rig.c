@@ -358,6 +358,7 @@ static int step_write(struct rig *rig, char step)
     model_add(&rig->model, &batch);
     rig->bounds.issued = rig->model.batch_count;
     r = rig_write(rig, &batch, durability);
+    rig->model.batches[rig->model.batch_count - 1].failed = r < 0;
     if (r == 0 && durability != KV_DURABLE_NONE) {
         rig->bounds.written = rig->bounds.issued;
     }

@@ -30,6 +30,7 @@ struct rig_change {
 struct rig_batch {
     struct rig_change changes[RIG_BATCH_MAX];
     size_t count;
+    bool failed; /* writing it returned an error: it may be there or not */
 };
 
 struct rig_model {
