@@ -64,6 +64,20 @@ static const char *reason_of(int error)
     }
 }
 
+int target_open_complain(const struct fault *fault)
+{
+    complain("%s", fault->text);
+    /* A missing store is a failure; "not found" is for keys. */
+    return fault->error == -ENOENT ? EXIT_FAILED : (int)exit_code_of(fault->error);
+}
+
+int target_begin(struct target *target, const char *store, enum target_mode mode)
+{
+    struct fault fault;
+    int r = target_open(target, store, mode, &fault);
+    return r < 0 ? target_open_complain(&fault) : EXIT_DONE;
+}
+
 int target_complain(const struct target *target, const char *verb, struct kv_slice key,
                     const char *preposition, int error)
 {

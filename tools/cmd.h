@@ -54,6 +54,11 @@ error_t words_collect(struct words *words, int key, struct argp_state *state);
 int words_take_store(struct words *words, const char *command, const char *usage, int min, int max,
                      const char **ret_store);
 
+/* Open what `store` names, or complain that it does not open. Returns an exit code; on EXIT_DONE
+ * the counterpart is target_end(). */
+int target_begin(struct target *target, const char *store, enum target_mode mode);
+/* Complain that target_open() failed and return the exit code. */
+int target_open_complain(const struct fault *fault);
 /* Complain that `what` (such as "get users/42 from") failed on the target and return the exit code.
  */
 int target_complain(const struct target *target, const char *verb, struct kv_slice key,

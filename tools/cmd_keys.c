@@ -44,18 +44,6 @@ static int begin(const struct argp *argp, int argc, char **argv, struct settings
                             ret_store);
 }
 
-static int open_or_complain(struct target *target, const char *store, enum target_mode mode)
-{
-    struct fault fault;
-    int r = target_open(target, store, mode, &fault);
-    if (r < 0) {
-        complain("%s", fault.text);
-        /* A missing store is a failure; "not found" is for keys. */
-        return r == -ENOENT ? EXIT_FAILED : (int)exit_code_of(r);
-    }
-    return EXIT_DONE;
-}
-
 /* ---- get ------------------------------------------------------------------------------------- */
 
 static int write_out(void *arg, const struct control_reply *reply)
@@ -81,7 +69,7 @@ int cmd_get(int argc, char **argv)
     struct target target;
     const char *store;
     int code = begin(&argp, argc, argv, &s, &store);
-    code = code == EXIT_DONE ? open_or_complain(&target, store, TARGET_READ) : code;
+    code = code == EXIT_DONE ? target_begin(&target, store, TARGET_READ) : code;
     if (code != EXIT_DONE) {
         return code;
     }
@@ -157,7 +145,7 @@ int cmd_put(int argc, char **argv)
         code = EXIT_FAILED;
         goto out;
     }
-    code = open_or_complain(&target, store, TARGET_WRITE);
+    code = target_begin(&target, store, TARGET_WRITE);
     if (code != EXIT_DONE) {
         goto out;
     }
@@ -195,7 +183,7 @@ int cmd_del(int argc, char **argv)
     struct target target;
     const char *store;
     int code = begin(&argp, argc, argv, &s, &store);
-    code = code == EXIT_DONE ? open_or_complain(&target, store, TARGET_WRITE) : code;
+    code = code == EXIT_DONE ? target_begin(&target, store, TARGET_WRITE) : code;
     if (code != EXIT_DONE) {
         return code;
     }
@@ -232,7 +220,7 @@ int cmd_exists(int argc, char **argv)
     struct target target;
     const char *store;
     int code = begin(&argp, argc, argv, &s, &store);
-    code = code == EXIT_DONE ? open_or_complain(&target, store, TARGET_READ) : code;
+    code = code == EXIT_DONE ? target_begin(&target, store, TARGET_READ) : code;
     if (code != EXIT_DONE) {
         return code;
     }

@@ -182,19 +182,14 @@ int cmd_scan(int argc, char **argv)
     struct settings s = {
         .request = {.op = CONTROL_SCAN}, .key_format = TEXT_AUTO, .value_format = TEXT_AUTO};
     struct target target;
-    struct fault fault;
     const char *store;
     cmd_parse(&argp, argc, argv, EXIT_USAGE, 0, &s);
     int code = words_take_store(&s.words, "scan", argp.args_doc, 0, 0, &store);
+    code = code == EXIT_DONE ? target_begin(&target, store, TARGET_READ) : code;
     if (code != EXIT_DONE) {
         return code;
     }
-    int r = target_open(&target, store, TARGET_READ, &fault);
-    if (r < 0) {
-        complain("%s", fault.text);
-        return r == -ENOENT ? EXIT_FAILED : (int)exit_code_of(r);
-    }
-    r = target_call(&target, &s.request, print_row, &s);
+    int r = target_call(&target, &s.request, print_row, &s);
     if (r < 0 && !ferror(stdout)) {
         code = target_complain(&target, "scan", kv_slice("", 0), "", r);
     }

@@ -110,8 +110,7 @@ int cmd_status(int argc, char **argv)
     }
     int r = target_open(&target, store, TARGET_ENGINE, &fault);
     if (r < 0 && r != -KV_EDAMAGED) {
-        complain("%s", fault.text);
-        return r == -ENOENT ? EXIT_FAILED : (int)exit_code_of(r);
+        return target_open_complain(&fault);
     }
     json_t *json = r == 0 ? ask(&target, CONTROL_STATUS, "tell the status", &code)
                           : damaged_json(store, fault.text);
@@ -202,17 +201,12 @@ int cmd_stats(int argc, char **argv)
                                      NULL};
     struct settings s = {0};
     struct target target;
-    struct fault fault;
     const char *store;
     cmd_parse(&argp, argc, argv, EXIT_USAGE, 0, &s);
     int code = words_take_store(&s.words, "stats", argp.args_doc, 0, 0, &store);
+    code = code == EXIT_DONE ? target_begin(&target, store, TARGET_ENGINE) : code;
     if (code != EXIT_DONE) {
         return code;
-    }
-    int r = target_open(&target, store, TARGET_ENGINE, &fault);
-    if (r < 0) {
-        complain("%s", fault.text);
-        return r == -ENOENT ? EXIT_FAILED : (int)exit_code_of(r);
     }
     json_t *json = ask(&target, CONTROL_STATS, "tell the statistics", &code);
     if (json != NULL && s.json) {
@@ -242,20 +236,15 @@ int cmd_sync(int argc, char **argv)
         NULL};
     struct settings s = {0};
     struct target target;
-    struct fault fault;
     const char *store;
     cmd_parse(&argp, argc, argv, EXIT_USAGE, 0, &s);
     int code = words_take_store(&s.words, "sync", argp.args_doc, 0, 0, &store);
+    code = code == EXIT_DONE ? target_begin(&target, store, TARGET_WRITE) : code;
     if (code != EXIT_DONE) {
         return code;
     }
-    int r = target_open(&target, store, TARGET_WRITE, &fault);
-    if (r < 0) {
-        complain("%s", fault.text);
-        return r == -ENOENT ? EXIT_FAILED : (int)exit_code_of(r);
-    }
     struct control_request sync = {.op = CONTROL_SYNC};
-    r = target_call(&target, &sync, NULL, NULL);
+    int r = target_call(&target, &sync, NULL, NULL);
     if (r < 0) {
         code = target_complain(&target, "sync", kv_slice("", 0), "", r);
     }

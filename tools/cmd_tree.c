@@ -39,14 +39,9 @@ static const struct argp_option json_option[] = {{"json", 'j', NULL, 0, "as JSON
 static int open_unmounted(struct target *target, const char *store, const char *command)
 {
     struct mount_row row = {0};
-    struct fault fault;
-    int r = target_open(target, store, TARGET_READ, &fault);
-    if (r < 0) {
-        complain("%s", fault.text);
-        return r == -ENOENT ? EXIT_FAILED : (int)exit_code_of(r);
-    }
-    if (target->client == NULL) {
-        return EXIT_DONE;
+    int code = target_begin(target, store, TARGET_READ);
+    if (code != EXIT_DONE || target->client == NULL) {
+        return code;
     }
     bool mounted = mount_table_find_source(target->store, &row) == 0;
     complain("%s works on stores that are not mounted; %s is mounted%s%s. Look there.", command,
