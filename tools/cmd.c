@@ -25,6 +25,16 @@ error_t words_collect(struct words *words, int key, struct argp_state *state)
     return 0;
 }
 
+error_t json_settings_parse(int key, char *value, struct argp_state *state)
+{
+    struct json_settings *s = state->input;
+    if (key == 'j') {
+        s->json = true;
+        return 0;
+    }
+    return words_collect(&s->words, key, state);
+}
+
 int words_take_store(struct words *words, const char *command, const char *usage, int min, int max,
                      const char **ret_store)
 {

@@ -48,6 +48,13 @@ void cmd_parse(const struct argp *argp, int argc, char **argv, int usage_code, u
                void *settings);
 error_t words_collect(struct words *words, int key, struct argp_state *state);
 
+/* Settings and parser of a subcommand that has no option but --json, or none at all. */
+struct json_settings {
+    struct words words;
+    bool json;
+};
+error_t json_settings_parse(int key, char *value, struct argp_state *state);
+
 /* Take STORE off the words: the first one, or KVFS_STORE if that is set and `min` to `max` words
  * make sense without it. `usage` (such as "STORE KEY") is for the complaint. Returns an exit code.
  */

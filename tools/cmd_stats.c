@@ -6,21 +6,6 @@
 #include <libsmartcols.h>
 #include <stdio.h>
 
-struct settings {
-    struct words words;
-    bool json;
-};
-
-static error_t parse(int key, char *value, struct argp_state *state)
-{
-    struct settings *s = state->input;
-    if (key == 'j') {
-        s->json = true;
-        return 0;
-    }
-    return words_collect(&s->words, key, state);
-}
-
 static const struct argp_option json_option[] = {{"json", 'j', NULL, 0, "as one JSON object", 0},
                                                  {0}};
 
@@ -92,14 +77,14 @@ int cmd_status(int argc, char **argv)
 {
     static const struct argp argp = {
         json_option,
-        parse,
+        json_settings_parse,
         "STORE|MOUNTPOINT",
         "Examples:\n  kvfs status /srv/a\n  kvfs status /mnt/a --json\n\nSay whether a store is "
         "mounted, idle, needs recovery (which the next opening does by itself) or is damaged.",
         NULL,
         NULL,
         NULL};
-    struct settings s = {0};
+    struct json_settings s = {0};
     struct target target = {0};
     struct fault fault;
     const char *store;
@@ -189,7 +174,7 @@ static void print_numbers(json_t *numbers, const char *title, bool zeros)
 int cmd_stats(int argc, char **argv)
 {
     static const struct argp argp = {json_option,
-                                     parse,
+                                     json_settings_parse,
                                      "STORE|MOUNTPOINT",
                                      "Examples:\n  kvfs stats /mnt/a\n  kvfs stats /srv/a "
                                      "--json\n\nShow the levels of the store, "
@@ -199,7 +184,7 @@ int cmd_stats(int argc, char **argv)
                                      NULL,
                                      NULL,
                                      NULL};
-    struct settings s = {0};
+    struct json_settings s = {0};
     struct target target;
     const char *store;
     cmd_parse(&argp, argc, argv, EXIT_USAGE, 0, &s);
@@ -227,14 +212,14 @@ int cmd_sync(int argc, char **argv)
 {
     static const struct argp argp = {
         NULL,
-        parse,
+        json_settings_parse,
         "STORE|MOUNTPOINT",
         "Examples:\n  kvfs sync /mnt/a\n\nMake everything written so far durable. sync(1) does not "
         "reach filesystems like this one.",
         NULL,
         NULL,
         NULL};
-    struct settings s = {0};
+    struct json_settings s = {0};
     struct target target;
     const char *store;
     cmd_parse(&argp, argc, argv, EXIT_USAGE, 0, &s);

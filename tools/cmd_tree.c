@@ -15,25 +15,18 @@ enum { READ_STEP = 1 << 20 };
 
 struct settings {
     struct words words;
-    bool detailed, json;
+    bool detailed;
 };
 
 static error_t parse(int key, char *value, struct argp_state *state)
 {
     struct settings *s = state->input;
-    switch (key) {
-    case 'l':
+    if (key == 'l') {
         s->detailed = true;
         return 0;
-    case 'j':
-        s->json = true;
-        return 0;
-    default:
-        return words_collect(&s->words, key, state);
     }
+    return words_collect(&s->words, key, state);
 }
-
-static const struct argp_option json_option[] = {{"json", 'j', NULL, 0, "as JSON", 0}, {0}};
 
 /* Open for reading; where a daemon has the store, its mount is the way in. Returns an exit code. */
 static int open_unmounted(struct target *target, const char *store, const char *command)
@@ -352,9 +345,10 @@ static void print_info(json_t *info)
 
 int cmd_info(int argc, char **argv)
 {
+    static const struct argp_option options[] = {{"json", 'j', NULL, 0, "as JSON", 0}, {0}};
     static const struct argp argp = {
-        json_option,
-        parse,
+        options,
+        json_settings_parse,
         "STORE PATH",
         "Examples:\n  kvfs info /srv/a users/42\n  kvfs info --json /srv/a /\n\nShow the "
         "attributes "
@@ -362,7 +356,7 @@ int cmd_info(int argc, char **argv)
         NULL,
         NULL,
         NULL};
-    struct settings s = {0};
+    struct json_settings s = {0};
     struct target target;
     struct kvfs_entry entry;
     const char *store;
