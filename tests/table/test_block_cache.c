@@ -110,25 +110,38 @@ START_TEST(a_block_larger_than_a_shard_is_not_cached)
 }
 END_TEST
 
+/* Blocks that one test uses again and again while another only passes over them. */
+enum { HOT = 50 };
+
+static void insert_hot(struct block_cache *cache)
+{
+    for (uint64_t i = 0; i < HOT; i++) {
+        insert(cache, 1, i, 1000);
+    }
+}
+
+static uint64_t count_hot(struct block_cache *cache)
+{
+    uint64_t kept = 0;
+    for (uint64_t i = 0; i < HOT; i++) {
+        kept += holds(cache, 1, i);
+    }
+    return kept;
+}
+
 START_TEST(blocks_in_use_survive_and_idle_ones_go_first)
 {
     struct block_cache *cache = NULL;
-    uint64_t kept = 0;
 
     ck_ok(block_cache_create(1 << 20, &cache));
-    for (uint64_t i = 0; i < 50; i++) {
-        insert(cache, 1, i, 1000);
-    }
+    insert_hot(cache);
     for (uint64_t i = 0; i < 20000; i++) {
         insert(cache, 2, i, 1000); /* a scan: seen once and never again */
-        for (uint64_t hot = 0; i % 40 == 0 && hot < 50; hot++) {
+        for (uint64_t hot = 0; i % 40 == 0 && hot < HOT; hot++) {
             cached_block_unref(block_cache_lookup(cache, 1, hot));
         }
     }
-    for (uint64_t i = 0; i < 50; i++) {
-        kept += holds(cache, 1, i);
-    }
-    ck_assert_uint_ge(kept, 45);
+    ck_assert_uint_ge(count_hot(cache), 45);
     block_cache_destroy(cache);
 }
 END_TEST
@@ -136,21 +149,15 @@ END_TEST
 START_TEST(a_passing_reader_keeps_nothing_and_is_not_counted)
 {
     struct block_cache *cache = NULL;
-    uint64_t kept = 0;
 
     ck_ok(block_cache_create(1 << 20, &cache));
-    for (uint64_t i = 0; i < 50; i++) {
-        insert(cache, 1, i, 1000);
-    }
+    insert_hot(cache);
     for (uint64_t i = 0; i < 20000; i++) {
         insert(cache, 2, i, 1000);
-        cached_block_unref(block_cache_peek(cache, 1, i % 50));
+        cached_block_unref(block_cache_peek(cache, 1, i % HOT));
     }
     ck_assert_uint_eq(stats_of(cache).hits + stats_of(cache).misses, 0);
-    for (uint64_t i = 0; i < 50; i++) {
-        kept += holds(cache, 1, i);
-    }
-    ck_assert_uint_eq(kept, 0);
+    ck_assert_uint_eq(count_hot(cache), 0);
     block_cache_destroy(cache);
 }
 END_TEST
