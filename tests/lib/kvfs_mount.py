@@ -69,6 +69,11 @@ class Mount:
         status = self.status()
         return [] if status["health"] == "ok" else [f"health is {status['health']}: {status['health_reason']}"]
 
+    def has_logged(self, text):
+        """The daemon, or one before it with the same log."""
+        with open(self.log.name, errors="replace") as log:
+            return text in log.read()
+
     def kill(self):
         self.daemon.kill()
         self.daemon.wait()
