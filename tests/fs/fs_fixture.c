@@ -14,7 +14,7 @@ static void count_damage(void *arg, enum kv_message_level level, const char *tex
     (void)level;
 }
 
-static void open_again(struct fs_fixture *f)
+void fixture_open_again(struct fs_fixture *f)
 {
     struct kvfs_options options = {.create = true,
                                    .memory_bytes = f->memory_bytes,
@@ -27,13 +27,13 @@ void fixture_open(struct fs_fixture *f)
 {
     *f = (struct fs_fixture){.memory_bytes = 8 << 20};
     ck_ok(kv_storage_mem_create(&f->storage));
-    open_again(f);
+    fixture_open_again(f);
 }
 
 void fixture_reopen(struct fs_fixture *f)
 {
     ck_ok(kvfs_close(f->fs));
-    open_again(f);
+    fixture_open_again(f);
 }
 
 void fixture_close(struct fs_fixture *f)

@@ -19,6 +19,8 @@ extern const struct kvfs_who fixture_who; /* user 1000, group 100, umask 022 */
 void fixture_open(struct fs_fixture *f);
 /* Close cleanly and open again. */
 void fixture_reopen(struct fs_fixture *f);
+/* Open after kvfs_close(). */
+void fixture_open_again(struct fs_fixture *f);
 /* Close, check every row (fs_check.h), release. */
 void fixture_close(struct fs_fixture *f);
 

@@ -225,19 +225,19 @@ START_TEST(an_unlinked_file_lives_until_it_is_closed_and_forgotten)
 }
 END_TEST
 
-START_TEST(orphans_that_a_crash_left_are_finished_at_the_next_opening)
+/* What an unlinked file leaves when the power goes while it is open. Closing would finish it, so
+ * the rows are written while the filesystem is closed. */
+static void leave_orphan(struct kv_storage *storage, uint64_t ino)
 {
-    struct fs_fixture f;
     struct rowkey key;
     uint8_t value[INODE_SIZE_MAX] = {0};
     struct inode inode = {.mode = S_IFREG | 0600, .size = 3, .allocated = 3};
-    fixture_open(&f);
-    uint64_t ino = fixture_file(&f, ROOT, "f");
-    fixture_write(&f, ino, 0, "abc");
-    ck_ok(kvfs_unlink(f.fs, ROOT, "f"));
-    /* What a file of that kind leaves when the power goes while it is open. */
-    struct kv_table *meta = fixture_table(&f, "meta");
-    struct kv_table *data = fixture_table(&f, "data");
+    struct kv_store *store = NULL;
+    struct kv_table *meta = NULL;
+    struct kv_table *data = NULL;
+    ck_ok(kv_open(storage, &(struct kv_options){0}, &store));
+    ck_ok(kv_table_open(store, "meta", NULL, &meta));
+    ck_ok(kv_table_open(store, "data", NULL, &data));
     rowkey_orphan(&key, ino);
     ck_ok(kv_put(meta, rowkey_slice(&key), kv_slice(value, 1), KV_DURABLE_WRITE));
     rowkey_inode(&key, ino);
@@ -245,9 +245,60 @@ START_TEST(orphans_that_a_crash_left_are_finished_at_the_next_opening)
                  KV_DURABLE_WRITE));
     rowkey_extent(&key, ino, 3);
     ck_ok(kv_put(data, rowkey_slice(&key), kv_slice("\1abc", 4), KV_DURABLE_WRITE));
-    fixture_reopen(&f);
+    ck_ok(kv_close(store));
+}
+
+START_TEST(orphans_that_a_crash_left_are_finished_at_the_next_opening)
+{
+    struct fs_fixture f;
+    fixture_open(&f);
+    uint64_t ino = fixture_file(&f, ROOT, "f");
+    fixture_write(&f, ino, 0, "abc");
+    ck_ok(kvfs_unlink(f.fs, ROOT, "f"));
+    ck_ok(kvfs_close(f.fs));
+    leave_orphan(f.storage, ino);
+    fixture_open_again(&f);
     ck_assert_uint_eq(fixture_count_rows(&f, "meta", ROW_ORPHAN), 0);
     ck_assert_uint_eq(fixture_count_rows(&f, "data", ROW_EXTENT), 0);
+    fixture_close(&f);
+}
+END_TEST
+
+static void expect_one_batch_more(struct fs_fixture *f, uint64_t *batches)
+{
+    struct kv_stats stats;
+    kv_stats(kvfs_store(f->fs), &stats);
+    ck_assert_uint_eq(stats.batches, *batches + 1);
+    *batches = stats.batches;
+}
+
+START_TEST(every_change_of_names_is_one_batch)
+{
+    struct fs_fixture f;
+    struct kvfs_entry e;
+    struct kv_stats stats;
+    fixture_open(&f);
+    uint64_t a = fixture_file(&f, ROOT, "a"); /* also sets inode numbers aside */
+    kv_stats(kvfs_store(f.fs), &stats);
+    uint64_t batches = stats.batches;
+    uint64_t d = fixture_dir(&f, ROOT, "d");
+    expect_one_batch_more(&f, &batches);
+    fixture_file(&f, d, "b");
+    expect_one_batch_more(&f, &batches);
+    ck_ok(kvfs_link(f.fs, a, d, "link", &e));
+    expect_one_batch_more(&f, &batches);
+    ck_ok(kvfs_rename(f.fs, ROOT, "a", d, "c", 0));
+    expect_one_batch_more(&f, &batches);
+    ck_ok(kvfs_rename(f.fs, d, "c", d, "b", 0));
+    expect_one_batch_more(&f, &batches);
+    fixture_dir(&f, ROOT, "e");
+    expect_one_batch_more(&f, &batches);
+    ck_ok(kvfs_rename(f.fs, d, "b", ROOT, "e", RENAME_EXCHANGE));
+    expect_one_batch_more(&f, &batches);
+    ck_ok(kvfs_rmdir(f.fs, d, "b"));
+    expect_one_batch_more(&f, &batches);
+    ck_ok(kvfs_unlink(f.fs, ROOT, "e"));
+    expect_one_batch_more(&f, &batches);
     fixture_close(&f);
 }
 END_TEST
@@ -318,6 +369,7 @@ Suite *test_suite(void)
     suite_add(suite, "links", a_file_with_several_links_is_one_file);
     suite_add(suite, "open", an_unlinked_file_lives_until_it_is_closed_and_forgotten);
     suite_add(suite, "orphans", orphans_that_a_crash_left_are_finished_at_the_next_opening);
+    suite_add(suite, "batches", every_change_of_names_is_one_batch);
     suite_add(suite, "numbers", inode_numbers_are_never_used_again);
     suite_add(suite, "damage", a_damaged_entry_is_eio_and_reported);
     suite_add(suite, "limit", link_counts_have_a_limit);

@@ -399,6 +399,24 @@ START_TEST(the_first_swap_after_opening_makes_durable_what_a_dead_process_may_ha
 }
 END_TEST
 
+START_TEST(a_writer_makes_durable_the_names_that_it_finds)
+{
+    struct rig rig;
+    rig_make(&rig);
+    rig_close(rig.storage);
+    ck_ok(
+        storage_posix_open_with_calls(rig.dir.path, false, &rig.calls, &rig.faults, &rig.storage));
+    memset(rig.faults.trace, 0, sizeof rig.faults.trace);
+    rig.faults.fsync_error = -EIO;
+    const struct kv_storage_ops *ops = rig.storage->ops;
+    ck_fails(ops->lease_acquire(rig.storage, KV_LEASE_EXCLUSIVE, "the test"), EIO);
+    rig.faults.fsync_error = 0;
+    ck_ok(ops->lease_acquire(rig.storage, KV_LEASE_EXCLUSIVE, "the test"));
+    expect_trace(&rig, "wdwd");
+    rig_finish(&rig);
+}
+END_TEST
+
 START_TEST(a_first_root_whose_name_could_not_be_synced_is_not_built_upon)
 {
     struct rig rig;
@@ -443,6 +461,7 @@ Suite *test_suite(void)
     suite_add(s, "root",
               the_first_swap_after_opening_makes_durable_what_a_dead_process_may_have_left);
     suite_add(s, "root", a_first_root_whose_name_could_not_be_synced_is_not_built_upon);
+    suite_add(s, "lease", a_writer_makes_durable_the_names_that_it_finds);
     suite_add(s, "lease", a_full_disk_does_not_keep_a_writer_from_opening);
     return s;
 }
