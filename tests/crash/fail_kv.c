@@ -4,10 +4,10 @@
  *
  *   fail_kv [--seed N] [--only SCRIPT] [--case N]
  *
- * A case is one call of one script failing in one way. After the step that the failure struck, and
- * at the end, the store must hold every acknowledged batch when opened with the failure gone: after
- * the death of the process, and after power loss as far as acknowledged by a sync. A batch whose
- * writing failed may be there or not. No failure may be told as damage. */
+ * A case is one call of one script failing in one way. After the step that the failure struck, the
+ * next two, and at the end, the store must hold every acknowledged batch when opened with the
+ * failure gone: after the death of the process, and after power loss as far as acknowledged by a
+ * sync. A batch whose writing failed may be there or not. No failure may be told as damage. */
 #include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -29,7 +29,7 @@ static const struct script scripts[] = {
     {"rotations", "r t t b1 n3 b1 w2 b1 s b1 n2 b1 y1 f w1"},
 };
 
-enum { SCRIPT_COUNT = sizeof scripts / sizeof scripts[0], CALLS_MAX = 1024 };
+enum { SCRIPT_COUNT = sizeof scripts / sizeof scripts[0], CALLS_MAX = 1024, STEPS_CHECKED = 3 };
 
 struct failure_way {
     const char *name;
@@ -78,6 +78,7 @@ struct run {
     struct rig rig;
     const struct failure_way *way; /* NULL: nothing fails */
     bool struck;                   /* the failure has happened */
+    unsigned steps_since;
 };
 
 static bool fail(const struct run *run, const char *what, int error)
@@ -144,6 +145,29 @@ static bool check_rows(const struct run *run, const struct rig_rows *rows, size_
     return fail(run, what, 0);
 }
 
+/* What was read once survives power loss, also if it was in memory only because a sync had failed.
+ */
+static bool check_stays(const struct run *run, struct rig *rig, const struct rig_rows *rows)
+{
+    struct sim_fs *after = NULL;
+    struct rig_rows again = {0};
+    uint64_t damage;
+    int r;
+
+    rig_abandon(rig);
+    kv_ignore(sim_crash(rig->sim, 1, SIM_DROP_ALL, &after, &damage)); /* cannot fail */
+    sim_destroy(rig->sim);
+    rig->sim = after;
+    r = rig_open(rig, false, run->rig.bounds.tables);
+    r = r < 0 ? r : rig_read(rig, &again);
+    run->test->result->openings++;
+    if (r < 0) {
+        return fail(run, "a reopened store cannot be opened after power loss", r);
+    }
+    return rig_digest(rows) == rig_digest(&again) ||
+           fail(run, "rows that were read are gone after power loss", 0);
+}
+
 /* Open what is there with nothing failing any more, and compare. Takes the file system. */
 static bool check_left(const struct run *run, struct sim_fs *take_sim, size_t lowest,
                        const char *when)
@@ -164,7 +188,7 @@ static bool check_left(const struct run *run, struct sim_fs *take_sim, size_t lo
                  rig.message);
         ok = fail(run, what, r);
     } else {
-        ok = check_rows(run, &rows, lowest, when);
+        ok = check_rows(run, &rows, lowest, when) && check_stays(run, &rig, &rows);
     }
     rig_abandon(&rig);
     rig_finish(&rig);
@@ -212,9 +236,9 @@ static bool judge_step(struct run *run, char step, int r)
     }
     if (run->struck && !struck_before) {
         run->test->result->unreported += r == 0;
-        return check_now(run);
     }
-    return true;
+    run->steps_since += run->struck;
+    return run->steps_since == 0 || run->steps_since > STEPS_CHECKED || check_now(run);
 }
 
 /* A step; a store that could not be opened is tried again as long as that may help. */
