@@ -15,6 +15,7 @@ packages_build=(
 packages_test=(
     check clang libclang-rt-14-dev clang-format-14 python3
     git rsync tar sqlite3 attr acl procps util-linux
+    mount e2fsprogs xfsprogs
 )
 
 # packages_missing NAME... prints those that are not installed, one a line.

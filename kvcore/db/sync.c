@@ -80,12 +80,11 @@ int sync_to(struct kv_store *store, uint64_t sequence)
 
 int kv_sync(struct kv_store *store)
 {
-    int r = -atomic_load(&store->read_only_error);
     if (store->options.read_only) {
         return 0; /* nothing of ours is unsynced */
     }
-    if (r < 0) {
-        return r;
+    if (atomic_load(&store->read_only_error) != 0) {
+        return -EIO; /* -EROFS would sound as if there were nothing to lose */
     }
     workers_stand_in(store);
     return sync_to(store, visible_sequence(store));

@@ -6,8 +6,9 @@
 #include <stdlib.h>
 
 enum {
-    NEST_ONE_IN = 5, /* so many of the states are crashed again while they are opened */
-    NEST_FIRST = 3,  /* crashes tried inside one opening, at the first depth */
+    NEST_ONE_IN = 5,         /* so many of the states are crashed again while they are opened */
+    NEST_FIRST = 3,          /* crashes tried inside one opening, at the first depth */
+    NEST_EVERY_ONE_IN = 100, /* of the openings: crashed at each of its changes */
     MODE_KILL = SIM_MODE_COUNT,
 };
 
@@ -274,24 +275,35 @@ static bool check_found(struct attempt *attempt, struct rig_rows *ret_rows)
 static bool check_damage(struct crash_check *check, const struct crash_image *image,
                          const struct history *before, int mode);
 
-/* Crash again at random moments of the opening that was watched. */
+/* Crash again at a change of the opening that was watched. */
+static bool check_nested_at(struct attempt *attempt, size_t n)
+{
+    struct crash_check *check = attempt->check;
+    int mode = 1 + (int)rng_below(&check->rng, MODE_KILL);
+    char *end = check->where + strlen(check->where);
+    struct history history = attempt->history;
+    bool ok;
+
+    history.depth++;
+    check->counts->nested[history.depth - 1]++;
+    ok = check_damage(check, &attempt->images.items[n], &history, mode);
+    if (ok) {
+        *end = '\0';
+    }
+    return ok;
+}
+
 static bool check_nested(struct attempt *attempt)
 {
     struct crash_check *check = attempt->check;
-    unsigned tries = attempt->history.depth == 0 ? NEST_FIRST : 1;
+    size_t count = attempt->images.count;
+    bool first = attempt->history.depth == 0;
+    bool each = first && rng_below(&check->rng, NEST_EVERY_ONE_IN / NEST_ONE_IN) == 0;
+    size_t tries = each ? count : first ? NEST_FIRST : 1;
     bool ok = true;
 
-    for (unsigned i = 0; i < tries && ok && attempt->images.count > 0; i++) {
-        size_t n = rng_below(&check->rng, attempt->images.count);
-        int mode = 1 + (int)rng_below(&check->rng, MODE_KILL);
-        char *end = check->where + strlen(check->where);
-        struct history history = attempt->history;
-        history.depth++;
-        check->counts->nested[history.depth - 1]++;
-        ok = check_damage(check, &attempt->images.items[n], &history, mode);
-        if (ok) {
-            *end = '\0';
-        }
+    for (size_t i = 0; i < tries && ok && count > 0; i++) {
+        ok = check_nested_at(attempt, each ? i : rng_below(&check->rng, count));
     }
     return ok;
 }

@@ -29,6 +29,8 @@ static const struct workload workloads[] = {
     {"writes without a sync", "r w150"},
     {"flushes", "r w15 f w15 f y5 f n10 f w20 f f"},
     {"compactions", "r w30 f w30 f w30 f w30 c w20 f w20 c"},
+    {"merges by level",
+     "r w20 f w20 f w20 f w20 f m m w20 f w20 f m w20 f w20 f m m m w20 f w9 f m m"},
     {"tables made on the way", "r w10 t w10 s t n10 w3 f w10 t y2"},
     {"opened again and again", "r w5 r w5 r n5 r y5 r w10 r r f r w3"},
     {"opened again with much in the log", "r w60 r w60 r n60 s w10 r"},
@@ -95,7 +97,7 @@ static void watch(void *arg, struct sim_fs *sim, const struct sim_event *event)
 
 static void random_script(uint64_t seed, char *to, size_t size)
 {
-    static const char steps[] = "nnwwwyybsffcrt";
+    static const char steps[] = "nnwwwyybsfffmmcrt";
     struct rng rng = {hash_u64(seed + 77)};
     size_t used = (size_t)snprintf(to, size, "r");
     for (int i = 0; i < 24; i++) {

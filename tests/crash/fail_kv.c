@@ -25,7 +25,7 @@ struct script {
 
 static const struct script scripts[] = {
     {"logging", "r t t n3 w3 s y2 b1 n2 s w2 r y1"},
-    {"flushes and merges", "r t t w4 f w4 f w4 f w4 f c y1 n1 f"},
+    {"flushes and merges", "r t t w4 f w4 f w4 f w4 f m c y1 n1 f"},
     {"rotations", "r t t b1 n3 b1 w2 b1 s b1 n2 b1 y1 f w1"},
 };
 
@@ -40,6 +40,8 @@ struct failure_way {
 static const struct failure_way ways[] = {
     {"EIO once", SIM_FAIL_EIO, false},
     {"EIO for ever", SIM_FAIL_EIO, true},
+    {"EIO after the change was made, once", SIM_FAIL_EIO_LATE, false},
+    {"EIO after each change was made", SIM_FAIL_EIO_LATE, true},
     {"ENOSPC once", SIM_FAIL_ENOSPC, false},
     {"ENOSPC for ever", SIM_FAIL_ENOSPC, true},
     {"a short write", SIM_FAIL_SHORT, false},

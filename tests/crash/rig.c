@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "kvcore/db/compact.h"
+
 static const char *const table_names[RIG_TABLES] = {"first", "second", "third"};
 
 /* ---- rows ---- */
@@ -130,7 +132,8 @@ int rig_open(struct rig *rig, bool create, int tables)
         .memtable_bytes = (size_t)64 << 10,
         .cache_bytes = cache_bytes,
         .memtables_max = 3,
-        .file_bytes = (size_t)32 << 10,
+        .file_bytes = (size_t)16 << 10,
+        .level_base_bytes = (size_t)24 << 10,
         .no_background = true,
         .holder = "the crash test",
         .message_fn = note_message,
@@ -406,6 +409,9 @@ int rig_step(struct rig *rig, char step)
     case 'c':
         r = kv_compact(rig->store);
         break;
+    case 'm':
+        r = compact_one(rig->store);
+        return r < 0 ? r : 0;
     case 't':
         return step_table(rig);
     case 'r':

@@ -6,6 +6,7 @@
  *   n, w, y   that many batches with KV_DURABLE_NONE, WRITE, SYNC
  *   b         a batch with one large value, KV_DURABLE_WRITE
  *   s         kv_sync          f  kv_flush         c  kv_compact
+ *   m         one merge, if one is due
  *   t         make one more table                  r  close and open again */
 #ifndef TESTS_CRASH_RIG_H
 #define TESTS_CRASH_RIG_H

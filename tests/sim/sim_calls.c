@@ -99,6 +99,8 @@ bool sim_can_fail(const struct sim_event *event, enum sim_failure failure)
         return true;
     case SIM_FAIL_ENOSPC:
         return needs_space(event);
+    case SIM_FAIL_EIO_LATE:
+        return event->changes;
     default:
         return event->call == SIM_PWRITEV;
     }
@@ -122,6 +124,10 @@ static int strike(struct sim_fs *sim, const struct sim_event *event)
     if (fault->failure == SIM_FAIL_EIO || fault->failure == SIM_FAIL_ENOSPC) {
         return fault->failure == SIM_FAIL_EIO ? -EIO : -ENOSPC;
     }
+    if (fault->failure == SIM_FAIL_EIO_LATE) {
+        sim->late = event->number;
+        return 0;
+    }
     sim->write_fails_next = fault->failure == SIM_FAIL_SHORT_ENOSPC;
     return 1;
 }
@@ -144,7 +150,8 @@ static int moment(struct sim_fs *sim, const struct sim_event *event)
     if (sim->watch_fn != NULL) {
         sim->watch_fn(sim->watch_arg, sim, event);
     }
-    return sim->stop_at != 0 && event->number >= sim->stop_at ? -EIO : 0;
+    bool stopped = sim->stop_at != 0 && event->number >= sim->stop_at;
+    return stopped || event->number == sim->late ? -EIO : 0;
 }
 
 /* A call that changes nothing. */
@@ -454,6 +461,9 @@ static int sync_fd(struct sim_fs *sim, enum sim_call call, int fd)
     struct sim_event event;
     int r = enter(sim, call, open->kind, true, &event);
 
+    if (sim->late == event.number) {
+        make_durable(sim, open);
+    }
     if (r < 0 && sim->fault_event.number != 0 && open->type == SIM_FD_FILE) {
         lose_changes(&sim->inodes[open->inode]);
         return r;

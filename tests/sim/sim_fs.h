@@ -76,6 +76,7 @@ enum sim_failure {
     SIM_FAIL_EIO = 1,
     SIM_FAIL_ENOSPC,
     SIM_FAIL_SHORT,        /* a write stores the first half of its bytes */
+    SIM_FAIL_EIO_LATE,     /* a change is made, and fails all the same */
     SIM_FAIL_SHORT_ENOSPC, /* the same, and the next write finds no space: a disk that fills up */
 };
 

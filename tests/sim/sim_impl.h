@@ -89,6 +89,7 @@ struct sim_fs {
     struct sim_fault fault;
     struct sim_event fault_event; /* number 0: has not struck */
     bool write_fails_next;
+    uint64_t late; /* number of the call that is to fail after what it does; 0: none */
     sim_watch_fn *watch_fn;
     void *watch_arg;
 };

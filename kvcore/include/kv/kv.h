@@ -127,7 +127,8 @@ KV_PUBLIC KV_MUST_CHECK int kv_put(struct kv_table *table, struct kv_slice key,
                                    struct kv_slice value, enum kv_durability durability);
 KV_PUBLIC KV_MUST_CHECK int kv_delete(struct kv_table *table, struct kv_slice key,
                                       enum kv_durability durability);
-/* Everything written before the call survives power loss when it returns 0. */
+/* Everything written before the call survives power loss when it returns 0. Errors: -EIO it may
+ * not, whatever the storage said, also once the store can only be read. */
 KV_PUBLIC KV_MUST_CHECK int kv_sync(struct kv_store *store);
 
 /* ---- reading ----------------------------------------------------------------------------------
