@@ -16,6 +16,7 @@ import itertools
 import mmap
 import os
 import random
+import signal
 import time
 
 WRITE_MAX = 48 * 1024  # of one write(2), so that the kernel need not make several requests of it
@@ -25,7 +26,10 @@ NOT_CONNECTED = (errno.ENOTCONN, errno.ECONNABORTED)  # what the calls of a dead
 
 
 def die_with_parent():
-    """Called in a child: nothing of a test outlives it, however it ends."""
+    """Called in a child: nothing of a test outlives it, however it ends. Its signals are not for the
+    child, which has nothing to clean up."""
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)
     ctypes.CDLL(None).prctl(1, 9)  # PR_SET_PDEATHSIG, SIGKILL
 
 
