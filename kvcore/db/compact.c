@@ -157,7 +157,8 @@ static int pick(struct kv_store *store, struct merge *m) REQUIRES(&store->mu)
 {
     struct picker_options options = {.level_base_bytes = store->options.level_base_bytes,
                                      .l0_files = L0_COMPACT_FILES,
-                                     .file_bytes = store->options.file_bytes};
+                                     .file_bytes = store->options.file_bytes,
+                                     .squeeze = atomic_load(&store->full)};
     double best_score = 0;
 
     for (uint32_t id = 1; id <= KV_TABLE_COUNT_MAX; id++) {

@@ -7,8 +7,8 @@
  * rather than moved, so that the next merge stays small. */
 enum { MOVE_OVERLAP_FACTOR = 10 };
 
-/* Keeps the score of a merge for the sake of tombstones above 0. */
-#define TOMBSTONE_SCORE 0.01
+/* Keeps the score of a merge for the sake of hidden rows above 0. */
+#define HIDING_SCORE 0.01
 
 void level_targets(const struct table_files *files, uint64_t base_bytes,
                    struct level_targets *ret_targets)
@@ -202,28 +202,40 @@ static int pick_level(const struct table_files *files, const struct picker_optio
     return r < 0 ? r : complete(files, options, c);
 }
 
-/* When no level is too large: a file that is mostly tombstones hides rows below it, whose space
- * only a merge gives back. */
-static int pick_tombstones(const struct table_files *files, const struct picker_options *options,
-                           int base, struct compaction *c)
+/* Is it worth merging the file for the rows it hides below? Mostly tombstones: yes. On a full
+ * device everything is that hides anything: a tombstone, or a newer version of a row. */
+static bool is_worth_merging(const struct file_meta *file, const struct picker_options *options)
 {
+    return !file->busy && (options->squeeze || 2 * file->tombstone_count >= file->row_count);
+}
+
+/* When no level is too large: of the files that hide rows below them, whose space only a merge
+ * gives back, the one with most tombstones. */
+static int pick_hiding(const struct table_files *files, const struct picker_options *options,
+                       int base, struct compaction *c)
+{
+    struct file_meta *best = NULL;
+    int r;
+
     for (int level = 0; level < LEVEL_DEEPEST; level++) {
         for (size_t i = 0; i < files->levels[level].count; i++) {
             struct file_meta *file = files->levels[level].files[i];
-            int r;
-            if (file->busy || 2 * file->tombstone_count < file->row_count) {
-                continue;
+            if (is_worth_merging(file, options) &&
+                (best == NULL || file->tombstone_count > best->tombstone_count)) {
+                best = file;
+                c->level = level;
             }
-            if (level == 0) {
-                return pick_l0(files, options, base, c);
-            }
-            c->level = level;
-            c->output_level = level + 1;
-            r = add_input(c, 0, file);
-            return r < 0 ? r : complete(files, options, c);
         }
     }
-    return 0;
+    if (best == NULL) {
+        return 0;
+    }
+    if (c->level == 0) {
+        return pick_l0(files, options, base, c);
+    }
+    c->output_level = c->level + 1;
+    r = add_input(c, 0, best);
+    return r < 0 ? r : complete(files, options, c);
 }
 
 static uint64_t idle_bytes(const struct file_list *list)
@@ -260,7 +272,7 @@ int compaction_pick(const struct table_files *files, uint32_t table_id,
             best = scores[level] > scores[best] ? level : best;
         }
         if (scores[best] < 1.0) {
-            r = pick_tombstones(files, options, targets.base, &c);
+            r = pick_hiding(files, options, targets.base, &c);
         } else if (best == 0) {
             r = pick_l0(files, options, targets.base, &c);
         } else {
@@ -268,7 +280,7 @@ int compaction_pick(const struct table_files *files, uint32_t table_id,
         }
         if (r == 1) {
             *ret_compaction = c;
-            *ret_score = scores[best] + TOMBSTONE_SCORE;
+            *ret_score = scores[best] + HIDING_SCORE;
             return 1;
         }
         compaction_finish(&c);

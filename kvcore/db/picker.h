@@ -35,6 +35,7 @@ struct picker_options {
     uint64_t level_base_bytes;
     size_t l0_files; /* start merging level 0 at this many */
     uint64_t file_bytes;
+    bool squeeze; /* the device is full: give back all space that merging can */
 };
 
 /* The most urgent merge of the table whose files are not busy. Returns 1, 0 nothing to do, -ENOMEM.

@@ -3,6 +3,8 @@
 
 #include <stdatomic.h>
 
+#include "kvcore/util/clock.h"
+
 #include "kvcore/db/health.h"
 #include "kvcore/db/worker.h"
 
@@ -15,6 +17,8 @@ enum {
 
 static const uint64_t memtable_floor = (uint64_t)1 << 20;
 static const uint64_t file_floor = (uint64_t)1 << 20;
+
+static const uint64_t full_min_ns = 1000000000; /* stays full at least this long */
 
 static uint64_t smaller(uint64_t a, uint64_t b)
 {
@@ -47,6 +51,7 @@ void space_fit_options(struct kv_store *store)
 
 static void set_full(struct kv_store *store)
 {
+    atomic_store(&store->full_ns, clock_monotonic_ns());
     if (atomic_exchange(&store->full, true)) {
         return;
     }
@@ -77,7 +82,10 @@ void space_check(struct kv_store *store)
 {
     struct kv_space space;
 
-    if (!atomic_load(&store->full) || store->storage->ops->space(store->storage, &space) < 0 ||
+    /* A device may refuse writes while it tells of room: do not change one's mind at once. */
+    if (!atomic_load(&store->full) ||
+        clock_monotonic_ns() - atomic_load(&store->full_ns) < full_min_ns ||
+        store->storage->ops->space(store->storage, &space) < 0 ||
         space.free_bytes < 2 * store->reserve_bytes ||
         store->storage->ops->reserve(store->storage, store->reserve_bytes) < 0) {
         return;

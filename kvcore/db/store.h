@@ -86,6 +86,7 @@ struct kv_store {
     _Atomic int read_only_error; /* not 0: every write fails with it until reopened */
     _Atomic bool stopping;
     _Atomic bool full;           /* the device is: only writes that free space; see space.c */
+    _Atomic uint64_t full_ns;    /* when it was found full last, monotonic */
     _Atomic uint64_t rotated_ns; /* when the active generation began, monotonic */
     _Atomic unsigned l0_files;   /* most tables of level 0 in any keyspace, for slowing down */
     struct counters counters;

@@ -122,6 +122,51 @@ START_TEST(a_file_that_overlaps_nothing_below_is_only_moved)
 }
 END_TEST
 
+START_TEST(files_that_hide_rows_are_merged_when_nothing_else_is_due)
+{
+    struct edit edit = {0};
+    struct compaction c = {0};
+    struct picker_options squeeze = options;
+    double score = 0;
+    struct version *version = empty();
+    struct file_meta *dense = make_file(LEVEL_DEEPEST - 1, 1, "a", "b", MIB);
+    add(&edit, make_file(LEVEL_DEEPEST - 1, 2, "m", "n", MIB));
+    add(&edit, make_file(LEVEL_DEEPEST, 3, "a", "n", (uint64_t)20 * MIB));
+    dense->tombstone_count = 49;
+    add(&edit, dense);
+    version = apply(version, &edit);
+    ck_assert_int_eq(compaction_pick(version_table(version, 1), 1, &options, &c, &score), 0);
+    squeeze.squeeze = true; /* on a full device less is enough */
+    ck_assert_int_eq(compaction_pick(version_table(version, 1), 1, &squeeze, &c, &score), 1);
+    ck_assert_uint_eq(c.inputs[0][0]->number, 1);
+    compaction_finish(&c);
+    dense->tombstone_count = 50;
+    ck_assert_int_eq(compaction_pick(version_table(version, 1), 1, &options, &c, &score), 1);
+    ck_assert_uint_eq(c.inputs[0][0]->number, 1);
+    ck_assert(score > 0 && score < 1);
+    compaction_finish(&c);
+    version_unref(version);
+}
+END_TEST
+
+START_TEST(a_file_with_tombstones_is_rewritten_not_moved_into_the_deepest_level)
+{
+    struct edit edit = {0};
+    struct compaction c = {0};
+    double score = 0;
+    struct version *version = empty();
+    struct file_meta *file = make_file(LEVEL_DEEPEST - 1, 1, "a", "b", MIB);
+    file->tombstone_count = 100;
+    add(&edit, file);
+    add(&edit, make_file(LEVEL_DEEPEST, 3, "x", "z", (uint64_t)20 * MIB));
+    version = apply(version, &edit);
+    ck_assert_int_eq(compaction_pick(version_table(version, 1), 1, &options, &c, &score), 1);
+    ck_assert(!c.trivial_move);
+    compaction_finish(&c);
+    version_unref(version);
+}
+END_TEST
+
 START_TEST(an_edit_that_would_overlap_or_remove_the_unknown_is_damage)
 {
     struct edit edit = {0};
@@ -166,6 +211,8 @@ Suite *test_suite(void)
     suite_add(s, "targets", targets_follow_the_deepest_level_and_level_0_goes_to_the_base);
     suite_add(s, "pick", level_0_is_merged_whole_with_what_it_overlaps_and_nothing_else);
     suite_add(s, "pick", a_file_that_overlaps_nothing_below_is_only_moved);
+    suite_add(s, "pick", files_that_hide_rows_are_merged_when_nothing_else_is_due);
+    suite_add(s, "pick", a_file_with_tombstones_is_rewritten_not_moved_into_the_deepest_level);
     suite_add(s, "version", an_edit_that_would_overlap_or_remove_the_unknown_is_damage);
     suite_add(s, "version", versions_share_files_and_free_them_with_the_last_reference);
     return s;
