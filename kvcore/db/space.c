@@ -18,8 +18,6 @@ enum {
 static const uint64_t memtable_floor = (uint64_t)1 << 20;
 static const uint64_t file_floor = (uint64_t)1 << 20;
 
-static const uint64_t full_min_ns = 1000000000; /* stays full at least this long */
-
 static uint64_t smaller(uint64_t a, uint64_t b)
 {
     return a < b ? a : b;
@@ -82,10 +80,7 @@ void space_check(struct kv_store *store)
 {
     struct kv_space space;
 
-    /* A device may refuse writes while it tells of room: do not change one's mind at once. */
-    if (!atomic_load(&store->full) ||
-        clock_monotonic_ns() - atomic_load(&store->full_ns) < full_min_ns ||
-        store->storage->ops->space(store->storage, &space) < 0 ||
+    if (!atomic_load(&store->full) || store->storage->ops->space(store->storage, &space) < 0 ||
         space.free_bytes < 2 * store->reserve_bytes ||
         store->storage->ops->reserve(store->storage, store->reserve_bytes) < 0) {
         return;

@@ -13,6 +13,8 @@
 
 enum { RETRY_FIRST_MS = 100, RETRY_MAX_MS = 10000 };
 
+/* A device may refuse writes while it tells of room: do not change one's mind at once. */
+static const uint64_t full_min_ms = 1000;
 static const uint64_t space_check_ms = 500;       /* between looks for room on a full device */
 static const uint64_t generation_age_ms = 300000; /* rows wait no longer to be flushed */
 
@@ -134,7 +136,9 @@ static void *flush_main(void *arg)
             rescue(store);
             continue;
         }
-        space_check(store);
+        if (clock_monotonic_ns() - atomic_load(&store->full_ns) > full_min_ms * ns_per_ms) {
+            space_check(store);
+        }
         r = generation_is_old(store) ? write_rotate(store) : 0;
         r = r < 0 ? r : flush_one(store);
         if (r < 0) {
