@@ -2,7 +2,7 @@
 /* Fails every n-th call of the engine to the file system, in several ways, once and for ever, and
  * looks whether anything acknowledged is lost. Speaks TAP.
  *
- *   fail_kv [--seed N] [--only SCRIPT] [--case N]
+ *   fail_kv [--slow] [--seed N] [--only SCRIPT] [--case N]
  *
  * A case is one call of one script failing in one way. After the step that the failure struck, the
  * next two, and at the end, the store must hold every acknowledged batch when opened with the
@@ -29,7 +29,14 @@ static const struct script scripts[] = {
     {"rotations", "r t t b1 n3 b1 w2 b1 s b1 n2 b1 y1 f w1"},
 };
 
-enum { SCRIPT_COUNT = sizeof scripts / sizeof scripts[0], CALLS_MAX = 1024, STEPS_CHECKED = 3 };
+enum {
+    SCRIPT_COUNT = sizeof scripts / sizeof scripts[0],
+    RANDOM_COUNT = 27, /* so many random scripts more in a long run */
+    TEST_MAX = SCRIPT_COUNT + RANDOM_COUNT,
+    STEPS_MAX = 256,
+};
+
+enum { CALLS_MAX = 1024, STEPS_CHECKED = 3 };
 
 struct failure_way {
     const char *name;
@@ -63,12 +70,14 @@ struct result {
 struct options {
     uint64_t seed;
     const char *only;
+    bool slow;         /* random scripts too */
     int64_t only_case; /* -1: all */
 };
 
 struct test {
     const struct options *options;
-    const struct script *script;
+    const char *name;
+    char steps[STEPS_MAX];
     struct result *result;
     struct sim_event calls[CALLS_MAX]; /* of the run without a failure */
     size_t call_count;
@@ -259,7 +268,7 @@ static bool run_step(struct run *run, char step, bool *ret_gone)
 
 static bool run_steps(struct run *run)
 {
-    const char *script = run->test->script->steps;
+    const char *script = run->test->steps;
     unsigned count = 0;
     bool gone = false;
     bool ok = true;
@@ -372,14 +381,16 @@ static bool report(const struct test *test, unsigned number, int status)
 
     printf("%sok %u - %s: %" PRIu64 " failures at %" PRIu64 " calls, %" PRIu64 " openings; %" PRIu64
            " were mended in the step they struck\n",
-           ok ? "" : "not ", number, test->script->name, result->cases, result->calls,
-           result->openings, result->unreported);
+           ok ? "" : "not ", number, test->name, result->cases, result->calls, result->openings,
+           result->unreported);
     if (!ok) {
         if (WIFSIGNALED(status)) {
             printf("# killed by signal %d during %s\n", WTERMSIG(status), result->what);
         }
-        printf("# replay: fail_kv --seed %" PRIu64 " --only '%s' --case %" PRIu64 "\n",
-               test->options->seed, test->script->name, result->current);
+        printf("# steps: %s\n# replay: fail_kv%s --seed %" PRIu64 " --only '%s' --case %" PRIu64
+               "\n",
+               test->steps, test->options->slow ? " --slow" : "", test->options->seed, test->name,
+               result->current);
     }
     fflush(stdout);
     return ok;
@@ -398,19 +409,24 @@ static pid_t start(struct test *test)
 
 static struct options parse(int argc, char **argv)
 {
-    static const struct option longs[] = {{"seed", required_argument, NULL, 's'},
+    static const struct option longs[] = {{"slow", no_argument, NULL, 'n'},
+                                          {"seed", required_argument, NULL, 's'},
                                           {"only", required_argument, NULL, 'o'},
                                           {"case", required_argument, NULL, 'c'},
                                           {NULL, 0, NULL, 0}};
     const char *seed = getenv("KV_SEED");
     struct options options = {
         .seed = seed != NULL ? strtoull(seed, NULL, 0) : clock_monotonic_ns() % 1000000,
+        .slow = getenv("KV_SLOW") != NULL,
         .only_case = -1,
     };
     int option;
 
     while ((option = getopt_long(argc, argv, "", longs, NULL)) != -1) {
         switch (option) {
+        case 'n':
+            options.slow = true;
+            break;
         case 's':
             options.seed = strtoull(optarg, NULL, 0);
             break;
@@ -427,33 +443,63 @@ static struct options parse(int argc, char **argv)
     return options;
 }
 
+static void random_steps(uint64_t seed, char to[STEPS_MAX])
+{
+    static const char steps[] = "nnwwyybsffmcrt";
+    struct rng rng = {hash_u64(seed)};
+    size_t used = (size_t)snprintf(to, STEPS_MAX, "r t t");
+    for (int i = 0; i < 16; i++) {
+        char step = steps[rng_below(&rng, sizeof steps - 1)];
+        unsigned count = strchr("nwy", step) != NULL ? 1 + (unsigned)rng_below(&rng, 4) : 1;
+        used += (size_t)snprintf(to + used, STEPS_MAX - used, " %c%u", step, count);
+    }
+}
+
+static size_t make_tests(const struct options *options, struct result *results,
+                         struct test tests[TEST_MAX])
+{
+    size_t count = 0;
+    for (size_t i = 0; i < (options->slow ? TEST_MAX : SCRIPT_COUNT); i++) {
+        struct test *test = &tests[count];
+        const char *name = i < SCRIPT_COUNT ? scripts[i].name : "random";
+        if (options->only != NULL && strcmp(options->only, name) != 0) {
+            continue;
+        }
+        *test = (struct test){.options = options, .name = name, .result = &results[count]};
+        if (i < SCRIPT_COUNT) {
+            snprintf(test->steps, sizeof test->steps, "%s", scripts[i].steps);
+        } else {
+            random_steps(options->seed + i, test->steps);
+        }
+        count++;
+    }
+    return count;
+}
+
 int main(int argc, char **argv)
 {
     struct options options = parse(argc, argv);
-    struct test tests[SCRIPT_COUNT] = {0};
-    struct result *results = mmap(NULL, SCRIPT_COUNT * sizeof *results, PROT_READ | PROT_WRITE,
+    struct test *tests = calloc(TEST_MAX, sizeof *tests);
+    struct result *results = mmap(NULL, TEST_MAX * sizeof *results, PROT_READ | PROT_WRITE,
                                   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    pid_t pids[SCRIPT_COUNT] = {0};
-    unsigned count = 0;
+    size_t count;
     bool ok = true;
 
-    if (results == MAP_FAILED) {
+    if (tests == NULL || results == MAP_FAILED) {
         printf("Bail out! no memory\n");
         return 1;
     }
     printf("# seed %" PRIu64 "\n", options.seed);
-    for (int i = 0; i < SCRIPT_COUNT; i++) {
-        tests[i] = (struct test){.options = &options, .script = &scripts[i], .result = &results[i]};
-        if (options.only == NULL || strcmp(options.only, scripts[i].name) == 0) {
-            pids[i] = start(&tests[i]);
-        }
-    }
-    for (int i = 0; i < SCRIPT_COUNT; i++) {
+    count = make_tests(&options, results, tests);
+    for (size_t i = 0; i < count; i++) {
         int status = 1;
-        if (pids[i] > 0 && waitpid(pids[i], &status, 0) == pids[i]) {
-            ok = report(&tests[i], ++count, status) && ok;
+        pid_t pid = start(&tests[i]);
+        if (waitpid(pid, &status, 0) != pid) {
+            status = 1;
         }
+        ok = report(&tests[i], (unsigned)i + 1, status) && ok;
     }
-    printf("1..%u\n", count);
+    printf("1..%zu\n", count);
+    free(tests);
     return ok && count > 0 ? 0 : 1;
 }
