@@ -105,10 +105,11 @@ int write_rotate(struct kv_store *store)
     return write_exclusive(store, rotate_if_needed, NULL);
 }
 
+/* Where the log takes no more, rotating brings the rows that were held back to tables. */
 static int push(struct kv_store *store, void *arg)
 {
     (void)arg;
-    return rotate_push(store);
+    return rotate_push(store) < 0 ? rotate(store, IMMUTABLE_MAX) : 0;
 }
 
 int write_push(struct kv_store *store)
