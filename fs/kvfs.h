@@ -42,6 +42,8 @@ struct kvfs_options {
     uint64_t memory_bytes;     /* 0: the smaller of 512 MiB and a quarter of the machine; memtables,
                                   cache, inodes */
     unsigned sync_interval_ms; /* 0: 1000. Unsynced operations are at most this old */
+    bool no_background;        /* see kv_options: flush, compact and sync only when asked or when
+                                  memory is full (tests, inspection) */
     const char *holder;        /* see kv_options */
     const char *label;         /* at creation */
     const uint8_t *store_id;   /* at creation; see kv_options */

@@ -246,6 +246,7 @@ static int open_engine(struct kv_storage *storage, const struct kvfs_options *op
         .memtable_bytes = (size_t)clamp(memory / 16, MEMTABLE_MIN, MEMTABLE_MAX), /* up to four */
         .cache_bytes = (size_t)(memory / 2 < CACHE_MIN ? CACHE_MIN : memory / 2),
         .sync_interval_ms = options->sync_interval_ms != 0 ? options->sync_interval_ms : 1000,
+        .no_background = options->no_background,
         .holder = options->holder,
         .label = options->label,
         .store_id = options->store_id,
