@@ -211,13 +211,26 @@ static int open_tables(struct kvfs *fs)
     return r < 0 && fs->read_only && r != -KV_EDAMAGED ? -KV_EFORMAT : r;
 }
 
-/* The engine is open: find the filesystem in it, or make it in an engine that never had a row. */
-static int open_contents(struct kvfs *fs, bool create)
+/* Whether no table of the engine, which was just opened for writing, has a row: opening leaves none
+ * outside of sorted tables. The sequence number would not tell: it jumps at every opening that
+ * follows a crash, also one in the midst of making the filesystem. */
+static bool has_no_rows(struct kvfs *fs)
 {
     struct kv_stats stats;
+    uint64_t rows = 0;
     kv_stats(fs->store, &stats);
+    for (int level = 0; level < KV_LEVEL_COUNT; level++) {
+        rows += stats.levels[level].rows + stats.levels[level].tombstones;
+    }
+    return rows == 0;
+}
+
+/* The engine is open: find the filesystem in it, or make it in an engine without a row. */
+static int open_contents(struct kvfs *fs, bool create)
+{
+    bool make = create && !fs->read_only && has_no_rows(fs);
     int r = open_tables(fs);
-    if (r == 0 && create && !fs->read_only && stats.sequence == 0) {
+    if (r == 0 && make) {
         r = make_filesystem(fs);
     }
     if (r == 0) {
