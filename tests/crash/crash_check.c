@@ -69,8 +69,7 @@ static bool insert(struct crash_check *check, uint64_t state)
     return true;
 }
 
-/* True the first time it is asked about this state. */
-static bool is_new(struct crash_check *check, uint64_t state)
+bool crash_check_is_new(struct crash_check *check, uint64_t state)
 {
     if (2 * (check->seen_count + 1) > check->seen_capacity) {
         uint64_t *old = check->seen;
@@ -356,7 +355,8 @@ static bool check_damage(struct crash_check *check, const struct crash_image *im
         kv_ignore(sim_crash(image->sim, seed, (enum sim_mode)mode, &after, &damage));
         history.power_lost = true;
     }
-    if (history.depth == 0 && !is_new(check, hash_u64(damage + hash_u64(image->point)))) {
+    if (history.depth == 0 &&
+        !crash_check_is_new(check, hash_u64(damage + hash_u64(image->point)))) {
         sim_destroy(after);
         return true;
     }

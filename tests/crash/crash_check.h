@@ -41,6 +41,9 @@ struct crash_check {
 
 void crash_check_finish(struct crash_check *check);
 
+/* True the first time it is asked about this state. */
+KV_MUST_CHECK bool crash_check_is_new(struct crash_check *check, uint64_t state);
+
 /* Keep the present moment of `sim`; it replaces one that looks alike. */
 void crash_images_add(struct crash_images *images, const struct sim_fs *sim,
                       const struct rig_bounds *bounds);

@@ -1,0 +1,415 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Crashes the filesystem at every change that the engine makes to the file system below, in several
+ * ways, and judges what is found. Speaks TAP.
+ *
+ *   crash_fs [--slow N] [--every N] [--jobs N] [--seed N] [--only WORKLOAD] [--round N] [--point N]
+ *
+ * The options are those of crash_kv. */
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "tests/crash/fs_judge.h"
+#include "tests/fs/fs_check.h"
+#include "tests/lib/check_main.h"
+
+struct workload {
+    const char *name;
+    const char *script; /* NULL: random */
+};
+
+static const struct workload workloads[] = {
+    {"making names", "c5 d3 l3 s c5 d2 l2 c5 s d2 l3 r c3 l1 d1"},
+    {"hard links", "c4 s h6 w3 h4 u3 s h3 u4 a2 g4 h2 m4 u4 s u4"},
+    {"unlinking", "c8 d3 l2 w6 v4 s u6 s c4 w4 u8 r c3 u9"},
+    {"renames", "c6 d4 w4 s m8 s m8 r m6 s m4"},
+    {"renames over what is there", "c9 d5 l2 w9 s M8 c4 w3 s M6 f c4 M5 r M3"},
+    {"exchanges", "c6 d4 l2 w5 s x8 m3 x5 s x6 r x3"},
+    {"directories moved into each other", "d6 c5 w3 s m6 d3 M5 x4 s m6 u3 d3 x3 m5 r m3"},
+    {"writing here and there", "c3 s w12 s w10 a5 s w10 f w8 r w4"},
+    {"appending", "c2 a12 s a10 r a8 s a3 f a5"},
+    {"shrinking and extending", "c3 w8 W1 s t4 e4 w2 s T5 s w3 T4 f T4 r T3"},
+    {"holes", "c3 w6 W2 s p8 s w3 p6 f p5 w2 p3 r p3"},
+    {"attributes", "c4 d2 l1 v9 s v8 g6 s h2 v5 g4 u2 v6 r v4 g3"},
+    {"unlinked while open", "c5 w5 v3 o4 u7 w4 a2 s T2 w2 q2 s W1 o4 u5 q1 s r c3 w3 o2 u4 q2"},
+    {"large files unlinked and replaced", "c4 W3 s u4 c3 W2 M3 o2 W1 u4 s q2 f c2 W1 u4 q"},
+    {"keys", "k6 s k5 K3 s k6 K3 f k3 K3 r k3 K2"},
+    {"keys and names", "k4 d2 c3 w3 s m4 k4 K2 h3 k4 s x2 K4 u2 r k3"},
+    {"every operation synced", "c s w s d s m s h s u s a s t s T s k s l s v s x s M s p s K s"},
+    {"no sync at all", "c4 w5 d3 m4 h3 u3 T3 k4 x2 M3 K2 a3 v3 p2 w4"},
+    {"opened again and again", "c3 r w3 r r m2 o1 u3 r T2 r f r k2 r"},
+    {"flushes and merges", "c4 w6 f w5 k3 f u3 T2 f C m3 w4 s f x2 u2 C k2 r w2 C"},
+    {"rotations", "c5 W12 s W6 u2 W8 m2 s W3"},
+    {"random a", NULL},
+    {"random b", NULL},
+    {"random c", NULL},
+    {"random d", NULL},
+};
+
+enum {
+    WORKLOAD_COUNT = sizeof workloads / sizeof workloads[0],
+    STATES_MIN = 10000,
+    SLOW_ROUNDS = 50,
+};
+
+struct options {
+    uint64_t seed;
+    unsigned rounds;
+    unsigned jobs;
+    const char *only;
+    int64_t round;  /* -1: all */
+    uint64_t point; /* 0: all */
+    uint64_t every;
+    unsigned damages; /* random ones at each moment */
+};
+
+/* What a process tells its parent, in shared memory. */
+struct result {
+    struct crash_counts counts;
+    struct crash_check check; /* says what is under test */
+    uint64_t operations;
+    uint64_t point; /* under test; 0: none */
+};
+
+struct task {
+    const struct options *options;
+    const struct workload *workload;
+    unsigned round;
+    uint64_t seed;
+    struct result *result;
+    pid_t pid;
+};
+
+/* ---- one workload ---- */
+
+struct run {
+    struct fs_rig rig;
+    struct crash_check *check;
+    struct crash_images images;
+};
+
+/* Check hands nothing to a test: the task of this process. */
+static const struct task *current;
+
+uint64_t test_seed(void)
+{
+    return current != NULL ? current->options->seed : 0;
+}
+
+static void watch(void *arg, struct sim_fs *sim, const struct sim_event *event)
+{
+    struct run *run = arg;
+    run->check->counts->calls[event->call][event->kind]++;
+    if (event->changes) {
+        crash_images_add(&run->images, sim, &run->rig.bounds);
+    }
+}
+
+static void random_script(uint64_t seed, char *to, size_t size)
+{
+    static const char steps[] = "cccddlhhuumMMxowwwwaattTTepvvgkkKsssfCrq";
+    struct rng rng = {hash_u64(seed + 77)};
+    size_t used = (size_t)snprintf(to, size, "c3 d2 w2");
+    for (int i = 0; i < 60; i++) {
+        char step = steps[rng_below(&rng, sizeof steps - 1)];
+        used += (size_t)snprintf(to + used, size - used, " %c", step);
+    }
+}
+
+static void check_images(struct run *run)
+{
+    const struct options *options = current->options;
+    for (size_t i = 0; i < run->images.count; i++) {
+        const struct crash_image *image = &run->images.items[i];
+        if (options->point == image->point ||
+            (options->point == 0 && image->point % options->every == 0)) {
+            current->result->point = image->point;
+            fs_judge_image(run->check, &run->rig, image, options->damages);
+        }
+    }
+    current->result->point = 0;
+    crash_images_clear(&run->images);
+}
+
+static void run_script(struct run *run, const char *script)
+{
+    unsigned count = 0;
+    char step;
+    while ((step = rig_next_step(&script, &count)) != '\0') {
+        for (unsigned i = 0; i < count; i++) {
+            fs_rig_step(&run->rig, step);
+            crash_images_add(&run->images, run->rig.sim, &run->rig.bounds); /* acknowledged */
+            check_images(run);
+        }
+    }
+}
+
+/* What is open at the end shows what was done to it. */
+static void check_live(struct run *run)
+{
+    struct tree tree;
+    char *text;
+    tree_read(run->rig.fs, &tree);
+    text = tree_text(&tree);
+    ck_assert_str_eq(text, run->rig.texts[run->rig.bounds.written]);
+    free(text);
+    tree_finish(&tree);
+    fs_check(run->rig.fs);
+}
+
+START_TEST(after_every_crash_the_tree_is_one_that_once_was)
+{
+    struct run run = {.check = &current->result->check};
+    char script[512];
+    struct sim_fs *sim = NULL;
+
+    run.check->counts = &current->result->counts;
+    run.check->seed = current->seed;
+    kv_ignore(sim_create(&sim)); /* cannot fail */
+    fs_rig_init(&run.rig, sim, current->seed);
+    sim_watch(sim, watch, &run);
+    random_script(current->seed, script, sizeof script);
+    run_script(&run, "r");
+    run_script(&run, current->workload->script != NULL ? current->workload->script : script);
+    run_script(&run, "r");
+    sim_watch(sim, NULL, NULL);
+    check_live(&run);
+    current->result->operations = run.rig.bounds.written;
+    crash_images_clear(&run.images);
+    fs_rig_abandon(&run.rig);
+    fs_rig_finish(&run.rig);
+    crash_check_finish(run.check);
+}
+END_TEST
+
+static int run_workload(const struct task *task)
+{
+    Suite *suite = suite_create("crash_fs");
+    TCase *tc = tcase_create("workload");
+    SRunner *runner = srunner_create(suite);
+    int failed;
+
+    current = task;
+    tcase_set_timeout(tc, 0);
+    tcase_add_test(tc, after_every_crash_the_tree_is_one_that_once_was);
+    suite_add_tcase(suite, tc);
+    srunner_set_fork_status(runner, CK_NOFORK);
+    srunner_run_all(runner, CK_SILENT);
+    failed = srunner_ntests_failed(runner);
+    if (failed > 0) {
+        TestResult **results = srunner_failures(runner);
+        printf("# %s:%d: %s\n", tr_lfile(results[0]), tr_lno(results[0]), tr_msg(results[0]));
+        free(results);
+    }
+    srunner_free(runner);
+    return failed > 0 ? 1 : 0;
+}
+
+/* ---- processes ---- */
+
+static void start(struct task *task)
+{
+    fflush(stdout);
+    task->pid = fork();
+    if (task->pid == 0) {
+        int status = run_workload(task);
+        fflush(stdout);
+        exit(status);
+    }
+}
+
+static void report(const struct task *task, unsigned number, int status)
+{
+    const struct result *result = task->result;
+    bool ok = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+
+    printf("%sok %u - %s, round %u: %" PRIu64 " operations, %" PRIu64 " states\n", ok ? "" : "not ",
+           number, task->workload->name, task->round, result->operations, result->counts.states);
+    if (WIFSIGNALED(status)) {
+        printf("# killed by signal %d\n", WTERMSIG(status));
+    }
+    if (!ok) {
+        printf("# after: %s\n", result->point != 0 ? result->check.where : "no crash");
+        printf("# replay: crash_fs --seed %" PRIu64 " --only '%s' --round %u", task->options->seed,
+               task->workload->name, task->round);
+        if (result->point != 0) {
+            printf(" --point %" PRIu64, result->point);
+        }
+        printf("\n");
+    }
+    fflush(stdout);
+}
+
+static const struct task *find(const struct task *tasks, size_t count, pid_t pid)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (tasks[i].pid == pid) {
+            return &tasks[i];
+        }
+    }
+    return NULL;
+}
+
+/* Returns how many failed. */
+static unsigned run_tasks(struct task *tasks, size_t count, unsigned jobs)
+{
+    unsigned failed = 0;
+    unsigned done = 0;
+    size_t next = 0;
+
+    while (done < count) {
+        int status = 0;
+        const struct task *task;
+        while (next < count && next - done < jobs) {
+            start(&tasks[next++]);
+        }
+        task = find(tasks, count, wait(&status));
+        if (task == NULL) {
+            return failed + 1;
+        }
+        done++;
+        failed += status != 0;
+        report(task, done, status);
+    }
+    return failed;
+}
+
+/* ---- the whole ---- */
+
+static bool finish(const struct task *tasks, size_t count, unsigned failed)
+{
+    struct crash_counts sum = {0};
+    const struct options *options = tasks[0].options;
+    bool whole = options->only == NULL && options->point == 0 && options->every == 1;
+    bool enough;
+
+    for (size_t i = 0; i < count; i++) {
+        const struct crash_counts *counts = &tasks[i].result->counts;
+        sum.states += counts->states;
+        sum.opens += counts->opens;
+        sum.lost_changes += counts->lost_changes;
+        sum.partly += counts->partly;
+        for (int depth = 0; depth < CRASH_DEPTH_MAX; depth++) {
+            sum.nested[depth] += counts->nested[depth];
+        }
+    }
+    enough = !whole || failed > 0 || sum.states >= STATES_MIN;
+    printf("# %" PRIu64 " distinct states, %" PRIu64
+           " of them torn or partly kept; crashes while opening, one, two, three deep: %" PRIu64
+           ", %" PRIu64 ", %" PRIu64 "\n# %" PRIu64 " openings, %" PRIu64
+           " unsynced changes at stake\n",
+           sum.states, sum.partly, sum.nested[0], sum.nested[1], sum.nested[2], sum.opens,
+           sum.lost_changes);
+    if (whole) {
+        printf("%sok %zu - at least %d states were tried\n", enough ? "" : "not ", count + 1,
+               STATES_MIN);
+    }
+    printf("1..%zu\n", count + whole);
+    return failed == 0 && enough;
+}
+
+static struct options parse(int argc, char **argv)
+{
+    static const struct option longs[] = {{"slow", required_argument, NULL, 'n'},
+                                          {"every", required_argument, NULL, 'e'},
+                                          {"jobs", required_argument, NULL, 'j'},
+                                          {"seed", required_argument, NULL, 's'},
+                                          {"only", required_argument, NULL, 'o'},
+                                          {"round", required_argument, NULL, 'r'},
+                                          {"point", required_argument, NULL, 'p'},
+                                          {"damages", required_argument, NULL, 'd'},
+                                          {NULL, 0, NULL, 0}};
+    const char *seed = getenv("KV_SEED");
+    struct options options = {
+        .seed = seed != NULL ? strtoull(seed, NULL, 0) : clock_monotonic_ns() % 1000000,
+        .rounds = getenv("KV_SLOW") != NULL ? SLOW_ROUNDS : 1,
+        .jobs = (unsigned)sysconf(_SC_NPROCESSORS_ONLN),
+        .round = -1,
+        .every = 1,
+        .damages = 2,
+    };
+    uint64_t number;
+    int option;
+
+    while ((option = getopt_long(argc, argv, "", longs, NULL)) != -1) {
+        number = optarg != NULL ? strtoull(optarg, NULL, 0) : 0;
+        switch (option) {
+        case 'n':
+            options.rounds = (unsigned)number;
+            break;
+        case 'e':
+            options.every = number > 0 ? number : 1;
+            break;
+        case 'j':
+            options.jobs = number > 0 ? (unsigned)number : 1;
+            break;
+        case 's':
+            options.seed = number;
+            break;
+        case 'o':
+            options.only = optarg;
+            break;
+        case 'r':
+            options.round = (int64_t)number;
+            break;
+        case 'p':
+            options.point = number;
+            break;
+        case 'd':
+            options.damages = (unsigned)number;
+            break;
+        default:
+            exit(2);
+        }
+    }
+    return options;
+}
+
+static bool is_wanted(const struct options *options, const struct workload *workload,
+                      unsigned round)
+{
+    return (options->only == NULL || strcmp(options->only, workload->name) == 0) &&
+           (options->round < 0 || options->round == (int64_t)round);
+}
+
+int main(int argc, char **argv)
+{
+    struct options options = parse(argc, argv);
+    unsigned rounds = options.round >= 0 ? (unsigned)options.round + 1 : options.rounds;
+    size_t most = (size_t)rounds * WORKLOAD_COUNT;
+    struct task *tasks = calloc(most, sizeof *tasks);
+    struct result *results = mmap(NULL, most * sizeof *results, PROT_READ | PROT_WRITE,
+                                  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    size_t count = 0;
+    bool ok;
+
+    if (tasks == NULL || results == MAP_FAILED) {
+        printf("Bail out! no memory\n");
+        return 1;
+    }
+    printf("# seed %" PRIu64 "\n", options.seed);
+    for (size_t i = 0; i < most; i++) {
+        unsigned round = (unsigned)(i / WORKLOAD_COUNT);
+        if (is_wanted(&options, &workloads[i % WORKLOAD_COUNT], round)) {
+            tasks[count] = (struct task){
+                .options = &options,
+                .workload = &workloads[i % WORKLOAD_COUNT],
+                .round = round,
+                .seed = hash_u64(options.seed + hash_u64(i)),
+                .result = &results[count],
+            };
+            count++;
+        }
+    }
+    if (count == 0) {
+        printf("Bail out! no such workload\n");
+        return 1;
+    }
+    ok = finish(tasks, count, run_tasks(tasks, count, options.jobs));
+    free(tasks);
+    return ok ? 0 : 1;
+}
