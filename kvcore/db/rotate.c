@@ -196,6 +196,12 @@ int rotate(struct kv_store *store, unsigned limit)
     end = log_writer_end(store->active->log);
     r = make_generation(store, &end, &generation);
     if (r < 0) {
+        /* The head of the log that was begun may last all the same, also if the log was removed: it
+         * names the end of the present one, which so takes no further record. Where there was no
+         * space there is no whole head. */
+        if (r != -ENOSPC) {
+            atomic_store(&store->log_failed, true);
+        }
         free(view);
         return space_failed(store, r);
     }
