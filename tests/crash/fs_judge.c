@@ -10,7 +10,7 @@
 
 enum {
     NEST_ONE_IN = 10, /* so many of the states are crashed again while they are opened */
-    NEST_FIRST = 2,  /* crashes tried inside one opening, at the first depth */
+    NEST_FIRST = 2,   /* crashes tried inside one opening, at the first depth */
     WORK_STEPS = 7,
     WORK_ONE_IN = 2, /* so many of the states are worked on */
     MODE_KILL = SIM_MODE_COUNT,
