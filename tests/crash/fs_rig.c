@@ -97,7 +97,9 @@ void fs_rig_abandon(struct fs_rig *rig)
         kv_ignore(sim_kill(rig->sim, &kept));
         sim_watch(rig->sim, NULL, NULL);
         sim_stop_at(rig->sim, sim_calls_made(rig->sim) + 1);
-        kv_ignore(fs_rig_close(rig)); /* it cannot: the world has stopped */
+        bool had_said = rig->message[0] != '\0';
+        kv_ignore(fs_rig_close(rig));                        /* it cannot: the world has stopped */
+        rig->message[0] = had_said ? rig->message[0] : '\0'; /* nobody heard its complaints */
         sim_destroy(rig->sim);
         rig->sim = kept;
     }

@@ -311,7 +311,8 @@ static void print_dir(struct text *text, const char *path, int dir)
     for (int i = 0; i < TREE_NAMES; i++) {
         int node = text->tree->nodes[dir].entries[i];
         if (node >= 0) {
-            snprintf(below, sizeof below, "%s/%s", path, names[i]);
+            bool is_text = (names[i][0] & 0x80) == 0;
+            snprintf(below, sizeof below, "%s/%s", path, is_text ? names[i] : "(no text)");
             print_node(text, below, node);
             if (S_ISDIR(text->tree->nodes[node].mode)) {
                 print_dir(text, below, node);
