@@ -112,6 +112,14 @@ static size_t stripe_of(const struct output_job *job, uint64_t sequence)
     return i;
 }
 
+/* On a small device the merge that moves a table down has to find room in the reserve. */
+static uint64_t overlap_limit(const struct kv_store *store)
+{
+    uint64_t limit = GRANDPARENT_OVERLAP_FACTOR * store->options.file_bytes;
+    uint64_t room = store->reserve_bytes / 4;
+    return room > 0 && room < limit ? room : limit;
+}
+
 /* Must the table end before this key? */
 static bool should_cut(const struct kv_store *store, struct output_job *job, struct kv_slice key)
 {
@@ -126,7 +134,7 @@ static bool should_cut(const struct kv_store *store, struct output_job *job, str
         job->grandparent_index++;
     }
     return table_builder_size(job->builder) >= store->options.file_bytes ||
-           job->grandparent_bytes >= GRANDPARENT_OVERLAP_FACTOR * store->options.file_bytes;
+           job->grandparent_bytes >= overlap_limit(store);
 }
 
 /* Can nobody see the row any more? Keeps track of the key and stripe of the row before. */

@@ -153,7 +153,8 @@ static int complete(const struct table_files *files, const struct picker_options
     return 1;
 }
 
-/* All of level 0 into the base level. */
+/* All of level 0 into the base level; on a full device the oldest table alone: it takes less room.
+ */
 static int pick_l0(const struct table_files *files, const struct picker_options *options, int base,
                    struct compaction *c)
 {
@@ -162,7 +163,9 @@ static int pick_l0(const struct table_files *files, const struct picker_options 
     if (any_busy(&files->levels[0])) {
         return 0;
     }
-    for (size_t i = 0; i < files->levels[0].count; i++) {
+    size_t count = files->levels[0].count;
+    size_t first = options->squeeze && count > 0 ? count - 1 : 0;
+    for (size_t i = first; i < count; i++) {
         int r = add_input(c, 0, files->levels[0].files[i]);
         if (r < 0) {
             return r;

@@ -11,8 +11,8 @@
 enum {
     MEMTABLE_SHARE = 32, /* of the device, at most, per memtable */
     FILE_SHARE = 128, /* per sorted table: a merge of one with some ten below needs as much again */
-    RESERVE_SHARE = 12, /* for the reserve */
-    RESERVE_MEMTABLES = 4,
+    RESERVE_SHARE = 6, /* for the reserve: a merge of one small table has room in it */
+    RESERVE_MEMTABLES = 5,
 };
 
 static const uint64_t memtable_floor = (uint64_t)1 << 20;
@@ -81,7 +81,7 @@ void space_check(struct kv_store *store)
     struct kv_space space;
 
     if (!atomic_load(&store->full) || store->storage->ops->space(store->storage, &space) < 0 ||
-        space.free_bytes < 2 * store->reserve_bytes ||
+        space.free_bytes < store->reserve_bytes + store->reserve_bytes / 2 ||
         store->storage->ops->reserve(store->storage, store->reserve_bytes) < 0) {
         return;
     }

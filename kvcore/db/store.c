@@ -186,5 +186,9 @@ int kv_describe_holder(struct kv_store *store, const char *holder)
 
 int kv_space(struct kv_store *store, struct kv_space *ret_space)
 {
-    return store->storage->ops->space(store->storage, ret_space);
+    int r = store->storage->ops->space(store->storage, ret_space);
+    if (r == 0 && atomic_load(&store->full)) {
+        ret_space->free_bytes = 0; /* what there is, is for deletes and merges */
+    }
+    return r;
 }
