@@ -2,6 +2,7 @@
 /* get, put, del, exists: one key at a time. */
 #include "tools/cmd.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -38,6 +39,7 @@ static int begin(const struct argp *argp, int argc, char **argv, struct settings
     int i = 0;
     while (strcmp(arities[i].name, name) != 0) {
         i++;
+        assert(i < (int)(sizeof arities / sizeof arities[0])); /* each command has its line */
     }
     cmd_parse(argp, argc, argv, EXIT_USAGE, 0, s);
     return words_take_store(&s->words, name, argp->args_doc, arities[i].min, arities[i].max,

@@ -5,7 +5,6 @@
  *   crash_fs [--slow N] [--every N] [--jobs N] [--seed N] [--only WORKLOAD] [--round N] [--point N]
  *
  * The options are those of crash_kv. */
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "tests/crash/crash_options.h"
 #include "tests/crash/fs_judge.h"
 #include "tests/fs/fs_check.h"
 #include "tests/lib/check_main.h"
@@ -53,18 +53,6 @@ static const struct workload workloads[] = {
 enum {
     WORKLOAD_COUNT = sizeof workloads / sizeof workloads[0],
     STATES_MIN = 10000,
-    SLOW_ROUNDS = 50,
-};
-
-struct options {
-    uint64_t seed;
-    unsigned rounds;
-    unsigned jobs;
-    const char *only;
-    int64_t round;  /* -1: all */
-    uint64_t point; /* 0: all */
-    uint64_t every;
-    unsigned damages; /* random ones at each moment */
 };
 
 /* What a process tells its parent, in shared memory. */
@@ -76,7 +64,7 @@ struct result {
 };
 
 struct task {
-    const struct options *options;
+    const struct crash_options *options;
     const struct workload *workload;
     unsigned round;
     uint64_t seed;
@@ -122,7 +110,7 @@ static void random_script(uint64_t seed, char *to, size_t size)
 
 static void check_images(struct run *run)
 {
-    const struct options *options = current->options;
+    const struct crash_options *options = current->options;
     for (size_t i = 0; i < run->images.count; i++) {
         const struct crash_image *image = &run->images.items[i];
         if (options->point == image->point ||
@@ -283,7 +271,7 @@ static unsigned run_tasks(struct task *tasks, size_t count, unsigned jobs)
 static bool finish(const struct task *tasks, size_t count, unsigned failed)
 {
     struct crash_counts sum = {0};
-    const struct options *options = tasks[0].options;
+    const struct crash_options *options = tasks[0].options;
     bool whole = options->only == NULL && options->point == 0 && options->every == 1;
     bool enough;
 
@@ -312,73 +300,9 @@ static bool finish(const struct task *tasks, size_t count, unsigned failed)
     return failed == 0 && enough;
 }
 
-static struct options parse(int argc, char **argv)
-{
-    static const struct option longs[] = {{"slow", required_argument, NULL, 'n'},
-                                          {"every", required_argument, NULL, 'e'},
-                                          {"jobs", required_argument, NULL, 'j'},
-                                          {"seed", required_argument, NULL, 's'},
-                                          {"only", required_argument, NULL, 'o'},
-                                          {"round", required_argument, NULL, 'r'},
-                                          {"point", required_argument, NULL, 'p'},
-                                          {"damages", required_argument, NULL, 'd'},
-                                          {NULL, 0, NULL, 0}};
-    const char *seed = getenv("KV_SEED");
-    struct options options = {
-        .seed = seed != NULL ? strtoull(seed, NULL, 0) : clock_monotonic_ns() % 1000000,
-        .rounds = getenv("KV_SLOW") != NULL ? SLOW_ROUNDS : 1,
-        .jobs = (unsigned)sysconf(_SC_NPROCESSORS_ONLN),
-        .round = -1,
-        .every = 1,
-        .damages = 2,
-    };
-    uint64_t number;
-    int option;
-
-    while ((option = getopt_long(argc, argv, "", longs, NULL)) != -1) {
-        number = optarg != NULL ? strtoull(optarg, NULL, 0) : 0;
-        switch (option) {
-        case 'n':
-            options.rounds = (unsigned)number;
-            break;
-        case 'e':
-            options.every = number > 0 ? number : 1;
-            break;
-        case 'j':
-            options.jobs = number > 0 ? (unsigned)number : 1;
-            break;
-        case 's':
-            options.seed = number;
-            break;
-        case 'o':
-            options.only = optarg;
-            break;
-        case 'r':
-            options.round = (int64_t)number;
-            break;
-        case 'p':
-            options.point = number;
-            break;
-        case 'd':
-            options.damages = (unsigned)number;
-            break;
-        default:
-            exit(2);
-        }
-    }
-    return options;
-}
-
-static bool is_wanted(const struct options *options, const struct workload *workload,
-                      unsigned round)
-{
-    return (options->only == NULL || strcmp(options->only, workload->name) == 0) &&
-           (options->round < 0 || options->round == (int64_t)round);
-}
-
 int main(int argc, char **argv)
 {
-    struct options options = parse(argc, argv);
+    struct crash_options options = crash_options_parse(argc, argv);
     unsigned rounds = options.round >= 0 ? (unsigned)options.round + 1 : options.rounds;
     size_t most = (size_t)rounds * WORKLOAD_COUNT;
     struct task *tasks = calloc(most, sizeof *tasks);
@@ -394,7 +318,7 @@ int main(int argc, char **argv)
     printf("# seed %" PRIu64 "\n", options.seed);
     for (size_t i = 0; i < most; i++) {
         unsigned round = (unsigned)(i / WORKLOAD_COUNT);
-        if (is_wanted(&options, &workloads[i % WORKLOAD_COUNT], round)) {
+        if (crash_options_want(&options, workloads[i % WORKLOAD_COUNT].name, round)) {
             tasks[count] = (struct task){
                 .options = &options,
                 .workload = &workloads[i % WORKLOAD_COUNT],

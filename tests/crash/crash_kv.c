@@ -7,7 +7,6 @@
  * Each workload runs N times (1), in a process of its own. --every N tries every N-th moment only.
  * --point restricts the run to one version of the file system: the command that is printed with a
  * failure replays exactly that. KV_SEED and KV_SLOW stand for --seed and a long run. */
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +15,7 @@
 #include <unistd.h>
 
 #include "tests/crash/crash_check.h"
+#include "tests/crash/crash_options.h"
 
 struct workload {
     const char *name;
@@ -48,18 +48,6 @@ static const struct workload workloads[] = {
 enum {
     WORKLOAD_COUNT = sizeof workloads / sizeof workloads[0],
     STATES_MIN = 10000,
-    SLOW_ROUNDS = 50,
-};
-
-struct options {
-    uint64_t seed;
-    unsigned rounds;
-    unsigned jobs;
-    const char *only;
-    int64_t round;  /* -1: all */
-    uint64_t point; /* 0: all */
-    uint64_t every;
-    unsigned damages; /* random ones at each moment */
 };
 
 /* What a process tells its parent, in shared memory. */
@@ -69,7 +57,7 @@ struct result {
 };
 
 struct task {
-    const struct options *options;
+    const struct crash_options *options;
     const struct workload *workload;
     unsigned round;
     uint64_t seed;
@@ -110,7 +98,7 @@ static void random_script(uint64_t seed, char *to, size_t size)
 
 static bool check_images(struct run *run)
 {
-    const struct options *options = run->task->options;
+    const struct crash_options *options = run->task->options;
     bool ok = true;
     for (size_t i = 0; i < run->images.count && ok; i++) {
         const struct crash_image *image = &run->images.items[i];
@@ -308,7 +296,7 @@ static bool all_calls_crashed_at(const struct crash_counts *sum)
 static bool finish(const struct task *tasks, size_t count, unsigned failed)
 {
     struct crash_counts sum = {0};
-    const struct options *options = tasks[0].options;
+    const struct crash_options *options = tasks[0].options;
     bool whole = options->only == NULL && options->point == 0 && options->every == 1;
     bool all;
 
@@ -334,71 +322,9 @@ static bool finish(const struct task *tasks, size_t count, unsigned failed)
     return failed == 0 && all && sum.states >= STATES_MIN;
 }
 
-static struct options parse(int argc, char **argv)
-{
-    static const struct option longs[] = {{"slow", required_argument, NULL, 'n'},
-                                          {"every", required_argument, NULL, 'e'},
-                                          {"jobs", required_argument, NULL, 'j'},
-                                          {"seed", required_argument, NULL, 's'},
-                                          {"only", required_argument, NULL, 'o'},
-                                          {"round", required_argument, NULL, 'r'},
-                                          {"point", required_argument, NULL, 'p'},
-                                          {"damages", required_argument, NULL, 'd'},
-                                          {NULL, 0, NULL, 0}};
-    const char *seed = getenv("KV_SEED");
-    struct options options = {
-        .seed = seed != NULL ? strtoull(seed, NULL, 0) : clock_monotonic_ns() % 1000000,
-        .rounds = getenv("KV_SLOW") != NULL ? SLOW_ROUNDS : 1,
-        .jobs = (unsigned)sysconf(_SC_NPROCESSORS_ONLN),
-        .round = -1,
-        .every = 1,
-        .damages = 2,
-    };
-    int option;
-
-    while ((option = getopt_long(argc, argv, "", longs, NULL)) != -1) {
-        switch (option) {
-        case 'n':
-            options.rounds = (unsigned)strtoul(optarg, NULL, 0);
-            break;
-        case 'e':
-            options.every = strtoull(optarg, NULL, 0);
-            break;
-        case 'j':
-            options.jobs = (unsigned)strtoul(optarg, NULL, 0);
-            break;
-        case 's':
-            options.seed = strtoull(optarg, NULL, 0);
-            break;
-        case 'o':
-            options.only = optarg;
-            break;
-        case 'r':
-            options.round = strtoll(optarg, NULL, 0);
-            break;
-        case 'p':
-            options.point = strtoull(optarg, NULL, 0);
-            break;
-        case 'd':
-            options.damages = (unsigned)strtoul(optarg, NULL, 0);
-            break;
-        default:
-            exit(2);
-        }
-    }
-    return options;
-}
-
-static bool is_wanted(const struct options *options, const struct workload *workload,
-                      unsigned round)
-{
-    return (options->only == NULL || strcmp(options->only, workload->name) == 0) &&
-           (options->round < 0 || options->round == (int64_t)round);
-}
-
 int main(int argc, char **argv)
 {
-    struct options options = parse(argc, argv);
+    struct crash_options options = crash_options_parse(argc, argv);
     unsigned rounds = options.round >= 0 ? (unsigned)options.round + 1 : options.rounds;
     size_t most = (size_t)rounds * WORKLOAD_COUNT;
     struct task *tasks = calloc(most, sizeof *tasks);
@@ -414,7 +340,7 @@ int main(int argc, char **argv)
     printf("# seed %" PRIu64 "\n", options.seed);
     for (unsigned round = 0; round < rounds; round++) {
         for (size_t i = 0; i < WORKLOAD_COUNT; i++) {
-            if (is_wanted(&options, &workloads[i], round)) {
+            if (crash_options_want(&options, workloads[i].name, round)) {
                 tasks[count] = (struct task){
                     .options = &options,
                     .workload = &workloads[i],
