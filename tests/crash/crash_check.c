@@ -9,6 +9,7 @@ enum {
     NEST_ONE_IN = 5,         /* so many of the states are crashed again while they are opened */
     NEST_FIRST = 3,          /* crashes tried inside one opening, at the first depth */
     NEST_EVERY_ONE_IN = 100, /* of the openings: crashed at each of its changes */
+    NEST_PAIR_ONE_IN = 1500, /* killed at each, and power lost at each of the next opening */
     MODE_KILL = SIM_MODE_COUNT,
 };
 
@@ -97,6 +98,8 @@ struct history {
     struct rig_bounds bounds;
     unsigned depth;
     bool power_lost; /* at any crash since the workload */
+    bool killed;     /* the last crash was the death of the process that opened it */
+    bool pairs;      /* try every pair of a kill in an opening and power loss in the next one */
 };
 
 struct attempt {
@@ -278,11 +281,14 @@ static bool check_damage(struct crash_check *check, const struct crash_image *im
 static bool check_nested_at(struct attempt *attempt, size_t n)
 {
     struct crash_check *check = attempt->check;
-    int mode = 1 + (int)rng_below(&check->rng, MODE_KILL);
-    char *end = check->where + strlen(check->where);
     struct history history = attempt->history;
+    bool kill = history.pairs ? history.depth == 0 : rng_below(&check->rng, MODE_KILL) == 0;
+    int mode = kill ? MODE_KILL : 1 + (int)rng_below(&check->rng, MODE_KILL - 1);
+    char *end = check->where + strlen(check->where);
     bool ok;
 
+    check->counts->two_openings += history.killed && !kill;
+    history.killed = kill;
     history.depth++;
     check->counts->nested[history.depth - 1]++;
     ok = check_damage(check, &attempt->images.items[n], &history, mode);
@@ -297,9 +303,14 @@ static bool check_nested(struct attempt *attempt)
     struct crash_check *check = attempt->check;
     size_t count = attempt->images.count;
     bool first = attempt->history.depth == 0;
-    bool each = first && rng_below(&check->rng, NEST_EVERY_ONE_IN / NEST_ONE_IN) == 0;
-    size_t tries = each ? count : first ? NEST_FIRST : 1;
     bool ok = true;
+
+    if (first) {
+        attempt->history.pairs = rng_below(&check->rng, NEST_PAIR_ONE_IN / NEST_ONE_IN) == 0;
+    }
+    bool each = attempt->history.pairs ||
+                (first && rng_below(&check->rng, NEST_EVERY_ONE_IN / NEST_ONE_IN) == 0);
+    size_t tries = each ? count : first ? NEST_FIRST : attempt->history.killed ? 2 : 1;
 
     for (size_t i = 0; i < tries && ok && count > 0; i++) {
         ok = check_nested_at(attempt, each ? i : rng_below(&check->rng, count));
@@ -312,7 +323,7 @@ static bool check_state(struct crash_check *check, struct sim_fs *take_sim,
                         const struct history *history)
 {
     struct attempt attempt = {.check = check, .history = *history};
-    bool nest = history->depth < CRASH_DEPTH_MAX &&
+    bool nest = history->depth < (history->pairs ? 2 : CRASH_DEPTH_MAX) &&
                 (history->depth > 0 || rng_below(&check->rng, NEST_ONE_IN) == 0);
     struct rig_rows rows = {0};
     bool ok;

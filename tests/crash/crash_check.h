@@ -11,6 +11,9 @@ enum { CRASH_DEPTH_MAX = 3 };
 struct crash_counts {
     uint64_t states;                  /* distinct (crash point, damage) */
     uint64_t nested[CRASH_DEPTH_MAX]; /* crashes while opening after a crash, by depth */
+    /* Of these, losses of power in an opening after the process had died in the one before: what
+     * the first opening left unsynced is lost together with what the second did. */
+    uint64_t two_openings;
     uint64_t opens;
     uint64_t lost_changes; /* unsynced changes there were to lose, summed up */
     uint64_t partly;       /* states that were neither all nor nothing of what was unsynced */

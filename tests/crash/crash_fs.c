@@ -278,6 +278,7 @@ static bool finish(const struct task *tasks, size_t count, unsigned failed)
     for (size_t i = 0; i < count; i++) {
         const struct crash_counts *counts = &tasks[i].result->counts;
         sum.states += counts->states;
+        sum.two_openings += counts->two_openings;
         sum.opens += counts->opens;
         sum.lost_changes += counts->lost_changes;
         sum.partly += counts->partly;
@@ -288,10 +289,11 @@ static bool finish(const struct task *tasks, size_t count, unsigned failed)
     enough = !whole || failed > 0 || sum.states >= STATES_MIN;
     printf("# %" PRIu64 " distinct states, %" PRIu64
            " of them torn or partly kept; crashes while opening, one, two, three deep: %" PRIu64
-           ", %" PRIu64 ", %" PRIu64 "\n# %" PRIu64 " openings, %" PRIu64
-           " unsynced changes at stake\n",
-           sum.states, sum.partly, sum.nested[0], sum.nested[1], sum.nested[2], sum.opens,
-           sum.lost_changes);
+           ", %" PRIu64 ", %" PRIu64 ", %" PRIu64
+           " of them losses of power behind an opening that was killed\n# %" PRIu64
+           " openings, %" PRIu64 " unsynced changes at stake\n",
+           sum.states, sum.partly, sum.nested[0], sum.nested[1], sum.nested[2], sum.two_openings,
+           sum.opens, sum.lost_changes);
     if (whole) {
         printf("%sok %zu - at least %d states were tried\n", enough ? "" : "not ", count + 1,
                STATES_MIN);

@@ -26,6 +26,7 @@ struct history {
     struct rig_bounds bounds;
     unsigned depth;
     bool power_lost; /* at any crash since the workload */
+    bool killed;     /* the last crash was the death of the process that opened it */
 };
 
 struct attempt {
@@ -178,6 +179,8 @@ static void crash_opening(struct attempt *attempt)
         int mode = 1 + (int)rng_below(&check->rng, MODE_KILL);
         char *end = check->where + strlen(check->where);
         struct attempt next = {.check = check, .work = attempt->work, .history = attempt->history};
+        check->counts->two_openings += next.history.killed && mode != MODE_KILL;
+        next.history.killed = mode == MODE_KILL;
         next.history.depth++;
         check->counts->nested[next.history.depth - 1]++;
         judge_damage(&next, &attempt->images.items[n], mode);
