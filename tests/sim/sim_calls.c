@@ -13,8 +13,6 @@
 
 enum { FD_BASE = 1000 }; /* such numbers are no descriptors of this process */
 
-static const char store_path[] = "/sim/store";
-
 static const char *const call_names[SIM_CALL_COUNT] = {
     [SIM_OPEN] = "openat",           [SIM_CREATE] = "openat(O_CREAT)",
     [SIM_CLOSE] = "close",           [SIM_MKDIR] = "mkdirat",
@@ -647,21 +645,13 @@ static int sim_flock(void *arg, int fd, int operation)
     return 0;
 }
 
-static int sim_list(void *arg, int dir, posix_name_fn *fn, void *fn_arg)
+int sim_list_names(struct sim_fs *sim, int dir, struct sim_names *ret_names)
 {
-    struct sim_fs *sim = arg;
-    struct sim_names names = {0};
     int r = look(sim, SIM_LIST, fd_of(sim, dir)->kind);
-
-    if (r < 0) {
-        return r;
+    if (r == 0) {
+        sim_names_copy(&sim->current, ret_names);
     }
-    sim_names_copy(&sim->current, &names); /* the listener may remove names */
-    for (size_t i = 0; i < names.count && r >= 0; i++) {
-        r = fn(fn_arg, names.items[i].name);
-    }
-    free(names.items);
-    return r < 0 ? r : 0;
+    return r;
 }
 
 const struct posix_calls sim_calls = {
@@ -683,10 +673,4 @@ const struct posix_calls sim_calls = {
     .lstatat = sim_lstatat,
     .fstatvfs = sim_fstatvfs,
     .flock = sim_flock,
-    .list = sim_list,
 };
-
-int sim_storage_open(struct sim_fs *sim, bool create, struct kv_storage **ret_storage)
-{
-    return storage_posix_open_with_calls(store_path, create, &sim_calls, sim, ret_storage);
-}

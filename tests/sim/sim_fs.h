@@ -13,7 +13,8 @@
  *    they never become durable (as on Linux).
  *  - Death of the process alone changes nothing; what was unsynced stays so.
  *
- * Not thread-safe: one thread uses a simulation, and the store on it has no background threads. */
+ * The store on it may have threads: its calls are made one at a time. The functions below take no
+ * lock. They are for a time when no other thread makes calls, or for a watcher during a call. */
 #ifndef TESTS_SIM_SIM_FS_H
 #define TESTS_SIM_SIM_FS_H
 

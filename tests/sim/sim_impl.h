@@ -3,6 +3,7 @@
 #ifndef TESTS_SIM_SIM_IMPL_H
 #define TESTS_SIM_SIM_IMPL_H
 
+#include "kvcore/util/thread.h"
 #include "tests/sim/sim_fs.h"
 
 enum {
@@ -74,6 +75,7 @@ struct sim_fd {
 };
 
 struct sim_fs {
+    struct mutex mu; /* held during each call; see sim_locked.c */
     struct sim_inode *inodes;
     int inode_count;
     struct sim_names current, durable;
@@ -109,6 +111,10 @@ void *sim_alloc(size_t count, size_t size); /* zeroed; ends the program where th
 /* Append one item to an array. */
 void sim_append(void *array_pointer, size_t *count, const void *item, size_t item_size);
 
+/* The names of the store's directory: the call `list`, whose listener may make calls itself. */
+KV_MUST_CHECK int sim_list_names(struct sim_fs *sim, int dir, struct sim_names *ret_names);
+
+/* One at a time. Without `list`. */
 extern const struct posix_calls sim_calls;
 
 #endif

@@ -157,9 +157,16 @@ void sim_names_copy(const struct sim_names *from, struct sim_names *to)
 
 /* ---- the whole ---- */
 
+static struct sim_fs *sim_new(void)
+{
+    struct sim_fs *sim = sim_alloc(1, sizeof *sim);
+    mutex_init(&sim->mu, LOCK_RANK_LEAF, "simulated file system");
+    return sim;
+}
+
 int sim_create(struct sim_fs **ret_sim)
 {
-    *ret_sim = sim_alloc(1, sizeof **ret_sim);
+    *ret_sim = sim_new();
     return 0;
 }
 
@@ -186,6 +193,7 @@ void sim_destroy(struct sim_fs *sim)
     free(sim->current.items);
     free(sim->durable.items);
     free(sim->name_changes);
+    mutex_finish(&sim->mu);
     free(sim);
 }
 
@@ -270,7 +278,7 @@ static void inode_copy(const struct sim_inode *from, struct sim_inode *to)
 
 int sim_kill(const struct sim_fs *sim, struct sim_fs **ret_sim)
 {
-    struct sim_fs *copy = sim_alloc(1, sizeof *copy);
+    struct sim_fs *copy = sim_new();
 
     sim_names_copy(&sim->current, &copy->current);
     sim_names_copy(&sim->durable, &copy->durable);
