@@ -36,13 +36,17 @@ struct extent {
     struct kv_slice value; /* kind, then the bytes */
 };
 
-static int extent_decode(struct kvfs *fs, const struct kv_iter *iter, uint64_t ino,
+static int extent_decode(struct kvfs *fs, struct kv_iter *iter, uint64_t ino,
                          struct extent *ret_extent)
 {
     struct kv_slice key = kv_iter_key(iter);
-    struct kv_slice value = kv_iter_value(iter);
+    struct kv_slice value;
     uint64_t key_ino;
     uint64_t end;
+    int r = kv_iter_value(iter, &value);
+    if (r < 0) {
+        return fs_result(r);
+    }
     if (!rowkey_decode_extent(key, &key_ino, &end) || key_ino != ino) {
         return fs_row_damaged(fs, key, "not the key of an extent");
     }

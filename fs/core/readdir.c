@@ -205,11 +205,12 @@ static int give_name(struct reading *reading, struct kv_slice name, const struct
     return r;
 }
 
-static int read_name(struct reading *reading, const struct kv_iter *iter)
+static int read_name(struct reading *reading, struct kv_iter *iter)
 {
     struct kvfs *fs = reading->dir->fs;
     struct dir_entry entry;
     struct kv_slice name;
+    struct kv_slice value;
     uint64_t parent;
     if (!rowkey_decode_dirent(kv_iter_key(iter), &parent, &name)) {
         return fs_row_damaged(fs, kv_iter_key(iter), "not the key of a directory entry");
@@ -221,7 +222,11 @@ static int read_name(struct reading *reading, const struct kv_iter *iter)
         reading->skip--;
         return 0;
     }
-    if (dirent_decode(kv_iter_value(iter), &entry) < 0) {
+    int r = kv_iter_value(iter, &value);
+    if (r < 0) {
+        return fs_result(r);
+    }
+    if (dirent_decode(value, &entry) < 0) {
         return fs_row_damaged(fs, kv_iter_key(iter), "not a directory entry");
     }
     return place(reading, name) ? give_name(reading, name, &entry) : 0;

@@ -197,10 +197,15 @@ static void level_destroy(struct level *level)
 static int read_row(struct level *level, struct kv_slice *ret_name, struct dir_link *ret_link)
 {
     struct kvfs *fs = level->scan->fs;
+    struct kv_slice value;
     struct dir_entry entry;
     uint64_t parent;
+    int r = kv_iter_value(level->iter, &value);
+    if (r < 0) {
+        return fs_result(r);
+    }
     if (!rowkey_decode_dirent(kv_iter_key(level->iter), &parent, ret_name) ||
-        dirent_decode(kv_iter_value(level->iter), &entry) < 0) {
+        dirent_decode(value, &entry) < 0) {
         return fs_row_damaged(fs, kv_iter_key(level->iter), "not a directory entry");
     }
     ret_link->ino = entry.ino;

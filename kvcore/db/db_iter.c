@@ -5,6 +5,8 @@
  * Going forward, `inner` stands on the row that is shown. Going backward, the versions of a key are
  * met oldest first, so the last visible one is copied to `saved_key` and `saved_value`, and `inner`
  * stands before all versions of the key (as in LevelDB's DBIter). */
+#include "kvcore/db/db_iter.h"
+
 #include <stdlib.h>
 
 #include "kvcore/db/merge_iter.h"
@@ -14,23 +16,21 @@
 /* Versions of one key that are stepped over before a seek jumps past the rest. */
 enum { SKIP_MAX = 8 };
 
-struct kv_iter {
-    struct kv_table *table;
-    struct view *view;
-    struct iter *inner;
-    uint64_t sequence;
-    struct kv_slice lower, upper; /* empty: none */
-    bool forward;
-    bool valid;
-    int error;
-    struct kv_slice key, value;
-    struct kv_buf saved_key, saved_value;
-};
-
 static void stop(struct kv_iter *it, int error)
 {
     it->valid = false;
     it->error = error;
+}
+
+/* Show this row. Rows that say that something was lost are shown as well: whoever asks for the
+ * value gets the error, and the rows behind it can be reached. */
+static void show(struct kv_iter *it, uint8_t kind, struct kv_slice key, struct kv_slice value)
+{
+    it->valid = true;
+    it->error = 0;
+    it->kind = kind;
+    it->key = key;
+    it->value = value;
 }
 
 static bool beyond_upper(const struct kv_iter *it, struct kv_slice key)
@@ -74,15 +74,8 @@ static void find_forward(struct kv_iter *it)
             iter_next(inner);
             continue;
         }
-        if (kind == ROW_PUT) {
-            it->valid = true;
-            it->error = 0;
-            it->key = inner->row.key;
-            it->value = inner->row.value;
-            return;
-        }
         if (kind != ROW_DELETE) {
-            stop(it, damaged_row(it->table));
+            show(it, kind, inner->row.key, inner->row.value);
             return;
         }
         r = kv_buf_assign(&it->saved_key, inner->row.key);
@@ -117,7 +110,7 @@ static void find_backward(struct kv_iter *it)
         }
         kind = row_kind(inner->row.trailer);
         r = same ? 0 : kv_buf_assign(&it->saved_key, inner->row.key);
-        if (r == 0 && kind == ROW_PUT) {
+        if (r == 0 && kind != ROW_DELETE) {
             r = kv_buf_assign(&it->saved_value, inner->row.value);
         }
         if (r < 0) {
@@ -127,13 +120,8 @@ static void find_backward(struct kv_iter *it)
     }
     if (inner->error != 0 || kind == ROW_DELETE) {
         stop(it, inner->error);
-    } else if (kind != ROW_PUT) {
-        stop(it, damaged_row(it->table));
     } else {
-        it->valid = true;
-        it->error = 0;
-        it->key = kv_buf_slice(&it->saved_key);
-        it->value = kv_buf_slice(&it->saved_value);
+        show(it, kind, kv_buf_slice(&it->saved_key), kv_buf_slice(&it->saved_value));
     }
 }
 
@@ -277,7 +265,21 @@ struct kv_slice kv_iter_key(const struct kv_iter *it)
     return it->key;
 }
 
-struct kv_slice kv_iter_value(const struct kv_iter *it)
+int kv_iter_value(struct kv_iter *it, struct kv_slice *ret_value)
 {
-    return it->value;
+    if (it->kind == ROW_DAMAGED) {
+        return damaged_row(it->table);
+    }
+    *ret_value = it->value;
+    return 0;
+}
+
+size_t kv_iter_value_size(const struct kv_iter *it)
+{
+    return it->kind == ROW_DAMAGED ? 0 : it->value.size;
+}
+
+bool kv_iter_is_lost(const struct kv_iter *it)
+{
+    return it->kind == ROW_DAMAGED;
 }

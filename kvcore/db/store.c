@@ -20,6 +20,9 @@ static const size_t memtable_default = (size_t)64 << 20;
 static const size_t memtable_min = (size_t)64 << 10;
 static const size_t cache_default = (size_t)64 << 20;
 static const uint64_t file_default = (uint64_t)32 << 20;
+static const size_t blob_commit_default = (size_t)16 << 10;
+static const size_t blob_flush_default = (size_t)4 << 10;
+static const size_t blob_file_default = (size_t)256 << 20;
 
 static void fill_options(const struct kv_options *from, struct kv_options *to)
 {
@@ -46,6 +49,11 @@ static void fill_options(const struct kv_options *from, struct kv_options *to)
     to->file_bytes = from->file_bytes != 0 ? from->file_bytes : file_default;
     to->level_base_bytes = from->level_base_bytes != 0 ? from->level_base_bytes
                                                        : LEVEL_BASE_MEMTABLES * to->memtable_bytes;
+    to->blob_commit_bytes =
+        from->blob_commit_bytes != 0 ? from->blob_commit_bytes : blob_commit_default;
+    to->blob_flush_bytes =
+        from->blob_flush_bytes != 0 ? from->blob_flush_bytes : blob_flush_default;
+    to->blob_file_bytes = from->blob_file_bytes != 0 ? from->blob_file_bytes : blob_file_default;
 }
 
 static void init(struct kv_store *store, struct kv_storage *storage,

@@ -202,14 +202,19 @@ static int judge_value(struct kv_slice got, uint32_t *ret_number)
     return 0;
 }
 
-static int judge_row(const struct kv_iter *it, int *ret_key, uint32_t *ret_value)
+static int judge_row(struct kv_iter *it, int *ret_key, uint32_t *ret_value)
 {
     struct kv_slice key = kv_iter_key(it);
+    struct kv_slice value;
     char expected[16];
+    int r = kv_iter_value(it, &value);
+    if (r < 0) {
+        return r;
+    }
     for (int k = 0; k < RIG_KEYS; k++) {
         if (kv_slice_equal(key_of(k, expected), key)) {
             *ret_key = k;
-            return judge_value(kv_iter_value(it), ret_value);
+            return judge_value(value, ret_value);
         }
     }
     return -KV_EDAMAGED;

@@ -162,16 +162,19 @@ static bool take_head(struct writers_store *store, struct rows *rows, unsigned w
     return true;
 }
 
-static bool take_row(struct writers_store *store, struct rows *rows, int table,
-                     const struct kv_iter *it)
+static bool take_row(struct writers_store *store, struct rows *rows, int table, struct kv_iter *it)
 {
     uint8_t expected[VALUE_MAX];
     uint32_t number = 0;
     unsigned writer = 0;
     unsigned index = 0;
     struct kv_slice key = kv_iter_key(it);
-    struct kv_slice value = kv_iter_value(it);
+    struct kv_slice value;
     char text[24];
+    int r = kv_iter_value(it, &value);
+    if (r < 0) {
+        return fault(store, "a value cannot be read", 0, (uint64_t)-r, 0);
+    }
 
     snprintf(text, sizeof text, "%.*s", (int)key.size, (const char *)key.data);
     if (strstr(text, "/head") != NULL && sscanf(text, "w%u/", &writer) == 1 && writer < WRITERS) {

@@ -118,6 +118,7 @@ static void check_range(const struct model *model, const uint32_t *value, struct
     bool forward = walk.forward;
     struct kv_iter_options options = {.snapshot = snapshot};
     struct kv_iter *it = NULL;
+    struct kv_slice shown;
     size_t expected = 0;
     size_t seen = 0;
 
@@ -145,7 +146,9 @@ static void check_range(const struct model *model, const uint32_t *value, struct
         ck_assert_msg(at < to, "the scan goes on past its end (seed %" PRIu64 ")", seed);
         ck_assert_msg(kv_slice_equal(kv_iter_key(it), kv_buf_slice(&model->keys[at])),
                       "the scan shows another key than number %zu (seed %" PRIu64 ")", at, seed);
-        check_value(kv_iter_value(it), value[at], seed, at);
+        ck_ok(kv_iter_value(it, &shown));
+        ck_assert_uint_eq(kv_iter_value_size(it), shown.size);
+        check_value(shown, value[at], seed, at);
         at += forward;
         seen++;
     }

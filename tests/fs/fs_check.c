@@ -28,9 +28,11 @@ typedef void row_fn(struct walk *walk, struct kv_slice key, struct kv_slice valu
 static void each_row(struct walk *walk, struct kv_table *table, row_fn *fn)
 {
     struct kv_iter *iter = NULL;
+    struct kv_slice value;
     ck_ok(kv_iter_create(table, NULL, &iter));
     for (kv_iter_seek_first(iter); kv_iter_valid(iter); kv_iter_next(iter)) {
-        fn(walk, kv_iter_key(iter), kv_iter_value(iter));
+        ck_ok(kv_iter_value(iter, &value));
+        fn(walk, kv_iter_key(iter), value);
     }
     ck_ok(kv_iter_error(iter));
     kv_iter_destroy(iter);

@@ -48,11 +48,14 @@ struct kv_options {
     uint64_t file_bytes;         /* 0: 32 MiB. Aimed size of one sorted table */
     uint64_t level_base_bytes;   /* 0: 2 memtables. Aimed size of the first level below level 0 */
     unsigned sync_interval_ms;   /* 0: never. Logged writes are synced at least this often */
-    bool no_background;          /* flush and compact only when asked (tests, inspection) */
-    const char *holder;          /* who holds the store, for others to read; NULL: "process PID" */
-    const char *label;           /* at creation only; NULL: none. At most 63 bytes */
-    const uint8_t *store_id;     /* at creation only; 16 bytes; NULL: random */
-    kv_message_fn *message_fn;   /* NULL: silent */
+    size_t blob_commit_bytes;    /* 0: 16 KiB. Larger values go to blobs as they are written */
+    size_t blob_flush_bytes;     /* 0: 4 KiB. Larger ones when memtables become tables */
+    size_t blob_file_bytes;  /* 0: 256 MiB. Aimed size of one blob. These three: SIZE_MAX: never */
+    bool no_background;      /* flush and compact only when asked (tests, inspection) */
+    const char *holder;      /* who holds the store, for others to read; NULL: "process PID" */
+    const char *label;       /* at creation only; NULL: none. At most 63 bytes */
+    const uint8_t *store_id; /* at creation only; 16 bytes; NULL: random */
+    kv_message_fn *message_fn; /* NULL: silent */
     void *message_arg;
 };
 
@@ -118,9 +121,17 @@ KV_PUBLIC KV_MUST_CHECK int kv_batch_put(struct kv_batch *batch, struct kv_table
                                          struct kv_slice key, struct kv_slice value);
 KV_PUBLIC KV_MUST_CHECK int kv_batch_delete(struct kv_batch *batch, struct kv_table *table,
                                             struct kv_slice key);
+/* Puts the bytes [skip, skip + size) of the value that `from` stands on under `key`. Of a large
+ * value the stored bytes are shared, not copied, and nothing is read; the batch then keeps a state
+ * of the store alive until it is cleared. Errors: as kv_batch_put(); -EINVAL also: the value has no
+ * such bytes, or `from` belongs to another store; what kv_iter_value() fails with. */
+KV_PUBLIC KV_MUST_CHECK int kv_batch_put_part(struct kv_batch *batch, struct kv_table *table,
+                                              struct kv_slice key, struct kv_iter *from,
+                                              size_t skip, size_t size);
 /* Apply the batch, which stays as it is and may be used again after kv_batch_clear(). Returns when
  * the rows are visible to everybody and as durable as asked. An empty batch with KV_DURABLE_SYNC is
- * kv_sync(). */
+ * kv_sync(). Errors: -ESTALE a part's bytes were given back since its iterator saw them, because
+ * nothing refers to them any more: read again. */
 KV_PUBLIC KV_MUST_CHECK int kv_write(struct kv_store *store, struct kv_batch *batch,
                                      enum kv_durability durability);
 KV_PUBLIC KV_MUST_CHECK int kv_put(struct kv_table *table, struct kv_slice key,
@@ -183,7 +194,31 @@ KV_PUBLIC bool kv_iter_valid(const struct kv_iter *iter);
 KV_PUBLIC int kv_iter_error(const struct kv_iter *iter);
 /* Valid until the iterator moves or goes. */
 KV_PUBLIC struct kv_slice kv_iter_key(const struct kv_iter *iter);
-KV_PUBLIC struct kv_slice kv_iter_value(const struct kv_iter *iter);
+/* Large values are read and checked at the first call, the iterator stays where it is whatever
+ * comes of it. So a scan may step over a row whose value is damaged. The value is valid until the
+ * iterator moves or goes. */
+KV_PUBLIC KV_MUST_CHECK int kv_iter_value(struct kv_iter *iter, struct kv_slice *ret_value);
+/* Its size, without reading it; 0 where it was lost. */
+KV_PUBLIC size_t kv_iter_value_size(const struct kv_iter *iter);
+/* The row is known to be lost: it stands for a value that kv_iter_value() cannot give. Reads and
+ * reports nothing; a value that is damaged on disk and was not read yet is not known to be. */
+KV_PUBLIC bool kv_iter_is_lost(const struct kv_iter *iter);
+
+/* Parts of several values, read together: neighbours on the device by one call. Used by one thread
+ * at a time. */
+struct kv_gather;
+KV_PUBLIC KV_MUST_CHECK int kv_gather_create(struct kv_store *store, struct kv_gather **ret_gather);
+KV_PUBLIC void kv_gather_destroy(struct kv_gather *gather);
+/* Forget what was added and let go of what is held for it; memory is kept for the next time. */
+KV_PUBLIC void kv_gather_clear(struct kv_gather *gather);
+/* Ask for the bytes [skip, skip + size) of the value `from` stands on; kv_gather_run() writes them
+ * to `to`, which must live until then. `from` may move on or go after the call. Errors: -EINVAL the
+ * value has no such bytes; what kv_iter_value() fails with; -ENOMEM. */
+KV_PUBLIC KV_MUST_CHECK int kv_gather_add(struct kv_gather *gather, struct kv_iter *from,
+                                          size_t skip, size_t size, void *to);
+/* Read everything that was added and forget it. When it fails, what stands at the places added
+ * since the last run is undefined. */
+KV_PUBLIC KV_MUST_CHECK int kv_gather_run(struct kv_gather *gather);
 
 /* ---- upkeep -----------------------------------------------------------------------------------
  */
@@ -215,6 +250,11 @@ struct kv_stats {
     uint64_t stalls, stall_ns;
     uint64_t read_errors, write_errors, damage_seen;
     uint64_t snapshots;
+    uint64_t blobs, blob_bytes;    /* files of large values, and what they take on the device */
+    uint64_t blob_live_bytes;      /* that rows refer to; those in memory are left out */
+    uint64_t blob_garbage_bytes;   /* the rest of blob_bytes: to be given back in time */
+    uint64_t blob_punched_bytes;   /* given back inside blobs that go on */
+    uint64_t blob_relocated_bytes; /* live bytes copied to get rid of garbage beside them */
     struct kv_level_stats levels[KV_LEVEL_COUNT]; /* all tables together */
 };
 KV_PUBLIC void kv_stats(struct kv_store *store, struct kv_stats *ret_stats);
