@@ -23,6 +23,7 @@ static const struct cmd cmds[] = {
     {"status", cmd_status, "say whether a store is mounted, and how it is"},
     {"stats", cmd_stats, "show levels, counters and requests"},
     {"sync", cmd_sync, "make everything durable"},
+    {"bench", cmd_bench, "measure the engine"},
     {"version", cmd_version, "show the version"},
 };
 

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* An engine under test, as a table of functions. One adapter each: bench_engine_NAME.c.
+ *
+ * Errors are negative errnos; where an engine only has a text, the adapter prints it to stderr and
+ * returns -EIO. A session is one thread's; a store is shared by them. */
+#ifndef KVFS_TOOLS_BENCH_ENGINE_H
+#define KVFS_TOOLS_BENCH_ENGINE_H
+
+#include <kv/slice.h>
+
+#include "tools/bench/bench_config.h"
+
+/* An adapter defines what these are for itself. */
+struct bench_store;
+struct bench_session;
+struct bench_iter;
+
+/* A row of the engine's memory, valid until the iterator moves or goes. */
+struct bench_row {
+    struct kv_slice key, value;
+};
+
+struct bench_engine_ops {
+    const char *name;
+    /* Open the store in the directory `dir`, making both if missing. */
+    int (*open)(const char *dir, const struct bench_config *config, struct bench_store **ret_store);
+    int (*close)(struct bench_store *store);
+    /* Append the options in use that matter, as "name value, name value". */
+    int (*describe)(const struct bench_config *config, struct kv_buf *to);
+
+    int (*session_open)(struct bench_store *store, struct bench_session **ret_session);
+    void (*session_close)(struct bench_session *session);
+    /* Write `count` rows at once, all or nothing. */
+    int (*put)(struct bench_session *session, const struct bench_row *rows, unsigned count,
+               enum bench_durability durability);
+    int (*remove)(struct bench_session *session, struct kv_slice key,
+                  enum bench_durability durability);
+    /* Errors: -ENOENT. The adapter reads the first byte of the value, so that it is there. */
+    int (*get)(struct bench_session *session, struct kv_slice key, size_t *ret_size);
+
+    /* Not positioned. `whole`: it will run through the whole store. */
+    int (*iter_open)(struct bench_session *session, bool whole, struct bench_iter **ret_iter);
+    void (*iter_close)(struct bench_iter *iter);
+    /* Position and read the row there. Errors: -ENOENT no row there. */
+    int (*seek)(struct bench_iter *iter, struct kv_slice key, struct bench_row *ret_row);
+    int (*seek_first)(struct bench_iter *iter, struct bench_row *ret_row);
+    int (*seek_last)(struct bench_iter *iter, struct bench_row *ret_row);
+    int (*next)(struct bench_iter *iter, struct bench_row *ret_row);
+    int (*prev)(struct bench_iter *iter, struct bench_row *ret_row);
+
+    /* Merge everything as far as the engine can. NULL: it has nothing of the kind. */
+    int (*compact)(struct bench_store *store);
+};
+
+extern const struct bench_engine_ops bench_engine_kvfs;
+#ifdef BENCH_PEERS
+extern const struct bench_engine_ops bench_engine_rocksdb;
+extern const struct bench_engine_ops bench_engine_leveldb;
+extern const struct bench_engine_ops bench_engine_lmdb;
+#endif
+
+/* Read one byte of what an engine handed out, so that handing out an address is not enough. */
+static inline void bench_touch(struct kv_slice bytes)
+{
+    if (bytes.size > 0) {
+        kv_ignore(*(const volatile uint8_t *)bytes.data);
+    }
+}
+
+/* All that were built in, kvfs first. */
+const struct bench_engine_ops *const *bench_engines(unsigned *ret_count);
+
+/* Append formatted text; for describe(). Errors: -ENOMEM. */
+__attribute__((format(printf, 2, 3))) KV_MUST_CHECK int bench_print(struct kv_buf *to,
+                                                                    const char *format, ...);
+
+#endif

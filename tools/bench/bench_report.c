@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tools/bench/bench_report.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <libsmartcols.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "tools/bench/bench_workload.h"
+
+enum { FORMAT_VERSION = 1 };
+
+static const char page_cache_note[] =
+    "each measurement is a new process that opens the store and waits until it is idle: block "
+    "caches start empty, the system's page cache is left as it is";
+
+/* ---- medians --------------------------------------------------------------------------------- */
+
+static int compare_doubles(const void *a, const void *b)
+{
+    const double *x = a;
+    const double *y = b;
+    return (*x > *y) - (*x < *y);
+}
+
+static double median_of(double *numbers, unsigned count)
+{
+    qsort(numbers, count, sizeof *numbers, compare_doubles);
+    return numbers[(count - 1) / 2];
+}
+
+const struct bench_result *bench_report_median(const struct bench_results *results,
+                                               unsigned workload, unsigned engine)
+{
+    double speeds[BENCH_ROUNDS_MAX];
+    unsigned rounds = results->config->rounds;
+    assert(rounds > 0 && rounds <= BENCH_ROUNDS_MAX);
+    for (unsigned i = 0; i < rounds; i++) {
+        speeds[i] = bench_result_ops_per_second(bench_result_of(results, i, workload, engine));
+    }
+    double median = median_of(speeds, rounds);
+    for (unsigned i = 0; i < rounds; i++) {
+        const struct bench_result *result = bench_result_of(results, i, workload, engine);
+        if (bench_result_ops_per_second(result) >= median &&
+            bench_result_ops_per_second(result) <= median) {
+            return result;
+        }
+    }
+    return bench_result_of(results, 0, workload, engine);
+}
+
+double bench_report_ratio(const struct bench_results *results, unsigned workload, unsigned engine)
+{
+    double ratios[BENCH_ROUNDS_MAX];
+    unsigned rounds = results->config->rounds;
+    assert(rounds > 0 && rounds <= BENCH_ROUNDS_MAX);
+    for (unsigned i = 0; i < rounds; i++) {
+        double first = bench_result_ops_per_second(bench_result_of(results, i, workload, 0));
+        double other = bench_result_ops_per_second(bench_result_of(results, i, workload, engine));
+        ratios[i] = other > 0 ? first / other : 0;
+    }
+    return median_of(ratios, rounds);
+}
+
+static double mb_per_second(const struct bench_result *r)
+{
+    return r->elapsed_ns > 0 ? (double)r->user_bytes * 1e3 / (double)r->elapsed_ns : 0;
+}
+
+static double percentile_us(const struct bench_result *r, double fraction)
+{
+    return (double)histogram_percentile(&r->latency_ns, fraction) / 1e3;
+}
+
+static double written_per_byte(const struct bench_result *r)
+{
+    return r->written_bytes > 0 ? (double)r->storage_bytes / (double)r->written_bytes : 0;
+}
+
+/* ---- text ------------------------------------------------------------------------------------ */
+
+enum column {
+    COLUMN_WORKLOAD,
+    COLUMN_ENGINE,
+    COLUMN_OPS,
+    COLUMN_MB,
+    COLUMN_P50,
+    COLUMN_P99,
+    COLUMN_P999,
+    COLUMN_MAX,
+    COLUMN_WRITTEN,
+    COLUMN_SPACE,
+    COLUMN_PEAK,
+    COLUMN_RATIO,
+};
+
+__attribute__((format(printf, 3, 4))) static void
+set_cell(struct libscols_line *line, enum column column, const char *format, ...)
+{
+    char text[64];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    scols_line_set_data(line, column, text);
+}
+
+static void fill_line(struct libscols_line *line, const struct bench_results *results,
+                      unsigned workload, unsigned engine)
+{
+    const struct bench_config *config = results->config;
+    const struct bench_result *r = bench_report_median(results, workload, engine);
+    set_cell(line, COLUMN_WORKLOAD, "%s", config->workloads[workload]->name);
+    set_cell(line, COLUMN_ENGINE, "%s", config->engines[engine]->name);
+    if (r->error < 0) {
+        set_cell(line, COLUMN_OPS, "-");
+        return;
+    }
+    set_cell(line, COLUMN_OPS, "%.0f", bench_result_ops_per_second(r));
+    set_cell(line, COLUMN_MB, "%.1f", mb_per_second(r));
+    set_cell(line, COLUMN_P50, "%.2f", percentile_us(r, 0.5));
+    set_cell(line, COLUMN_P99, "%.2f", percentile_us(r, 0.99));
+    set_cell(line, COLUMN_P999, "%.1f", percentile_us(r, 0.999));
+    set_cell(line, COLUMN_MAX, "%.0f", percentile_us(r, 1));
+    if (r->written_bytes > 0) {
+        set_cell(line, COLUMN_WRITTEN, "%.2f", written_per_byte(r));
+    }
+    set_cell(line, COLUMN_SPACE, "%.1f", (double)r->space_bytes / 1e6);
+    set_cell(line, COLUMN_PEAK, "%.1f", (double)r->peak_bytes / 1e6);
+    if (engine > 0) {
+        set_cell(line, COLUMN_RATIO, "%.2f", bench_report_ratio(results, workload, engine));
+    }
+}
+
+static int print_table(const struct bench_results *results)
+{
+    static const char *const titles[] = {"WORKLOAD", "ENGINE",   "OPS/S",    "MB/S",
+                                         "P50 us",   "P99 us",   "P99.9 us", "MAX us",
+                                         "WRITTEN",  "SPACE MB", "PEAK MB",  "RATIO"};
+    const struct bench_config *config = results->config;
+    struct libscols_table *table = scols_new_table();
+    if (table == NULL) {
+        return -ENOMEM;
+    }
+    /* Without another engine there is nothing to compare with. */
+    unsigned columns = config->engine_count > 1 ? COLUMN_RATIO + 1 : COLUMN_RATIO;
+    for (unsigned i = 0; i < columns; i++) {
+        scols_table_new_column(table, titles[i], 0, i > COLUMN_ENGINE ? SCOLS_FL_RIGHT : 0);
+    }
+    for (unsigned w = 0; w < config->workload_count; w++) {
+        for (unsigned e = 0; e < config->engine_count; e++) {
+            struct libscols_line *line = scols_table_new_line(table, NULL);
+            if (line == NULL) {
+                scols_unref_table(table);
+                return -ENOMEM;
+            }
+            fill_line(line, results, w, e);
+        }
+    }
+    scols_print_table(table);
+    scols_unref_table(table);
+    return 0;
+}
+
+static int print_settings(const struct bench_config *config)
+{
+    int r = 0;
+    printf("rows %" PRIu64 ", reads %" PRIu64 ", keys %zu bytes, values %zu bytes (compress to "
+           "%.0f %%), threads %u, durability %s, distribution %s, seek nexts %u, batch %u, write "
+           "rate %" PRIu64 ", seed %" PRIu64 ", rounds %u, processors %ld\n",
+           config->rows, config->reads > 0 ? config->reads : config->rows, config->key_size,
+           config->value_size, config->compressible * 100, config->threads,
+           bench_durability_name(config->durability), bench_distribution_name(config->distribution),
+           config->seek_nexts, config->batch_rows, config->write_rate, config->seed, config->rounds,
+           sysconf(_SC_NPROCESSORS_ONLN));
+    printf("%s\n", page_cache_note);
+    for (unsigned e = 0; r == 0 && e < config->engine_count; e++) {
+        struct kv_buf text = {0};
+        r = config->engines[e]->describe(config, &text);
+        printf("%s: %.*s\n", config->engines[e]->name, (int)text.size, (const char *)text.data);
+        kv_buf_finish(&text);
+    }
+    return r;
+}
+
+int bench_report_text(const struct bench_results *results)
+{
+    const struct bench_config *config = results->config;
+    int r = print_settings(config);
+    if (r < 0) {
+        return r;
+    }
+    putchar('\n');
+    r = print_table(results);
+    if (r == 0) {
+        printf(
+            "\nWRITTEN: bytes sent to storage per byte of keys and values written. PEAK: largest "
+            "resident size.%s%s\n",
+            config->engine_count > 1 ? " RATIO: operations per second of " : "",
+            config->engine_count > 1 ? "the first engine over those of this one." : "");
+    }
+    return r;
+}
+
+/* ---- JSON ------------------------------------------------------------------------------------ */
+
+static json_t *rounds_json(const struct bench_results *results, unsigned workload, unsigned engine)
+{
+    json_t *rounds = json_array();
+    for (unsigned i = 0; i < results->config->rounds; i++) {
+        const struct bench_result *r = bench_result_of(results, i, workload, engine);
+        json_array_append_new(rounds, json_real(bench_result_ops_per_second(r)));
+    }
+    return rounds;
+}
+
+static json_t *result_json(const struct bench_results *results, unsigned workload, unsigned engine)
+{
+    const struct bench_config *config = results->config;
+    const struct bench_result *r = bench_report_median(results, workload, engine);
+    json_t *json = json_pack(
+        "{s:s, s:s, s:f, s:f, s:f, s:f, s:f, s:f}", "workload", config->workloads[workload]->name,
+        "engine", config->engines[engine]->name, "ops_per_second", bench_result_ops_per_second(r),
+        "mb_per_second", mb_per_second(r), "p50_us", percentile_us(r, 0.5), "p99_us",
+        percentile_us(r, 0.99), "p999_us", percentile_us(r, 0.999), "max_us", percentile_us(r, 1));
+    json_t *more = json_pack(
+        "{s:f, s:I, s:I, s:I, s:I, s:I, s:f, s:o}", "bytes_written_per_user_byte",
+        written_per_byte(r), "space_bytes", (json_int_t)r->space_bytes, "peak_rss_bytes",
+        (json_int_t)r->peak_bytes, "ops", (json_int_t)r->ops, "found", (json_int_t)r->found,
+        "companion_ops", (json_int_t)r->companion_ops, "seconds", (double)r->elapsed_ns / 1e9,
+        "ops_per_second_rounds", rounds_json(results, workload, engine));
+    json_object_update(json, more);
+    json_decref(more);
+    if (engine > 0) {
+        json_object_set_new(json, "ratio",
+                            json_real(bench_report_ratio(results, workload, engine)));
+    }
+    return json;
+}
+
+static json_t *settings_json(const struct bench_config *c)
+{
+    json_t *json = json_pack(
+        "{s:I, s:I, s:I, s:I, s:f, s:I, s:s, s:s}", "rows", (json_int_t)c->rows, "reads",
+        (json_int_t)(c->reads > 0 ? c->reads : c->rows), "key_size", (json_int_t)c->key_size,
+        "value_size", (json_int_t)c->value_size, "compressible", c->compressible, "threads",
+        (json_int_t)c->threads, "durability", bench_durability_name(c->durability), "distribution",
+        bench_distribution_name(c->distribution));
+    json_t *more = json_pack("{s:I, s:I, s:I, s:I, s:I, s:s}", "seek_nexts",
+                             (json_int_t)c->seek_nexts, "batch", (json_int_t)c->batch_rows,
+                             "write_rate", (json_int_t)c->write_rate, "seed", (json_int_t)c->seed,
+                             "rounds", (json_int_t)c->rounds, "page_cache", page_cache_note);
+    json_object_update(json, more);
+    json_decref(more);
+    return json;
+}
+
+static int engines_json(const struct bench_config *config, json_t *to)
+{
+    int r = 0;
+    for (unsigned e = 0; r == 0 && e < config->engine_count; e++) {
+        struct kv_buf text = {0};
+        r = config->engines[e]->describe(config, &text);
+        json_object_set_new(to, config->engines[e]->name,
+                            json_stringn((const char *)text.data, text.size));
+        kv_buf_finish(&text);
+    }
+    return r;
+}
+
+int bench_report_json(const struct bench_results *results)
+{
+    const struct bench_config *config = results->config;
+    json_t *list = json_array();
+    json_t *engines = json_object();
+    for (unsigned w = 0; w < config->workload_count; w++) {
+        for (unsigned e = 0; e < config->engine_count; e++) {
+            if (bench_result_of(results, 0, w, e)->error == 0) {
+                json_array_append_new(list, result_json(results, w, e));
+            }
+        }
+    }
+    int r = engines_json(config, engines);
+    json_t *json = json_pack("{s:i, s:s, s:s, s:o, s:o, s:o}", "format_version", FORMAT_VERSION,
+                             "target", "kv", "version", KVFS_VERSION, "settings",
+                             settings_json(config), "engines", engines, "results", list);
+    if (r == 0) {
+        r = json != NULL && json_dumpf(json, stdout, JSON_COMPACT) == 0 ? 0 : -ENOMEM;
+        putchar('\n');
+    }
+    json_decref(json);
+    return r;
+}
