@@ -120,10 +120,9 @@ int flush_all(struct kv_store *store)
 
 int kv_flush(struct kv_store *store)
 {
-    int r = -atomic_load(&store->read_only_error);
-    if (r < 0) {
-        return r;
-    }
+    int r;
+
     workers_stand_in(store);
-    return flush_all(store);
+    r = -atomic_load(&store->read_only_error);
+    return r < 0 ? r : flush_all(store);
 }

@@ -28,14 +28,19 @@ static uint64_t larger(uint64_t a, uint64_t b)
     return a > b ? a : b;
 }
 
-void space_fit_options(struct kv_store *store)
+int space_fit_options(struct kv_store *store)
 {
     struct kv_options *options = &store->options;
     struct kv_space space;
     uint64_t base_memtables = larger(options->level_base_bytes / options->memtable_bytes, 1);
+    int r;
 
-    if (store->storage->ops->space(store->storage, &space) < 0 || space.total_bytes == 0) {
-        return; /* a device that does not tell its size is taken for large */
+    r = store->storage->ops->space(store->storage, &space);
+    if (r == -ENOSYS || r == -EOPNOTSUPP || (r == 0 && space.total_bytes == 0)) {
+        return 0; /* a device that does not tell its size is taken for large */
+    }
+    if (r < 0) {
+        return r;
     }
     options->memtable_bytes = (size_t)smaller(
         options->memtable_bytes, larger(space.total_bytes / MEMTABLE_SHARE, memtable_floor));
@@ -45,6 +50,7 @@ void space_fit_options(struct kv_store *store)
         smaller(options->file_bytes, larger(space.total_bytes / FILE_SHARE, file_floor));
     store->reserve_bytes = smaller(space.total_bytes / RESERVE_SHARE,
                                    RESERVE_MEMTABLES * (uint64_t)options->memtable_bytes);
+    return 0;
 }
 
 static void set_full(struct kv_store *store)
@@ -65,6 +71,11 @@ void space_begin(struct kv_store *store)
     int r = store->storage->ops->reserve(store->storage, store->reserve_bytes);
     if (r == -ENOSPC) {
         set_full(store);
+    } else if (r < 0) {
+        message(&store->sink, KV_MESSAGE_WARNING,
+                "%s: no space can be set aside for deletes on a full device (%s); the next opening "
+                "tries again",
+                store->storage->ops->name(store->storage), kv_strerror(r));
     }
 }
 

@@ -10,8 +10,9 @@
 #include "kvcore/db/store.h"
 
 /* Shrink memtables and tables so that the store works on the device it lies on, and set the size of
- * the reserve. Called once, when opening. */
-void space_fit_options(struct kv_store *store);
+ * the reserve. Called once, when opening. A storage that cannot tell its size is taken for large.
+ */
+KV_MUST_CHECK int space_fit_options(struct kv_store *store);
 /* After opening: set the reserve aside. */
 void space_begin(struct kv_store *store);
 /* An operation failed with `error`: if that is a full device, give the reserve back to deletes and

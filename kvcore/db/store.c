@@ -111,8 +111,8 @@ int kv_open(struct kv_storage *storage, const struct kv_options *options,
         return -ENOMEM;
     }
     init(store, storage, options);
-    space_fit_options(store);
-    r = block_cache_create(store->options.cache_bytes, &store->cache);
+    r = space_fit_options(store);
+    r = r < 0 ? r : block_cache_create(store->options.cache_bytes, &store->cache);
     r = r < 0 ? r : recover(store, options);
     if (r == 0 && !store->options.read_only) {
         space_begin(store);

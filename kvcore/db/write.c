@@ -259,15 +259,16 @@ static int lead(struct kv_store *store, struct writer *w)
 int kv_write(struct kv_store *store, struct kv_batch *batch, enum kv_durability durability)
 {
     struct writer w = {.batch = batch, .durability = durability};
-    int r = -atomic_load_explicit(&store->read_only_error, memory_order_relaxed);
+    int r;
 
+    workers_stand_in(store); /* which may find that the store can only be read from now on */
+    r = -atomic_load_explicit(&store->read_only_error, memory_order_relaxed);
     if (r < 0) {
         return r;
     }
     if (batch->count == 0) {
         return durability == KV_DURABLE_SYNC ? kv_sync(store) : 0;
     }
-    workers_stand_in(store);
     if (atomic_load_explicit(&store->full, memory_order_relaxed) && !batch->use_reserve) {
         return -ENOSPC;
     }

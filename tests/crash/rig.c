@@ -92,9 +92,43 @@ static void model_add(struct rig_model *model, const struct rig_batch *batch)
 
 /* ---- the store ---- */
 
+const char *rig_call_name(enum rig_call call)
+{
+    static const char *const names[RIG_CALL_COUNT] = {
+        [RIG_STORAGE_OPEN] = "kv_storage_posix_open",
+        [RIG_STORAGE_CLOSE] = "closing the storage",
+        [RIG_OPEN] = "kv_open",
+        [RIG_CLOSE] = "kv_close",
+        [RIG_TABLE_OPEN] = "kv_table_open",
+        [RIG_WRITE] = "kv_write",
+        [RIG_READ] = "reading",
+        [RIG_SYNC] = "kv_sync",
+        [RIG_FLUSH] = "kv_flush",
+        [RIG_COMPACT] = "kv_compact",
+        [RIG_MERGE] = "a merge",
+    };
+    return names[call];
+}
+
+static void enter(const struct rig *rig, enum rig_call call)
+{
+    if (rig->observer.enter != NULL) {
+        rig->observer.enter(rig->observer.arg, call);
+    }
+}
+
+static int leave(const struct rig *rig, enum rig_call call, int r)
+{
+    if (rig->observer.leave != NULL) {
+        rig->observer.leave(rig->observer.arg, call, r);
+    }
+    return r;
+}
+
 static void note_message(void *arg, enum kv_message_level level, const char *text)
 {
     struct rig *rig = arg;
+    rig->warnings += level == KV_MESSAGE_WARNING;
     if (level == KV_MESSAGE_ERROR && rig->message[0] == 0) {
         snprintf(rig->message, sizeof rig->message, "%s", text);
     }
@@ -120,8 +154,33 @@ void rig_finish(struct rig *rig)
 static int open_table(struct rig *rig, int i, bool must_exist)
 {
     uint64_t version = sim_version(rig->sim);
-    int r = kv_table_open(rig->store, table_names[i], NULL, &rig->tables[i]);
+    int r;
+
+    enter(rig, RIG_TABLE_OPEN);
+    r = kv_table_open(rig->store, table_names[i], NULL, &rig->tables[i]);
+    r = leave(rig, RIG_TABLE_OPEN, r);
     return r == 0 && must_exist && sim_version(rig->sim) != version ? -ENOENT : r;
+}
+
+/* A storage, and the store on it. */
+static int open_store(struct rig *rig, const struct kv_options *options)
+{
+    struct kv_storage *storage = NULL;
+    int r;
+
+    enter(rig, RIG_STORAGE_OPEN);
+    r = leave(rig, RIG_STORAGE_OPEN, sim_storage_open(rig->sim, options->create, &storage));
+    if (r < 0) {
+        return r;
+    }
+    enter(rig, RIG_OPEN);
+    r = leave(rig, RIG_OPEN, kv_open(storage, options, &rig->store));
+    if (r < 0) {
+        enter(rig, RIG_STORAGE_CLOSE);
+        storage->ops->close(storage);
+        kv_ignore(leave(rig, RIG_STORAGE_CLOSE, 0));
+    }
+    return r;
 }
 
 int rig_open(struct rig *rig, bool create, int tables)
@@ -139,16 +198,9 @@ int rig_open(struct rig *rig, bool create, int tables)
         .message_fn = note_message,
         .message_arg = rig,
     };
-    struct kv_storage *storage = NULL;
-    int r = sim_storage_open(rig->sim, create, &storage);
+    int r = open_store(rig, &options);
 
-    r = r < 0 ? r : kv_open(storage, &options, &rig->store);
-    if (r < 0) {
-        if (storage != NULL) {
-            storage->ops->close(storage);
-        }
-        return r;
-    }
+    rig->held_back = false;
     for (int i = 0; i < tables && r == 0; i++) {
         r = open_table(rig, i, true);
     }
@@ -168,7 +220,9 @@ int rig_close(struct rig *rig)
 {
     struct kv_store *store = rig->store;
     rig->store = NULL;
-    return kv_close(store);
+    memset(rig->tables, 0, sizeof rig->tables);
+    enter(rig, RIG_CLOSE);
+    return leave(rig, RIG_CLOSE, kv_close(store));
 }
 
 void rig_abandon(struct rig *rig)
@@ -258,7 +312,7 @@ static int get(struct kv_table *table, int key, uint32_t *ret_value)
     return r;
 }
 
-int rig_read(struct rig *rig, struct rig_rows *ret_rows)
+static int read_tables(struct rig *rig, struct rig_rows *ret_rows)
 {
     struct rig_rows rows = {0};
     int r = 0;
@@ -280,6 +334,12 @@ int rig_read(struct rig *rig, struct rig_rows *ret_rows)
         *ret_rows = rows;
     }
     return r;
+}
+
+int rig_read(struct rig *rig, struct rig_rows *ret_rows)
+{
+    enter(rig, RIG_READ);
+    return leave(rig, RIG_READ, read_tables(rig, ret_rows));
 }
 
 /* ---- writing ---- */
@@ -318,11 +378,14 @@ static int fill_batch(struct rig *rig, const struct rig_batch *from, struct kv_b
 int rig_write(struct rig *rig, const struct rig_batch *batch, enum kv_durability durability)
 {
     struct kv_batch *encoded = NULL;
-    int r = kv_batch_create(&encoded);
+    int r;
+
+    enter(rig, RIG_WRITE);
+    r = kv_batch_create(&encoded);
     r = r < 0 ? r : fill_batch(rig, batch, encoded);
     r = r < 0 ? r : kv_write(rig->store, encoded, durability);
     kv_batch_destroy(encoded);
-    return r;
+    return leave(rig, RIG_WRITE, r);
 }
 
 /* ---- steps ---- */
@@ -366,6 +429,7 @@ static int step_write(struct rig *rig, char step)
     model_add(&rig->model, &batch);
     rig->bounds.issued = rig->model.batch_count;
     r = rig_write(rig, &batch, durability);
+    rig->held_back = r == 0 ? durability == KV_DURABLE_NONE : rig->held_back;
     rig->model.batches[rig->model.batch_count - 1].failed = r < 0;
     if (r == 0 && durability != KV_DURABLE_NONE) {
         rig->bounds.written = rig->bounds.issued;
@@ -401,22 +465,50 @@ static int step_open(struct rig *rig)
     return r;
 }
 
+static int step_read(struct rig *rig)
+{
+    struct rig_rows rows = {0};
+    bool sure = true;
+    int r = rig_read(rig, &rows);
+
+    for (size_t i = 0; i < rig->model.batch_count; i++) {
+        sure = sure && !rig->model.batches[i].failed;
+    }
+    return r == 0 && sure && rig_digest(&rows) != rig_digest(&rig->model.rows) ? -KV_EDAMAGED : r;
+}
+
+/* Steps after whose success everything is durable. */
+static int step_settle(struct rig *rig, char step)
+{
+    enum rig_call call = step == 's' ? RIG_SYNC : step == 'f' ? RIG_FLUSH : RIG_COMPACT;
+    int r;
+
+    enter(rig, call);
+    r = step == 's'   ? kv_sync(rig->store)
+        : step == 'f' ? kv_flush(rig->store)
+                      : kv_compact(rig->store);
+    if (leave(rig, call, r) == 0) {
+        rig->bounds.synced = rig->bounds.issued;
+        rig->bounds.written = rig->bounds.issued;
+        rig->held_back = false;
+    }
+    return r;
+}
+
 int rig_step(struct rig *rig, char step)
 {
     int r;
     switch (step) {
     case 's':
-        r = kv_sync(rig->store);
-        break;
     case 'f':
-        r = kv_flush(rig->store);
-        break;
     case 'c':
-        r = kv_compact(rig->store);
-        break;
+        return step_settle(rig, step);
     case 'm':
-        r = compact_one(rig->store);
+        enter(rig, RIG_MERGE);
+        r = leave(rig, RIG_MERGE, compact_one(rig->store));
         return r < 0 ? r : 0;
+    case 'g':
+        return step_read(rig);
     case 't':
         return step_table(rig);
     case 'r':
@@ -424,9 +516,4 @@ int rig_step(struct rig *rig, char step)
     default:
         return step_write(rig, step);
     }
-    if (r == 0) {
-        rig->bounds.synced = rig->bounds.issued;
-        rig->bounds.written = rig->bounds.issued;
-    }
-    return r;
 }

@@ -6,7 +6,7 @@
  *   n, w, y   that many batches with KV_DURABLE_NONE, WRITE, SYNC
  *   b         a batch with one large value, KV_DURABLE_WRITE
  *   s         kv_sync          f  kv_flush         c  kv_compact
- *   m         one merge, if one is due
+ *   m         one merge, if one is due                  g  read everything
  *   t         make one more table                  r  close and open again */
 #ifndef TESTS_CRASH_RIG_H
 #define TESTS_CRASH_RIG_H
@@ -51,6 +51,29 @@ struct rig_bounds {
     int tables;     /* so many were made */
 };
 
+/* The calls of the engine that a rig makes. */
+enum rig_call {
+    RIG_STORAGE_OPEN = 1,
+    RIG_STORAGE_CLOSE, /* of a storage that no store took */
+    RIG_OPEN,
+    RIG_CLOSE,
+    RIG_TABLE_OPEN,
+    RIG_WRITE, /* with the making of its batch */
+    RIG_READ,  /* scans and point reads of everything */
+    RIG_SYNC,
+    RIG_FLUSH,
+    RIG_COMPACT,
+    RIG_MERGE,
+    RIG_CALL_COUNT,
+};
+
+/* Told before and after each of them. Members may be NULL. */
+struct rig_observer {
+    void (*enter)(void *arg, enum rig_call call);
+    void (*leave)(void *arg, enum rig_call call, int result);
+    void *arg;
+};
+
 struct rig {
     struct sim_fs *sim;
     struct kv_store *store;
@@ -58,6 +81,9 @@ struct rig {
     struct rig_model model;
     struct rig_bounds bounds;
     struct rng rng;
+    struct rig_observer observer;
+    uint64_t warnings; /* that the store gave */
+    bool held_back;    /* rows may be in the process's memory only */
     char message[256]; /* the first error that the store told of */
 };
 
@@ -78,6 +104,7 @@ void rig_abandon(struct rig *rig);
 /* Read every row of every table in every way there is. Errors: -KV_EDAMAGED the reads contradict
  * each other, or a value is not one that was ever written. */
 KV_MUST_CHECK int rig_read(struct rig *rig, struct rig_rows *ret_rows);
+const char *rig_call_name(enum rig_call call);
 uint64_t rig_digest(const struct rig_rows *rows);
 void rig_apply(struct rig_rows *rows, const struct rig_batch *batch);
 /* Rows after the first `count` batches. */
@@ -90,7 +117,8 @@ KV_MUST_CHECK int rig_write(struct rig *rig, const struct rig_batch *batch,
 
 /* The next step of a script: its letter, 0 at the end, and how often it is to be done. */
 char rig_next_step(const char **script, unsigned *ret_count);
-/* Do one step once, with model and bounds. */
+/* Do one step once, with model and bounds. -KV_EDAMAGED also: step g read other rows than those
+ * written; batches whose writing failed may be there or not, and are not judged. */
 KV_MUST_CHECK int rig_step(struct rig *rig, char step);
 
 #endif

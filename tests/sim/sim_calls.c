@@ -4,8 +4,7 @@
 
 #include <assert.h>
 #include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
+#include <stdio.h> /* RENAME_NOREPLACE */
 #include <sys/file.h>
 #include <unistd.h>
 
@@ -31,7 +30,8 @@ static const char *const kind_names[SIM_KIND_COUNT] = {
     [SIM_LOCK] = "LOCK",           [SIM_ROOT] = "ROOT",
     [SIM_ROOT_TMP] = "ROOT.tmp",   [SIM_LOG] = "log",
     [SIM_MANIFEST] = "manifest",   [SIM_TABLE] = "table",
-    [SIM_TABLE_TMP] = "table.tmp", [SIM_OTHER] = "other",
+    [SIM_TABLE_TMP] = "table.tmp", [SIM_RESERVE] = "RESERVE",
+    [SIM_OTHER] = "other",
 };
 
 const char *sim_call_name(enum sim_call call)
@@ -44,7 +44,7 @@ const char *sim_kind_name(enum sim_kind kind)
     return kind_names[kind];
 }
 
-static enum sim_kind kind_of(const char *name)
+enum sim_kind sim_kind_of(const char *name)
 {
     struct kv_file_id id;
     if (strcmp(name, POSIX_LOCK_NAME) == 0) {
@@ -116,18 +116,32 @@ static int strike(struct sim_fs *sim, const struct sim_event *event)
         (!fault->forever && event->number > fault->at) || !sim_can_fail(event, fault->failure)) {
         return 0;
     }
-    if (sim->fault_event.number == 0) {
-        sim->fault_event = *event;
-    }
-    if (fault->failure == SIM_FAIL_EIO || fault->failure == SIM_FAIL_ENOSPC) {
-        return fault->failure == SIM_FAIL_EIO ? -EIO : -ENOSPC;
-    }
-    if (fault->failure == SIM_FAIL_EIO_LATE) {
+    switch (fault->failure) {
+    case SIM_FAIL_EIO:
+        return -EIO;
+    case SIM_FAIL_ENOSPC:
+        return -ENOSPC;
+    case SIM_FAIL_EIO_LATE:
         sim->late = event->number;
         return 0;
+    case SIM_FAIL_SHORT_ENOSPC:
+        sim->write_fails_next = true;
+        return 1;
+    default:
+        return 1;
     }
-    sim->write_fails_next = fault->failure == SIM_FAIL_SHORT_ENOSPC;
-    return 1;
+}
+
+static void note_strike(struct sim_fs *sim, const struct sim_event *event, int r)
+{
+    struct sim_event struck = *event;
+    struck.error = r < 0 ? r : event->number == sim->late ? -EIO : 0;
+    if (sim->fault_event.number == 0) {
+        sim->fault_event = struck;
+    }
+    if (sim->fault_fn != NULL) {
+        sim->fault_fn(sim->fault_arg, sim, &struck);
+    }
 }
 
 /* Begin a call. 0, 1 (a write is to be short) or the error it ends with at once. */
@@ -139,7 +153,11 @@ static int enter(struct sim_fs *sim, enum sim_call call, enum sim_kind kind, boo
     if (sim->stop_at != 0 && ret_event->number > sim->stop_at) {
         return -EIO;
     }
-    return strike(sim, ret_event);
+    int r = strike(sim, ret_event);
+    if (r < 0 || ret_event->number == sim->late) {
+        note_strike(sim, ret_event, r);
+    }
+    return r;
 }
 
 /* The moment of the call at which the power may go: its change is noted and not durable. */
@@ -150,6 +168,14 @@ static int moment(struct sim_fs *sim, const struct sim_event *event)
     }
     bool stopped = sim->stop_at != 0 && event->number >= sim->stop_at;
     return stopped || event->number == sim->late ? -EIO : 0;
+}
+
+/* A call that fails by itself, since there is no such file, or already one. */
+static int refuse(struct sim_fs *sim, struct sim_event *event, int error)
+{
+    event->changes = false;
+    int r = moment(sim, event);
+    return r < 0 ? r : error;
 }
 
 /* A call that changes nothing. */
@@ -257,7 +283,7 @@ static int create_file(struct sim_fs *sim, const char *name)
 {
     struct sim_name_change change = {.count = 1};
     struct sim_event event;
-    int r = enter(sim, SIM_CREATE, kind_of(name), true, &event);
+    int r = enter(sim, SIM_CREATE, sim_kind_of(name), true, &event);
     int inode;
 
     if (r < 0) {
@@ -286,12 +312,12 @@ static int sim_openat(void *arg, int dir, const char *name, int flags, mode_t mo
     if (found == NULL && (flags & O_CREAT) != 0) {
         return create_file(sim, name);
     }
-    r = enter(sim, SIM_OPEN, kind_of(name), (flags & O_TRUNC) != 0, &event);
+    r = enter(sim, SIM_OPEN, sim_kind_of(name), (flags & O_TRUNC) != 0, &event);
     if (r < 0) {
         return r;
     }
     if (found == NULL || ((flags & O_CREAT) != 0 && (flags & O_EXCL) != 0)) {
-        return found == NULL ? -ENOENT : -EEXIST;
+        return refuse(sim, &event, found == NULL ? -ENOENT : -EEXIST);
     }
     inode = found->inode;
     if ((flags & O_TRUNC) != 0) {
@@ -331,7 +357,7 @@ static int sim_mkdirat(void *arg, int dir, const char *name, mode_t mode)
         return r;
     }
     if (sim->dir_exists) {
-        return -EEXIST;
+        return refuse(sim, &event, -EEXIST);
     }
     sim->dir_exists = true;
     sim->dir_order = ++sim->change_order;
@@ -361,28 +387,45 @@ static ssize_t sim_pread(void *arg, int fd, void *to, size_t size, uint64_t offs
     return (ssize_t)size;
 }
 
+static struct kv_slice gather(const struct iovec *parts, int part_count)
+{
+    uint8_t *bytes;
+    size_t size = 0;
+    size_t used = 0;
+
+    for (int i = 0; i < part_count; i++) {
+        size += parts[i].iov_len;
+    }
+    bytes = sim_alloc(size, 1);
+    for (int i = 0; i < part_count; i++) {
+        if (parts[i].iov_len > 0) {
+            memcpy(bytes + used, parts[i].iov_base, parts[i].iov_len);
+            used += parts[i].iov_len;
+        }
+    }
+    return kv_slice(bytes, size);
+}
+
 static ssize_t sim_pwritev(void *arg, int fd, const struct iovec *parts, int part_count,
                            uint64_t offset)
 {
     struct sim_fs *sim = arg;
-    struct kv_buf bytes = {0};
+    struct kv_slice bytes;
     struct sim_event event;
     int r = enter(sim, SIM_PWRITEV, fd_of(sim, fd)->kind, true, &event);
-    size_t size;
 
     if (r < 0) {
         return r;
     }
-    for (int i = 0; i < part_count; i++) {
-        if (kv_buf_append(&bytes, kv_slice(parts[i].iov_base, parts[i].iov_len)) < 0) {
-            abort();
-        }
+    bytes = gather(parts, part_count);
+    if (r == 1 && bytes.size > 1) {
+        bytes.size = (bytes.size + 1) / 2;
+        note_strike(sim, &event, 0);
     }
-    size = r == 1 ? (bytes.size + 1) / 2 : bytes.size;
-    change_file(sim, inode_of(sim, fd), SIM_CHANGE_WRITE, offset, kv_slice(bytes.data, size));
-    kv_buf_finish(&bytes);
+    change_file(sim, inode_of(sim, fd), SIM_CHANGE_WRITE, offset, bytes);
+    sim_free((void *)(uintptr_t)bytes.data);
     r = moment(sim, &event);
-    return r < 0 ? r : (ssize_t)size;
+    return r < 0 ? r : (ssize_t)bytes.size;
 }
 
 static void drop_changes(struct sim_inode *inode)
@@ -519,16 +562,16 @@ static int sim_rename(void *arg, int dir, const char *from, const char *to, unsi
     const struct sim_name *found = sim_names_find(&sim->current, from);
     struct sim_name_change change = {.count = 2};
     struct sim_event event;
-    int r = enter(sim, SIM_RENAME, kind_of(to), true, &event);
+    int r = enter(sim, SIM_RENAME, sim_kind_of(to), true, &event);
 
     if (r < 0) {
         return r;
     }
     if (found == NULL) {
-        return -ENOENT;
+        return refuse(sim, &event, -ENOENT);
     }
     if ((flags & RENAME_NOREPLACE) != 0 && sim_names_find(&sim->current, to) != NULL) {
-        return -EEXIST;
+        return refuse(sim, &event, -EEXIST);
     }
     set_name(&change.names[0], to, found->inode);
     set_name(&change.names[1], from, SIM_NO_INODE);
@@ -542,13 +585,13 @@ static int sim_linkat(void *arg, int from_dir, const char *from, int to_dir, con
     const struct sim_name *found = sim_names_find(&sim->current, from);
     struct sim_name_change change = {.count = 1};
     struct sim_event event;
-    int r = enter(sim, SIM_LINK, kind_of(to), true, &event);
+    int r = enter(sim, SIM_LINK, sim_kind_of(to), true, &event);
 
     if (r < 0) {
         return r;
     }
     if (found == NULL || sim_names_find(&sim->current, to) != NULL) {
-        return found == NULL ? -ENOENT : -EEXIST;
+        return refuse(sim, &event, found == NULL ? -ENOENT : -EEXIST);
     }
     set_name(&change.names[0], to, found->inode);
     change_names(sim, &change);
@@ -560,13 +603,13 @@ static int sim_unlinkat(void *arg, int dir, const char *name)
     struct sim_fs *sim = arg;
     struct sim_name_change change = {.count = 1};
     struct sim_event event;
-    int r = enter(sim, SIM_UNLINK, kind_of(name), true, &event);
+    int r = enter(sim, SIM_UNLINK, sim_kind_of(name), true, &event);
 
     if (r < 0) {
         return r;
     }
     if (sim_names_find(&sim->current, name) == NULL) {
-        return -ENOENT;
+        return refuse(sim, &event, -ENOENT);
     }
     set_name(&change.names[0], name, SIM_NO_INODE);
     change_names(sim, &change);
@@ -606,7 +649,7 @@ static int sim_lstatat(void *arg, int dir, const char *name, struct stat *ret_st
 {
     struct sim_fs *sim = arg;
     const struct sim_name *found = sim_names_find(&sim->current, name);
-    int r = look(sim, SIM_LSTAT, kind_of(name));
+    int r = look(sim, SIM_LSTAT, sim_kind_of(name));
     if (r < 0 || found == NULL) {
         return r < 0 ? r : -ENOENT;
     }

@@ -68,6 +68,7 @@ struct sim_event {
     enum sim_call call;
     enum sim_kind kind;
     bool changes; /* it changes what is stored, or what of it is durable */
+    int error;    /* told of a fault only: what the call ends with, 0 if it was cut short */
 };
 
 /* Called during each call: a change is noted, but a sync has not happened yet. */
@@ -112,11 +113,15 @@ bool sim_can_fail(const struct sim_event *event, enum sim_failure failure);
 void sim_fail(struct sim_fs *sim, const struct sim_fault *fault); /* NULL: nothing fails any more */
 /* Whether the fault has struck, and which call first. */
 bool sim_fault_hit(const struct sim_fs *sim, struct sim_event *ret_event);
+/* Told of every call that the fault strikes, before it ends; NULL: nobody. */
+void sim_watch_fault(struct sim_fs *sim, sim_watch_fn *fn, void *arg);
 uint64_t sim_calls_made(const struct sim_fs *sim);
 /* Counts changes of what is stored or durable: two moments of one version look alike after a crash.
  */
 uint64_t sim_version(const struct sim_fs *sim);
 size_t sim_unsynced(const struct sim_fs *sim); /* changes that power loss may take */
+size_t sim_count_names(const struct sim_fs *sim, enum sim_kind kind);
+size_t sim_count_open(const struct sim_fs *sim); /* descriptors that nobody has closed */
 
 /* The file system as another process finds it after this one died at this moment. */
 KV_MUST_CHECK int sim_kill(const struct sim_fs *sim, struct sim_fs **ret_sim);

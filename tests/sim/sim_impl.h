@@ -94,6 +94,8 @@ struct sim_fs {
     uint64_t late; /* number of the call that is to fail after what it does; 0: none */
     sim_watch_fn *watch_fn;
     void *watch_arg;
+    sim_watch_fn *fault_fn;
+    void *fault_arg;
 };
 
 struct sim_bytes *sim_bytes_new(size_t size);
@@ -107,7 +109,12 @@ void sim_change_unref(struct sim_change *change);
 const struct sim_name *sim_names_find(const struct sim_names *names, const char *name);
 void sim_names_apply(struct sim_names *names, const struct sim_name_change *change);
 void sim_names_copy(const struct sim_names *from, struct sim_names *to);
-void *sim_alloc(size_t count, size_t size); /* zeroed; ends the program where there is no memory */
+enum sim_kind sim_kind_of(const char *name);
+
+/* All memory of a simulation goes through these three, sim_memory.c. Where there is none they end
+ * the program. */
+void *sim_alloc(size_t count, size_t size); /* zeroed */
+void sim_free(void *memory);
 /* Append one item to an array. */
 void sim_append(void *array_pointer, size_t *count, const void *item, size_t item_size);
 

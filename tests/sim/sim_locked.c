@@ -2,8 +2,6 @@
 /* The calls of the simulated file system as a store with threads makes them: one at a time. */
 #include "tests/sim/sim_impl.h"
 
-#include <stdlib.h>
-
 static const char store_path[] = "/sim/store";
 
 static int locked_openat(void *arg, int dir, const char *name, int flags, mode_t mode)
@@ -180,7 +178,7 @@ static int locked_list(void *arg, int dir, posix_name_fn *fn, void *fn_arg)
     for (size_t i = 0; i < names.count && r >= 0; i++) {
         r = fn(fn_arg, names.items[i].name); /* which may remove names */
     }
-    free(names.items);
+    sim_free(names.items);
     return r < 0 ? r : 0;
 }
 

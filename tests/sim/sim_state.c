@@ -2,33 +2,7 @@
 /* The state of the simulated file system: bytes, changes, names, and what a crash makes of them. */
 #include "tests/sim/sim_impl.h"
 
-#include <stdio.h>
-#include <stdlib.h>
-
 #include "kvcore/util/rng.h"
-
-void *sim_alloc(size_t count, size_t size)
-{
-    void *memory = calloc(count > 0 ? count : 1, size);
-    if (memory == NULL) {
-        fprintf(stderr, "the simulated file system has no memory\n");
-        abort();
-    }
-    return memory;
-}
-
-void sim_append(void *array_pointer, size_t *count, const void *item, size_t item_size)
-{
-    uint8_t *array;
-    memcpy(&array, array_pointer, sizeof array);
-    array = realloc(array, (*count + 1) * item_size);
-    if (array == NULL) {
-        abort();
-    }
-    memcpy(array + *count * item_size, item, item_size);
-    memcpy(array_pointer, &array, sizeof array);
-    *count += 1;
-}
 
 /* ---- bytes ---- */
 
@@ -49,7 +23,7 @@ struct sim_bytes *sim_bytes_ref(struct sim_bytes *bytes)
 void sim_bytes_unref(struct sim_bytes *bytes)
 {
     if (bytes != NULL && --bytes->refs == 0) {
-        free(bytes);
+        sim_free(bytes);
     }
 }
 
@@ -72,7 +46,7 @@ void sim_bytes_own(struct sim_bytes **bytes, size_t size)
 void sim_change_unref(struct sim_change *change)
 {
     if (--change->refs == 0) {
-        free(change);
+        sim_free(change);
     }
 }
 
@@ -147,7 +121,7 @@ void sim_names_apply(struct sim_names *names, const struct sim_name_change *chan
 
 void sim_names_copy(const struct sim_names *from, struct sim_names *to)
 {
-    free(to->items);
+    sim_free(to->items);
     *to = (struct sim_names){.count = from->count};
     to->items = sim_alloc(from->count, sizeof *to->items);
     if (from->count > 0) {
@@ -177,7 +151,7 @@ static void inode_finish(struct sim_inode *inode)
     for (size_t i = 0; i < inode->change_count; i++) {
         sim_change_unref(inode->changes[i]);
     }
-    free(inode->changes);
+    sim_free(inode->changes);
     *inode = (struct sim_inode){0};
 }
 
@@ -189,12 +163,12 @@ void sim_destroy(struct sim_fs *sim)
     for (int i = 0; i < sim->inode_count; i++) {
         inode_finish(&sim->inodes[i]);
     }
-    free(sim->inodes);
-    free(sim->current.items);
-    free(sim->durable.items);
-    free(sim->name_changes);
+    sim_free(sim->inodes);
+    sim_free(sim->current.items);
+    sim_free(sim->durable.items);
+    sim_free(sim->name_changes);
     mutex_finish(&sim->mu);
-    free(sim);
+    sim_free(sim);
 }
 
 uint64_t sim_calls_made(const struct sim_fs *sim)
@@ -238,6 +212,30 @@ bool sim_fault_hit(const struct sim_fs *sim, struct sim_event *ret_event)
 {
     *ret_event = sim->fault_event;
     return sim->fault_event.number != 0;
+}
+
+void sim_watch_fault(struct sim_fs *sim, sim_watch_fn *fn, void *arg)
+{
+    sim->fault_fn = fn;
+    sim->fault_arg = arg;
+}
+
+size_t sim_count_names(const struct sim_fs *sim, enum sim_kind kind)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < sim->current.count; i++) {
+        count += sim_kind_of(sim->current.items[i].name) == kind;
+    }
+    return count;
+}
+
+size_t sim_count_open(const struct sim_fs *sim)
+{
+    size_t count = 0;
+    for (int i = 0; i < SIM_FD_MAX; i++) {
+        count += sim->fds[i].type != SIM_FD_FREE;
+    }
+    return count;
 }
 
 /* ---- death of the process ---- */

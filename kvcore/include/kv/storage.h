@@ -141,6 +141,7 @@ struct kv_storage_ops {
     /* Call `fn` for every log and finished object, in no order. Leftovers of unfinished objects are
      * removed on the way if an exclusive lease is held. */
     int (*list)(struct kv_storage *storage, kv_list_fn *fn, void *arg);
+    /* Errors: -EOPNOTSUPP this storage cannot tell. */
     int (*space)(struct kv_storage *storage, struct kv_space *ret_space);
     /* Keep `bytes` of the device from everybody until they are given back by another call (0: give
      * back all), also across openings. Needs the exclusive lease. Errors: -ENOSPC (nothing is kept
