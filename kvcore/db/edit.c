@@ -16,6 +16,19 @@ enum edit_tag {
     EDIT_TAG_TABLE = 11,
     EDIT_TAG_ADDED = 15,
     EDIT_TAG_REMOVED = 17,
+    EDIT_TAG_BLOB = 23,
+    EDIT_TAG_REMOVED_BLOB = 25,
+    EDIT_TAG_NEXT_BLOB = 27,
+};
+
+/* Of an added file. */
+enum file_tag {
+    FILE_TAG_BLOBS = 1,
+};
+
+/* Of a blob. */
+enum blob_tag {
+    BLOB_TAG_PUNCHED = 1,
 };
 
 enum table_tag {
@@ -24,6 +37,9 @@ enum table_tag {
     TABLE_TAG_BLOCK_BYTES = 5,
     TABLE_TAG_CODEC = 7,
 };
+
+/* A blob's values end within the first GiB; its directory is small beside them. */
+#define BLOB_FILE_SIZE_MAX ((uint64_t)1 << 32)
 
 enum { PREFIX_SIZE_MAX = 256, FILTER_BITS_MAX = 64, BLOCK_BYTES_MAX = 1 << 24 };
 
@@ -51,6 +67,8 @@ void edit_finish(struct edit *edit)
     free(edit->removed);
     free(edit->tables);
     free(edit->closed_logs);
+    free(edit->blobs);
+    free(edit->removed_blobs);
     *edit = (struct edit){0};
 }
 
@@ -97,6 +115,26 @@ int edit_remove_file(struct edit *edit, const struct file_meta *file)
     return 0;
 }
 
+int edit_add_blob(struct edit *edit, const struct blob_info *blob)
+{
+    struct blob_info *slot = grow((void **)&edit->blobs, &edit->blob_count, sizeof *slot);
+    if (slot == NULL) {
+        return -ENOMEM;
+    }
+    *slot = *blob;
+    return 0;
+}
+
+int edit_remove_blob(struct edit *edit, uint64_t number)
+{
+    uint64_t *slot = grow((void **)&edit->removed_blobs, &edit->removed_blob_count, sizeof *slot);
+    if (slot == NULL) {
+        return -ENOMEM;
+    }
+    *slot = number;
+    return 0;
+}
+
 /* ---- encoding: a failed append (out of memory) is looked at once, at the end ---- */
 
 static int encode_closed_log(const struct log_end *end, struct kv_buf *to)
@@ -134,6 +172,12 @@ static int encode_added(const struct file_meta *file, struct kv_buf *to)
     r |= coding_append_varint(to, file->sequence_max);
     r |= coding_append_varint(to, file->row_count);
     r |= coding_append_varint(to, file->tombstone_count);
+    if (file->blobs.count > 0) {
+        struct kv_buf list = {0};
+        r |= blob_uses_encode(&file->blobs, &list);
+        r |= coding_append_field(to, FILE_TAG_BLOBS, kv_buf_slice(&list));
+        kv_buf_finish(&list);
+    }
     return r;
 }
 
@@ -148,6 +192,31 @@ static int encode_removed(const struct edit_removed *removed, struct kv_buf *to)
 static int append_varint_if_set(struct kv_buf *to, uint64_t tag, uint64_t value)
 {
     return value != 0 ? coding_append_field_varint(to, tag, value) : 0;
+}
+
+static int encode_blob(const struct blob_info *blob, struct kv_buf *to)
+{
+    int r = coding_append_varint(to, blob->number);
+    r |= coding_append_varint(to, blob->file_size);
+    r |= coding_append_varint(to, blob->data_bytes);
+    r |= append_varint_if_set(to, BLOB_TAG_PUNCHED, blob->punched_bytes);
+    return r;
+}
+
+static int encode_blobs(const struct edit *edit, struct kv_buf *to)
+{
+    struct kv_buf field = {0};
+    int r = append_varint_if_set(to, EDIT_TAG_NEXT_BLOB, edit->next_blob);
+    for (size_t i = 0; i < edit->removed_blob_count; i++) {
+        r |= coding_append_field_varint(to, EDIT_TAG_REMOVED_BLOB, edit->removed_blobs[i]);
+    }
+    for (size_t i = 0; i < edit->blob_count; i++) {
+        field.size = 0;
+        r |= encode_blob(&edit->blobs[i], &field);
+        r |= coding_append_field(to, EDIT_TAG_BLOB, kv_buf_slice(&field));
+    }
+    kv_buf_finish(&field);
+    return r;
 }
 
 int edit_encode(const struct edit *edit, struct kv_buf *to)
@@ -180,6 +249,7 @@ int edit_encode(const struct edit *edit, struct kv_buf *to)
         r |= encode_added(edit->added[i], &field);
         r |= coding_append_field(to, EDIT_TAG_ADDED, kv_buf_slice(&field));
     }
+    r |= encode_blobs(edit, to);
     kv_buf_finish(&field);
     return r != 0 ? -ENOMEM : 0;
 }
@@ -265,6 +335,23 @@ static bool added_is_sound(const struct file_meta *file)
                        kv_buf_slice(&file->largest), file->largest_trailer) <= 0;
 }
 
+static int decode_file_fields(struct coding_cursor *c, struct file_meta *file)
+{
+    uint64_t tag;
+    struct kv_slice value;
+    int r = 0;
+
+    while (r == 0 && coding_read_field(c, &tag, &value)) {
+        if (tag == FILE_TAG_BLOBS) {
+            c->bad |= file->blobs.count > 0 || value.size == 0;
+            r = coding_ok(c) ? blob_uses_decode(value, &file->blobs) : 0;
+        } else if (tag % 2 == 1) {
+            r = -KV_EFORMAT;
+        }
+    }
+    return r == 0 && !coding_done(c) ? -KV_EDAMAGED : r;
+}
+
 static int decode_added(struct coding_cursor *c, struct edit *edit)
 {
     struct file_meta *file = NULL;
@@ -287,22 +374,12 @@ static int decode_added(struct coding_cursor *c, struct edit *edit)
     file->sequence_max = coding_read_varint(c);
     file->row_count = coding_read_varint(c);
     file->tombstone_count = coding_read_varint(c);
-    for (uint64_t tag; coding_read_field(c, &tag, &(struct kv_slice){0});) {
-        if (tag % 2 == 1) {
-            r = -KV_EFORMAT;
-            goto out;
-        }
-    }
-    if (!coding_done(c)) {
-        r = -KV_EDAMAGED;
-        goto out;
-    }
-    r = kv_buf_append(&file->smallest, smallest);
+    r = decode_file_fields(c, file);
+    r = r < 0 ? r : kv_buf_append(&file->smallest, smallest);
     r = r < 0 ? r : kv_buf_append(&file->largest, largest);
     if (r == 0) {
         r = added_is_sound(file) ? edit_add_file(edit, file) : -KV_EDAMAGED;
     }
-out:
     file_meta_unref(file);
     return r;
 }
@@ -314,6 +391,35 @@ static int decode_removed(struct coding_cursor *c, struct edit *edit)
     file.level = (uint32_t)coding_read_varint_max(c, KV_LEVEL_COUNT - 1);
     file.number = coding_read_varint(c);
     return coding_done(c) && file.table_id != 0 ? edit_remove_file(edit, &file) : -KV_EDAMAGED;
+}
+
+static int decode_blob(struct coding_cursor *c, struct edit *edit)
+{
+    struct blob_info blob = {0};
+    uint64_t tag;
+    struct kv_slice value;
+
+    blob.number = coding_read_varint(c);
+    blob.file_size = coding_read_varint_max(c, BLOB_FILE_SIZE_MAX);
+    blob.data_bytes = coding_read_varint(c);
+    while (coding_read_field(c, &tag, &value)) {
+        if (tag == BLOB_TAG_PUNCHED) {
+            blob.punched_bytes = coding_field_varint(c, value);
+        } else if (tag % 2 == 1) {
+            return -KV_EFORMAT;
+        }
+    }
+    if (!coding_done(c) || blob.number == 0 || blob.data_bytes > blob.file_size ||
+        blob.punched_bytes > blob.file_size) {
+        return -KV_EDAMAGED;
+    }
+    return edit_add_blob(edit, &blob);
+}
+
+static int decode_removed_blob(struct coding_cursor *c, struct edit *edit)
+{
+    uint64_t number = coding_read_varint(c);
+    return coding_done(c) && number != 0 ? edit_remove_blob(edit, number) : -KV_EDAMAGED;
 }
 
 static int decode_field(uint64_t tag, struct kv_slice value, struct edit *edit)
@@ -341,6 +447,13 @@ static int decode_field(uint64_t tag, struct kv_slice value, struct edit *edit)
         return decode_added(&c, edit);
     case EDIT_TAG_REMOVED:
         return decode_removed(&c, edit);
+    case EDIT_TAG_NEXT_BLOB:
+        edit->next_blob = coding_read_varint(&c);
+        break;
+    case EDIT_TAG_BLOB:
+        return decode_blob(&c, edit);
+    case EDIT_TAG_REMOVED_BLOB:
+        return decode_removed_blob(&c, edit);
     default:
         return tag % 2 == 1 ? -KV_EFORMAT : 0;
     }

@@ -22,6 +22,7 @@ struct edit_table {
 
 struct edit {
     uint64_t next_table;    /* 0: not set */
+    uint64_t next_blob;     /* 0: not set */
     uint64_t last_sequence; /* 0: not set */
     uint64_t first_log;     /* 0: not set */
     uint64_t released_log;  /* logs below are released; 0: not set */
@@ -33,6 +34,10 @@ struct edit {
     size_t added_count;
     struct edit_removed *removed;
     size_t removed_count;
+    struct blob_info *blobs; /* added, or known and now with more of it given back */
+    size_t blob_count;
+    uint64_t *removed_blobs;
+    size_t removed_blob_count;
 };
 
 void edit_finish(struct edit *edit); /* an all-zero edit is empty */
@@ -41,6 +46,9 @@ KV_MUST_CHECK int edit_add_table(struct edit *edit, const struct edit_table *tab
 /* Takes a reference of its own. */
 KV_MUST_CHECK int edit_add_file(struct edit *edit, struct file_meta *file);
 KV_MUST_CHECK int edit_remove_file(struct edit *edit, const struct file_meta *file);
+
+KV_MUST_CHECK int edit_add_blob(struct edit *edit, const struct blob_info *blob);
+KV_MUST_CHECK int edit_remove_blob(struct edit *edit, uint64_t number);
 
 KV_MUST_CHECK int edit_encode(const struct edit *edit, struct kv_buf *to);
 /* `ret_edit` must be finished on success. Errors: -KV_EDAMAGED, -KV_EFORMAT, -ENOMEM. */

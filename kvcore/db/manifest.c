@@ -45,6 +45,15 @@ static int snapshot_files(const struct version *version, struct edit *edit)
     return r;
 }
 
+static int snapshot_blobs(const struct version *version, struct edit *edit)
+{
+    int r = 0;
+    for (size_t i = 0; version->blobs != NULL && i < version->blobs->count && r == 0; i++) {
+        r = edit_add_blob(edit, &version->blobs->items[i].info);
+    }
+    return r;
+}
+
 static int snapshot_tables(struct kv_store *store, struct edit *edit) REQUIRES(&store->mu)
 {
     int r = 0;
@@ -71,8 +80,10 @@ static int snapshot_state(struct kv_store *store, struct edit *edit) REQUIRES(&s
     }
     mutex_lock(&store->mu);
     edit->next_table = store->next_table_number;
+    edit->next_blob = store->next_blob_number;
     r = r < 0 ? r : snapshot_tables(store, edit);
     r = r < 0 ? r : snapshot_files(store->view->version, edit);
+    r = r < 0 ? r : snapshot_blobs(store->view->version, edit);
     mutex_unlock(&store->mu);
     return r;
 }
@@ -299,6 +310,7 @@ static int commit_locked(struct kv_store *store, struct edit *edit, struct gener
 
     mutex_lock(&store->mu);
     edit->next_table = store->next_table_number;
+    edit->next_blob = store->next_blob_number;
     mutex_unlock(&store->mu);
     r = r < 0 ? r : version_apply(view->version, edit, &version);
     r = r < 0 ? r : prepare(store, edit, &prepared);

@@ -103,7 +103,7 @@ static bool is_needed(const struct kv_store *store, struct kv_file_id id) NO_LOC
     case KV_FILE_TABLE:
         return version_has(store->view->version, id.number);
     case KV_FILE_BLOB:
-        return true; /* not ours to judge */
+        return version_find_blob(store->view->version, id.number) != NULL;
     }
     return true;
 }

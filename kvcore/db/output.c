@@ -66,6 +66,7 @@ static int file_from_properties(const struct table_properties *properties, uint6
     file->tombstone_count = properties->tombstone_count;
     r = kv_buf_append(&file->smallest, kv_buf_slice(&properties->smallest_key));
     r = r < 0 ? r : kv_buf_append(&file->largest, kv_buf_slice(&properties->largest_key));
+    r = r < 0 ? r : blob_uses_copy(&properties->blobs, &file->blobs);
     if (r < 0) {
         file_meta_unref(file);
         return r;

@@ -148,6 +148,9 @@ static int apply_edit(struct recovery *rec, const struct edit *edit) NO_LOCK_ANA
     if (edit->last_sequence > store->flushed_sequence) {
         store->flushed_sequence = edit->last_sequence;
     }
+    if (edit->next_blob > store->next_blob_number) {
+        store->next_blob_number = edit->next_blob;
+    }
     store->first_log = edit->first_log != 0 ? edit->first_log : store->first_log;
     store->released_log = edit->released_log != 0 ? edit->released_log : store->released_log;
     r = r < 0 ? r : version_apply(rec->version, edit, &version);
@@ -217,7 +220,7 @@ static int wrong_table(const struct kv_store *store, const struct file_meta *fil
 static int check_list(const struct recovery *rec, const struct file_list *list)
 {
     for (size_t i = 0; i < list->count; i++) {
-        uint64_t size = recovery_table_size(&rec->files, list->files[i]->number);
+        uint64_t size = recovery_file_size(&rec->files.tables, list->files[i]->number);
         if (size != list->files[i]->size) {
             return wrong_table(rec->store, list->files[i], size);
         }
@@ -225,8 +228,29 @@ static int check_list(const struct recovery *rec, const struct file_list *list)
     return 0;
 }
 
-/* Every table that the manifest names is there in its size. Before anything is removed. */
-static int check_tables(const struct recovery *rec)
+static int wrong_blob(const struct kv_store *store, const struct blob_info *blob, uint64_t size)
+{
+    return message_damage(&store->sink,
+                          "%s: blob %08" PRIu64 " of %" PRIu64 " bytes is %s; run kvfs fsck",
+                          store_name(store), blob->number, blob->file_size,
+                          size == UINT64_MAX ? "missing" : "of another size");
+}
+
+static int check_blobs(const struct recovery *rec)
+{
+    const struct version_blobs *blobs = rec->version->blobs;
+    for (size_t i = 0; blobs != NULL && i < blobs->count; i++) {
+        const struct blob_info *blob = &blobs->items[i].info;
+        uint64_t size = recovery_file_size(&rec->files.blobs, blob->number);
+        if (size != blob->file_size) {
+            return wrong_blob(rec->store, blob, size);
+        }
+    }
+    return 0;
+}
+
+/* Every table and blob that the manifest names is there in its size. Before anything is removed. */
+static int check_files(const struct recovery *rec)
 {
     int r = 0;
     for (uint32_t id = 1; id <= KV_TABLE_COUNT_MAX && r == 0; id++) {
@@ -235,7 +259,7 @@ static int check_tables(const struct recovery *rec)
             r = check_list(rec, &files->levels[level]);
         }
     }
-    return r;
+    return r < 0 ? r : check_blobs(rec);
 }
 
 static uint64_t larger(uint64_t a, uint64_t b)
@@ -248,10 +272,9 @@ static void set_numbers(struct recovery *rec) NO_LOCK_ANALYSIS
 {
     struct kv_store *store = rec->store;
     const struct recovery_files *files = &rec->files;
-    if (files->table_count > 0) {
-        store->next_table_number =
-            larger(store->next_table_number, files->tables[files->table_count - 1].number + 1);
-    }
+    store->next_table_number =
+        larger(store->next_table_number, recovery_highest(&files->tables) + 1);
+    store->next_blob_number = larger(store->next_blob_number, recovery_highest(&files->blobs) + 1);
     store->next_manifest = larger(files->highest_manifest, store->root.manifest) + 1;
     store->next_log = larger(files->highest_log + 1, store->first_log);
 }
@@ -371,11 +394,12 @@ static int remove_attempt(struct recovery *rec)
 static int begin_store(struct recovery *rec, const struct kv_options *options)
 {
     struct kv_store *store = rec->store;
-    if (rec->files.table_count > 0 || rec->files.highest_log > 1) {
-        return message_damage(&store->sink,
-                              "%s: the root record is missing, but there are tables or logs, the "
-                              "remains of a store; run kvfs fsck",
-                              store_name(store));
+    if (rec->files.tables.count > 0 || rec->files.blobs.count > 0 || rec->files.highest_log > 1) {
+        return message_damage(
+            &store->sink,
+            "%s: the root record is missing, but there are tables, blobs or logs, the "
+            "remains of a store; run kvfs fsck",
+            store_name(store));
     }
     if (!options->create || options->read_only) {
         return -ENOENT;
@@ -403,7 +427,7 @@ static int read_state(struct recovery *rec, const struct kv_options *options) NO
     if (r == 0 && store->root.clean) {
         r = note_closed_log(store, &store->root.last_log); /* where it ends is known exactly */
     }
-    r = r < 0 ? r : check_tables(rec);
+    r = r < 0 ? r : check_files(rec);
     set_numbers(rec);
     r = r < 0 ? r : recover_logs(store, rec->files.highest_log, rec->generation);
     atomic_store(&store->visible_sequence, store->last_sequence);
@@ -423,7 +447,7 @@ int recover(struct kv_store *store, const struct kv_options *options)
                            options->holder != NULL ? options->holder : pid_line);
     r = r < 0 ? r : version_create_empty(&rec.version);
     r = r < 0 ? r : generation_create(store->options.memtable_bytes, &rec.generation);
-    r = r < 0 ? r : recovery_list(store->storage, &rec.files);
+    r = r < 0 ? r : recovery_list_files(store->storage, &rec.files);
     r = r < 0 ? r : read_state(&rec, options);
     if (r == 0) {
         r = options->read_only ? install_view(&rec, rec.generation) : begin_writing(&rec);

@@ -12,7 +12,10 @@
 static void note_file(void *arg, struct kv_file_id id, uint64_t size_bytes)
 {
     struct recovery_files *files = arg;
-    struct recovery_table *larger;
+    struct recovery_list *list = id.kind == KV_FILE_TABLE  ? &files->tables
+                                 : id.kind == KV_FILE_BLOB ? &files->blobs
+                                                           : NULL;
+    struct recovery_file *larger;
 
     if (id.kind == KV_FILE_LOG && id.number > files->highest_log) {
         files->highest_log = id.number;
@@ -20,26 +23,33 @@ static void note_file(void *arg, struct kv_file_id id, uint64_t size_bytes)
     if (id.kind == KV_FILE_MANIFEST && id.number > files->highest_manifest) {
         files->highest_manifest = id.number;
     }
-    if (id.kind != KV_FILE_TABLE) {
+    if (list == NULL) {
         return;
     }
-    larger = realloc(files->tables, (files->table_count + 1) * sizeof *larger);
+    larger = realloc(list->items, (list->count + 1) * sizeof *larger);
     if (larger == NULL) {
         files->error = -ENOMEM;
         return;
     }
-    files->tables = larger;
-    larger[files->table_count++] = (struct recovery_table){id.number, size_bytes};
+    list->items = larger;
+    larger[list->count++] = (struct recovery_file){id.number, size_bytes};
 }
 
-static int compare_tables(const void *a, const void *b)
+static int compare_numbers(const void *a, const void *b)
 {
-    uint64_t na = ((const struct recovery_table *)a)->number;
-    uint64_t nb = ((const struct recovery_table *)b)->number;
+    uint64_t na = ((const struct recovery_file *)a)->number;
+    uint64_t nb = ((const struct recovery_file *)b)->number;
     return (na > nb) - (na < nb);
 }
 
-int recovery_list(struct kv_storage *storage, struct recovery_files *ret_files)
+static void sort_list(struct recovery_list *list)
+{
+    if (list->count > 0) {
+        qsort(list->items, list->count, sizeof list->items[0], compare_numbers);
+    }
+}
+
+int recovery_list_files(struct kv_storage *storage, struct recovery_files *ret_files)
 {
     struct recovery_files files = {0};
     int r = storage->ops->list(storage, note_file, &files);
@@ -49,27 +59,32 @@ int recovery_list(struct kv_storage *storage, struct recovery_files *ret_files)
         recovery_files_finish(&files);
         return r;
     }
-    if (files.table_count > 0) {
-        qsort(files.tables, files.table_count, sizeof *files.tables, compare_tables);
-    }
+    sort_list(&files.tables);
+    sort_list(&files.blobs);
     *ret_files = files;
     return 0;
 }
 
 void recovery_files_finish(struct recovery_files *files)
 {
-    free(files->tables);
+    free(files->tables.items);
+    free(files->blobs.items);
     *files = (struct recovery_files){0};
 }
 
-uint64_t recovery_table_size(const struct recovery_files *files, uint64_t number)
+uint64_t recovery_file_size(const struct recovery_list *list, uint64_t number)
 {
-    struct recovery_table key = {.number = number};
-    const struct recovery_table *found = files->table_count > 0
-                                             ? bsearch(&key, files->tables, files->table_count,
-                                                       sizeof *files->tables, compare_tables)
-                                             : NULL;
+    struct recovery_file key = {.number = number};
+    const struct recovery_file *found =
+        list->count > 0
+            ? bsearch(&key, list->items, list->count, sizeof list->items[0], compare_numbers)
+            : NULL;
     return found != NULL ? found->size : UINT64_MAX;
+}
+
+uint64_t recovery_highest(const struct recovery_list *list)
+{
+    return list->count > 0 ? list->items[list->count - 1].number : 0;
 }
 
 /* ---- looking at the segments ---- */

@@ -10,20 +10,29 @@
 
 #include "kvcore/db/store.h"
 
+struct recovery_file {
+    uint64_t number, size;
+};
+
+/* Files of one kind, sorted by number. */
+struct recovery_list {
+    struct recovery_file *items;
+    size_t count;
+};
+
 /* What the storage holds, by one listing. */
 struct recovery_files {
-    struct recovery_table {
-        uint64_t number, size;
-    } * tables; /* sorted by number after recovery_list() */
-    size_t table_count;
+    struct recovery_list tables, blobs;
     uint64_t highest_log, highest_manifest;
     int error;
 };
 
-KV_MUST_CHECK int recovery_list(struct kv_storage *storage, struct recovery_files *ret_files);
+KV_MUST_CHECK int recovery_list_files(struct kv_storage *storage, struct recovery_files *ret_files);
 void recovery_files_finish(struct recovery_files *files);
-/* Size of a table, or UINT64_MAX if there is none of that number. */
-uint64_t recovery_table_size(const struct recovery_files *files, uint64_t number);
+/* Size of a file, or UINT64_MAX if there is none of that number. */
+uint64_t recovery_file_size(const struct recovery_list *list, uint64_t number);
+/* The largest number in the list, 0 if it is empty. */
+uint64_t recovery_highest(const struct recovery_list *list);
 
 /* Put all rows that the logs hold and the tables do not into `generation`, and set
  * store->last_sequence. `highest` is the largest log number that exists. Errors: -KV_EDAMAGED (with

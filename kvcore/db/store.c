@@ -64,6 +64,7 @@ static void init(struct kv_store *store, struct kv_storage *storage,
     store->sink = (struct message_sink){.fn = options->message_fn, .arg = options->message_arg};
     store->health.state = KV_HEALTH_OK;
     store->next_table_number = 1;
+    store->next_blob_number = 1;
     store->snapshots.prev = &store->snapshots;
     store->snapshots.next = &store->snapshots;
     mutex_init(&store->write_mu, LOCK_RANK_DB_WRITE, "write queue");

@@ -128,6 +128,7 @@ struct kv_store {
     struct kv_table *tables[KV_TABLE_COUNT_MAX] GUARDED_BY(&mu); /* by id - 1 */
     struct kv_snapshot snapshots GUARDED_BY(&mu);                /* list head */
     uint64_t next_table_number GUARDED_BY(&mu);
+    uint64_t next_blob_number GUARDED_BY(&mu);
     struct file_meta **obsolete GUARDED_BY(&mu); /* tables to remove once nobody reads them */
     size_t obsolete_count GUARDED_BY(&mu);
     uint64_t recyclable_log GUARDED_BY(&mu); /* released segment kept for reuse, or 0 */

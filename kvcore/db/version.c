@@ -38,6 +38,7 @@ int file_meta_copy(const struct file_meta *from, struct file_meta **ret_file)
     file->tombstone_count = from->tombstone_count;
     r = kv_buf_append(&file->smallest, kv_buf_slice(&from->smallest));
     r = r < 0 ? r : kv_buf_append(&file->largest, kv_buf_slice(&from->largest));
+    r = r < 0 ? r : blob_uses_copy(&from->blobs, &file->blobs);
     if (r < 0) {
         file_meta_unref(file);
         return r;
@@ -60,6 +61,7 @@ void file_meta_unref(struct file_meta *file)
     table_close(atomic_load_explicit(&file->table, memory_order_relaxed));
     kv_buf_finish(&file->smallest);
     kv_buf_finish(&file->largest);
+    blob_uses_finish(&file->blobs);
     free(file);
 }
 
@@ -107,7 +109,21 @@ void version_unref(struct version *version)
     for (int i = 0; i < KV_TABLE_COUNT_MAX; i++) {
         table_files_unref(version->tables[i]);
     }
+    version_blobs_unref(version->blobs);
     free(version);
+}
+
+const struct file_meta *version_find_file(const struct version *version, uint32_t table_id,
+                                          uint32_t level, uint64_t number)
+{
+    const struct table_files *files = version_table(version, table_id);
+    const struct file_list *list = files != NULL ? &files->levels[level] : NULL;
+    for (size_t i = 0; list != NULL && i < list->count; i++) {
+        if (list->files[i]->number == number) {
+            return list->files[i];
+        }
+    }
+    return NULL;
 }
 
 size_t file_list_find(const struct file_list *list, struct kv_slice key)
@@ -286,6 +302,10 @@ int version_apply(const struct version *base, const struct edit *edit, struct ve
     }
     if (removed != edit->removed_count) {
         r = -KV_EDAMAGED; /* it removes a file that was not there */
+        goto out;
+    }
+    r = version_blobs_apply(base, edit, &version->blobs);
+    if (r < 0) {
         goto out;
     }
     *ret_version = version;

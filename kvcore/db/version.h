@@ -7,7 +7,7 @@
  *
  * Invariants: 1. files of level 0 stand newest first (by largest sequence number); 2. files of any
  * other level stand in key order and are disjoint in user keys; 3. whatever a lower level holds of
- * a key is newer.
+ * a key is newer; 4. that of version_blobs.h.
  *
  * Concurrency: references are atomic. file->busy is guarded by the store's state mutex. */
 #ifndef KVCORE_DB_VERSION_H
@@ -15,6 +15,7 @@
 
 #include <kv/kv.h>
 
+#include "kvcore/db/version_blobs.h"
 #include "kvcore/table/table.h"
 
 struct edit;
@@ -29,6 +30,7 @@ struct file_meta {
     uint64_t smallest_trailer, largest_trailer;
     uint64_t sequence_min, sequence_max;
     uint64_t row_count, tombstone_count;
+    struct blob_uses blobs; /* that its rows refer to */
 
     _Atomic uint32_t refs;
     _Atomic(struct table *) table; /* opened at first use, then kept; see table_cache.h */
@@ -57,6 +59,7 @@ struct table_files {
 struct version {
     _Atomic uint32_t refs;
     struct table_files *tables[KV_TABLE_COUNT_MAX]; /* by table id - 1; NULL: no files */
+    struct version_blobs *blobs;                    /* NULL: none */
 };
 
 KV_MUST_CHECK int version_create_empty(struct version **ret_version);
@@ -73,6 +76,10 @@ static inline const struct table_files *version_table(const struct version *vers
 {
     return version->tables[table_id - 1];
 }
+
+/* The file, valid as long as the version, or NULL. */
+const struct file_meta *version_find_file(const struct version *version, uint32_t table_id,
+                                          uint32_t level, uint64_t number);
 
 /* Index of the first file of a sorted, disjoint list whose largest key is >= `key`; count if none.
  */

@@ -62,7 +62,7 @@ static inline int row_compare(struct kv_slice a_key, uint64_t a_trailer, struct 
 /* Kinds this version can read from a table or log. */
 static inline bool row_kind_is_known(uint8_t kind)
 {
-    return kind == ROW_PUT || kind == ROW_DELETE || kind == ROW_DAMAGED;
+    return kind == ROW_PUT || kind == ROW_DELETE || kind == ROW_BLOB || kind == ROW_DAMAGED;
 }
 
 #endif

@@ -331,6 +331,14 @@ int table_builder_add(struct table_builder *builder, const struct row *row)
     return builder->error;
 }
 
+int table_builder_note_blob(struct table_builder *builder, uint64_t number, uint64_t bytes)
+{
+    if (builder->error == 0) {
+        builder->error = blob_uses_add(&builder->properties.blobs, number, bytes);
+    }
+    return builder->error;
+}
+
 uint64_t table_builder_size(const struct table_builder *builder)
 {
     return builder->offset + rows_builder_size(builder->data);

@@ -35,6 +35,9 @@ KV_MUST_CHECK int table_builder_create(struct kv_storage *storage, uint64_t stor
                                        struct table_builder **ret_builder);
 /* Rows in strictly ascending order. Errors are sticky. */
 KV_MUST_CHECK int table_builder_add(struct table_builder *builder, const struct row *row);
+/* The row to be added next refers to so many stored bytes of a blob. Errors are sticky. */
+KV_MUST_CHECK int table_builder_note_blob(struct table_builder *builder, uint64_t number,
+                                          uint64_t bytes);
 /* Bytes of the file so far, about. */
 uint64_t table_builder_size(const struct table_builder *builder);
 uint64_t table_builder_row_count(const struct table_builder *builder);

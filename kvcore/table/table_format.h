@@ -6,6 +6,7 @@
 
 #include <kv/storage.h>
 
+#include "kvcore/table/blob_use.h"
 #include "kvcore/table/row.h"
 
 enum {
@@ -84,6 +85,7 @@ struct table_properties {
     uint64_t flushed_sequence; /* every row up to here is in tables once this job is installed */
     uint64_t released_log;     /* logs below are then superfluous; 0: not known */
     struct kv_buf table_name;  /* of the keyspace */
+    struct blob_uses blobs;    /* that its rows refer to */
 };
 
 KV_MUST_CHECK int table_properties_encode(const struct table_properties *properties,

@@ -31,6 +31,7 @@ enum property {
     PROPERTY_FILTER_FORMAT = 41,
     PROPERTY_PREFIX_SIZE = 43,
     PROPERTY_FLUSHED = 44,
+    PROPERTY_BLOBS = 45,
     PROPERTY_RELEASED_LOG = 46,
     PROPERTY_TABLE_NAME = 48,
     PROPERTY_TAG_MAX = 48,
@@ -140,6 +141,18 @@ static int append_provenance(const struct table_properties *p, struct kv_buf *to
     return r;
 }
 
+static int append_blobs(const struct table_properties *p, struct kv_buf *to)
+{
+    struct kv_buf list = {0};
+    int r = 0;
+    if (p->blobs.count > 0) {
+        r = blob_uses_encode(&p->blobs, &list);
+        r = r < 0 ? r : coding_append_field(to, PROPERTY_BLOBS, kv_buf_slice(&list));
+    }
+    kv_buf_finish(&list);
+    return r;
+}
+
 int table_properties_encode(const struct table_properties *properties, struct kv_buf *to)
 {
     const struct table_properties *p = properties;
@@ -167,6 +180,9 @@ int table_properties_encode(const struct table_properties *properties, struct kv
     }
     if (r == 0) {
         r = append_unless_zero(to, PROPERTY_PREFIX_SIZE, p->prefix_size);
+    }
+    if (r == 0) {
+        r = append_blobs(p, to);
     }
     return r == 0 ? append_provenance(p, to) : r;
 }
@@ -278,6 +294,14 @@ static uint32_t *small_number_of(struct table_properties *p, uint64_t tag)
     }
 }
 
+/* What is said twice was refused before, so the list is empty. */
+static int read_blobs(struct coding_cursor *c, struct kv_slice value, struct blob_uses *blobs)
+{
+    int r = blob_uses_decode(value, blobs);
+    c->bad |= r == -KV_EDAMAGED || (r == 0 && blobs->count == 0);
+    return r == -KV_EDAMAGED ? 0 : r;
+}
+
 static int read_property(struct coding_cursor *c, struct table_properties *p, uint64_t tag,
                          struct kv_slice value)
 {
@@ -302,6 +326,8 @@ static int read_property(struct coding_cursor *c, struct table_properties *p, ui
         return read_bound(c, value, &p->largest_key, &p->largest_trailer);
     case PROPERTY_INPUTS:
         return read_inputs(c, value, &p->inputs);
+    case PROPERTY_BLOBS:
+        return read_blobs(c, value, &p->blobs);
     case PROPERTY_TABLE_NAME:
         return kv_buf_assign(&p->table_name, value);
     case PROPERTY_FILTER:
@@ -332,11 +358,11 @@ int table_properties_decode(struct kv_slice from, struct table_properties *ret_p
     int r = 0;
 
     while (r == 0 && coding_read_field(&c, &tag, &value)) {
-        r = read_property(&c, &p, tag, value);
         if (tag <= PROPERTY_TAG_MAX) {
             c.bad |= (seen & PROPERTY_BIT(tag)) != 0; /* nothing is said twice */
             seen |= PROPERTY_BIT(tag);
         }
+        r = coding_ok(&c) ? read_property(&c, &p, tag, value) : 0;
     }
     if (r == 0 && (!coding_done(&c) || !properties_are_sound(&p, seen))) {
         r = -KV_EDAMAGED;
@@ -358,5 +384,6 @@ void table_properties_finish(struct table_properties *properties)
     kv_buf_finish(&properties->largest_key);
     kv_buf_finish(&properties->inputs);
     kv_buf_finish(&properties->table_name);
+    blob_uses_finish(&properties->blobs);
     *properties = (struct table_properties){0};
 }

@@ -127,6 +127,62 @@ static void make_edit(struct edit *edit)
     file_meta_unref(file);
 }
 
+static const uint8_t golden_blob_edit[] = {
+    15, 36, 2,  6,    12,   0x80, 0x20, 1, 'a', 1,    5,    0, 0, 0, 0, 0, 0, 2,  'b', 'b',
+    2,  6,  0,  0,    0,    0,    0,    0, 5,   6,    2,    1, 1, 4, 7, 1, 9, 50, /* added; it
+                                                                                     refers to blobs
+                                                                                     7 and 9 */
+    27, 1,  10,                                                                   /* next blob */
+    25, 1,  8,                                                                    /* removed */
+    23, 5,  7,  0x80, 0x40, 0xac, 2, /* blob 7 of 8192 bytes, 300 of values */
+    23, 9,  9,  0x80, 0x40, 0xac, 2,    1, 2,   0x80, 0x20, /* blob 9, 4096 punched */
+};
+
+START_TEST(the_bytes_of_an_edit_of_blobs_never_change)
+{
+    struct edit full;
+    struct edit edit = {.next_blob = 10};
+    struct edit back;
+    struct kv_buf bytes = {0};
+    struct kv_buf again = {0};
+    make_edit(&full);
+    ck_ok(blob_uses_add(&full.added[0]->blobs, 9, 50));
+    ck_ok(blob_uses_add(&full.added[0]->blobs, 7, 1));
+    ck_ok(edit_add_file(&edit, full.added[0]));
+    ck_ok(edit_add_blob(&edit, &(struct blob_info){7, 8192, 300, 0}));
+    ck_ok(edit_add_blob(&edit, &(struct blob_info){9, 8192, 300, 4096}));
+    ck_ok(edit_remove_blob(&edit, 8));
+    ck_ok(edit_encode(&edit, &bytes));
+    ck_assert_uint_eq(bytes.size, sizeof golden_blob_edit);
+    ck_assert_mem_eq(bytes.data, golden_blob_edit, sizeof golden_blob_edit);
+    ck_ok(edit_decode(kv_buf_slice(&bytes), &back));
+    ck_ok(edit_encode(&back, &again));
+    ck_assert(kv_slice_equal(kv_buf_slice(&bytes), kv_buf_slice(&again)));
+    edit_finish(&full);
+    edit_finish(&edit);
+    edit_finish(&back);
+    kv_buf_finish(&bytes);
+    kv_buf_finish(&again);
+}
+END_TEST
+
+START_TEST(a_blob_that_makes_no_sense_is_damage)
+{
+    static const struct blob_info bad[] = {
+        {0, 10, 10, 0}, {1, 10, 11, 0}, {1, 10, 10, 11}, {1, (uint64_t)1 << 33, 10, 0}};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        struct edit edit = {0};
+        struct edit back;
+        struct kv_buf bytes = {0};
+        ck_ok(edit_add_blob(&edit, &bad[i]));
+        ck_ok(edit_encode(&edit, &bytes));
+        ck_fails(edit_decode(kv_buf_slice(&bytes), &back), KV_EDAMAGED);
+        edit_finish(&edit);
+        kv_buf_finish(&bytes);
+    }
+}
+END_TEST
+
 static const uint8_t golden_edit[] = {
     1,    1,    20,      /* next table */
     3,    2,    0xac, 2, /* rows up to 300 are in tables */
@@ -174,20 +230,28 @@ START_TEST(a_prefix_size_beyond_32_bits_is_not_taken_for_its_lower_half)
 }
 END_TEST
 
-START_TEST(flipped_and_cut_edits_never_do_harm)
+static void flip_and_cut(const uint8_t *golden, size_t size)
 {
-    for (size_t i = 0; i < sizeof golden_edit * 8; i++) {
-        uint8_t bytes[sizeof golden_edit];
-        struct edit edit;
-        memcpy(bytes, golden_edit, sizeof bytes);
+    uint8_t bytes[256];
+    struct edit edit;
+
+    ck_assert_uint_le(size, sizeof bytes);
+    for (size_t i = 0; i < size * 8; i++) {
+        memcpy(bytes, golden, size);
         bytes[i / 8] ^= (uint8_t)(1 << i % 8);
-        if (edit_decode(kv_slice(bytes, sizeof bytes), &edit) == 0) {
+        if (edit_decode(kv_slice(bytes, size), &edit) == 0) {
             edit_finish(&edit);
         }
-        if (edit_decode(kv_slice(golden_edit, i / 8), &edit) == 0) {
+        if (edit_decode(kv_slice(golden, i / 8), &edit) == 0) {
             edit_finish(&edit);
         }
     }
+}
+
+START_TEST(flipped_and_cut_edits_never_do_harm)
+{
+    flip_and_cut(golden_edit, sizeof golden_edit);
+    flip_and_cut(golden_blob_edit, sizeof golden_blob_edit);
 }
 END_TEST
 
@@ -273,6 +337,8 @@ Suite *test_suite(void)
     suite_add(s, "root", a_root_record_cut_anywhere_or_with_a_field_missing_is_damage);
     suite_add(s, "root", a_root_record_of_another_version_or_with_an_unknown_odd_field_is_newer);
     suite_add(s, "edit", the_bytes_of_an_edit_never_change);
+    suite_add(s, "edit", the_bytes_of_an_edit_of_blobs_never_change);
+    suite_add(s, "edit", a_blob_that_makes_no_sense_is_damage);
     suite_add(s, "edit", a_prefix_size_beyond_32_bits_is_not_taken_for_its_lower_half);
     suite_add(s, "edit", flipped_and_cut_edits_never_do_harm);
     suite_add(s, "edit", a_table_id_beyond_what_this_version_counts_is_newer);

@@ -165,6 +165,31 @@ static void put_edits(const struct corpus *corpus)
     kv_buf_finish(&bytes);
 }
 
+static void put_blob_edits(const struct corpus *corpus)
+{
+    struct edit edit = {.next_table = 9, .next_blob = 8};
+    const struct edit_table table = {.id = 1, .name = "data", .options = {.prefix_size = 9}};
+    const struct file_meta removed = {.table_id = 1, .level = 1, .number = 1};
+    struct kv_buf bytes = {0};
+
+    fuzz_need(edit_add_table(&edit, &table));
+    for (uint64_t number = 3; number < 7; number++) {
+        fuzz_need(edit_add_blob(&edit, &(struct blob_info){number, 9000, 8000, 0}));
+    }
+    add_file(&edit, 1, 1, "a", "f");
+    add_file(&edit, 2, 1, "g", "h");
+    fuzz_need(blob_uses_add(&edit.added[0]->blobs, 3, 4096));
+    fuzz_need(blob_uses_add(&edit.added[0]->blobs, 5, 300));
+    fuzz_need(blob_uses_add(&edit.added[1]->blobs, 5, 400));
+    append_edit(&bytes, &edit);
+    fuzz_need(edit_remove_file(&edit, &removed));
+    fuzz_need(edit_remove_blob(&edit, 3));
+    fuzz_need(edit_add_blob(&edit, &(struct blob_info){5, 9000, 8000, 4096}));
+    append_edit(&bytes, &edit);
+    corpus_put(corpus, "edit/blobs", nothing, kv_buf_slice(&bytes));
+    kv_buf_finish(&bytes);
+}
+
 static void add_record(struct kv_buf *to, uint8_t next_log, uint64_t sequence, struct kv_slice rows)
 {
     fuzz_need(coding_append_u8(to, next_log));
@@ -205,5 +230,6 @@ void corpus_store(const struct corpus *corpus)
     put_roots(corpus);
     put_logs(corpus);
     put_edits(corpus);
+    put_blob_edits(corpus);
     put_store(corpus);
 }

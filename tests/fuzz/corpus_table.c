@@ -119,6 +119,7 @@ static void put_table(const struct corpus *corpus, enum codec codec, uint8_t fla
     for (unsigned i = 0; i < ROWS; i++) {
         struct row row = seed_row(i, text);
         fuzz_need(table_builder_add(builder, &row));
+        fuzz_need(table_builder_note_blob(builder, 7 + i % 3, 100));
     }
     fuzz_need(table_builder_finish(builder, 1, &properties, &size));
     table_builder_destroy(builder);

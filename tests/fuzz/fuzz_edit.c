@@ -52,6 +52,30 @@ static void check_version(const struct version *version)
     }
 }
 
+/* What is said of each blob adds up to what the tables say. */
+static void check_blobs(const struct version *version)
+{
+    uint64_t uses = 0;
+    for (uint32_t id = 1; id <= KV_TABLE_COUNT_MAX; id++) {
+        const struct table_files *files = version_table(version, id);
+        for (int level = 0; files != NULL && level < KV_LEVEL_COUNT; level++) {
+            for (size_t i = 0; i < files->levels[level].count; i++) {
+                const struct blob_uses *blobs = &files->levels[level].files[i]->blobs;
+                for (size_t n = 0; n < blobs->count; n++) {
+                    assert(version_find_blob(version, blobs->items[n].number) != NULL);
+                    uses += blobs->items[n].bytes;
+                }
+            }
+        }
+    }
+    assert(version_blob_live_bytes(version) == uses);
+    for (size_t i = 1; version->blobs != NULL && i < version->blobs->count; i++) {
+        const struct version_blob *blob = &version->blobs->items[i];
+        assert(blob[-1].info.number < blob->info.number);
+        assert(version_blob_garbage(blob) <= blob->info.data_bytes);
+    }
+}
+
 /* `version` becomes what the edit makes of it, if it is a sound one. */
 static void take_edit(struct kv_slice bytes, struct version **version)
 {
@@ -68,6 +92,7 @@ static void take_edit(struct kv_slice bytes, struct version **version)
     fuzz_expect_verdict(r);
     if (r == 0) {
         check_version(next);
+        check_blobs(next);
         version_unref(*version);
         *version = next;
     }

@@ -193,6 +193,15 @@ static struct table_properties make_properties(void)
     };
 }
 
+static struct blob_uses two_blobs(void)
+{
+    struct blob_uses uses = {0};
+    ck_ok(blob_uses_add(&uses, 300, 8192));
+    ck_ok(blob_uses_add(&uses, 4, 99));
+    ck_ok(blob_uses_add(&uses, 4, 1));
+    return uses;
+}
+
 START_TEST(the_bytes_of_properties_never_change)
 {
     static const uint8_t golden[] = {
@@ -233,9 +242,51 @@ START_TEST(the_bytes_of_properties_never_change)
 }
 END_TEST
 
+START_TEST(the_bytes_of_a_list_of_blobs_never_change)
+{
+    static const uint8_t golden[] = {45, 6, 4, 100, 0xac, 2, 0x80, 0x40, 44};
+    struct table_properties p = make_properties();
+    struct kv_buf without = {0};
+    struct kv_buf bytes = {0};
+    size_t at;
+
+    ck_ok(table_properties_encode(&p, &without));
+    p.blobs = two_blobs();
+    ck_ok(table_properties_encode(&p, &bytes));
+    ck_assert_uint_eq(bytes.size, without.size + sizeof golden - 1);
+    for (at = 0; bytes.data[at] == without.data[at]; at++) {
+    }
+    ck_assert_mem_eq(bytes.data + at, golden, sizeof golden);
+    kv_buf_finish(&without);
+    kv_buf_finish(&bytes);
+    table_properties_finish(&p);
+}
+END_TEST
+
+START_TEST(a_list_of_blobs_that_is_not_ascending_or_names_nothing_is_refused)
+{
+    static const struct {
+        uint8_t bytes[6];
+        size_t size;
+    } bad[] = {{{4, 1, 4, 1}, 4}, {{4, 1, 3, 1}, 4}, {{0, 1}, 2}, {{4, 0}, 2}, {{4}, 1}};
+    static const uint8_t good[] = {4, 1, 5, 0x80, 1};
+    struct blob_uses uses = {0};
+
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        ck_fails(blob_uses_decode(kv_slice(bad[i].bytes, bad[i].size), &uses), KV_EDAMAGED);
+    }
+    ck_ok(blob_uses_decode(kv_slice(good, sizeof good), &uses));
+    ck_assert_uint_eq(uses.count, 2);
+    ck_assert(blob_uses_have(&uses, 5) && !blob_uses_have(&uses, 6));
+    ck_assert_uint_eq(uses.items[1].bytes, 128);
+    blob_uses_finish(&uses);
+}
+END_TEST
+
 START_TEST(properties_come_back)
 {
     struct table_properties p = make_properties(), back;
+    p.blobs = two_blobs();
     struct kv_buf bytes = {0}, again = {0};
 
     p.range_deletes = (struct block_handle){.offset = 77, .size = 88};
@@ -441,6 +492,8 @@ Suite *test_suite(void)
     suite_add(s, "golden", the_bytes_of_a_block_header_never_change);
     suite_add(s, "golden", the_bytes_of_a_footer_never_change);
     suite_add(s, "golden", the_bytes_of_properties_never_change);
+    suite_add(s, "golden", the_bytes_of_a_list_of_blobs_never_change);
+    suite_add(s, "properties", a_list_of_blobs_that_is_not_ascending_or_names_nothing_is_refused);
     suite_add(s, "header", a_block_header_is_good_at_its_place_only);
     suite_add(s, "header", a_block_header_that_makes_no_sense_is_refused);
     suite_add(s, "footer", a_footer_comes_back_or_is_refused);
