@@ -54,7 +54,7 @@ uint64_t bench_process_peak_bytes(void)
     return proc_number("/proc/self/status", "VmHWM:") * 1024;
 }
 
-static uint64_t processor_ns(void)
+uint64_t bench_process_processor_ns(void)
 {
     struct timespec used;
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
@@ -67,9 +67,9 @@ void bench_process_settle(void)
     uint64_t end = clock_monotonic_ns() + SETTLE_MAX_S * 1000000000ULL;
     unsigned quiet = 0;
     while (quiet < SETTLE_QUIET_LOOKS && clock_monotonic_ns() < end) {
-        uint64_t before = processor_ns();
+        uint64_t before = bench_process_processor_ns();
         nanosleep(&rest, NULL);
-        quiet = processor_ns() - before < SETTLE_BUSY_NS ? quiet + 1 : 0;
+        quiet = bench_process_processor_ns() - before < SETTLE_BUSY_NS ? quiet + 1 : 0;
     }
 }
 

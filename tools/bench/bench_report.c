@@ -91,6 +91,7 @@ enum column {
     COLUMN_P99,
     COLUMN_P999,
     COLUMN_MAX,
+    COLUMN_PROCESSOR,
     COLUMN_WRITTEN,
     COLUMN_SPACE,
     COLUMN_PEAK,
@@ -125,6 +126,7 @@ static void fill_line(struct libscols_line *line, const struct bench_results *re
     set_cell(line, COLUMN_P99, "%.2f", percentile_us(r, 0.99));
     set_cell(line, COLUMN_P999, "%.1f", percentile_us(r, 0.999));
     set_cell(line, COLUMN_MAX, "%.0f", percentile_us(r, 1));
+    set_cell(line, COLUMN_PROCESSOR, "%.2f", bench_result_processor_us(r));
     if (r->written_bytes > 0) {
         set_cell(line, COLUMN_WRITTEN, "%.2f", written_per_byte(r));
     }
@@ -137,9 +139,9 @@ static void fill_line(struct libscols_line *line, const struct bench_results *re
 
 static int print_table(const struct bench_results *results)
 {
-    static const char *const titles[] = {"WORKLOAD", "ENGINE",   "OPS/S",    "MB/S",
-                                         "P50 us",   "P99 us",   "P99.9 us", "MAX us",
-                                         "WRITTEN",  "SPACE MB", "PEAK MB",  "RATIO"};
+    static const char *const titles[] = {"WORKLOAD", "ENGINE",   "OPS/S",  "MB/S",   "P50 us",
+                                         "P99 us",   "P99.9 us", "MAX us", "CPU us", "WRITTEN",
+                                         "SPACE MB", "PEAK MB",  "RATIO"};
     const struct bench_config *config = results->config;
     struct libscols_table *table = scols_new_table();
     if (table == NULL) {
@@ -227,11 +229,12 @@ static json_t *result_json(const struct bench_results *results, unsigned workloa
         "mb_per_second", mb_per_second(r), "p50_us", percentile_us(r, 0.5), "p99_us",
         percentile_us(r, 0.99), "p999_us", percentile_us(r, 0.999), "max_us", percentile_us(r, 1));
     json_t *more = json_pack(
-        "{s:f, s:I, s:I, s:I, s:I, s:I, s:f, s:o}", "bytes_written_per_user_byte",
+        "{s:f, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:o}", "bytes_written_per_user_byte",
         written_per_byte(r), "space_bytes", (json_int_t)r->space_bytes, "peak_rss_bytes",
         (json_int_t)r->peak_bytes, "ops", (json_int_t)r->ops, "found", (json_int_t)r->found,
-        "companion_ops", (json_int_t)r->companion_ops, "seconds", (double)r->elapsed_ns / 1e9,
-        "ops_per_second_rounds", rounds_json(results, workload, engine));
+        "companion_ops", (json_int_t)r->companion_ops, "processor_us", bench_result_processor_us(r),
+        "seconds", (double)r->elapsed_ns / 1e9, "ops_per_second_rounds",
+        rounds_json(results, workload, engine));
     json_object_update(json, more);
     json_decref(more);
     if (engine > 0) {

@@ -156,10 +156,12 @@ static int measure_open(struct bench_run *run, struct bench_result *result)
 {
     bench_process_settle();
     uint64_t before = bench_process_written_bytes();
+    uint64_t used = bench_process_processor_ns();
     int r = run_threads(run, result);
     if (run->workload->writes) {
         bench_process_settle();
     }
+    result->processor_ns = bench_process_processor_ns() - used;
     result->storage_bytes = bench_process_written_bytes() - before;
     result->peak_bytes = bench_process_peak_bytes();
     return r < 0 ? r : result->error;
@@ -250,6 +252,11 @@ struct bench_result *bench_result_of(const struct bench_results *results, unsign
 double bench_result_ops_per_second(const struct bench_result *result)
 {
     return result->elapsed_ns > 0 ? (double)result->ops * 1e9 / (double)result->elapsed_ns : 0;
+}
+
+double bench_result_processor_us(const struct bench_result *result)
+{
+    return result->ops > 0 ? (double)result->processor_ns / 1e3 / (double)result->ops : 0;
 }
 
 static void show_progress(const struct bench_config *config, size_t done, size_t count,

@@ -24,6 +24,7 @@ struct bench_result {
     uint64_t storage_bytes; /* sent to storage, background work included */
     uint64_t space_bytes;   /* of the closed store */
     uint64_t peak_bytes;    /* largest resident size of the process */
+    uint64_t processor_ns;  /* of the whole process, background work included */
     struct histogram latency_ns;
 };
 
@@ -42,5 +43,7 @@ void bench_results_finish(struct bench_results *results);
 struct bench_result *bench_result_of(const struct bench_results *results, unsigned round,
                                      unsigned workload, unsigned engine);
 double bench_result_ops_per_second(const struct bench_result *result);
+/* Processor time for an operation: says more than the clock on a machine that others use too. */
+double bench_result_processor_us(const struct bench_result *result);
 
 #endif
