@@ -86,15 +86,35 @@ int mem_log_create(struct kv_storage *base, struct kv_file_id id, uint64_t recyc
     return r;
 }
 
-int mem_log_open(struct kv_storage *base, struct kv_file_id id, struct kv_log **ret_log)
+static int open_log(struct kv_storage *base, struct kv_file_id id, bool writable,
+                    struct kv_log **ret_log)
 {
     struct mem_file *file = mem_store_get(mem_storage(base), id);
     if (file == NULL) {
         return -ENOENT;
     }
-    int r = log_new(file, false, mem_file_size(file), ret_log);
+    int r = log_new(file, writable, mem_file_size(file), ret_log);
     mem_file_unref(file);
     return r;
+}
+
+int mem_log_open(struct kv_storage *base, struct kv_file_id id, struct kv_log **ret_log)
+{
+    return open_log(base, id, false, ret_log);
+}
+
+int mem_log_resume(struct kv_storage *base, struct kv_file_id id, struct kv_log **ret_log)
+{
+    int r = mem_store_check_writable(mem_storage(base));
+    return r < 0 ? r : open_log(base, id, true, ret_log);
+}
+
+int mem_log_rewrite(struct kv_log *log, uint64_t offset, struct kv_slice bytes)
+{
+    struct iovec part = {.iov_base = (void *)(uintptr_t)bytes.data, .iov_len = bytes.size};
+
+    assert(log->writable && offset + bytes.size <= mem_log_size(log));
+    return mem_file_write_parts(log->file, offset, &part, 1);
 }
 
 int mem_log_append(struct kv_log *log, const struct iovec *parts, int part_count)

@@ -60,9 +60,13 @@ static int real_fallocate(void *arg, int fd, int mode, uint64_t offset, uint64_t
     return result(fallocate(fd, mode, (off_t)offset, (off_t)size));
 }
 
-static int real_sync_range(void *arg, int fd, uint64_t offset, uint64_t size)
+static int real_sync_range(void *arg, int fd, uint64_t offset, uint64_t size, bool wait)
 {
-    return result(sync_file_range(fd, (off_t)offset, (off_t)size, SYNC_FILE_RANGE_WRITE));
+    unsigned flags = SYNC_FILE_RANGE_WRITE;
+    if (wait) {
+        flags |= SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WAIT_AFTER;
+    }
+    return result(sync_file_range(fd, (off_t)offset, (off_t)size, flags));
 }
 
 static int real_fadvise(void *arg, int fd, uint64_t offset, uint64_t size, int advice)

@@ -30,8 +30,9 @@ struct posix_calls {
     int (*fdatasync)(void *arg, int fd);
     int (*fsync)(void *arg, int fd);
     int (*fallocate)(void *arg, int fd, int mode, uint64_t offset, uint64_t size);
-    /* Start writing a range to the device; no promise. */
-    int (*sync_range)(void *arg, int fd, uint64_t offset, uint64_t size);
+    /* Start writing a range to the device; no promise. With `wait` also wait until the device has
+     * it: an error of writing it out may then be reported here and by no later sync. */
+    int (*sync_range)(void *arg, int fd, uint64_t offset, uint64_t size, bool wait);
     int (*fadvise)(void *arg, int fd, uint64_t offset, uint64_t size, int advice);
     /* Within one directory; `flags` as renameat2(2). */
     int (*rename)(void *arg, int dir, const char *from, const char *to, unsigned flags);

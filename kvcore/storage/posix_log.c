@@ -1,16 +1,32 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Logs: files that are appended at a tracked offset, preallocated or recycled, so that a sync has
- * no size and no new blocks to record. */
+ * no size and no new blocks to record.
+ *
+ * Blobs take long streams, so what the device has not got yet is kept small: an fsync beside a
+ * stream then has little to wait for, and the page cache is not filled with bytes that are not read
+ * soon. Write-out begins a megabyte at a time, the writer waits for what is too far behind, and
+ * pages that are written out are dropped. (RWF_DONTCACHE does the same from Linux 6.14 on, but for
+ * each append by itself, which costs small ones dearly, and it reads back the last page of an odd
+ * one; O_DIRECT waits for each.) */
 #include "kvcore/storage/posix_store.h"
 
 #include <assert.h>
 #include <fcntl.h>
 #include <stdlib.h>
 
+enum {
+    PAGE_SIZE_MAX = 64 * 1024,
+    WRITE_OUT_BYTES = 1 << 20, /* begin to write out so much at a time */
+    BEHIND_BYTES = 16 << 20,   /* wait for what is so far behind the end */
+};
+
 struct kv_log {
     struct posix_storage *storage;
     int fd;
     bool writable;
+    bool is_blob;
+    uint64_t begun; /* of the appending thread: up to here write-out has begun */
+    uint64_t done;  /* and up to here the device has it */
     /* What can be read. Moved by the appending thread after its bytes are written; a reader or a
      * sync on another thread sees those bytes. */
     _Atomic uint64_t size;
@@ -21,6 +37,9 @@ struct kv_log {
 static int log_new(struct posix_storage *storage, int fd, bool writable, uint64_t size,
                    struct kv_log **ret_log)
 {
+    /* What stands here already is not ours to write out. */
+    uint64_t begin = size & ~(uint64_t)(PAGE_SIZE_MAX - 1);
+
     struct kv_log *log = calloc(1, sizeof *log);
     if (log == NULL) {
         return -ENOMEM;
@@ -28,6 +47,8 @@ static int log_new(struct posix_storage *storage, int fd, bool writable, uint64_
     log->storage = storage;
     log->fd = fd;
     log->writable = writable;
+    log->begun = begin;
+    log->done = begin;
     atomic_init(&log->size, size);
     *ret_log = log;
     return 0;
@@ -105,27 +126,54 @@ int posix_log_create(struct kv_storage *base, struct kv_file_id id, uint64_t rec
     if (r < 0) {
         posix_close_file(storage, fd);
         posix_discard_file(storage, name);
+        return r;
     }
-    return r;
+    (*ret_log)->is_blob = id.kind == KV_FILE_BLOB;
+    return 0;
 }
 
-int posix_log_open(struct kv_storage *base, struct kv_file_id id, struct kv_log **ret_log)
+static int open_log(struct posix_storage *storage, struct kv_file_id id, bool writable,
+                    struct kv_log **ret_log)
 {
-    struct posix_storage *storage = posix_storage(base);
     char name[POSIX_NAME_SIZE];
     struct stat st;
 
     posix_name_format(id, name);
-    int fd = posix_open_file(storage, name, O_RDONLY);
+    int fd = posix_open_file(storage, name, writable ? O_RDWR : O_RDONLY);
     if (fd < 0) {
         return fd;
     }
     int r = storage->calls->fstat(storage->calls_arg, fd, &st);
     if (r == 0) {
-        r = log_new(storage, fd, false, (uint64_t)st.st_size, ret_log);
+        r = log_new(storage, fd, writable, (uint64_t)st.st_size, ret_log);
     }
     if (r < 0) {
         posix_close_file(storage, fd);
+        return r;
+    }
+    (*ret_log)->is_blob = id.kind == KV_FILE_BLOB;
+    return 0;
+}
+
+int posix_log_open(struct kv_storage *base, struct kv_file_id id, struct kv_log **ret_log)
+{
+    return open_log(posix_storage(base), id, false, ret_log);
+}
+
+int posix_log_resume(struct kv_storage *base, struct kv_file_id id, struct kv_log **ret_log)
+{
+    int r = posix_check_writable(posix_storage(base));
+    return r < 0 ? r : open_log(posix_storage(base), id, true, ret_log);
+}
+
+int posix_log_rewrite(struct kv_log *log, uint64_t offset, struct kv_slice bytes)
+{
+    struct iovec part = {.iov_base = (void *)(uintptr_t)bytes.data, .iov_len = bytes.size};
+
+    assert(log->writable && offset + bytes.size <= posix_log_size(log));
+    int r = posix_write(log->storage, log->fd, &part, 1, offset);
+    if (r < 0) {
+        atomic_store(&log->sync_broken, true);
     }
     return r;
 }
@@ -139,9 +187,43 @@ static uint64_t parts_size(const struct iovec *parts, int part_count)
     return size;
 }
 
+static int sync_range(struct kv_log *log, uint64_t begin, uint64_t end, bool wait)
+{
+    const struct posix_storage *storage = log->storage;
+    int r = storage->calls->sync_range(storage->calls_arg, log->fd, begin, end - begin, wait);
+    /* Where the call does not exist the syncs do all the work. */
+    return r == -ENOSYS || r == -EOPNOTSUPP || r == -EINVAL ? 0 : r;
+}
+
+/* Begin to write out what was appended, up to the last whole page: the next append would have to
+ * wait for a page that is on its way. Wait for what is far behind. */
+static int write_out(struct kv_log *log, uint64_t end)
+{
+    const struct posix_storage *storage = log->storage;
+    uint64_t whole = end & ~(uint64_t)(PAGE_SIZE_MAX - 1);
+    uint64_t behind;
+    int r;
+
+    if (whole - log->begun < WRITE_OUT_BYTES) {
+        return 0;
+    }
+    r = sync_range(log, log->begun, whole, false);
+    log->begun = whole;
+    if (r < 0 || whole - log->done < BEHIND_BYTES + WRITE_OUT_BYTES) {
+        return r;
+    }
+    behind = whole - BEHIND_BYTES;
+    r = sync_range(log, log->done, behind, true);
+    kv_ignore(storage->calls->fadvise(storage->calls_arg, log->fd, log->done, behind - log->done,
+                                      POSIX_FADV_DONTNEED)); /* only a hint */
+    log->done = behind;
+    return r;
+}
+
 int posix_log_append(struct kv_log *log, const struct iovec *parts, int part_count)
 {
     uint64_t offset = atomic_load_explicit(&log->size, memory_order_relaxed);
+    uint64_t end = offset + parts_size(parts, part_count);
     int r;
 
     assert(log->writable);
@@ -154,8 +236,16 @@ int posix_log_append(struct kv_log *log, const struct iovec *parts, int part_cou
         return r;
     }
     /* Release: pairs with the acquire in posix_log_read() and posix_log_size(). */
-    atomic_store_explicit(&log->size, offset + parts_size(parts, part_count), memory_order_release);
-    return 0;
+    atomic_store_explicit(&log->size, end, memory_order_release);
+    if (!log->is_blob) {
+        return 0;
+    }
+    r = write_out(log, end);
+    if (r < 0) {
+        atomic_store(&log->sync_broken, true); /* nobody else will report it */
+        atomic_store(&log->append_broken, true);
+    }
+    return r;
 }
 
 int posix_log_read(struct kv_log *log, uint64_t offset, void *to, size_t size, size_t *ret_size)

@@ -76,7 +76,8 @@ static int start_write_back(struct kv_object_writer *writer)
     if (size < WRITE_BACK_SIZE) {
         return 0;
     }
-    r = storage->calls->sync_range(storage->calls_arg, writer->fd, writer->write_back_bytes, size);
+    r = storage->calls->sync_range(storage->calls_arg, writer->fd, writer->write_back_bytes, size,
+                                   false);
     writer->write_back_bytes = writer->written_bytes;
     /* Where the call does not exist the sync at the end does all the work. */
     return r == -ENOSYS || r == -EOPNOTSUPP || r == -EINVAL ? 0 : r;
@@ -232,6 +233,9 @@ int posix_object_read(struct kv_object *object, uint64_t offset, void *to, size_
     if (offset >= object->size) {
         *ret_size = 0; /* also keeps absurd offsets from the kernel, which would refuse them */
         return 0;
+    }
+    if (size > object->size - offset) {
+        size = (size_t)(object->size - offset);
     }
     return posix_read(object->storage, object->fd, offset, to, size, ret_size);
 }

@@ -77,6 +77,8 @@ int posix_root_swap(struct kv_storage *storage, uint64_t expected_version, struc
 int posix_log_create(struct kv_storage *storage, struct kv_file_id id, uint64_t recycle,
                      uint64_t preallocate_bytes, struct kv_log **ret_log);
 int posix_log_open(struct kv_storage *storage, struct kv_file_id id, struct kv_log **ret_log);
+int posix_log_resume(struct kv_storage *storage, struct kv_file_id id, struct kv_log **ret_log);
+int posix_log_rewrite(struct kv_log *log, uint64_t offset, struct kv_slice bytes);
 int posix_log_append(struct kv_log *log, const struct iovec *parts, int part_count);
 int posix_log_read(struct kv_log *log, uint64_t offset, void *to, size_t size, size_t *ret_size);
 int posix_log_sync(struct kv_log *log);

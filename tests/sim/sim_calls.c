@@ -31,7 +31,7 @@ static const char *const kind_names[SIM_KIND_COUNT] = {
     [SIM_ROOT_TMP] = "ROOT.tmp",   [SIM_LOG] = "log",
     [SIM_MANIFEST] = "manifest",   [SIM_TABLE] = "table",
     [SIM_TABLE_TMP] = "table.tmp", [SIM_RESERVE] = "RESERVE",
-    [SIM_OTHER] = "other",
+    [SIM_BLOB] = "blob",           [SIM_OTHER] = "other",
 };
 
 const char *sim_call_name(enum sim_call call)
@@ -63,6 +63,7 @@ enum sim_kind sim_kind_of(const char *name)
     case POSIX_NAME_FILE:
         return id.kind == KV_FILE_LOG        ? SIM_LOG
                : id.kind == KV_FILE_MANIFEST ? SIM_MANIFEST
+               : id.kind == KV_FILE_BLOB     ? SIM_BLOB
                                              : SIM_TABLE;
     case POSIX_NAME_LEFTOVER:
         return SIM_TABLE_TMP;
@@ -544,10 +545,14 @@ static int sim_fallocate(void *arg, int fd, int mode, uint64_t offset, uint64_t 
     return moment(sim, &event);
 }
 
-static int sim_sync_range(void *arg, int fd, uint64_t offset, uint64_t size)
+static int sim_sync_range(void *arg, int fd, uint64_t offset, uint64_t size, bool wait)
 {
     struct sim_fs *sim = arg;
-    return look(sim, SIM_SYNC_RANGE, fd_of(sim, fd)->kind);
+    int r = look(sim, SIM_SYNC_RANGE, fd_of(sim, fd)->kind);
+    if (r < 0 && wait && sim->fault_event.number != 0) {
+        lose_changes(inode_of(sim, fd)); /* and this was the only report */
+    }
+    return r;
 }
 
 static int sim_fadvise(void *arg, int fd, uint64_t offset, uint64_t size, int advice)

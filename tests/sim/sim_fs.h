@@ -59,6 +59,7 @@ enum sim_kind {
     SIM_TABLE,
     SIM_TABLE_TMP,
     SIM_RESERVE,
+    SIM_BLOB,
     SIM_OTHER,
     SIM_KIND_COUNT,
 };

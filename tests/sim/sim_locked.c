@@ -86,11 +86,11 @@ static int locked_fallocate(void *arg, int fd, int mode, uint64_t offset, uint64
     return r;
 }
 
-static int locked_sync_range(void *arg, int fd, uint64_t offset, uint64_t size)
+static int locked_sync_range(void *arg, int fd, uint64_t offset, uint64_t size, bool wait)
 {
     struct sim_fs *sim = arg;
     mutex_lock(&sim->mu);
-    int r = sim_calls.sync_range(sim, fd, offset, size);
+    int r = sim_calls.sync_range(sim, fd, offset, size, wait);
     mutex_unlock(&sim->mu);
     return r;
 }

@@ -14,7 +14,10 @@ struct faults {
     int fdatasync_error;
     int fsync_error;
     int fallocate_error;
-    bool no_noreplace; /* a file system without RENAME_NOREPLACE */
+    int sync_range_error;   /* of those that wait */
+    uint64_t begun, waited; /* ends of the ranges that were asked to be written out */
+    uint64_t dropped;       /* end of what the page cache was asked to drop */
+    bool no_noreplace;      /* a file system without RENAME_NOREPLACE */
     unsigned call_count;
     char trace[TRACE_MAX + 1]; /* one letter per call that makes something durable or visible */
 };
@@ -99,6 +102,25 @@ static int faulty_fallocate(void *arg, int fd, int mode, uint64_t offset, uint64
                                        : posix_calls_real.fallocate(NULL, fd, mode, offset, size);
 }
 
+static int faulty_sync_range(void *arg, int fd, uint64_t offset, uint64_t size, bool wait)
+{
+    struct faults *faults = (struct faults *)arg;
+    uint64_t *end = wait ? &faults->waited : &faults->begun;
+    ck_assert_uint_eq(offset, *end); /* without gaps */
+    *end = offset + size;
+    if (wait && faults->sync_range_error < 0) {
+        return faults->sync_range_error;
+    }
+    return posix_calls_real.sync_range(NULL, fd, offset, size, wait);
+}
+
+static int faulty_fadvise(void *arg, int fd, uint64_t offset, uint64_t size, int advice)
+{
+    struct faults *faults = (struct faults *)arg;
+    faults->dropped = advice == POSIX_FADV_DONTNEED ? offset + size : 0;
+    return posix_calls_real.fadvise(NULL, fd, offset, size, advice);
+}
+
 static int faulty_rename(void *arg, int dir, const char *from, const char *to, unsigned flags)
 {
     struct faults *faults = (struct faults *)arg;
@@ -126,6 +148,8 @@ static void rig_make(struct rig *rig)
     rig->calls.fsync = faulty_fsync;
     rig->calls.fallocate = faulty_fallocate;
     rig->calls.rename = faulty_rename;
+    rig->calls.sync_range = faulty_sync_range;
+    rig->calls.fadvise = faulty_fadvise;
     temp_dir_make(&rig->dir);
     ck_ok(storage_posix_open_with_calls(rig->dir.path, true, &rig->calls, &rig->faults,
                                         &rig->storage));
@@ -246,6 +270,59 @@ START_TEST(a_failed_sync_is_reported_and_never_tried_again)
     ck_fails(rig_append(rig.storage, log, "more"), EIO);
     expect_trace(&rig, "s");
     ops->log_close(log);
+    rig_finish(&rig);
+}
+END_TEST
+
+enum { STREAM_BYTES = 24 << 20, STREAM_STEP = 100 * 1000 };
+
+/* Append a stream to a blob; the first error. */
+static int append_stream(struct rig *rig, struct kv_log *log)
+{
+    static uint8_t bytes[STREAM_STEP];
+    struct iovec part = {.iov_base = bytes, .iov_len = sizeof bytes};
+    int r = 0;
+
+    for (uint64_t done = 0; r == 0 && done < STREAM_BYTES; done += STREAM_STEP) {
+        r = rig->storage->ops->log_append(log, &part, 1);
+        uint64_t size = rig->storage->ops->log_size(log);
+        ck_assert_uint_le(size, rig->faults.begun + (1 << 20) + STREAM_STEP + (64 << 10));
+        ck_assert_uint_le(size, rig->faults.waited + (19 << 20));
+        ck_assert_uint_eq(rig->faults.waited, rig->faults.dropped);
+    }
+    return r;
+}
+
+START_TEST(a_stream_into_a_blob_never_has_much_that_is_not_written_out)
+{
+    struct rig rig;
+    struct kv_file_id id = {KV_FILE_BLOB, 1};
+    struct kv_log *log = NULL;
+
+    rig_make(&rig);
+    ck_ok(rig.storage->ops->log_create(rig.storage, id, 0, 0, &log));
+    ck_ok(append_stream(&rig, log));
+    ck_assert_uint_gt(rig.faults.waited, 0);
+    ck_ok(rig.storage->ops->log_sync(log));
+    rig.storage->ops->log_close(log);
+    rig_finish(&rig);
+}
+END_TEST
+
+START_TEST(an_error_of_writing_out_a_blob_counts_as_a_failed_sync)
+{
+    struct rig rig;
+    struct kv_file_id id = {KV_FILE_BLOB, 1};
+    struct kv_log *log = NULL;
+
+    rig_make(&rig);
+    ck_ok(rig.storage->ops->log_create(rig.storage, id, 0, 0, &log));
+    rig.faults.sync_range_error = -EIO; /* the kernel reports it once */
+    ck_fails(append_stream(&rig, log), EIO);
+    rig.faults.sync_range_error = 0;
+    ck_fails(rig.storage->ops->log_sync(log), EIO);
+    ck_fails(rig_append(rig.storage, log, "more"), EIO);
+    rig.storage->ops->log_close(log);
     rig_finish(&rig);
 }
 END_TEST
@@ -453,6 +530,8 @@ Suite *test_suite(void)
     suite_add(s, "log", a_failed_sync_is_reported_and_never_tried_again);
     suite_add(s, "log", a_log_without_room_to_preallocate_is_not_left_behind);
     suite_add(s, "log", a_log_whose_name_cannot_be_made_durable_is_not_left_behind);
+    suite_add(s, "blob", a_stream_into_a_blob_never_has_much_that_is_not_written_out);
+    suite_add(s, "blob", an_error_of_writing_out_a_blob_counts_as_a_failed_sync);
     suite_add(s, "object", an_object_that_cannot_be_synced_or_named_does_not_appear);
     suite_add(s, "object", a_failed_write_of_an_object_is_not_forgotten_at_finish);
     suite_add(s, "rename", without_noreplace_existing_files_are_kept_all_the_same);

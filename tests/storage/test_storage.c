@@ -57,6 +57,7 @@ static void rig_finish(struct rig *rig)
 
 static const struct kv_file_id log_1 = {KV_FILE_LOG, 1};
 static const struct kv_file_id log_2 = {KV_FILE_LOG, 2};
+static const struct kv_file_id blob_1 = {KV_FILE_BLOB, 1};
 static const struct kv_file_id table_1 = {KV_FILE_TABLE, 1};
 static const struct kv_file_id table_2 = {KV_FILE_TABLE, 2};
 
@@ -438,6 +439,58 @@ START_TEST(a_discarded_range_reads_as_zeros)
 }
 END_TEST
 
+START_TEST(a_blob_is_read_as_an_object_while_it_grows_and_later)
+{
+    struct rig rig;
+    struct kv_log *log = NULL;
+    struct kv_object *object = NULL;
+
+    rig_make(&rig, _i);
+    const struct kv_storage_ops *ops = rig.storage->ops;
+    ck_ok(ops->log_create(rig.storage, blob_1, 0, 0, &log));
+    log_append_text(&rig, log, "first");
+    ck_ok(ops->object_open(rig.storage, blob_1, &object));
+    expect_object_text(&rig, object, "first");
+    log_append_text(&rig, log, " second");
+    expect_log_text(&rig, log, 0, "first second");
+    expect_object_text(&rig, object, "first");
+    ops->object_close(object);
+    ck_ok(ops->log_sync(log));
+    ops->log_close(log);
+    ck_ok(ops->object_open(rig.storage, blob_1, &object));
+    expect_object_text(&rig, object, "first second");
+    ck_ok(ops->object_discard(rig.storage, blob_1, 0, 0));
+    ops->object_close(object);
+    rig_finish(&rig);
+}
+END_TEST
+
+START_TEST(a_log_that_a_crash_left_can_be_rewritten_and_goes_on_at_its_end)
+{
+    struct rig rig;
+    struct kv_log *log = NULL;
+
+    rig_make(&rig, _i);
+    const struct kv_storage_ops *ops = rig.storage->ops;
+    make_log(&rig, blob_1, "one two");
+    rig_reopen(&rig, KV_LEASE_EXCLUSIVE);
+    ck_ok(ops->log_resume(rig.storage, blob_1, &log));
+    ck_assert_uint_eq(ops->log_size(log), 7);
+    ck_ok(ops->log_rewrite(log, 4, kv_slice_str("TWO")));
+    log_append_text(&rig, log, " three");
+    ck_ok(ops->log_sync(log));
+    expect_log_text(&rig, log, 0, "one TWO three");
+    ops->log_close(log);
+    ck_fails(ops->log_resume(rig.storage, log_2, &log), ENOENT);
+    rig_reopen(&rig, KV_LEASE_SHARED);
+    ck_fails(rig.storage->ops->log_resume(rig.storage, blob_1, &log), EROFS);
+    ck_ok(rig.storage->ops->log_open(rig.storage, blob_1, &log));
+    expect_log_text(&rig, log, 0, "one TWO three");
+    rig.storage->ops->log_close(log);
+    rig_finish(&rig);
+}
+END_TEST
+
 START_TEST(a_linked_object_is_shared_and_not_discarded)
 {
     struct rig rig;
@@ -633,6 +686,8 @@ Suite *test_suite(void)
     add(s, "log", a_log_is_never_created_over_another);
     add(s, "log", a_log_can_be_synced_and_read_beside_appends);
     add(s, "log", numbers_are_counted_per_kind);
+    add(s, "log", a_log_that_a_crash_left_can_be_rewritten_and_goes_on_at_its_end);
+    add(s, "blob", a_blob_is_read_as_an_object_while_it_grows_and_later);
     add(s, "object", an_object_is_visible_only_after_finish);
     add(s, "object", an_object_is_never_overwritten);
     add(s, "object", an_aborted_object_leaves_nothing_and_its_number_is_free);

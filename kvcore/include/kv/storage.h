@@ -4,8 +4,9 @@
  * The engine does not speak paths. It asks for four kinds of thing, so that the same engine runs on
  * a directory, in memory, or on a distributed object store:
  *
- *   log     appended, synced, read back; a write-ahead log segment or the manifest
- *   object  written once, visible and durable only after finish, never changed; a sorted table
+ *   log     appended, synced, read back; a write-ahead log segment, the manifest, or a blob
+ *   object  written once, visible and durable only after finish, never changed; a sorted table.
+ *           A blob is written as a log and read as an object as well, once it exists
  *   root    one small record, read and compare-and-swapped, atomic and durable
  *   lease   the right to write (exclusive) or to read (shared)
  *
@@ -90,6 +91,13 @@ struct kv_storage_ops {
                       uint64_t preallocate_bytes, struct kv_log **ret_log);
     /* An existing log for reading only. Errors: -ENOENT. */
     int (*log_open)(struct kv_storage *storage, struct kv_file_id id, struct kv_log **ret_log);
+    /* An existing log that is to be written to again, after a crash: what is stored can be
+     * rewritten, and appending goes on behind it. Errors: -ENOENT. */
+    int (*log_resume)(struct kv_storage *storage, struct kv_file_id id, struct kv_log **ret_log);
+    /* Write over bytes that are stored, which the next sync then covers. (Bytes that a dead process
+     * left may be readable although no sync will ever make them durable, because one had failed;
+     * writing the same bytes again mends that.) After a failure every later sync returns -EIO. */
+    int (*log_rewrite)(struct kv_log *log, uint64_t offset, struct kv_slice bytes);
     /* Append the bytes of `parts`. When 0 is returned the process may die and they stay. After a
      * failure what stands behind the previous end is undefined and the log takes no further append:
      * every later call returns -EIO. */
@@ -114,7 +122,7 @@ struct kv_storage_ops {
     int (*object_finish)(struct kv_object_writer *take_writer);
     /* Throw away what was written. Accepts NULL. */
     void (*object_abort)(struct kv_object_writer *take_writer);
-    /* Errors: -ENOENT. */
+    /* Also a log of kind KV_FILE_BLOB, with the size it has at that moment. Errors: -ENOENT. */
     int (*object_open)(struct kv_storage *storage, struct kv_file_id id,
                        struct kv_object **ret_object);
     /* Read up to `size` bytes from `offset`; short only at the end. */
