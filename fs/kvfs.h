@@ -156,6 +156,18 @@ KV_MUST_CHECK int kvfs_write(struct kvfs *fs, uint64_t ino, uint64_t offset, str
  * not reserved. */
 KV_MUST_CHECK int kvfs_fallocate(struct kvfs *fs, uint64_t ino, int mode, uint64_t offset,
                                  uint64_t size);
+/* What to copy: [offset_in, offset_in + size) of one file over what stands at offset_out in
+ * another, or in another part of the same. */
+struct kvfs_copy {
+    uint64_t ino_in, offset_in;
+    uint64_t ino_out, offset_out;
+    uint64_t size;
+};
+/* copy_file_range(2): copies as much as one operation can, `ret_size` tells how much; 0 at the end
+ * of the first file. Where both offsets lie alike within 4 KiB the stored bytes are shared. Holes
+ * stay holes. -EINVAL the ranges overlap; -EISDIR; -EFBIG; -EIO the first bytes are damaged. */
+KV_MUST_CHECK int kvfs_copy_range(struct kvfs *fs, const struct kvfs_copy *copy,
+                                  uint64_t *ret_size);
 /* lseek(2) with SEEK_DATA or SEEK_HOLE. -ENXIO. */
 KV_MUST_CHECK int kvfs_seek(struct kvfs *fs, uint64_t ino, uint64_t offset, int whence,
                             uint64_t *ret_offset);

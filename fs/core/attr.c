@@ -88,8 +88,8 @@ static void set_owner_and_mode(struct txn_node *node, const struct stat *attr, u
     }
 }
 
-int kvfs_setattr(struct kvfs *fs, uint64_t ino, const struct stat *attr, unsigned mask,
-                 struct kvfs_entry *ret_entry)
+static int set_once(struct kvfs *fs, uint64_t ino, const struct stat *attr, unsigned mask,
+                    struct kvfs_entry *ret_entry)
 {
     struct txn *txn = NULL;
     struct txn_node *node;
@@ -118,5 +118,15 @@ int kvfs_setattr(struct kvfs *fs, uint64_t ino, const struct stat *attr, unsigne
         node_entry(&node->node, ret_entry);
     }
     txn_end(txn);
+    return r;
+}
+
+int kvfs_setattr(struct kvfs *fs, uint64_t ino, const struct stat *attr, unsigned mask,
+                 struct kvfs_entry *ret_entry)
+{
+    int r;
+    do {
+        r = set_once(fs, ino, attr, mask, ret_entry);
+    } while (r == -ESTALE);
     return r;
 }

@@ -1,42 +1,61 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* File data: logical ranges and the extents that hold them.
+/* File data as it is stored: rows that each hold one extent, and reading them.
  *
  * A file is divided into chunks of 32 KiB; no extent crosses a chunk. A row is keyed by the end of
- * its extent, so one forward seek to position + 1 finds what covers a position or comes next. A
- * missing range is a hole.
+ * its extent, so one forward seek to position + 1 finds what covers a position or comes next. The
+ * value is the extent's bytes and nothing else: whole chunks are whole pages, which the engine
+ * stores aligned and shares between rows without copying. A missing range is a hole.
  *
- * A change cuts what it overlaps: the pieces to its left and right are stored anew. A chunk that
- * would come out with more than EXTENT_PIECES_MAX extents is stored as one; short appends grow the
- * extent before them. So a chunk costs a reader few rows and a small write at most 32 KiB. */
+ * A row that is known to be lost has no length. It stands for everything between the extent before
+ * it (or the start of its chunk) and its end; who makes the extent before it shorter stores zeros
+ * in that place. A row whose value makes no sense is treated as lost too, so that it can be
+ * overwritten and removed. */
 #ifndef FS_CORE_EXTENT_H
 #define FS_CORE_EXTENT_H
 
 #include "fs/core/txn.h"
 
-enum {
-    EXTENT_PIECES_MAX = 8,
-    EXTENT_MERGE_BYTES = 4096, /* an append merges with its predecessor up to this length */
-    EXTENT_ROWS_MAX = 100000,  /* rows one batch deletes or cuts */
+/* Bytes [start, end) of a file. */
+struct extent {
+    uint64_t start, end;
+    bool lost;
 };
 
-/* Collect the rows of writing `data` at `offset`; keeps `allocated`, not the size nor times. */
-KV_MUST_CHECK int extent_write(struct txn *txn, struct txn_node *node, uint64_t offset,
-                               struct kv_slice data);
-/* Collect the rows that make [start, end) a hole, up to EXTENT_ROWS_MAX. `ret_done`: everything
- * below this offset is done, `end` if all is. */
-KV_MUST_CHECK int extent_punch(struct txn *txn, struct txn_node *node, uint64_t start, uint64_t end,
-                               uint64_t *ret_done);
-/* Collect the rows that remove everything from `size` on, from the end of the file backwards, up to
- * EXTENT_ROWS_MAX. `ret_done`: nothing from this offset on is left, `size` if all is done. */
-KV_MUST_CHECK int extent_cut(struct txn *txn, struct txn_node *node, uint64_t size,
-                             uint64_t *ret_done);
-/* Copy [offset, offset + size) of the file, which lies below its size, to `to`; holes are zeros. */
-KV_MUST_CHECK int extent_read(struct kvfs *fs, const struct kv_snapshot *snapshot,
-                              const struct node *node, uint64_t offset, struct kv_buf *to,
-                              size_t size);
+/* An iterator over the extents of a file that end behind `offset`, not positioned. `bounds` must
+ * outlive it. `snapshot` NULL: now. */
+KV_MUST_CHECK int extent_iter(struct kvfs *fs, const struct kv_snapshot *snapshot, uint64_t ino,
+                              uint64_t offset, struct rowkey bounds[2], struct kv_iter **ret_iter);
+/* The row `iter` stands on. `floor` is the end of the extent before it, or any offset below that if
+ * it is not known: then the start of a lost extent is a guess that is not too high. -EIO: the key
+ * makes no sense. */
+KV_MUST_CHECK int extent_decode(struct kvfs *fs, struct kv_iter *iter, uint64_t ino, uint64_t floor,
+                                struct extent *ret_extent);
+
+/* A range of a file as it is at one moment, to be read at leisure. */
+struct extent_view {
+    struct kvfs *fs;
+    uint64_t ino;
+    struct kv_iter *iter;    /* NULL: see below */
+    struct kv_pinned whole;  /* a file of one extent, or with no bytes one that is a hole */
+    struct rowkey bounds[2]; /* of the iterator */
+};
+
+/* Fix what the range from `offset` on holds; the inode's stripe is held, or `node` and `snapshot`
+ * belong together. */
+KV_MUST_CHECK int extent_view_open(struct extent_view *view, struct kvfs *fs,
+                                   const struct kv_snapshot *snapshot, const struct node *node,
+                                   uint64_t offset);
+/* Copy [offset, offset + size), which lies below the size of the file, to `to`; holes are zeros. */
+KV_MUST_CHECK int extent_view_read(struct extent_view *view, uint64_t offset, uint8_t *to,
+                                   size_t size);
+/* Accepts an all-zero one. */
+void extent_view_close(struct extent_view *view);
+
 /* First byte of data, or of a hole, at or behind `offset`, which is below the size. The end of the
  * file counts as a hole; -ENXIO no data. */
 KV_MUST_CHECK int extent_seek(struct kvfs *fs, const struct node *node, uint64_t offset, bool data,
                               uint64_t *ret_offset);
+/* Bytes that the stored extents have below `limit`. */
+KV_MUST_CHECK int extent_count(struct kvfs *fs, uint64_t ino, uint64_t limit, uint64_t *ret_bytes);
 
 #endif

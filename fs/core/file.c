@@ -5,10 +5,10 @@
 #include <linux/falloc.h>
 #include <unistd.h>
 
-#include "fs/core/extent.h"
+#include "fs/core/contents.h"
 #include "fs/core/fs_internal.h"
 
-static int check_regular(const struct inode *inode)
+int file_check_regular(const struct inode *inode)
 {
     if (S_ISREG(inode->mode)) {
         return 0;
@@ -39,9 +39,9 @@ int file_set_size(struct txn *txn, struct txn_node *node, uint64_t size)
 {
     struct inode *inode = &node->node.inode;
     uint64_t done = size;
-    int r = check_regular(inode);
+    int r = file_check_regular(inode);
     while (r == 0 && inode->size > size && inode->allocated > 0) {
-        r = extent_cut(txn, node, size, &done);
+        r = contents_cut(txn, node, size, &done);
         if (r < 0 || done == size) {
             break;
         }
@@ -62,6 +62,7 @@ int file_set_size(struct txn *txn, struct txn_node *node, uint64_t size)
 int file_read_all(struct kvfs *fs, const struct kv_snapshot *snapshot, const struct node *node,
                   struct kv_buf *to)
 {
+    struct extent_view view;
     to->size = 0;
     if (node->inode.size == 0) {
         return 0;
@@ -69,24 +70,57 @@ int file_read_all(struct kvfs *fs, const struct kv_snapshot *snapshot, const str
     if (node->inode.size > FILE_READ_ALL_MAX) {
         return -EFBIG;
     }
-    return extent_read(fs, snapshot, node, 0, to, (size_t)node->inode.size);
+    size_t size = (size_t)node->inode.size;
+    int r = kv_buf_reserve(to, size);
+    if (r == 0) {
+        r = extent_view_open(&view, fs, snapshot, node, 0);
+    }
+    if (r == 0) {
+        r = extent_view_read(&view, 0, to->data, size);
+        extent_view_close(&view);
+    }
+    to->size = r == 0 ? size : 0;
+    return r;
+}
+
+/* What can be read of the range now. `ret_size` 0: nothing, and no view is open. */
+static int open_range(struct kvfs *fs, uint64_t ino, uint64_t offset, size_t size,
+                      struct extent_view *view, size_t *ret_size)
+{
+    struct node node;
+    *ret_size = 0;
+    int r = node_load(fs, ino, NULL, &node);
+    if (r == 0) {
+        r = file_check_regular(&node.inode);
+    }
+    if (r < 0 || offset >= node.inode.size || size == 0) {
+        return r;
+    }
+    uint64_t left = node.inode.size - offset;
+    r = extent_view_open(view, fs, NULL, &node, offset);
+    if (r == 0) {
+        *ret_size = left < size ? (size_t)left : size;
+    }
+    return r;
 }
 
 int kvfs_read(struct kvfs *fs, uint64_t ino, uint64_t offset, size_t size, struct kv_buf *to)
 {
-    struct node node;
+    struct extent_view view;
     to->size = 0;
-    /* Held to the end: a concurrent write is seen whole or not at all. */
+    /* A concurrent write is seen whole or not at all: the view stands for one moment. */
     stripe_lock(&fs->stripes, ino);
-    int r = node_load(fs, ino, NULL, &node);
-    if (r == 0) {
-        r = check_regular(&node.inode);
-    }
-    if (r == 0 && offset < node.inode.size && size > 0) {
-        uint64_t left = node.inode.size - offset;
-        r = extent_read(fs, NULL, &node, offset, to, left < size ? (size_t)left : size);
-    }
+    int r = open_range(fs, ino, offset, size, &view, &size);
     stripe_unlock(&fs->stripes, ino);
+    if (r < 0 || size == 0) {
+        return r;
+    }
+    r = kv_buf_reserve(to, size);
+    if (r == 0) {
+        r = extent_view_read(&view, offset, to->data, size);
+    }
+    extent_view_close(&view);
+    to->size = r == 0 ? size : 0;
     return r;
 }
 
@@ -99,7 +133,7 @@ int kvfs_seek(struct kvfs *fs, uint64_t ino, uint64_t offset, int whence, uint64
     stripe_lock(&fs->stripes, ino);
     int r = node_load(fs, ino, NULL, &node);
     if (r == 0) {
-        r = check_regular(&node.inode);
+        r = file_check_regular(&node.inode);
     }
     if (r == 0 && offset >= node.inode.size) {
         r = -ENXIO;
@@ -127,7 +161,7 @@ static int begin(struct kvfs *fs, uint64_t ino, struct txn **ret_txn, struct txn
     txn_lock_inodes(txn, &ino, 1);
     r = txn_load(txn, ino, NULL, ret_node);
     if (r == 0) {
-        r = check_regular(&(*ret_node)->node.inode);
+        r = file_check_regular(&(*ret_node)->node.inode);
     }
     if (r < 0) {
         txn_end(txn);
@@ -137,32 +171,33 @@ static int begin(struct kvfs *fs, uint64_t ino, struct txn **ret_txn, struct txn
     return 0;
 }
 
-int kvfs_write(struct kvfs *fs, uint64_t ino, uint64_t offset, struct kv_slice data, bool append,
-               bool kill_priv)
+/* What kvfs_write() is asked for. */
+struct write {
+    uint64_t ino, offset;
+    struct kv_slice data;
+    bool append, kill_priv;
+};
+
+static int write_once(struct kvfs *fs, const struct write *write)
 {
     struct txn *txn = NULL;
     struct txn_node *node;
-    if (data.size > KVFS_WRITE_SIZE_MAX) {
-        return -EINVAL;
-    }
-    int r = begin(fs, ino, &txn, &node);
+    size_t size = write->data.size;
+    int r = begin(fs, write->ino, &txn, &node);
     if (r < 0) {
         return r;
     }
     struct inode *inode = &node->node.inode;
-    if (append) {
-        offset = inode->size;
-    }
-    if (offset > KVFS_FILE_SIZE_MAX || data.size > KVFS_FILE_SIZE_MAX - offset) {
+    uint64_t offset = write->append ? inode->size : write->offset;
+    if (offset > KVFS_FILE_SIZE_MAX || size > KVFS_FILE_SIZE_MAX - offset) {
         r = -EFBIG;
     }
-    if (r == 0 && data.size > 0) {
-        r = extent_write(txn, node, offset, data);
+    if (r == 0 && size > 0) {
+        r = contents_write(txn, node, offset, write->data);
         if (r == 0) {
-            inode->size =
-                inode->size > offset + data.size ? inode->size : offset + (uint64_t)data.size;
+            inode->size = inode->size > offset + size ? inode->size : offset + (uint64_t)size;
             file_touch(txn, node);
-            if (kill_priv) {
+            if (write->kill_priv) {
                 file_kill_priv(node);
             }
             r = txn_commit(txn);
@@ -172,7 +207,22 @@ int kvfs_write(struct kvfs *fs, uint64_t ino, uint64_t offset, struct kv_slice d
     return r;
 }
 
-/* Make [start, end) read as zeros. A range of more than EXTENT_ROWS_MAX extents takes several
+int kvfs_write(struct kvfs *fs, uint64_t ino, uint64_t offset, struct kv_slice data, bool append,
+               bool kill_priv)
+{
+    struct write write = {
+        .ino = ino, .offset = offset, .data = data, .append = append, .kill_priv = kill_priv};
+    int r;
+    if (data.size > KVFS_WRITE_SIZE_MAX) {
+        return -EINVAL;
+    }
+    do {
+        r = write_once(fs, &write);
+    } while (r == -ESTALE);
+    return r;
+}
+
+/* Make [start, end) read as zeros. A range of more than CONTENTS_ROWS_MAX extents takes several
  * batches, in ascending order: a crash in between leaves its front punched, which is what several
  * smaller calls would leave. */
 static int punch(struct txn *txn, struct txn_node *node, uint64_t start, uint64_t end)
@@ -180,7 +230,7 @@ static int punch(struct txn *txn, struct txn_node *node, uint64_t start, uint64_
     int r = 0;
     while (r == 0 && start < end && node->node.inode.allocated > 0) {
         uint64_t done = end;
-        r = extent_punch(txn, node, start, end, &done);
+        r = contents_punch(txn, node, start, end, &done);
         if (r == 0 && done < end) {
             file_touch(txn, node);
             r = txn_commit(txn);
@@ -190,13 +240,35 @@ static int punch(struct txn *txn, struct txn_node *node, uint64_t start, uint64_
     return r;
 }
 
-int kvfs_fallocate(struct kvfs *fs, uint64_t ino, int mode, uint64_t offset, uint64_t size)
+static int fallocate_once(struct kvfs *fs, uint64_t ino, int mode, uint64_t offset, uint64_t size)
 {
     struct txn *txn = NULL;
     struct txn_node *node;
+    int r = begin(fs, ino, &txn, &node);
+    if (r < 0) {
+        return r;
+    }
+    struct inode *inode = &node->node.inode;
+    if ((mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE)) != 0) {
+        txn_frees_space(txn);
+        r = punch(txn, node, offset, offset + size);
+    }
+    if (r == 0) {
+        if ((mode & FALLOC_FL_KEEP_SIZE) == 0 && offset + size > inode->size) {
+            inode->size = offset + size;
+        }
+        file_touch(txn, node);
+        r = txn_commit(txn);
+    }
+    txn_end(txn);
+    return r;
+}
+
+int kvfs_fallocate(struct kvfs *fs, uint64_t ino, int mode, uint64_t offset, uint64_t size)
+{
     bool keep_size = (mode & FALLOC_FL_KEEP_SIZE) != 0;
-    bool clears = (mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE)) != 0;
     int kind = mode & ~FALLOC_FL_KEEP_SIZE;
+    int r;
     if (kind != 0 && kind != FALLOC_FL_ZERO_RANGE && !(kind == FALLOC_FL_PUNCH_HOLE && keep_size)) {
         return -EOPNOTSUPP;
     }
@@ -206,23 +278,9 @@ int kvfs_fallocate(struct kvfs *fs, uint64_t ino, int mode, uint64_t offset, uin
     if (offset > KVFS_FILE_SIZE_MAX || size > KVFS_FILE_SIZE_MAX - offset) {
         return -EFBIG;
     }
-    int r = begin(fs, ino, &txn, &node);
-    if (r < 0) {
-        return r;
-    }
-    struct inode *inode = &node->node.inode;
-    if (clears) {
-        txn_frees_space(txn);
-        r = punch(txn, node, offset, offset + size);
-    }
-    if (r == 0) {
-        if (!keep_size && offset + size > inode->size) {
-            inode->size = offset + size;
-        }
-        file_touch(txn, node);
-        r = txn_commit(txn);
-    }
-    txn_end(txn);
+    do {
+        r = fallocate_once(fs, ino, mode, offset, size);
+    } while (r == -ESTALE);
     return r;
 }
 

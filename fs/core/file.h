@@ -5,8 +5,10 @@
 
 #include "fs/core/txn.h"
 
+/* 0; -EISDIR; -EINVAL for other kinds. */
+int file_check_regular(const struct inode *inode);
 /* Make the file `size` bytes long; collects rows, leaves the last commit to the caller.
- * More than EXTENT_ROWS_MAX rows are removed in several batches, from the end of the file
+ * More than CONTENTS_ROWS_MAX rows are removed in several batches, from the end of the file
  * backwards: each leaves a whole file of a smaller size, so that a crash in between shows a
  * truncation to some size between the old and the new, never one with a hole in it. */
 KV_MUST_CHECK int file_set_size(struct txn *txn, struct txn_node *node, uint64_t size);

@@ -5,11 +5,12 @@
  *         D parent:8 name          u8 1, u64 ino, inode     entry that holds its inode
  *                                  u8 2, u64 ino, u8 type   entry that refers to an I row
  *         I ino:8                  inode of the root, of files with (once) several links, of
- * orphans P ino:8                  u64 parent, string name, summary    where the inode lives P
- * ino:8 parent:8 name    summary                             one link of an I inode X ino:8 name u8
- * 0, value                         extended attribute O ino:8                  u8 0 unlinked,
- * perhaps still open data  B ino:8 end:8            u8 1, bytes                         file data
- * that ends at `end`
+ *                                  unlinked ones
+ *         P ino:8                  u64 parent, string name, summary    where the inode lives
+ *         P ino:8 parent:8 name    summary                             one link of an I inode
+ *         X ino:8 name             u8 0, value              extended attribute
+ *         O ino:8                  u8 0                     unlinked, perhaps still open
+ *   data  B ino:8 end:8            the bytes of the file that end at `end`
  *
  * Numbers in keys are big-endian, in values little-endian. Numbers here are on disk: they are never
  * renumbered. */
@@ -31,10 +32,6 @@ enum row_kind {
 enum {
     DIRENT_INODE = 1,     /* the entry holds the inode */
     DIRENT_REFERENCE = 2, /* the inode has an I row */
-};
-
-enum {
-    EXTENT_BYTES = 1,
 };
 
 enum {

@@ -4,7 +4,7 @@
 #include <dirent.h>
 #include <stdio.h>
 
-#include "fs/core/extent.h"
+#include "fs/core/contents.h"
 #include "fs/core/file.h"
 #include "fs/core/fs_internal.h"
 #include "fs/core/namei.h"
@@ -179,14 +179,14 @@ static int put_existing(struct txn *txn, const struct key_walk *walk, struct kv_
     }
     struct inode *inode = &node->node.inode;
     if (r == 0 && inode->allocated > 0) {
-        r = extent_cut(txn, node, 0, &done);
+        r = contents_cut(txn, node, 0, &done);
     }
     if (r < 0 || done != 0) {
         return r < 0 ? r : -EFBIG; /* too many rows to replace in one batch */
     }
     inode->size = 0;
     inode->allocated = 0;
-    r = extent_write(txn, node, 0, value);
+    r = contents_write(txn, node, 0, value);
     if (r == 0) {
         inode->size = value.size;
         file_touch(txn, node);
@@ -259,7 +259,7 @@ static int put_new(struct txn *txn, const struct making *making)
     struct txn_node *file = txn_add(txn, ino);
     namei_new_inode(&new_node, &parent, txn->now, &file->node.inode);
     dir_add_first(txn, file, at);
-    r = extent_write(txn, file, 0, making->value);
+    r = contents_write(txn, file, 0, making->value);
     file->node.inode.size = making->value.size;
     return r < 0 ? r : txn_commit(txn);
 }

@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "fs/core/contents.h"
 #include "fs/core/fs_internal.h"
 
 enum { POOL_MAX = 32 }; /* more than that many idle ones are freed */
@@ -11,7 +12,7 @@ enum { POOL_MAX = 32 }; /* more than that many idle ones are freed */
 static void txn_destroy(struct txn *txn)
 {
     kv_batch_destroy(txn->batch);
-    free(txn->chunk);
+    chunk_destroy(txn->chunk);
     free(txn);
 }
 
@@ -140,7 +141,8 @@ int txn_load(struct txn *txn, uint64_t ino, const struct location *hint, struct 
     if (r < 0) {
         return r;
     }
-    slot->dirty = slot->resummarize = slot->gone = false;
+    slot->dirty = slot->resummarize = slot->gone = slot->recounted = false;
+    slot->stored = slot->node.inode.allocated;
     txn->node_count++;
     *ret_node = slot;
     return 0;
@@ -171,7 +173,8 @@ struct txn_node *txn_add(struct txn *txn, uint64_t ino)
     slot->node.inode = (struct inode){0};
     slot->node.loc.parent = 0;
     slot->node.loc.name_size = 0;
-    slot->dirty = slot->resummarize = slot->gone = false;
+    slot->dirty = slot->resummarize = slot->gone = slot->recounted = false;
+    slot->stored = 0;
     return slot;
 }
 
@@ -190,6 +193,43 @@ void txn_delete(struct txn *txn, struct kv_table *table, const struct rowkey *ke
         txn->error = kv_batch_delete(txn->batch, table, rowkey_slice(key));
         txn->rows++;
     }
+}
+
+void txn_put_lost(struct txn *txn, struct kv_table *table, const struct rowkey *key)
+{
+    if (txn->error == 0) {
+        txn->error = kv_batch_put_lost(txn->batch, table, rowkey_slice(key));
+        txn->rows++;
+    }
+}
+
+int txn_put_part(struct txn *txn, struct kv_table *table, const struct rowkey *key,
+                 struct kv_iter *from, size_t skip, size_t size)
+{
+    if (txn->error == 0) {
+        int r = kv_batch_put_part(txn->batch, table, rowkey_slice(key), from, skip, size);
+        if (r == -KV_EDAMAGED) {
+            return r;
+        }
+        txn->error = r;
+        txn->rows++;
+    }
+    return txn->error;
+}
+
+int txn_recount(struct txn *txn, struct txn_node *node)
+{
+    uint64_t bytes;
+    if (node->recounted) {
+        return 0;
+    }
+    int r = extent_count(txn->fs, node->node.ino, UINT64_MAX, &bytes);
+    if (r == 0) {
+        node->node.inode.allocated += bytes - node->stored;
+        node->stored = bytes;
+        node->recounted = true;
+    }
+    return r;
 }
 
 void txn_put_backptr(struct txn *txn, const struct node *node)
@@ -292,6 +332,7 @@ static void update_cache(struct txn *txn, bool committed)
             stripe_changed(stripes, slot->node.ino);
         }
         slot->dirty = slot->resummarize = false;
+        slot->stored = slot->node.inode.allocated;
     }
 }
 

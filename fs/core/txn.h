@@ -21,14 +21,16 @@ struct txn_node {
     bool dirty;       /* write the inode at commit */
     bool resummarize; /* mode or owner changed: back-pointers too */
     bool gone;        /* its rows were deleted: write nothing, forget it */
+    bool recounted;   /* see txn_recount() */
+    uint64_t stored;  /* bytes allocated, as the last commit left it */
 };
 
-struct chunk; /* extent.c */
+struct chunk; /* chunk.h */
 
 struct txn {
     struct kvfs *fs;
     struct kv_batch *batch;
-    struct chunk *chunk; /* working memory of extent.c, made when needed */
+    struct chunk *chunk; /* made when needed */
     struct txn *next;    /* in the pool */
     struct timespec now; /* of the operation */
     int error;           /* first failure to collect a row */
@@ -75,12 +77,22 @@ void txn_frees_space(struct txn *txn);
 void txn_put(struct txn *txn, struct kv_table *table, const struct rowkey *key,
              struct kv_slice value);
 void txn_delete(struct txn *txn, struct kv_table *table, const struct rowkey *key);
+/* A row that is lost. */
+void txn_put_lost(struct txn *txn, struct kv_table *table, const struct rowkey *key);
+/* A part of the value that `from` stands on. -KV_EDAMAGED: it cannot be read; the operation goes
+ * on. Other errors are kept as those of txn_put(). */
+KV_MUST_CHECK int txn_put_part(struct txn *txn, struct kv_table *table, const struct rowkey *key,
+                               struct kv_iter *from, size_t skip, size_t size);
+/* The file has a lost extent, whose length is no longer known: make its bytes allocated what its
+ * extents add up to, once in an operation. */
+KV_MUST_CHECK int txn_recount(struct txn *txn, struct txn_node *node);
 /* The back-pointer of an inode that lives in its entry. */
 void txn_put_backptr(struct txn *txn, const struct node *node);
 /* The inode, at its location. */
 void txn_put_inode(struct txn *txn, const struct node *node);
 
-/* Write the batch. The nodes stay, clean, so that the operation can go on with a further batch. */
+/* Write the batch. The nodes stay, clean, so that the operation can go on with a further batch.
+ * -ESTALE: a part's bytes moved since they were looked up; start over (txn_restart()). */
 KV_MUST_CHECK int txn_commit(struct txn *txn);
 
 #endif

@@ -109,6 +109,28 @@ static void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset,
     reply_result(req, kvfs_fallocate(fs, ino, mode, (uint64_t)offset, (uint64_t)length));
 }
 
+static void op_copy_file_range(fuse_req_t req, fuse_ino_t ino_in, off_t offset_in,
+                               struct fuse_file_info *fi_in, fuse_ino_t ino_out, off_t offset_out,
+                               struct fuse_file_info *fi_out, size_t size, int flags)
+{
+    struct kvfs *fs = request_begin(req, REQUEST_COPY_FILE_RANGE);
+    struct kvfs_copy copy = {.ino_in = ino_in,
+                             .offset_in = (uint64_t)offset_in,
+                             .ino_out = ino_out,
+                             .offset_out = (uint64_t)offset_out,
+                             .size = size};
+    uint64_t copied = 0;
+    int r = flags == 0 ? kvfs_copy_range(fs, &copy, &copied) : -EINVAL;
+    if (r == 0 && copied > 0 && (fi_out->flags & O_DSYNC) != 0) {
+        r = kvfs_fsync(fs, ino_out);
+    }
+    if (r < 0) {
+        reply_result(req, r);
+    } else {
+        fuse_reply_write(req, (size_t)copied);
+    }
+}
+
 static void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence,
                      struct fuse_file_info *fi)
 {
@@ -132,5 +154,6 @@ void ops_file_install(struct fuse_lowlevel_ops *ops)
     ops->flush = op_flush;
     ops->fsync = op_fsync;
     ops->fallocate = op_fallocate;
+    ops->copy_file_range = op_copy_file_range;
     ops->lseek = op_lseek;
 }

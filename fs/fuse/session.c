@@ -217,6 +217,7 @@ const char *kvfs_mount_request_count(const struct kvfs_mount *mount, unsigned ki
         [REQUEST_FLUSH] = "flush",
         [REQUEST_FSYNC] = "fsync",
         [REQUEST_FALLOCATE] = "fallocate",
+        [REQUEST_COPY_FILE_RANGE] = "copy_file_range",
         [REQUEST_LSEEK] = "lseek",
         [REQUEST_OPENDIR] = "opendir",
         [REQUEST_RELEASEDIR] = "releasedir",

@@ -88,6 +88,11 @@ int kv_batch_put(struct kv_batch *batch, struct kv_table *table, struct kv_slice
     return append_row(batch, ROW_PUT, table, key, &value);
 }
 
+int kv_batch_put_lost(struct kv_batch *batch, struct kv_table *table, struct kv_slice key)
+{
+    return append_row(batch, ROW_DAMAGED, table, key, &(struct kv_slice){0});
+}
+
 int kv_batch_delete(struct kv_batch *batch, struct kv_table *table, struct kv_slice key)
 {
     return append_row(batch, ROW_DELETE, table, key, NULL);

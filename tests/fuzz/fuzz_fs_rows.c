@@ -2,7 +2,8 @@
 /* Input: rows that are put into a new filesystem behind its back, each
  *     u8 kind, an index into `kinds` (beyond: the next string is the whole key)
  *     fact, raw key:  string
- *     extent:         varint inode, varint end; the value is a varint: so many bytes
+ *     extent:         varint inode, varint end; the value is a varint: so many bytes,
+ *                     0: lost
  *     others:         varint inode, string: what follows in the key
  *     string value, but for extents
  * Then the filesystem is opened, read and changed: whatever the rows say, it must answer or refuse.
@@ -38,8 +39,8 @@ static void read_extent(struct coding_cursor *c, struct raw_row *row)
     fuzz_need(coding_append_be64(&row->key, coding_read_varint(c)));
     size_t length = (size_t)coding_read_varint(c) % EXTENT_MAX;
     fuzz_need(kv_buf_reserve(&row->value, 1 + length));
-    memset(row->value.data, EXTENT_BYTES, 1 + length);
-    row->value.size = 1 + length;
+    memset(row->value.data, 'x', 1 + length);
+    row->value.size = length;
 }
 
 static uint8_t read_row(struct coding_cursor *c, struct raw_row *row)
@@ -65,6 +66,16 @@ static uint8_t read_row(struct coding_cursor *c, struct raw_row *row)
     return kind;
 }
 
+static void put_lost(struct kv_store *store, struct kv_table *table, struct kv_slice key)
+{
+    struct kv_batch *batch = NULL;
+
+    fuzz_need(kv_batch_create(&batch));
+    fuzz_need(kv_batch_put_lost(batch, table, key));
+    fuzz_need(kv_write(store, batch, KV_DURABLE_WRITE));
+    kv_batch_destroy(batch);
+}
+
 static void put_rows(struct kvfs *fs, struct coding_cursor *c)
 {
     struct raw_row row = {0};
@@ -74,7 +85,9 @@ static void put_rows(struct kvfs *fs, struct coding_cursor *c)
     fuzz_need(kv_table_open(kvfs_store(fs), FORMAT_TABLE_DATA, NULL, &data));
     for (int i = 0; i < ROWS_MAX && coding_left(c) > 0 && coding_ok(c); i++) {
         uint8_t kind = read_row(c, &row);
-        if (row.key.size > 0) {
+        if (kind == ROW_EXTENT && row.value.size == 0) {
+            put_lost(kvfs_store(fs), data, kv_buf_slice(&row.key));
+        } else if (row.key.size > 0) {
             fuzz_need(kv_put(kind == ROW_EXTENT ? data : meta, kv_buf_slice(&row.key),
                              kv_buf_slice(&row.value), KV_DURABLE_WRITE));
         }
@@ -192,11 +205,18 @@ static bool take_key(void *arg, struct kv_slice key, struct kv_slice value)
 static void change_inode(struct kvfs *fs, uint64_t ino)
 {
     const struct stat small = {.st_size = 10};
+    const struct kvfs_copy aligned = {
+        .ino_in = ino, .offset_in = 4096, .ino_out = ino, .offset_out = 1 << 20, .size = 100000};
+    const struct kvfs_copy odd = {
+        .ino_in = ino, .offset_in = 30000, .ino_out = ino, .offset_out = 1, .size = 5000};
+    uint64_t copied = 0;
     struct kvfs_entry entry;
 
     kv_ignore(kvfs_write(fs, ino, 5000, kv_slice_str("changed"), false, true));
     kv_ignore(kvfs_write(fs, ino, 0, kv_slice_str("appended"), true, false));
     kv_ignore(kvfs_fallocate(fs, ino, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 100, 40000));
+    kv_ignore(kvfs_copy_range(fs, &aligned, &copied));
+    kv_ignore(kvfs_copy_range(fs, &odd, &copied));
     kv_ignore(kvfs_setattr(fs, ino, &small, KVFS_SET_SIZE | KVFS_SET_MTIME_NOW, &entry));
     kv_ignore(kvfs_setxattr(fs, ino, "user.new", kv_slice_str("value"), 0));
     kv_ignore(kvfs_removexattr(fs, ino, "user.a"));

@@ -121,6 +121,10 @@ KV_PUBLIC KV_MUST_CHECK int kv_batch_put(struct kv_batch *batch, struct kv_table
                                          struct kv_slice key, struct kv_slice value);
 KV_PUBLIC KV_MUST_CHECK int kv_batch_delete(struct kv_batch *batch, struct kv_table *table,
                                             struct kv_slice key);
+/* The row stands for a value that was lost: reading it fails with -KV_EDAMAGED until the key is
+ * written or deleted. Errors: as kv_batch_put(). */
+KV_PUBLIC KV_MUST_CHECK int kv_batch_put_lost(struct kv_batch *batch, struct kv_table *table,
+                                              struct kv_slice key);
 /* Puts the bytes [skip, skip + size) of the value that `from` stands on under `key`. Of a large
  * value the stored bytes are shared, not copied, and nothing is read; the batch then keeps a state
  * of the store alive until it is cleared. Errors: as kv_batch_put(); -EINVAL also: the value has no
