@@ -98,6 +98,26 @@ int kv_batch_delete(struct kv_batch *batch, struct kv_table *table, struct kv_sl
     return append_row(batch, ROW_DELETE, table, key, NULL);
 }
 
+int kv_batch_delete_range(struct kv_batch *batch, struct kv_table *table, struct kv_slice from,
+                          struct kv_slice to)
+{
+    if (to.size > KV_KEY_SIZE_MAX || kv_slice_compare(from, to) >= 0) {
+        return -EINVAL;
+    }
+    return append_row(batch, ROW_RANGE_DELETE, table, from, &to);
+}
+
+static bool row_is_sound(const struct batch_row *row)
+{
+    if (row->key.size == 0 || row->key.size > KV_KEY_SIZE_MAX) {
+        return false;
+    }
+    if (row->kind == ROW_RANGE_DELETE) {
+        return row->value.size <= KV_KEY_SIZE_MAX && kv_slice_compare(row->key, row->value) < 0;
+    }
+    return row->value.size <= KV_VALUE_SIZE_MAX;
+}
+
 int batch_next(struct coding_cursor *cursor, struct batch_row *ret_row)
 {
     struct batch_row row = {0};
@@ -111,6 +131,7 @@ int batch_next(struct coding_cursor *cursor, struct batch_row *ret_row)
     row.key = coding_read_string(cursor);
     switch (kind) {
     case ROW_PUT:
+    case ROW_RANGE_DELETE:
     case ROW_DAMAGED:
         row.value = coding_read_string(cursor);
         break;
@@ -119,14 +140,13 @@ int batch_next(struct coding_cursor *cursor, struct batch_row *ret_row)
     default:
         return coding_ok(cursor) ? -KV_EFORMAT : -KV_EDAMAGED;
     }
-    if (!coding_ok(cursor) || row.key.size == 0 || row.key.size > KV_KEY_SIZE_MAX ||
-        row.value.size > KV_VALUE_SIZE_MAX) {
+    row.kind = (enum row_kind)kind;
+    if (!coding_ok(cursor) || !row_is_sound(&row)) {
         return -KV_EDAMAGED;
     }
     if (kind == ROW_DAMAGED && row.value.size > 0) {
         return -KV_EFORMAT; /* a damaged range: reserved */
     }
-    row.kind = (enum row_kind)kind;
     *ret_row = row;
     return 1;
 }

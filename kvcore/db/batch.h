@@ -20,7 +20,7 @@ struct batch_row {
     enum row_kind kind;
     uint32_t table_id;
     struct kv_slice key;
-    struct kv_slice value; /* damaged: end of the range */
+    struct kv_slice value; /* damaged, range delete: end of the range */
 };
 
 /* Step through a payload: returns 1 and a row, 0 at the end, -KV_EDAMAGED, or -KV_EFORMAT for a

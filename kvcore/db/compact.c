@@ -18,8 +18,10 @@ struct merge {
     struct view *view; /* holds the version the files were picked from */
     const struct table_files *files;
     struct output_job job;
-    struct file_list lower;             /* the files of inputs[1] */
+    struct file_list lower;             /* the files of inputs[1] that are read; owned array */
     size_t below_index[KV_LEVEL_COUNT]; /* how far is_deepest() has looked; keys only grow */
+    uint64_t bytes_read;
+    uint64_t bytes_dropped, files_dropped; /* of inputs that need not be read */
 };
 
 /* Nothing of the key lies below the outputs. */
@@ -29,8 +31,7 @@ static bool is_deepest(void *arg, struct kv_slice key)
     for (int level = m->compaction.output_level + 1; level < KV_LEVEL_COUNT; level++) {
         const struct file_list *list = &m->files->levels[level];
         size_t *i = &m->below_index[level];
-        while (*i < list->count &&
-               kv_slice_compare(kv_buf_slice(&list->files[*i]->largest), key) < 0) {
+        while (*i < list->count && file_compare_end(list->files[*i], key) < 0) {
             (*i)++;
         }
         if (*i < list->count &&
@@ -39,6 +40,53 @@ static bool is_deepest(void *arg, struct kv_slice key)
         }
     }
     return true;
+}
+
+/* Nothing of the range lies below the outputs. */
+static bool is_range_deepest(void *arg, struct kv_slice from, struct kv_slice to)
+{
+    const struct merge *m = arg;
+    for (int level = m->compaction.output_level + 1; level < KV_LEVEL_COUNT; level++) {
+        if (file_list_overlaps_range(&m->files->levels[level], from, to)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* The range deletes of all inputs. Fragments end where deeper tables begin, so that a table may be
+ * cut there. */
+static int merge_ranges(struct kv_store *store, struct merge *m)
+{
+    const struct compaction *c = &m->compaction;
+    const struct file_list *below = m->job.grandparents;
+    struct range_builder ranges = {0};
+    int r = 0;
+
+    for (size_t i = 0; i < c->input_counts[0] + c->input_counts[1] && r == 0; i++) {
+        struct file_meta *file =
+            i < c->input_counts[0] ? c->inputs[0][i] : c->inputs[1][i - c->input_counts[0]];
+        struct table *table = NULL;
+        if (file->range_delete_count > 0) {
+            r = file_table(store, file, &table);
+            r = r < 0 ? r : range_builder_add_all(&ranges, table_range_dels(table));
+        }
+    }
+    for (size_t i = 0; below != NULL && ranges.count > 0 && i < below->count && r == 0; i++) {
+        r = range_builder_cut(&ranges, kv_buf_slice(&below->files[i]->smallest));
+    }
+    r = r < 0 ? r : output_ranges(&m->job, &ranges);
+    range_builder_finish(&ranges);
+    return r;
+}
+
+/* What range deletes hide as a whole goes without being read. */
+static bool needs_reading(struct merge *m, const struct file_meta *file)
+{
+    bool hidden = range_output_hides_file(&m->job.ranges, file);
+    *(hidden ? &m->bytes_dropped : &m->bytes_read) += file->size;
+    m->files_dropped += hidden;
+    return !hidden;
 }
 
 static int add_file(struct kv_store *store, struct iter_list *list, struct file_meta *file)
@@ -59,11 +107,19 @@ static int merge_inputs(struct kv_store *store, struct merge *m, struct iter **r
     int r = 0;
 
     for (size_t i = 0; i < c->input_counts[0] && r == 0; i++) {
-        r = add_file(store, &list, c->inputs[0][i]);
+        r = needs_reading(m, c->inputs[0][i]) ? add_file(store, &list, c->inputs[0][i]) : 0;
     }
-    if (c->input_counts[1] > 0 && r == 0) {
+    m->lower.files = calloc(c->input_counts[1] + 1, sizeof(struct file_meta *));
+    if (m->lower.files == NULL) {
+        r = -ENOMEM;
+    }
+    for (size_t i = 0; i < c->input_counts[1] && r == 0; i++) {
+        if (needs_reading(m, c->inputs[1][i])) {
+            m->lower.files[m->lower.count++] = c->inputs[1][i];
+        }
+    }
+    if (m->lower.count > 0 && r == 0) {
         struct iter *it = NULL;
-        m->lower = (struct file_list){.files = c->inputs[1], .count = c->input_counts[1]};
         r = level_iter_create(store, &m->lower, true, &it);
         r = r < 0 ? r : iter_list_add(&list, it);
     }
@@ -72,13 +128,12 @@ static int merge_inputs(struct kv_store *store, struct merge *m, struct iter **r
     return r;
 }
 
-static int record_inputs(struct merge *m, struct edit *edit, uint64_t *ret_bytes)
+static int record_inputs(struct merge *m, struct edit *edit)
 {
     int r = 0;
     for (int which = 0; which < 2; which++) {
         for (size_t i = 0; i < m->compaction.input_counts[which] && r == 0; i++) {
             struct file_meta *file = m->compaction.inputs[which][i];
-            *ret_bytes += file->size;
             r = edit_remove_file(edit, file);
             r = r < 0 ? r : coding_append_varint(&m->job.inputs, file->number);
         }
@@ -90,13 +145,13 @@ static int run_merge(struct kv_store *store, struct merge *m)
 {
     struct edit edit = {0};
     struct iter *it = NULL;
-    uint64_t bytes_read = 0;
     int output_level = m->compaction.output_level;
     int r;
 
     m->job = (struct output_job){.table_id = m->compaction.table_id,
                                  .level = (uint32_t)output_level,
                                  .is_deepest = is_deepest,
+                                 .is_range_deepest = is_range_deepest,
                                  .is_deepest_arg = m};
     if (output_level < LEVEL_DEEPEST) {
         m->job.grandparents = &m->files->levels[output_level + 1];
@@ -106,7 +161,8 @@ static int run_merge(struct kv_store *store, struct merge *m)
     m->job.released_log = store->released_log;
     mutex_unlock(&store->manifest_mu);
     r = output_job_init(store, &m->job);
-    r = r < 0 ? r : record_inputs(m, &edit, &bytes_read);
+    r = r < 0 ? r : record_inputs(m, &edit);
+    r = r < 0 ? r : merge_ranges(store, m);
     r = r < 0 ? r : merge_inputs(store, m, &it);
     if (r == 0) {
         iter_seek_first(it);
@@ -120,10 +176,13 @@ static int run_merge(struct kv_store *store, struct merge *m)
     }
     if (r == 0) {
         count_add(&store->counters.compactions, 1);
-        count_add(&store->counters.compaction_read, bytes_read);
+        count_add(&store->counters.compaction_read, m->bytes_read);
+        count_add(&store->counters.files_dropped, m->files_dropped);
+        count_add(&store->counters.bytes_dropped, m->bytes_dropped);
         count_add(&store->counters.compaction_written, m->job.bytes_written);
     }
     iter_destroy(it);
+    free(m->lower.files);
     output_job_destroy(&m->job);
     edit_finish(&edit);
     return r;

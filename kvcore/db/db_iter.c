@@ -142,7 +142,10 @@ int kv_iter_create(struct kv_table *table, const struct kv_iter_options *options
     it->view = view_acquire(table->store);
     it->sequence =
         options->snapshot != NULL ? options->snapshot->sequence : visible_sequence(table->store);
-    r = view_iter_create(table->store, it->view, table->id, options->keep_cache, &it->inner);
+    r = view_iter_create(
+        table->store, it->view, table->id,
+        &(struct view_iter_options){.sequence = it->sequence, .keep_cache = options->keep_cache},
+        &it->inner);
     if (r < 0) {
         kv_iter_destroy(it);
         return r;

@@ -24,6 +24,8 @@ enum edit_tag {
 /* Of an added file. */
 enum file_tag {
     FILE_TAG_BLOBS = 1,
+    FILE_TAG_HIDDEN_BYTES = 2,
+    FILE_TAG_RANGE_DELETES = 3,
 };
 
 /* Of a blob. */
@@ -158,6 +160,11 @@ static int encode_table(const struct edit_table *table, struct kv_buf *to)
     return r;
 }
 
+static int append_varint_if_set(struct kv_buf *to, uint64_t tag, uint64_t value)
+{
+    return value != 0 ? coding_append_field_varint(to, tag, value) : 0;
+}
+
 static int encode_added(const struct file_meta *file, struct kv_buf *to)
 {
     int r = coding_append_varint(to, file->table_id);
@@ -178,6 +185,8 @@ static int encode_added(const struct file_meta *file, struct kv_buf *to)
         r |= coding_append_field(to, FILE_TAG_BLOBS, kv_buf_slice(&list));
         kv_buf_finish(&list);
     }
+    r |= append_varint_if_set(to, FILE_TAG_RANGE_DELETES, file->range_delete_count);
+    r |= append_varint_if_set(to, FILE_TAG_HIDDEN_BYTES, file->hidden_bytes);
     return r;
 }
 
@@ -187,11 +196,6 @@ static int encode_removed(const struct edit_removed *removed, struct kv_buf *to)
     r |= coding_append_varint(to, removed->level);
     r |= coding_append_varint(to, removed->number);
     return r;
-}
-
-static int append_varint_if_set(struct kv_buf *to, uint64_t tag, uint64_t value)
-{
-    return value != 0 ? coding_append_field_varint(to, tag, value) : 0;
 }
 
 static int encode_blob(const struct blob_info *blob, struct kv_buf *to)
@@ -328,7 +332,8 @@ static int decode_table(struct coding_cursor *c, struct edit *edit)
 
 static bool added_is_sound(const struct file_meta *file)
 {
-    return file->table_id != 0 && file->number != 0 && file->row_count != 0 &&
+    return file->table_id != 0 && file->number != 0 &&
+           (file->row_count != 0 || file->range_delete_count != 0) &&
            file->sequence_min <= file->sequence_max && file->sequence_max <= ROW_SEQUENCE_MAX &&
            file->tombstone_count <= file->row_count && file->smallest.size > 0 &&
            row_compare(kv_buf_slice(&file->smallest), file->smallest_trailer,
@@ -345,6 +350,10 @@ static int decode_file_fields(struct coding_cursor *c, struct file_meta *file)
         if (tag == FILE_TAG_BLOBS) {
             c->bad |= file->blobs.count > 0 || value.size == 0;
             r = coding_ok(c) ? blob_uses_decode(value, &file->blobs) : 0;
+        } else if (tag == FILE_TAG_RANGE_DELETES) {
+            file->range_delete_count = coding_field_varint(c, value);
+        } else if (tag == FILE_TAG_HIDDEN_BYTES) {
+            file->hidden_bytes = coding_field_varint(c, value);
         } else if (tag % 2 == 1) {
             r = -KV_EFORMAT;
         }

@@ -29,8 +29,13 @@ static struct generation *oldest_waiting(struct kv_store *store, uint64_t *ret_n
 static int flush_memtable(struct kv_store *store, struct output_job *job,
                           const struct memtable *memtable)
 {
+    struct range_builder ranges = {0};
     struct iter *it = NULL;
-    int r = memtable_iter_create(memtable, &it);
+    int r = range_map_collect(memtable_ranges(memtable), &ranges);
+
+    r = r < 0 ? r : output_ranges(job, &ranges);
+    range_builder_finish(&ranges);
+    r = r < 0 ? r : memtable_iter_create(memtable, &it);
     if (r < 0) {
         return r;
     }

@@ -46,6 +46,30 @@ int generation_add_table(struct generation *generation, uint32_t table_id)
     return memtable_create(&generation->arena, &generation->memtables[table_id - 1]);
 }
 
+int generation_plan_range_delete(struct generation *generation, uint32_t table_id,
+                                 const struct range_delete *range_delete)
+{
+    return range_map_plan(memtable_range_map(generation->memtables[table_id - 1]), range_delete);
+}
+
+void generation_publish_plans(struct generation *generation)
+{
+    for (int i = 0; i < KV_TABLE_COUNT_MAX; i++) {
+        if (generation->memtables[i] != NULL) {
+            range_map_publish(memtable_range_map(generation->memtables[i]));
+        }
+    }
+}
+
+void generation_drop_plans(struct generation *generation)
+{
+    for (int i = 0; i < KV_TABLE_COUNT_MAX; i++) {
+        if (generation->memtables[i] != NULL) {
+            range_map_drop_plan(memtable_range_map(generation->memtables[i]));
+        }
+    }
+}
+
 size_t generation_bytes(const struct generation *generation)
 {
     return arena_bytes(&generation->arena);

@@ -32,6 +32,12 @@ void generation_ref(struct generation *generation);
 void generation_unref(struct generation *generation); /* accepts NULL; destroys the log writer */
 /* Add a memtable for the table if there is none. */
 KV_MUST_CHECK int generation_add_table(struct generation *generation, uint32_t table_id);
+/* Take a range delete of the table into the plan of its memtable; then all plans are published or
+ * dropped together. One thread at a time. Errors: -ENOMEM. */
+KV_MUST_CHECK int generation_plan_range_delete(struct generation *generation, uint32_t table_id,
+                                               const struct range_delete *range_delete);
+void generation_publish_plans(struct generation *generation);
+void generation_drop_plans(struct generation *generation);
 size_t generation_bytes(const struct generation *generation);
 bool generation_is_empty(const struct generation *generation);
 

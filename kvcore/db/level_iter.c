@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "kvcore/db/merge_iter.h"
+#include "kvcore/db/range_iter.h"
 #include "kvcore/db/view.h"
 
 #include <stdlib.h>
@@ -138,61 +139,123 @@ int level_iter_create(struct kv_store *store, const struct file_list *list, bool
 
 /* ---- all sources of a view ---- */
 
-static int add_memtable(struct iter_list *list, const struct generation *generation,
-                        uint32_t table_id)
+/* The iterators of a view and, beside each, its range deletes. */
+struct collector {
+    struct kv_store *store;
+    struct iter_list list;
+    struct range_sources *ranges; /* NULL: no source has any */
+    uint64_t sequence;
+    bool keep_cache;
+};
+
+static int add(struct collector *c, struct iter *take_iter, const struct range_source *ranges)
+{
+    int r = iter_list_add(&c->list, take_iter);
+    return r < 0 || c->ranges == NULL ? r : range_sources_add(c->ranges, ranges);
+}
+
+static int add_memtable(struct collector *c, const struct generation *generation, uint32_t table_id)
 {
     const struct memtable *memtable = generation->memtables[table_id - 1];
+    struct range_source ranges = {0};
     struct iter *it = NULL;
     int r;
 
     if (memtable == NULL || memtable_is_empty(memtable)) {
         return 0;
     }
+    ranges.map = range_map_at(memtable_ranges(memtable), c->sequence);
     r = memtable_iter_create(memtable, &it);
-    return r < 0 ? r : iter_list_add(list, it);
+    return r < 0 ? r : add(c, it, &ranges);
 }
 
-static int add_l0_file(struct kv_store *store, struct iter_list *list, struct file_meta *file,
-                       bool keep_cache)
+static int add_l0_file(struct collector *c, struct file_meta *file)
 {
+    struct range_source ranges = {0};
     struct table *table = NULL;
     struct iter *it = NULL;
-    int r = file_table(store, file, &table);
-    r = r < 0 ? r : table_iter_create(table, keep_cache, &it);
-    return r < 0 ? r : iter_list_add(list, it);
+    int r = file_table(c->store, file, &table);
+
+    r = r < 0 ? r : table_iter_create(table, c->keep_cache, &it);
+    if (r < 0) {
+        return r;
+    }
+    ranges.dels = table_range_dels(table);
+    return add(c, it, &ranges);
 }
 
-static int add_levels(struct kv_store *store, const struct table_files *files,
-                      struct iter_list *list, bool keep_cache)
+static int add_levels(struct collector *c, const struct table_files *files)
 {
     int r = 0;
     for (size_t i = 0; i < files->levels[0].count && r == 0; i++) {
-        r = add_l0_file(store, list, files->levels[0].files[i], keep_cache);
+        r = add_l0_file(c, files->levels[0].files[i]);
     }
     for (int level = 1; level < KV_LEVEL_COUNT && r == 0; level++) {
+        const struct file_list *list = &files->levels[level];
+        struct range_source ranges = {.level = list->has_range_deletes ? list : NULL};
         struct iter *it = NULL;
-        if (files->levels[level].count > 0) {
-            r = level_iter_create(store, &files->levels[level], keep_cache, &it);
-            r = r < 0 ? r : iter_list_add(list, it);
+        if (list->count > 0) {
+            r = level_iter_create(c->store, list, c->keep_cache, &it);
+            r = r < 0 ? r : add(c, it, &ranges);
         }
     }
     return r;
 }
 
-int view_iter_create(struct kv_store *store, const struct view *view, uint32_t table_id,
-                     bool keep_cache, struct iter **ret_iter)
+static bool memtable_deletes_ranges(const struct generation *generation, uint32_t table_id)
 {
-    struct iter_list list = {0};
-    const struct table_files *files = version_table(view->version, table_id);
-    int r = add_memtable(&list, view->active, table_id);
+    const struct memtable *memtable = generation->memtables[table_id - 1];
+    return memtable != NULL && !range_map_is_empty(memtable_ranges(memtable));
+}
 
+static bool any_range_deletes(const struct view *view, uint32_t table_id)
+{
+    const struct table_files *files = version_table(view->version, table_id);
+    bool any = memtable_deletes_ranges(view->active, table_id);
+
+    for (unsigned i = 0; i < view->immutable_count; i++) {
+        any |= memtable_deletes_ranges(view->immutable[i], table_id);
+    }
+    for (int level = 0; files != NULL && level < KV_LEVEL_COUNT; level++) {
+        any |= files->levels[level].has_range_deletes;
+    }
+    return any;
+}
+
+/* Sources that are newer than every range delete stay as they are. */
+static int hide_ranges(struct collector *c)
+{
+    int r = 0;
+    if (c->ranges == NULL) {
+        return 0;
+    }
+    for (size_t i = c->ranges->first; i < c->list.count && r == 0; i++) {
+        r = range_iter_create(c->ranges, i, c->list.items[i], &c->list.items[i]);
+    }
+    return r;
+}
+
+int view_iter_create(struct kv_store *store, const struct view *view, uint32_t table_id,
+                     const struct view_iter_options *options, struct iter **ret_iter)
+{
+    struct collector c = {
+        .store = store, .sequence = options->sequence, .keep_cache = options->keep_cache};
+    const struct table_files *files = version_table(view->version, table_id);
+    int r = 0;
+
+    if (any_range_deletes(view, table_id)) {
+        r = range_sources_create(store, options->sequence, &c.ranges);
+    }
+    r = r < 0 ? r : add_memtable(&c, view->active, table_id);
     for (unsigned i = view->immutable_count; i-- > 0 && r == 0;) {
-        r = add_memtable(&list, view->immutable[i], table_id);
+        r = add_memtable(&c, view->immutable[i], table_id);
     }
     if (files != NULL && r == 0) {
-        r = add_levels(store, files, &list, keep_cache);
+        r = add_levels(&c, files);
     }
-    r = r < 0 ? r : iter_list_merge(&list, ret_iter);
-    iter_list_finish(&list);
+    r = r < 0 ? r : hide_ranges(&c);
+    r = r < 0 ? r : iter_list_merge(&c.list, ret_iter);
+    iter_list_finish(&c.list);
+    range_sources_unref(c.ranges);
     return r;
 }

@@ -26,6 +26,7 @@ struct memtable {
     struct node *head; /* a node before all others, HEIGHT_MAX links */
     _Atomic unsigned height;
     _Atomic uint64_t count;
+    struct range_map ranges;
 };
 
 static uint64_t key_head(struct kv_slice key)
@@ -117,6 +118,7 @@ int memtable_create(struct arena *arena, struct memtable **ret_memtable)
     memset(memtable->head, 0, head_size);
     memtable->head->height = HEIGHT_MAX;
     atomic_init(&memtable->height, 1);
+    range_map_init(&memtable->ranges, arena);
     *ret_memtable = memtable;
     return 0;
 }
@@ -223,7 +225,17 @@ bool memtable_get(const struct memtable *memtable, struct kv_slice key, uint64_t
 
 bool memtable_is_empty(const struct memtable *memtable)
 {
-    return node_next(memtable->head, 0) == NULL;
+    return node_next(memtable->head, 0) == NULL && range_map_is_empty(&memtable->ranges);
+}
+
+struct range_map *memtable_range_map(struct memtable *memtable)
+{
+    return &memtable->ranges;
+}
+
+const struct range_map *memtable_ranges(const struct memtable *memtable)
+{
+    return &memtable->ranges;
 }
 
 uint64_t memtable_row_count(const struct memtable *memtable)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The newest rows of one table, sorted in memory: a skip list in an arena.
+/* The newest rows of one table, sorted in memory: a skip list in an arena, and beside it its range
+ * deletes (range_map.h).
  *
  * Why a skip list: inserts by several threads and reads beside them need no lock, and nothing is
  * freed before the whole memtable is. Each node keeps the first eight bytes of its key as a number,
@@ -9,10 +10,12 @@
  * Invariants: 1. a node never changes after it was linked at level 0; 2. links are published with
  * release and followed with acquire; 3. rows of one key stand newest first.
  *
- * The caller sets memory aside before the log is written, so that inserting cannot fail. */
+ * The caller sets memory aside before the log is written, so that inserting cannot fail. Range
+ * deletes are planned before, which takes their memory, and published after. */
 #ifndef KVCORE_DB_MEMTABLE_H
 #define KVCORE_DB_MEMTABLE_H
 
+#include "kvcore/db/range_map.h"
 #include "kvcore/table/iter.h"
 #include "kvcore/util/arena.h"
 
@@ -28,10 +31,15 @@ size_t memtable_row_bytes(size_t key_size, size_t value_size, uint64_t trailer);
  * have memtable_row_bytes() left. Never fails. Any number of threads. */
 void memtable_insert(struct memtable *memtable, const struct row *row, uint8_t **memory);
 
+/* The range deletes, written by one thread at a time. */
+struct range_map *memtable_range_map(struct memtable *memtable);
+const struct range_map *memtable_ranges(const struct memtable *memtable);
+
 /* Newest row of `key` visible at `sequence`: true and the row's trailer and value (valid as long as
  * the memtable), or false. */
 bool memtable_get(const struct memtable *memtable, struct kv_slice key, uint64_t sequence,
                   uint64_t *ret_trailer, struct kv_slice *ret_value);
+/* Neither rows nor range deletes. */
 bool memtable_is_empty(const struct memtable *memtable);
 uint64_t memtable_row_count(const struct memtable *memtable);
 /* The memtable must outlive the iterator. */

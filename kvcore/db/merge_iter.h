@@ -28,8 +28,16 @@ void iter_list_finish(struct iter_list *list);
 /* Merge of all items (one item: the item itself); the list is empty after success. */
 KV_MUST_CHECK int iter_list_merge(struct iter_list *list, struct iter **ret_iter);
 
-/* Every source of rows of `table_id` in `view`, merged; the view must outlive the iterator. */
+struct view_iter_options {
+    uint64_t sequence; /* range deletes up to it count */
+    bool keep_cache;
+};
+/* Every source of rows of `table_id` in `view`, merged, without what range deletes hide from a
+ * reader at the sequence number; rows that are newer may be among them. The view must outlive the
+ * iterator.
+ */
 KV_MUST_CHECK int view_iter_create(struct kv_store *store, const struct view *view,
-                                   uint32_t table_id, bool keep_cache, struct iter **ret_iter);
+                                   uint32_t table_id, const struct view_iter_options *options,
+                                   struct iter **ret_iter);
 
 #endif

@@ -12,6 +12,7 @@ enum { GRANDPARENT_OVERLAP_FACTOR = 10 };
 
 int output_job_init(struct kv_store *store, struct output_job *job)
 {
+    job->store = store;
     job->number = 0;
     return snapshot_list(store, &job->snapshots, &job->snapshot_count);
 }
@@ -64,6 +65,7 @@ static int file_from_properties(const struct table_properties *properties, uint6
     file->sequence_max = properties->sequence_max;
     file->row_count = properties->row_count;
     file->tombstone_count = properties->tombstone_count;
+    file->range_delete_count = properties->range_delete_count;
     r = kv_buf_append(&file->smallest, kv_buf_slice(&properties->smallest_key));
     r = r < 0 ? r : kv_buf_append(&file->largest, kv_buf_slice(&properties->largest_key));
     r = r < 0 ? r : blob_uses_copy(&properties->blobs, &file->blobs);
@@ -73,6 +75,24 @@ static int file_from_properties(const struct table_properties *properties, uint6
     }
     *ret_file = file;
     return 0;
+}
+
+static int add_range_delete(void *arg, const struct range_delete *range_delete)
+{
+    struct output_job *job = arg;
+    int r = job->builder == NULL ? builder_begin(job->store, job) : 0;
+    return r < 0 ? r : table_builder_add_range_delete(job->builder, range_delete);
+}
+
+static bool is_range_deepest(void *arg, struct kv_slice from, struct kv_slice to)
+{
+    const struct output_job *job = arg;
+    return job->is_range_deepest != NULL && job->is_range_deepest(job->is_deepest_arg, from, to);
+}
+
+static struct range_sink range_sink(struct output_job *job)
+{
+    return (struct range_sink){.add = add_range_delete, .is_deepest = is_range_deepest, .arg = job};
 }
 
 static int builder_end(struct output_job *job, bool last)
@@ -121,21 +141,30 @@ static uint64_t overlap_limit(const struct kv_store *store)
     return room > 0 && room < limit ? room : limit;
 }
 
+/* The block of range deletes has to stay well below the limit of a block. */
+static const size_t range_bytes_max = (size_t)BLOCK_RAW_SIZE_MAX / 8;
+
 /* Must the table end before this key? */
 static bool should_cut(const struct kv_store *store, struct output_job *job, struct kv_slice key)
 {
     const struct file_list *below = job->grandparents;
+    bool begun = job->builder != NULL || job->ranges.open_count > 0;
+    uint64_t size = job->builder != NULL ? table_builder_size(job->builder) : 0;
+
+    if (job->builder != NULL && table_builder_range_bytes(job->builder) >= range_bytes_max) {
+        return true;
+    }
     if (job->is_flush) {
         return false;
     }
     while (below != NULL && job->grandparent_index < below->count &&
-           kv_slice_compare(kv_buf_slice(&below->files[job->grandparent_index]->largest), key) <
-               0) {
-        job->grandparent_bytes += below->files[job->grandparent_index]->size;
+           file_compare_end(below->files[job->grandparent_index], key) < 0) {
+        /* What lies before the table's first key does not count. */
+        job->grandparent_bytes += begun ? below->files[job->grandparent_index]->size : 0;
         job->grandparent_index++;
     }
-    return table_builder_size(job->builder) >= store->options.file_bytes ||
-           job->grandparent_bytes >= overlap_limit(store);
+    return begun &&
+           (size >= store->options.file_bytes || job->grandparent_bytes >= overlap_limit(store));
 }
 
 /* Can nobody see the row any more? Keeps track of the key and stripe of the row before. */
@@ -147,7 +176,8 @@ static int row_is_hidden(struct output_job *job, const struct row *row, bool *re
         job->last_key.size == 0 || !kv_slice_equal(row->key, kv_buf_slice(&job->last_key));
 
     *ret_new_key = new_key;
-    *ret_hidden = !new_key && stripe == job->last_stripe;
+    *ret_hidden = (!new_key && stripe == job->last_stripe) ||
+                  range_output_hides_row(&job->ranges, row->key, row_sequence(row->trailer));
     job->last_stripe = stripe;
     if (new_key) {
         int r = kv_buf_assign(&job->last_key, row->key);
@@ -162,33 +192,66 @@ static int row_is_hidden(struct output_job *job, const struct row *row, bool *re
     return 0;
 }
 
+/* A table may be cut before the key. */
+static int cut_before(struct kv_store *store, struct output_job *job, struct kv_slice key)
+{
+    struct range_sink sink = range_sink(job);
+    int r;
+
+    if (!should_cut(store, job, key)) {
+        return 0;
+    }
+    r = range_output_give(&job->ranges, key, &sink);
+    r = r < 0 ? r : range_output_close(&job->ranges, &sink);
+    job->grandparent_bytes = 0;
+    return r < 0 || job->builder == NULL ? r : builder_end(job, false);
+}
+
+/* Range deletes that end before or begin at the key (empty: all); a table may be cut where one
+ * begins. */
+static int output_range_deletes(struct kv_store *store, struct output_job *job, struct kv_slice key)
+{
+    struct range_sink sink = range_sink(job);
+    struct kv_slice from;
+    int r = 0;
+
+    while (r == 0 && range_output_step(&job->ranges, key, &from)) {
+        r = range_output_give(&job->ranges, from, &sink);
+        r = r < 0 ? r : cut_before(store, job, from);
+    }
+    return r < 0 || key.size > 0 ? r : range_output_give(&job->ranges, key, &sink);
+}
+
 static int output_row(struct kv_store *store, struct output_job *job, const struct row *row)
 {
     bool hidden;
     bool new_key;
     int r = row_is_hidden(job, row, &hidden, &new_key);
 
+    /* Also where this row is hidden: an older version of the key may not be, and a table is never
+     * cut behind the first. */
+    if (r == 0 && new_key) {
+        r = output_range_deletes(store, job, row->key);
+        r = r < 0 ? r : cut_before(store, job, row->key);
+    }
     if (r < 0 || hidden) {
         return r;
     }
-    if (job->builder != NULL && new_key && should_cut(store, job, row->key)) {
-        r = builder_end(job, false);
-        if (r < 0) {
-            return r;
-        }
-        job->grandparent_bytes = 0;
-    }
     if (job->builder == NULL) {
         r = builder_begin(store, job);
-        if (r < 0) {
-            return r;
-        }
     }
-    return table_builder_add(job->builder, row);
+    return r < 0 ? r : table_builder_add(job->builder, row);
+}
+
+int output_ranges(struct output_job *job, const struct range_builder *builder)
+{
+    range_output_finish(&job->ranges);
+    return range_output_init(&job->ranges, builder, job->snapshots, job->snapshot_count);
 }
 
 int output_rows(struct kv_store *store, struct output_job *job, struct iter *it)
 {
+    struct range_sink sink = range_sink(job);
     int r = 0;
 
     job->last_key.size = 0;
@@ -201,7 +264,9 @@ int output_rows(struct kv_store *store, struct output_job *job, struct iter *it)
         }
         r = output_row(store, job, &it->row);
     }
-    return r < 0 ? r : it->error;
+    r = r < 0 ? r : it->error;
+    r = r < 0 ? r : output_range_deletes(store, job, (struct kv_slice){0});
+    return r < 0 ? r : range_output_close(&job->ranges, &sink);
 }
 
 int output_job_finish(struct kv_store *store, struct output_job *job, struct edit *edit)
@@ -230,6 +295,7 @@ void output_job_destroy(struct output_job *job)
     }
     free(job->outputs);
     free(job->snapshots);
+    range_output_finish(&job->ranges);
     kv_buf_finish(&job->inputs);
     kv_buf_finish(&job->last_key);
 }

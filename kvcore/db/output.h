@@ -2,11 +2,14 @@
 /* The output side of a flush or compaction: takes rows in order, leaves out those nobody can see
  * any more, and cuts the rest into tables.
  *
+ * Range deletes go along, see range_output.h.
+ *
  * A row is left out when a newer row of its key is visible at the same snapshots, and a tombstone
  * when besides nothing of its key can lie deeper. Rows of one key never go to two tables. */
 #ifndef KVCORE_DB_OUTPUT_H
 #define KVCORE_DB_OUTPUT_H
 
+#include "kvcore/db/range_output.h"
 #include "kvcore/db/store.h"
 #include "kvcore/table/table_builder.h"
 
@@ -17,14 +20,17 @@ struct output_job {
     bool is_flush;     /* one table per call of output_rows, of any size */
     bool (*is_deepest)(void *arg, struct kv_slice key); /* NULL: never. Nothing of the key lies
                                                            below the outputs */
+    bool (*is_range_deepest)(void *arg, struct kv_slice from, struct kv_slice to); /* likewise */
     const struct file_list
         *grandparents; /* NULL: none. Tables are cut where they would overlap much */
     void *is_deepest_arg;
-    uint64_t flushed_sequence; /* rows up to here are in tables once the job is installed */
-    uint64_t released_log;     /* and logs below are superfluous */
-    struct kv_buf inputs;      /* numbers of merged tables as varints; owned */
+    uint64_t flushed_sequence;  /* rows up to here are in tables once the job is installed */
+    uint64_t released_log;      /* and logs below are superfluous */
+    struct kv_buf inputs;       /* numbers of merged tables as varints; owned */
+    struct range_output ranges; /* range deletes of the rows of the next output_rows; owned */
 
     /* The job's own. */
+    struct kv_store *store;
     uint64_t number;     /* of the job: that of its first output; 0 before */
     uint64_t *snapshots; /* ascending; see snapshot_list() */
     size_t snapshot_count;
@@ -40,7 +46,9 @@ struct output_job {
 };
 
 KV_MUST_CHECK int output_job_init(struct kv_store *store, struct output_job *job);
-/* Write all rows from the iterator's position on. */
+/* The range deletes of the next output_rows(): those the builder was given. */
+KV_MUST_CHECK int output_ranges(struct output_job *job, const struct range_builder *builder);
+/* Write all rows from the iterator's position on, and the range deletes. */
 KV_MUST_CHECK int output_rows(struct kv_store *store, struct output_job *job, struct iter *it);
 /* All outputs are finished; add them to the edit. */
 KV_MUST_CHECK int output_job_finish(struct kv_store *store, struct output_job *job,

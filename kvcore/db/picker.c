@@ -121,7 +121,9 @@ static uint64_t overlap_bytes(const struct file_list *list, struct kv_slice smal
 /* Tombstones end at the deepest level: there only rewriting drops them. */
 static bool may_move(const struct compaction *c)
 {
-    return c->output_level < LEVEL_DEEPEST || c->inputs[0][0]->tombstone_count == 0;
+    const struct file_meta *file = c->inputs[0][0];
+    return c->output_level < LEVEL_DEEPEST ||
+           (file->tombstone_count == 0 && file->range_delete_count == 0);
 }
 
 /* Fill inputs[1] with what inputs[0] overlaps in the output level. 0: one of them is busy. */
@@ -174,6 +176,15 @@ static int pick_l0(const struct table_files *files, const struct picker_options 
     return complete(files, options, c);
 }
 
+/* How much of the file is there to hide what lies deeper. */
+static double hiding_part(const struct file_meta *file)
+{
+    if (file->hidden_bytes >= file->size || file->row_count == 0) {
+        return 1.0;
+    }
+    return (double)file->tombstone_count / (double)file->row_count;
+}
+
 /* The file of a level that drags the fewest bytes of the next level along, tombstones counting as
  * reasons to go first. */
 static int pick_level(const struct table_files *files, const struct picker_options *options,
@@ -192,7 +203,7 @@ static int pick_level(const struct table_files *files, const struct picker_optio
             (double)overlap_bytes(&files->levels[level + 1], kv_buf_slice(&file->smallest),
                                   kv_buf_slice(&file->largest), &busy) /
             (double)(file->size + 1);
-        cost *= 1.0 - 0.9 * (double)file->tombstone_count / (double)file->row_count;
+        cost *= 1.0 - 0.9 * hiding_part(file);
         if (!busy && (best == NULL || cost < best_cost)) {
             best = file;
             best_cost = cost;
@@ -209,7 +220,14 @@ static int pick_level(const struct table_files *files, const struct picker_optio
  * device everything is that hides anything: a tombstone, or a newer version of a row. */
 static bool is_worth_merging(const struct file_meta *file, const struct picker_options *options)
 {
-    return !file->busy && (options->squeeze || 2 * file->tombstone_count >= file->row_count);
+    return !file->busy &&
+           (options->squeeze || hiding_part(file) >= 0.5 || 2 * file->hidden_bytes >= file->size);
+}
+
+static bool hides_more(const struct file_meta *a, const struct file_meta *b)
+{
+    return a->hidden_bytes != b->hidden_bytes ? a->hidden_bytes > b->hidden_bytes
+                                              : a->tombstone_count > b->tombstone_count;
 }
 
 /* When no level is too large: of the files that hide rows below them, whose space only a merge
@@ -223,8 +241,7 @@ static int pick_hiding(const struct table_files *files, const struct picker_opti
     for (int level = 0; level < LEVEL_DEEPEST; level++) {
         for (size_t i = 0; i < files->levels[level].count; i++) {
             struct file_meta *file = files->levels[level].files[i];
-            if (is_worth_merging(file, options) &&
-                (best == NULL || file->tombstone_count > best->tombstone_count)) {
+            if (is_worth_merging(file, options) && (best == NULL || hides_more(file, best))) {
                 best = file;
                 c->level = level;
             }

@@ -20,7 +20,7 @@ static int add_candidate(struct kv_store *store, struct candidates *candidates,
     int r;
 
     if (kv_slice_compare(key, kv_buf_slice(&file->smallest)) < 0 ||
-        kv_slice_compare(key, kv_buf_slice(&file->largest)) > 0) {
+        file_compare_end(file, key) < 0) {
         return 0;
     }
     r = file_table(store, file, &table);
@@ -40,17 +40,43 @@ struct found {
     struct cached_block *block; /* referenced; NULL: in a memtable */
 };
 
+/* Newest range delete of a table that covers the key, as its sequence number; 0: none. */
+static uint64_t covered_by(const struct table *table, struct kv_slice key, uint64_t sequence)
+{
+    const struct range_dels *dels = table_range_dels(table);
+    struct range_window window;
+
+    if (dels == NULL) {
+        return 0;
+    }
+    range_dels_window(dels, key, sequence, &window);
+    return window.sequence;
+}
+
+/* A range delete came up that is newer than `found`, if there is one: it decides, as all that was
+ * not looked at yet is older still. */
+static int take_cover(struct found *found, bool any, uint64_t cover)
+{
+    if (cover == 0 || (any && row_sequence(found->trailer) > cover)) {
+        return any;
+    }
+    cached_block_unref(found->block);
+    *found = (struct found){.trailer = row_trailer(cover, ROW_RANGE_DELETE)};
+    return 1;
+}
+
 static int probe(struct kv_store *store, const struct candidates *candidates, struct kv_slice key,
                  uint64_t hash, uint64_t sequence, struct found *found)
 {
     for (size_t i = 0; i < candidates->count; i++) {
-        int r;
-        if (!table_may_contain(candidates->tables[i], hash)) {
+        struct table *table = candidates->tables[i];
+        int r = 0;
+        if (table_may_contain(table, hash)) {
+            r = table_get(table, key, sequence, &found->trailer, &found->value, &found->block);
+        } else {
             count_add(&store->counters.filter_useful, 1);
-            continue;
         }
-        r = table_get(candidates->tables[i], key, sequence, &found->trailer, &found->value,
-                      &found->block);
+        r = r < 0 ? r : take_cover(found, r > 0, covered_by(table, key, sequence));
         if (r != 0) {
             return r;
         }
@@ -87,17 +113,33 @@ static int search_tables(struct kv_store *store, const struct table_files *files
     return r < 0 ? r : probe(store, &candidates, key, hash, sequence, found);
 }
 
+static bool search_memtable(const struct memtable *memtable, struct kv_slice key, uint64_t sequence,
+                            struct found *found)
+{
+    const struct range_node *ranges;
+    struct range_window window;
+    bool any;
+
+    if (memtable == NULL) {
+        return false;
+    }
+    any = memtable_get(memtable, key, sequence, &found->trailer, &found->value);
+    ranges = range_map_at(memtable_ranges(memtable), sequence);
+    if (ranges == NULL) {
+        return any;
+    }
+    range_node_window(ranges, key, &window);
+    return take_cover(found, any, window.sequence);
+}
+
 static bool search_memtables(const struct view *view, uint32_t table_id, struct kv_slice key,
                              uint64_t sequence, struct found *found)
 {
-    const struct memtable *memtable = view->active->memtables[table_id - 1];
-    if (memtable != NULL && memtable_get(memtable, key, sequence, &found->trailer, &found->value)) {
+    if (search_memtable(view->active->memtables[table_id - 1], key, sequence, found)) {
         return true;
     }
     for (unsigned i = view->immutable_count; i-- > 0;) {
-        memtable = view->immutable[i]->memtables[table_id - 1];
-        if (memtable != NULL &&
-            memtable_get(memtable, key, sequence, &found->trailer, &found->value)) {
+        if (search_memtable(view->immutable[i]->memtables[table_id - 1], key, sequence, found)) {
             return true;
         }
     }
@@ -132,6 +174,7 @@ static int judge(struct kv_table *table, const struct found *found)
     case ROW_PUT:
         return 0;
     case ROW_DELETE:
+    case ROW_RANGE_DELETE:
         return -ENOENT;
     default:
         return damaged_row(table);

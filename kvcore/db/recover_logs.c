@@ -175,6 +175,17 @@ struct replay {
     uint64_t sequence; /* of the last row replayed, or of the last one in tables */
 };
 
+static int replay_range_delete(struct generation *generation, const struct batch_row *row,
+                               uint64_t sequence)
+{
+    struct range_delete range = {row->key, row->value, sequence};
+    int r = generation_plan_range_delete(generation, row->table_id, &range);
+    if (r == 0) {
+        generation_publish_plans(generation);
+    }
+    return r;
+}
+
 static int replay_row(struct replay *replay, const struct batch_row *row,
                       uint64_t sequence) NO_LOCK_ANALYSIS
 {
@@ -191,6 +202,9 @@ static int replay_row(struct replay *replay, const struct batch_row *row,
     r = generation_add_table(generation, row->table_id);
     if (r < 0) {
         return r;
+    }
+    if (row->kind == ROW_RANGE_DELETE) {
+        return replay_range_delete(generation, row, sequence);
     }
     memory = arena_alloc(&generation->arena,
                          memtable_row_bytes(row->key.size, row->value.size, stored.trailer));

@@ -64,7 +64,7 @@ struct writer;
 struct counters {
     _Atomic uint64_t batches, rows_written, bytes_written_user, log_bytes, log_syncs;
     _Atomic uint64_t flushes, flush_bytes, compactions, compaction_read, compaction_written,
-        trivial_moves;
+        trivial_moves, files_dropped, bytes_dropped;
     _Atomic uint64_t gets, gets_found, filter_useful;
     _Atomic uint64_t stalls, stall_ns, read_errors, write_errors, damage_seen;
     _Atomic uint64_t resident_bytes;

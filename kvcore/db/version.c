@@ -36,6 +36,8 @@ int file_meta_copy(const struct file_meta *from, struct file_meta **ret_file)
     file->sequence_max = from->sequence_max;
     file->row_count = from->row_count;
     file->tombstone_count = from->tombstone_count;
+    file->range_delete_count = from->range_delete_count;
+    file->hidden_bytes = from->hidden_bytes;
     r = kv_buf_append(&file->smallest, kv_buf_slice(&from->smallest));
     r = r < 0 ? r : kv_buf_append(&file->largest, kv_buf_slice(&from->largest));
     r = r < 0 ? r : blob_uses_copy(&from->blobs, &file->blobs);
@@ -126,13 +128,20 @@ const struct file_meta *version_find_file(const struct version *version, uint32_
     return NULL;
 }
 
+/* RANGE_END_TRAILER stands for just before the key. */
+int file_compare_end(const struct file_meta *file, struct kv_slice key)
+{
+    int r = kv_slice_compare(kv_buf_slice(&file->largest), key);
+    return r == 0 && file->largest_trailer == RANGE_END_TRAILER ? -1 : r;
+}
+
 size_t file_list_find(const struct file_list *list, struct kv_slice key)
 {
     size_t low = 0;
     size_t high = list->count;
     while (low < high) {
         size_t middle = (low + high) / 2;
-        if (kv_slice_compare(kv_buf_slice(&list->files[middle]->largest), key) < 0) {
+        if (file_compare_end(list->files[middle], key) < 0) {
             low = middle + 1;
         } else {
             high = middle;
@@ -144,7 +153,14 @@ size_t file_list_find(const struct file_list *list, struct kv_slice key)
 bool file_overlaps(const struct file_meta *file, struct kv_slice smallest, struct kv_slice largest)
 {
     return kv_slice_compare(kv_buf_slice(&file->smallest), largest) <= 0 &&
-           kv_slice_compare(kv_buf_slice(&file->largest), smallest) >= 0;
+           file_compare_end(file, smallest) >= 0;
+}
+
+bool file_list_overlaps_range(const struct file_list *list, struct kv_slice from,
+                              struct kv_slice to)
+{
+    size_t i = file_list_find(list, from);
+    return i < list->count && kv_slice_compare(kv_buf_slice(&list->files[i]->smallest), to) < 0;
 }
 
 bool file_list_overlaps(const struct file_list *list, bool disjoint, struct kv_slice smallest,
@@ -195,8 +211,7 @@ static bool is_removed(const struct edit *edit, uint32_t table_id, uint32_t leve
 static bool level_is_sound(const struct file_list *list)
 {
     for (size_t i = 1; i < list->count; i++) {
-        if (kv_slice_compare(kv_buf_slice(&list->files[i - 1]->largest),
-                             kv_buf_slice(&list->files[i]->smallest)) >= 0) {
+        if (file_compare_end(list->files[i - 1], kv_buf_slice(&list->files[i]->smallest)) >= 0) {
             return false;
         }
     }
@@ -233,6 +248,7 @@ static int apply_level(const struct file_list *base, const struct edit *edit, ui
     for (size_t i = 0; i < list.count; i++) {
         file_meta_ref(list.files[i]);
         list.bytes += list.files[i]->size;
+        list.has_range_deletes |= list.files[i]->range_delete_count > 0;
     }
     if (level > 0 && !level_is_sound(&list)) {
         file_list_finish(&list);

@@ -26,11 +26,13 @@ struct file_meta {
     uint32_t level;
     uint64_t number;
     uint64_t size;
-    struct kv_buf smallest, largest; /* user keys */
+    struct kv_buf smallest, largest; /* user keys; with RANGE_END_TRAILER largest is not covered */
     uint64_t smallest_trailer, largest_trailer;
     uint64_t sequence_min, sequence_max;
     uint64_t row_count, tombstone_count;
     struct blob_uses blobs; /* that its rows refer to */
+    uint64_t range_delete_count;
+    uint64_t hidden_bytes; /* of deeper tables, covered by its range deletes when it was written */
 
     _Atomic uint32_t refs;
     _Atomic(struct table *) table; /* opened at first use, then kept; see table_cache.h */
@@ -48,6 +50,7 @@ struct file_list {
     struct file_meta **files;
     size_t count;
     uint64_t bytes;
+    bool has_range_deletes; /* one of the files does */
 };
 
 /* The files of one table (keyspace). */
@@ -81,12 +84,17 @@ static inline const struct table_files *version_table(const struct version *vers
 const struct file_meta *version_find_file(const struct version *version, uint32_t table_id,
                                           uint32_t level, uint64_t number);
 
-/* Index of the first file of a sorted, disjoint list whose largest key is >= `key`; count if none.
+/* Where a file ends: the end of a range delete is not covered itself. <0: before `key`. */
+int file_compare_end(const struct file_meta *file, struct kv_slice key);
+/* Index of the first file of a sorted, disjoint list that does not end before `key`; count if none.
  */
 size_t file_list_find(const struct file_list *list, struct kv_slice key);
-/* Does the key range overlap a file of the list (disjoint or not)? */
+/* Does the key range overlap a file of the list (disjoint or not)? `largest` is part of it. */
 bool file_list_overlaps(const struct file_list *list, bool disjoint, struct kv_slice smallest,
                         struct kv_slice largest);
 bool file_overlaps(const struct file_meta *file, struct kv_slice smallest, struct kv_slice largest);
+/* Does a sorted, disjoint list hold anything of [from, to)? */
+bool file_list_overlaps_range(const struct file_list *list, struct kv_slice from,
+                              struct kv_slice to);
 
 #endif

@@ -90,6 +90,13 @@ int file_table(struct kv_store *store, struct file_meta *file, struct table **re
                            "run kvfs fsck",
                            store->storage->ops->name(store->storage), file->number);
     }
+    if (r == 0 && table_properties(table)->range_delete_count != file->range_delete_count) {
+        r = message_damage(&store->sink,
+                           "%s: table %08" PRIu64 " holds other range deletes than the manifest "
+                           "says; run kvfs fsck",
+                           store->storage->ops->name(store->storage), file->number);
+        table_close(table);
+    }
     if (r < 0) {
         return r;
     }

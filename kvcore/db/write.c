@@ -134,7 +134,8 @@ struct group {
     size_t count;
     size_t bytes;
     uint64_t rows;
-    bool defer; /* nobody asked for more than KV_DURABLE_NONE */
+    bool deletes_ranges; /* set by group_prepare() */
+    bool defer;          /* nobody asked for more than KV_DURABLE_NONE */
     struct writer *last;
 };
 
@@ -159,19 +160,32 @@ static void group_collect(struct kv_store *store, struct writer *leader, struct 
     mutex_unlock(&store->write_mu);
 }
 
-/* Bytes the rows of the group take in the memtables. Our own batches are sound: no errors. */
-static size_t group_row_bytes(const struct group *group, uint64_t sequence)
+/* Plan the range deletes of the group and find what its rows take in the memtables. Our own batches
+ * are sound: no errors but memory. */
+static int group_prepare(struct group *group, struct generation *generation, uint64_t sequence,
+                         uint8_t **ret_memory)
 {
     size_t bytes = 0;
+    int r = 0;
     for (size_t i = 0; i < group->count; i++) {
         struct coding_cursor cursor = coding_cursor(group->payloads[i]);
         struct batch_row row;
-        while (batch_next(&cursor, &row) > 0) {
-            bytes +=
-                memtable_row_bytes(row.key.size, row.value.size, row_trailer(sequence++, row.kind));
+        for (; r == 0 && batch_next(&cursor, &row) > 0; sequence++) {
+            if (row.kind == ROW_RANGE_DELETE) {
+                struct range_delete range = {row.key, row.value, sequence};
+                group->deletes_ranges = true;
+                r = generation_plan_range_delete(generation, row.table_id, &range);
+            } else {
+                bytes += memtable_row_bytes(row.key.size, row.value.size,
+                                            row_trailer(sequence, row.kind));
+            }
         }
     }
-    return bytes;
+    if (r == 0) {
+        *ret_memory = arena_alloc(&generation->arena, bytes);
+        r = *ret_memory != NULL ? 0 : -ENOMEM;
+    }
+    return r;
 }
 
 static void group_insert(const struct group *group, struct generation *generation,
@@ -180,32 +194,39 @@ static void group_insert(const struct group *group, struct generation *generatio
     for (size_t i = 0; i < group->count; i++) {
         struct coding_cursor cursor = coding_cursor(group->payloads[i]);
         struct batch_row row;
-        while (batch_next(&cursor, &row) > 0) {
+        for (; batch_next(&cursor, &row) > 0; sequence++) {
             struct row stored = {
-                .key = row.key, .trailer = row_trailer(sequence++, row.kind), .value = row.value};
-            memtable_insert(generation->memtables[row.table_id - 1], &stored, &memory);
+                .key = row.key, .trailer = row_trailer(sequence, row.kind), .value = row.value};
+            if (row.kind != ROW_RANGE_DELETE) {
+                memtable_insert(generation->memtables[row.table_id - 1], &stored, &memory);
+            }
         }
+    }
+    if (group->deletes_ranges) {
+        generation_publish_plans(generation);
     }
 }
 
 /* Log the group, insert it, make it visible. */
-static int group_commit(struct kv_store *store, const struct group *group)
+static int group_commit(struct kv_store *store, struct group *group)
 {
     struct generation *active = store->active;
     uint64_t first = store->last_sequence + 1;
-    uint8_t *memory;
+    uint8_t *memory = NULL;
     int r;
 
     if (group->rows > ROW_SEQUENCE_MAX - store->last_sequence) {
         return -EOVERFLOW;
     }
-    memory = arena_alloc(&active->arena, group_row_bytes(group, first));
-    if (memory == NULL) {
-        return -ENOMEM;
+    r = group_prepare(group, active, first, &memory);
+    if (r < 0) {
+        generation_drop_plans(active);
+        return r;
     }
     r = log_writer_add(active->log, LOG_RECORD_BATCH, first, group->payloads, group->count,
                        group->defer);
     if (r < 0) {
+        generation_drop_plans(active);
         /* What the log holds behind its last good record is unknown: go on in a new one. */
         atomic_store(&store->log_failed, true);
         count_add(&store->counters.write_errors, 1);
@@ -302,4 +323,14 @@ int kv_put(struct kv_table *table, struct kv_slice key, struct kv_slice value,
 int kv_delete(struct kv_table *table, struct kv_slice key, enum kv_durability durability)
 {
     return write_one(table, key, NULL, durability);
+}
+
+int kv_delete_range(struct kv_table *table, struct kv_slice from, struct kv_slice to,
+                    enum kv_durability durability)
+{
+    struct kv_batch batch = {.use_reserve = true};
+    int r = kv_batch_delete_range(&batch, table, from, to);
+    r = r < 0 ? r : kv_write(table->store, &batch, durability);
+    kv_buf_finish(&batch.payload);
+    return r;
 }

@@ -59,7 +59,7 @@ static inline int row_compare(struct kv_slice a_key, uint64_t a_trailer, struct 
     return (a_trailer < b_trailer) - (a_trailer > b_trailer);
 }
 
-/* Kinds this version can read from a table or log. */
+/* Kinds this version can read from data blocks. (Range deletes have a block of their own.) */
 static inline bool row_kind_is_known(uint8_t kind)
 {
     return kind == ROW_PUT || kind == ROW_DELETE || kind == ROW_BLOB || kind == ROW_DAMAGED;

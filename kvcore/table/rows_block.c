@@ -94,7 +94,9 @@ static bool place_areas(struct rows_block *block)
 static int check_kinds(const struct rows_block *block)
 {
     if (block->single_kind != 0) {
-        return row_kind_is_known(block->single_kind) ? 0 : -KV_EFORMAT;
+        return row_kind_is_known(block->single_kind) || block->single_kind == ROW_RANGE_DELETE
+                   ? 0
+                   : -KV_EFORMAT;
     }
     for (uint32_t i = 0; i < block->count; i++) {
         if (block->kinds[i] == 0) {

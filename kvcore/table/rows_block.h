@@ -43,7 +43,8 @@ struct rows_block {
     const uint8_t *heads, *key_ends, *value_ends, *seqs, *kinds, *suffixes, *values;
 };
 
-/* Check everything a later access relies on: O(rows). Rows in wrong order are found too.
+/* Check everything a later access relies on: O(rows). Rows in wrong order are found too. All rows
+ * may be range deletes (single_kind), where the caller expects them.
  * Errors: -KV_EDAMAGED; -KV_EFORMAT unknown row kind. */
 KV_MUST_CHECK int rows_block_parse(struct kv_slice bytes, struct rows_block *ret_block);
 /* Index of the first row >= (key, trailer); block->count if none. */

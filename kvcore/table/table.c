@@ -85,6 +85,11 @@ static int load_resident(struct table *t, struct tail *tail, struct block_handle
     return 0;
 }
 
+static bool handle_is_empty_or_fits(struct block_handle handle, uint64_t end)
+{
+    return handle.size == 0 ? handle.offset <= end : block_handle_fits(handle, end);
+}
+
 static int open_footer(struct table *t, struct tail *tail)
 {
     uint64_t at = t->file_bytes - TABLE_FOOTER_SIZE;
@@ -101,10 +106,35 @@ static int open_footer(struct table *t, struct tail *tail)
         return r;
     }
     if (r < 0 || t->footer.number != t->number || !block_handle_fits(t->footer.properties, at) ||
-        !block_handle_fits(t->footer.index, t->footer.properties.offset)) {
+        !handle_is_empty_or_fits(t->footer.index, t->footer.properties.offset)) {
         return table_damaged(t, at, "the footer is damaged");
     }
     return 0;
+}
+
+/* Filter, range deletes and index stand one behind the other, and there is an index if there are
+ * rows. */
+static bool parts_are_in_order(const struct table *t)
+{
+    const struct table_properties *p = &t->properties;
+    uint64_t end = t->footer.index.offset;
+
+    if (!handle_is_empty_or_fits(p->range_deletes, end) ||
+        (p->row_count > 0) != (t->footer.index.size > 0)) {
+        return false;
+    }
+    end = p->range_deletes.size > 0 ? p->range_deletes.offset : end;
+    return p->filter.size == 0 || block_handle_fits(p->filter, end);
+}
+
+/* Where the data blocks end. */
+static uint64_t data_end(const struct table *t)
+{
+    const struct table_properties *p = &t->properties;
+    if (p->filter.size > 0) {
+        return p->filter.offset;
+    }
+    return p->range_deletes.size > 0 ? p->range_deletes.offset : t->footer.index.offset;
 }
 
 static int open_properties(struct table *t, struct tail *tail)
@@ -124,15 +154,14 @@ static int open_properties(struct table *t, struct tail *tail)
     if (r == -ENOMEM) {
         return r;
     }
-    if (r == -KV_EFORMAT || (r == 0 && p->range_deletes.size > 0)) {
+    if (r == -KV_EFORMAT) {
         message(t->sink, KV_MESSAGE_ERROR,
                 "table %08" PRIu64 ": properties at %" PRIu64 " are of a newer format. Use a newer "
                 "version",
                 t->number, at);
         return -KV_EFORMAT;
     }
-    if (r < 0 || p->number != t->number ||
-        (p->filter.size > 0 && !block_handle_fits(p->filter, t->footer.index.offset))) {
+    if (r < 0 || p->number != t->number || !parts_are_in_order(t)) {
         return table_damaged(t, at, "the properties are damaged");
     }
     return 0;
@@ -141,13 +170,16 @@ static int open_properties(struct table *t, struct tail *tail)
 static int open_index(struct table *t, struct tail *tail)
 {
     struct block_handle at = t->footer.index;
-    uint64_t data_end = t->properties.filter.size > 0 ? t->properties.filter.offset : at.offset;
-    int r = load_resident(t, tail, at, BLOCK_INDEX, &t->index_block);
+    int r;
 
+    if (at.size == 0) {
+        return 0;
+    }
+    r = load_resident(t, tail, at, BLOCK_INDEX, &t->index_block);
     if (r < 0) {
         return r;
     }
-    r = table_index_open(t->index_block.raw, data_end, &t->index);
+    r = table_index_open(t->index_block.raw, data_end(t), &t->index);
     if (r == -KV_EDAMAGED || r == -KV_EFORMAT) {
         return table_damaged(t, at.offset, "the index is damaged");
     }
@@ -171,10 +203,39 @@ static int open_filter(struct table *t, struct tail *tail)
     return r < 0 ? table_damaged(t, at.offset, "the filter is damaged") : 0;
 }
 
+/* Kept as fragments; the block itself is not. */
+static int open_range_dels(struct table *t, struct tail *tail)
+{
+    struct block_handle at = t->properties.range_deletes;
+    struct resident_block block = {0};
+    struct rows_block rows;
+    size_t before = t->resident_bytes;
+    int r;
+
+    if (at.size == 0) {
+        return 0;
+    }
+    r = load_resident(t, tail, at, BLOCK_RANGE_DELETES, &block);
+    if (r < 0) {
+        return r;
+    }
+    t->resident_bytes = before;
+    r = rows_block_parse(block.raw, &rows);
+    r = r < 0 ? r : range_dels_from_block(&rows, &t->range_dels);
+    free(block.memory);
+    if (r == -ENOMEM) {
+        return r;
+    }
+    if (r < 0 || t->range_dels->delete_count != t->properties.range_delete_count) {
+        return table_damaged(t, at.offset, "the range deletes are damaged");
+    }
+    t->resident_bytes += t->range_dels->memory_bytes;
+    return 0;
+}
+
 static int open_parts(struct table *t)
 {
     struct tail tail = {.offset = t->file_bytes};
-    uint64_t first;
     int r;
 
     if (t->file_bytes < TABLE_FOOTER_SIZE) {
@@ -185,15 +246,16 @@ static int open_parts(struct table *t)
         r = open_properties(t, &tail);
     }
     if (r == 0) {
-        first =
-            t->properties.filter.size > 0 ? t->properties.filter.offset : t->footer.index.offset;
-        r = tail_reach(t, &tail, first); /* all that is left in one read */
+        r = tail_reach(t, &tail, data_end(t)); /* all that is left in one read */
     }
     if (r == 0) {
         r = open_index(t, &tail);
     }
     if (r == 0) {
         r = open_filter(t, &tail);
+    }
+    if (r == 0) {
+        r = open_range_dels(t, &tail);
     }
     free(tail.bytes);
     return r;
@@ -239,6 +301,7 @@ void table_close(struct table *table)
     free(table->index_block.memory);
     free(table->filter_block.memory);
     table_index_close(&table->index);
+    range_dels_destroy(table->range_dels);
     free(table);
 }
 
@@ -247,6 +310,11 @@ void table_close(struct table *table)
 const struct table_properties *table_properties(const struct table *table)
 {
     return &table->properties;
+}
+
+const struct range_dels *table_range_dels(const struct table *table)
+{
+    return table->range_dels;
 }
 
 size_t table_resident_bytes(const struct table *table)

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* An open sorted table: footer, index and filter resident and verified, data blocks through the
- * cache. Immutable after open: any number of threads read it without a lock. */
+/* An open sorted table: footer, index, filter and range deletes resident and verified, data blocks
+ * through the cache. Immutable after open: any number of threads read it without a lock. */
 #ifndef KVCORE_TABLE_TABLE_H
 #define KVCORE_TABLE_TABLE_H
 
 #include "kvcore/table/block_cache.h"
 #include "kvcore/table/filter.h"
 #include "kvcore/table/iter.h"
+#include "kvcore/table/range_dels.h"
 #include "kvcore/table/table_format.h"
 #include "kvcore/util/message.h"
 
@@ -20,7 +21,10 @@ KV_MUST_CHECK int table_open(struct kv_storage *storage, uint64_t store_seed, ui
                              struct table **ret_table);
 void table_close(struct table *table); /* accepts NULL */
 const struct table_properties *table_properties(const struct table *table);
-/* Memory of index, filter and bookkeeping. */
+/* The table's range deletes, or NULL. Valid as long as the table. Rows and lookups below do not
+ * know of them: whoever reads asks here too. */
+const struct range_dels *table_range_dels(const struct table *table);
+/* Memory of index, filter, range deletes and bookkeeping. */
 size_t table_resident_bytes(const struct table *table);
 uint64_t table_file_bytes(const struct table *table);
 

@@ -28,6 +28,10 @@ struct table_builder {
 
     struct rows_builder *data;
     uint64_t block_sequence_min, block_sequence_max; /* of the block being filled */
+    struct rows_builder *ranges;
+    uint64_t range_sequence_min, range_sequence_max;
+    struct kv_buf range_start; /* of the first range delete */
+    uint64_t range_start_trailer;
     struct rows_builder *index;
     uint64_t index_sequence_min, index_sequence_max;
     struct filter_builder filter;
@@ -46,6 +50,7 @@ struct table_builder {
 static int create_parts(struct table_builder *b)
 {
     int r = rows_builder_create(&b->data);
+    r = r < 0 ? r : rows_builder_create(&b->ranges);
     return r < 0 ? r : rows_builder_create(&b->index);
 }
 
@@ -96,6 +101,8 @@ void table_builder_destroy(struct table_builder *builder)
     builder->storage->ops->object_abort(builder->writer);
     rows_builder_destroy(builder->data);
     rows_builder_destroy(builder->index);
+    rows_builder_destroy(builder->ranges);
+    kv_buf_finish(&builder->range_start);
     filter_builder_clear(&builder->filter);
     kv_buf_finish(&builder->last_key);
     kv_buf_finish(&builder->raw);
@@ -339,9 +346,73 @@ int table_builder_note_blob(struct table_builder *builder, uint64_t number, uint
     return builder->error;
 }
 
+/* ---- range deletes ---- */
+
+static bool range_fits(const struct table_builder *b, const struct range_delete *range)
+{
+    if (kv_slice_compare(range->from, range->to) >= 0 || range->to.size > ROW_BYTES_MAX / 2) {
+        return false;
+    }
+    if (rows_builder_count(b->ranges) == 0) {
+        return true;
+    }
+    struct row last = rows_builder_last(b->ranges);
+    if (kv_slice_equal(last.key, range->from)) {
+        return kv_slice_equal(last.value, range->to) &&
+               row_sequence(last.trailer) > range->sequence;
+    }
+    return kv_slice_compare(last.value, range->from) <= 0;
+}
+
+static int add_range_delete(struct table_builder *b, const struct range_delete *range)
+{
+    struct row row = {.key = range->from,
+                      .trailer = row_trailer(range->sequence, ROW_RANGE_DELETE),
+                      .value = range->to};
+    bool first = rows_builder_count(b->ranges) == 0;
+    uint64_t sequence = range->sequence;
+    int r;
+
+    if (!range_fits(b, range)) {
+        return -EINVAL;
+    }
+    if (first) {
+        r = kv_buf_assign(&b->range_start, range->from);
+        b->range_start_trailer = row.trailer;
+        if (r < 0) {
+            return r;
+        }
+    }
+    r = rows_builder_add(b->ranges, &row);
+    if (r < 0) {
+        return r;
+    }
+    b->range_sequence_min =
+        first || sequence < b->range_sequence_min ? sequence : b->range_sequence_min;
+    b->range_sequence_max =
+        first || sequence > b->range_sequence_max ? sequence : b->range_sequence_max;
+    b->properties.range_delete_count++;
+    return 0;
+}
+
+int table_builder_add_range_delete(struct table_builder *builder,
+                                   const struct range_delete *range_delete)
+{
+    assert(builder->writer != NULL);
+    if (builder->error == 0) {
+        builder->error = add_range_delete(builder, range_delete);
+    }
+    return builder->error;
+}
+
+size_t table_builder_range_bytes(const struct table_builder *builder)
+{
+    return rows_builder_size(builder->ranges);
+}
+
 uint64_t table_builder_size(const struct table_builder *builder)
 {
-    return builder->offset + rows_builder_size(builder->data);
+    return builder->offset + rows_builder_size(builder->data) + rows_builder_size(builder->ranges);
 }
 
 uint64_t table_builder_row_count(const struct table_builder *builder)
@@ -355,6 +426,9 @@ static int finish_data(struct table_builder *b)
 {
     int r = 0;
 
+    if (b->properties.row_count == 0) {
+        return 0;
+    }
     if (rows_builder_count(b->data) > 0) {
         r = close_block(b);
     }
@@ -373,7 +447,7 @@ static int finish_filter(struct table_builder *b)
     struct block_header header = {.type = BLOCK_FILTER};
     int r;
 
-    if (b->options.filter_bits_per_key == 0) {
+    if (b->options.filter_bits_per_key == 0 || b->properties.row_count == 0) {
         return 0;
     }
     r = filter_builder_finish(&b->filter, b->options.filter_bits_per_key, &b->raw);
@@ -386,6 +460,51 @@ static int finish_filter(struct table_builder *b)
     return r;
 }
 
+/* The bounds cover the range deletes too, and so do the sequence numbers. */
+static int widen_bounds(struct table_builder *b, struct kv_slice last_end)
+{
+    struct table_properties *p = &b->properties;
+    struct kv_slice start = kv_buf_slice(&b->range_start);
+    bool alone = p->row_count == 0;
+    int r = 0;
+
+    if (alone || row_compare(start, b->range_start_trailer, kv_buf_slice(&p->smallest_key),
+                             p->smallest_trailer) < 0) {
+        r = kv_buf_assign(&p->smallest_key, start);
+        p->smallest_trailer = b->range_start_trailer;
+    }
+    if (r == 0 && (alone || row_compare(last_end, RANGE_END_TRAILER, kv_buf_slice(&p->largest_key),
+                                        p->largest_trailer) > 0)) {
+        r = kv_buf_assign(&p->largest_key, last_end);
+        p->largest_trailer = RANGE_END_TRAILER;
+    }
+    p->sequence_min =
+        alone || b->range_sequence_min < p->sequence_min ? b->range_sequence_min : p->sequence_min;
+    p->sequence_max =
+        alone || b->range_sequence_max > p->sequence_max ? b->range_sequence_max : p->sequence_max;
+    return r;
+}
+
+static int finish_ranges(struct table_builder *b)
+{
+    struct block_header header = {
+        .type = BLOCK_RANGE_DELETES,
+        .row_count = (uint32_t)rows_builder_count(b->ranges),
+        .sequence_min = b->range_sequence_min,
+        .sequence_max = b->range_sequence_max,
+    };
+    int r;
+
+    if (header.row_count == 0) {
+        return 0;
+    }
+    r = widen_bounds(b, rows_builder_last(b->ranges).value);
+    r = r < 0 ? r : rows_builder_finish(b->ranges, &b->raw);
+    return r < 0 ? r
+                 : write_block(b, &header, kv_buf_slice(&b->raw), b->options.codec,
+                               &b->properties.range_deletes);
+}
+
 static int finish_index(struct table_builder *b, struct block_handle *ret_handle)
 {
     struct block_header header = {
@@ -394,7 +513,13 @@ static int finish_index(struct table_builder *b, struct block_handle *ret_handle
         .sequence_min = b->index_sequence_min,
         .sequence_max = b->index_sequence_max,
     };
-    int r = rows_builder_finish(b->index, &b->raw);
+    int r;
+
+    if (header.row_count == 0) {
+        *ret_handle = (struct block_handle){.offset = b->offset};
+        return 0;
+    }
+    r = rows_builder_finish(b->index, &b->raw);
     return r < 0 ? r : write_block(b, &header, kv_buf_slice(&b->raw), b->options.codec, ret_handle);
 }
 
@@ -424,6 +549,9 @@ static int finish_file(struct table_builder *b, uint32_t output_count)
         r = finish_filter(b);
     }
     if (r == 0) {
+        r = finish_ranges(b);
+    }
+    if (r == 0) {
         r = finish_index(b, &footer.index);
     }
     if (r == 0) {
@@ -444,7 +572,8 @@ int table_builder_finish(struct table_builder *builder, uint32_t output_count,
     struct kv_object_writer *writer = builder->writer;
     int r = builder->error;
 
-    assert(writer != NULL && builder->properties.row_count > 0);
+    assert(writer != NULL &&
+           builder->properties.row_count + builder->properties.range_delete_count > 0);
     if (r == 0) {
         r = finish_file(builder, output_count);
     }

@@ -3,6 +3,7 @@
 #ifndef KVCORE_TABLE_TABLE_BUILDER_H
 #define KVCORE_TABLE_TABLE_BUILDER_H
 
+#include "kvcore/table/range_dels.h"
 #include "kvcore/table/table_format.h"
 #include "kvcore/util/codec.h"
 
@@ -38,13 +39,19 @@ KV_MUST_CHECK int table_builder_add(struct table_builder *builder, const struct 
 /* The row to be added next refers to so many stored bytes of a blob. Errors are sticky. */
 KV_MUST_CHECK int table_builder_note_blob(struct table_builder *builder, uint64_t number,
                                           uint64_t bytes);
+/* Fragments in ascending order, the deletes of one newest first, whatever rows came before. Errors
+ * as above. */
+KV_MUST_CHECK int table_builder_add_range_delete(struct table_builder *builder,
+                                                 const struct range_delete *range_delete);
+/* Bytes of the range deletes so far, about: they become one block. */
+size_t table_builder_range_bytes(const struct table_builder *builder);
 /* Bytes of the file so far, about. */
 uint64_t table_builder_size(const struct table_builder *builder);
 uint64_t table_builder_row_count(const struct table_builder *builder);
-/* Write index, filter, properties and footer and make the file durable and visible. `output_count`:
- * number of outputs of the job if this is its last one, else 0. At least one row. On success
- * `ret_properties` (to be finished by the caller) and the file size are set. The builder must be
- * destroyed in any case. */
+/* Write index, filter, range deletes, properties and footer and make the file durable and visible.
+ * `output_count`: number of outputs of the job if this is its last one, else 0. At least one row or
+ * range delete. On success `ret_properties` (to be finished by the caller) and the file size are
+ * set. The builder must be destroyed in any case. */
 KV_MUST_CHECK int table_builder_finish(struct table_builder *builder, uint32_t output_count,
                                        struct table_properties *ret_properties, uint64_t *ret_size);
 /* Removes the file unless it was finished. Accepts NULL. */

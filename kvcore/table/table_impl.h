@@ -27,6 +27,7 @@ struct table {
     struct table_index index;
     struct resident_block filter_block;
     struct filter filter;
+    struct range_dels *range_dels; /* NULL: it has none */
     size_t resident_bytes;
 };
 

@@ -170,6 +170,9 @@ static uint32_t lower_head(const struct table_index *index, uint64_t head)
 
 uint32_t table_index_seek(const struct table_index *index, struct kv_slice key, uint64_t trailer)
 {
+    if (index->rows.count == 0) {
+        return 0;
+    }
     struct kv_slice prefix = index->rows.prefix;
     size_t shared = key.size < prefix.size ? key.size : prefix.size;
     int r = shared > 0 ? memcmp(key.data, prefix.data, shared) : 0;

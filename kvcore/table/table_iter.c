@@ -141,9 +141,9 @@ static void table_iter_seek(struct iter *it, struct kv_slice key, uint64_t trail
 static void table_iter_seek_first(struct iter *it)
 {
     struct table_iter *ti = iter_of(it);
-    int r = enter_block(ti, 0);
+    int r = ti->table->index.rows.count > 0 ? enter_block(ti, 0) : 0;
 
-    if (r < 0) {
+    if (r < 0 || ti->table->index.rows.count == 0) {
         stop(ti, r);
         return;
     }
@@ -153,9 +153,10 @@ static void table_iter_seek_first(struct iter *it)
 static void table_iter_seek_last(struct iter *it)
 {
     struct table_iter *ti = iter_of(it);
-    int r = enter_block(ti, ti->table->index.rows.count - 1);
+    uint32_t count = ti->table->index.rows.count;
+    int r = count > 0 ? enter_block(ti, count - 1) : 0;
 
-    if (r < 0) {
+    if (r < 0 || count == 0) {
         stop(ti, r);
         return;
     }

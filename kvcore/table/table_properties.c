@@ -343,7 +343,9 @@ static int read_property(struct coding_cursor *c, struct table_properties *p, ui
 
 static bool properties_are_sound(const struct table_properties *p, uint64_t seen)
 {
-    return (seen & PROPERTIES_REQUIRED) == PROPERTIES_REQUIRED && p->row_count > 0 &&
+    return (seen & PROPERTIES_REQUIRED) == PROPERTIES_REQUIRED &&
+           (p->row_count > 0 || p->range_delete_count > 0) &&
+           (p->range_deletes.size > 0) == (p->range_delete_count > 0) &&
            p->sequence_min <= p->sequence_max && p->sequence_max <= ROW_SEQUENCE_MAX &&
            row_compare(kv_buf_slice(&p->smallest_key), p->smallest_trailer,
                        kv_buf_slice(&p->largest_key), p->largest_trailer) <= 0;

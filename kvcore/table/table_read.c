@@ -104,6 +104,7 @@ static int block_from_frame(const struct table *table, uint32_t index, const uin
         goto out;
     }
     if (r < 0 || block->rows.count != header.row_count ||
+        block->rows.single_kind == ROW_RANGE_DELETE ||
         !rows_match_index(table, index, &block->rows)) {
         r = table_damaged(table, handle.offset, "the rows are not in order");
     }

@@ -131,6 +131,9 @@ static int verify_tail(struct verify *v)
     int r = verify_frame(v, t->properties.filter, BLOCK_FILTER);
 
     if (r == 0) {
+        r = verify_frame(v, t->properties.range_deletes, BLOCK_RANGE_DELETES);
+    }
+    if (r == 0) {
         r = verify_frame(v, t->footer.index, BLOCK_INDEX);
     }
     if (r == 0) {
@@ -145,21 +148,71 @@ static int verify_tail(struct verify *v)
     return noted(v, r);
 }
 
+struct bound {
+    struct kv_buf key;
+    uint64_t trailer;
+};
+
+/* Bounds of the rows alone; there are some. */
+static int row_bounds(const struct table *t, struct bound *smallest, struct bound *largest)
+{
+    struct cached_block *first = NULL, *last = NULL;
+    int r = table_read_block(t, 0, NULL, &first);
+
+    if (r == 0) {
+        r = table_read_block(t, t->index.rows.count - 1, NULL, &last);
+    }
+    if (r == 0) {
+        r = rows_block_key(&first->rows, 0, &smallest->key);
+        smallest->trailer = rows_block_trailer(&first->rows, 0);
+    }
+    if (r == 0) {
+        r = rows_block_key(&last->rows, last->rows.count - 1, &largest->key);
+        largest->trailer = rows_block_trailer(&last->rows, last->rows.count - 1);
+    }
+    cached_block_unref(first);
+    cached_block_unref(last);
+    return r;
+}
+
+/* Bounds that do not cover a range delete would let it be forgotten. */
+static int widen_by_ranges(struct verify *v, struct bound *smallest, struct bound *largest)
+{
+    const struct range_dels *dels = v->table->range_dels;
+    const struct range_fragment *first = &dels->fragments[0];
+    const struct range_fragment *last = &dels->fragments[dels->count - 1];
+    uint64_t trailer = row_trailer(first->sequences[0], ROW_RANGE_DELETE);
+    int r = 0;
+
+    if (v->rows == 0 ||
+        row_compare(first->from, trailer, kv_buf_slice(&smallest->key), smallest->trailer) < 0) {
+        r = kv_buf_assign(&smallest->key, first->from);
+        smallest->trailer = trailer;
+    }
+    if (r == 0 &&
+        (v->rows == 0 || row_compare(last->to, RANGE_END_TRAILER, kv_buf_slice(&largest->key),
+                                     largest->trailer) > 0)) {
+        r = kv_buf_assign(&largest->key, last->to);
+        largest->trailer = RANGE_END_TRAILER;
+    }
+    v->sequence_min = dels->sequence_min < v->sequence_min ? dels->sequence_min : v->sequence_min;
+    v->sequence_max = dels->sequence_max > v->sequence_max ? dels->sequence_max : v->sequence_max;
+    return r;
+}
+
 /* Only a table that was read whole can be compared with its properties. */
-static void verify_properties(struct verify *v, const struct rows_block *first,
-                              const struct rows_block *last)
+static void verify_properties(struct verify *v, const struct bound *smallest,
+                              const struct bound *largest)
 {
     const struct table_properties *p = &v->table->properties;
-    struct kv_slice smallest = kv_buf_slice(&p->smallest_key);
-    struct kv_slice largest = kv_buf_slice(&p->largest_key);
     bool fits = p->row_count == v->rows && p->tombstone_count == v->tombstones &&
                 p->key_bytes == v->key_bytes && p->value_bytes == v->value_bytes &&
                 p->data_blocks == v->table->index.rows.count &&
                 p->sequence_min == v->sequence_min && p->sequence_max == v->sequence_max &&
-                rows_block_key_equals(first, 0, smallest) &&
-                rows_block_trailer(first, 0) == p->smallest_trailer &&
-                rows_block_key_equals(last, last->count - 1, largest) &&
-                rows_block_trailer(last, last->count - 1) == p->largest_trailer;
+                kv_slice_equal(kv_buf_slice(&p->smallest_key), kv_buf_slice(&smallest->key)) &&
+                p->smallest_trailer == smallest->trailer &&
+                kv_slice_equal(kv_buf_slice(&p->largest_key), kv_buf_slice(&largest->key)) &&
+                p->largest_trailer == largest->trailer;
     if (!fits) {
         v->damaged = true;
         kv_ignore(message_damage(v->table->sink,
@@ -171,17 +224,17 @@ static void verify_properties(struct verify *v, const struct rows_block *first,
 
 static int verify_bounds(struct verify *v)
 {
-    struct cached_block *first = NULL, *last = NULL;
-    int r = table_read_block(v->table, 0, NULL, &first);
+    struct bound smallest = {0}, largest = {0};
+    int r = v->rows > 0 ? row_bounds(v->table, &smallest, &largest) : 0;
 
-    if (r == 0) {
-        r = table_read_block(v->table, v->table->index.rows.count - 1, NULL, &last);
+    if (r == 0 && v->table->range_dels != NULL) {
+        r = widen_by_ranges(v, &smallest, &largest);
     }
     if (r == 0) {
-        verify_properties(v, &first->rows, &last->rows);
+        verify_properties(v, &smallest, &largest);
     }
-    cached_block_unref(first);
-    cached_block_unref(last);
+    kv_buf_finish(&smallest.key);
+    kv_buf_finish(&largest.key);
     return r;
 }
 

@@ -55,7 +55,8 @@ static bool value_fits(const struct rig_model *model, size_t count, struct rig_c
         bool set = false;
         for (size_t i = batch->count; i-- > 0 && !set;) {
             const struct rig_change *change = &batch->changes[i];
-            set = change->table == got.table && change->key == got.key;
+            set = change->table == got.table &&
+                  (change->key == got.key || (change->key < got.key && got.key < change->end));
             if (set && change->value == got.value) {
                 return true;
             }
@@ -71,7 +72,9 @@ static bool rows_fit(const struct rig_model *model, size_t count, const struct r
 {
     for (uint8_t t = 0; t < RIG_TABLES; t++) {
         for (uint8_t k = 0; k < RIG_KEYS; k++) {
-            if (!value_fits(model, count, (struct rig_change){t, k, rows->value[t][k]})) {
+            if (!value_fits(
+                    model, count,
+                    (struct rig_change){.table = t, .key = k, .value = rows->value[t][k]})) {
                 return false;
             }
         }

@@ -60,6 +60,9 @@ void rig_apply(struct rig_rows *rows, const struct rig_batch *batch)
 {
     for (size_t i = 0; i < batch->count; i++) {
         const struct rig_change *change = &batch->changes[i];
+        for (int key = change->key + 1; key < change->end; key++) {
+            rows->value[change->table][key] = 0;
+        }
         rows->value[change->table][change->key] = change->value;
     }
 }
@@ -344,6 +347,14 @@ int rig_read(struct rig *rig, struct rig_rows *ret_rows)
 
 /* ---- writing ---- */
 
+/* Mostly a few keys, sometimes all that follow. */
+static void draw_range(struct rig *rig, struct rig_change *change)
+{
+    uint64_t most = rng_below(&rig->rng, 6) == 0 ? RIG_KEYS : 6;
+    uint64_t end = change->key + 1 + rng_below(&rig->rng, most);
+    change->end = (uint8_t)(end < RIG_KEYS ? end : RIG_KEYS);
+}
+
 void rig_draw_batch(struct rig *rig, int tables, struct rig_batch *ret_batch)
 {
     *ret_batch = (struct rig_batch){.count = 1};
@@ -351,26 +362,36 @@ void rig_draw_batch(struct rig *rig, int tables, struct rig_batch *ret_batch)
         ret_batch->count = 2 + rng_below(&rig->rng, RIG_BATCH_MAX - 1);
     }
     for (size_t i = 0; i < ret_batch->count; i++) {
-        bool is_delete = rng_below(&rig->rng, 6) == 0;
-        ret_batch->changes[i] = (struct rig_change){
+        struct rig_change *change = &ret_batch->changes[i];
+        uint64_t shape = rng_below(&rig->rng, 12);
+        *change = (struct rig_change){
             .table = (uint8_t)rng_below(&rig->rng, (uint64_t)tables),
             .key = (uint8_t)rng_below(&rig->rng, RIG_KEYS),
-            .value = is_delete ? 0 : rig->model.next_value++,
+            .value = shape < 3 ? 0 : rig->model.next_value++,
         };
+        if (shape == 0) {
+            draw_range(rig, change);
+        }
     }
 }
 
 static int fill_batch(struct rig *rig, const struct rig_batch *from, struct kv_batch *to)
 {
     static uint8_t bytes[RIG_VALUE_MAX];
-    char key[16];
+    char bytes_of_key[16];
+    char bytes_of_end[16];
     int r = 0;
     for (size_t i = 0; i < from->count && r == 0; i++) {
         const struct rig_change *change = &from->changes[i];
         struct kv_table *table = rig->tables[change->table];
-        r = change->value != 0
-                ? kv_batch_put(to, table, key_of(change->key, key), any_value(change->value, bytes))
-                : kv_batch_delete(to, table, key_of(change->key, key));
+        struct kv_slice key = key_of(change->key, bytes_of_key);
+        if (change->value != 0) {
+            r = kv_batch_put(to, table, key, any_value(change->value, bytes));
+        } else if (change->end != 0) {
+            r = kv_batch_delete_range(to, table, key, key_of(change->end, bytes_of_end));
+        } else {
+            r = kv_batch_delete(to, table, key);
+        }
     }
     return r;
 }
@@ -424,6 +445,7 @@ static int step_write(struct rig *rig, char step)
     rig_draw_batch(rig, rig->bounds.tables, &batch);
     if (step == 'b') {
         batch.count = 1;
+        batch.changes[0].end = 0;
         batch.changes[0].value = LARGE_FIRST + rig->model.next_value++;
     }
     model_add(&rig->model, &batch);

@@ -25,7 +25,8 @@ struct rig_rows {
 
 struct rig_change {
     uint8_t table, key;
-    uint32_t value;
+    uint8_t end;    /* not 0: all keys from `key` to here are deleted, this one not */
+    uint32_t value; /* 0: deleted */
 };
 
 struct rig_batch {

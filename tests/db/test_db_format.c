@@ -215,6 +215,46 @@ START_TEST(the_bytes_of_an_edit_never_change)
 }
 END_TEST
 
+START_TEST(the_bytes_of_a_table_of_range_deletes_alone_never_change)
+{
+    static const uint8_t golden[] = {
+        15, 36,  2,    0, 13,                                       /* added: table 13 of level 0 */
+        64, 1,   'a',  3, 8,    0,    0,    0,    0,    0,    0,    /* from a, as of row 8 */
+        2,  'b', 'c',  3, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, /* up to bc, not covered */
+        8,  9,   0,    0, /* rows 8 and 9; none in blocks */
+        3,  1,   2,       /* 2 range deletes */
+        2,  2,   0xac, 2, /* they hide 300 bytes */
+    };
+    struct edit edit = {0};
+    struct edit back;
+    struct kv_buf bytes = {0};
+    struct file_meta *file = NULL;
+    ck_ok(file_meta_create(&file));
+    file->table_id = 2;
+    file->number = 13;
+    file->size = 64;
+    file->smallest_trailer = row_trailer(8, ROW_RANGE_DELETE);
+    file->largest_trailer = RANGE_END_TRAILER;
+    file->sequence_min = 8;
+    file->sequence_max = 9;
+    file->range_delete_count = 2;
+    file->hidden_bytes = 300;
+    ck_ok(kv_buf_append(&file->smallest, kv_slice_str("a")));
+    ck_ok(kv_buf_append(&file->largest, kv_slice_str("bc")));
+    ck_ok(edit_add_file(&edit, file));
+    ck_ok(edit_encode(&edit, &bytes));
+    ck_assert_uint_eq(bytes.size, sizeof golden);
+    ck_assert_mem_eq(bytes.data, golden, sizeof golden);
+    ck_ok(edit_decode(kv_buf_slice(&bytes), &back));
+    ck_assert_uint_eq(back.added[0]->range_delete_count, 2);
+    ck_assert_uint_eq(back.added[0]->hidden_bytes, 300);
+    file_meta_unref(file);
+    edit_finish(&edit);
+    edit_finish(&back);
+    kv_buf_finish(&bytes);
+}
+END_TEST
+
 START_TEST(a_prefix_size_beyond_32_bits_is_not_taken_for_its_lower_half)
 {
     struct kv_buf table = {0};
@@ -269,8 +309,8 @@ START_TEST(a_table_id_beyond_what_this_version_counts_is_newer)
 }
 END_TEST
 
-static const uint8_t golden_batch[] = {1, 3,   1,   'k', 2, 'v', 'w', 2, 3,
-                                       2, 'k', 'l', 1,   3, 1,   'm', 0};
+static const uint8_t golden_batch[] = {1, 3, 1, 'k', 2, 'v', 'w', 2, 3,   2, 'k', 'l',
+                                       1, 3, 1, 'm', 0, 3,   3,   1, 'k', 2, 'l', 'm'};
 
 START_TEST(the_bytes_of_a_batch_never_change)
 {
@@ -280,6 +320,7 @@ START_TEST(the_bytes_of_a_batch_never_change)
     ck_ok(kv_batch_put(batch, &table, kv_slice_str("k"), kv_slice_str("vw")));
     ck_ok(kv_batch_delete(batch, &table, kv_slice_str("kl")));
     ck_ok(kv_batch_put(batch, &table, kv_slice_str("m"), kv_slice(NULL, 0)));
+    ck_ok(kv_batch_delete_range(batch, &table, kv_slice_str("k"), kv_slice_str("lm")));
     ck_assert_uint_eq(batch->payload.size, sizeof golden_batch);
     ck_assert_mem_eq(batch->payload.data, golden_batch, sizeof golden_batch);
     kv_batch_destroy(batch);
@@ -303,12 +344,14 @@ START_TEST(a_batch_of_reserved_or_unknown_rows_is_newer_and_a_cut_one_damage)
     static const uint8_t damaged_key[] = {5, 3, 1, 'k', 0};
     static const uint8_t damaged_range[] = {5, 3, 1, 'k', 1, 'z'};
     static const uint8_t unknown[] = {77, 3, 1, 'k'};
-    ck_assert_int_eq(walk(kv_slice(range_delete, sizeof range_delete)), -KV_EFORMAT);
+    static const uint8_t empty_range[] = {3, 3, 1, 'k', 1, 'k'};
+    ck_assert_int_eq(walk(kv_slice(range_delete, sizeof range_delete)), 0);
+    ck_assert_int_eq(walk(kv_slice(empty_range, sizeof empty_range)), -KV_EDAMAGED);
     ck_assert_int_eq(walk(kv_slice(damaged_key, sizeof damaged_key)), 0);
     ck_assert_int_eq(walk(kv_slice(damaged_range, sizeof damaged_range)), -KV_EFORMAT);
     ck_assert_int_eq(walk(kv_slice(unknown, sizeof unknown)), -KV_EFORMAT);
     for (size_t size = 0; size < sizeof golden_batch; size++) {
-        bool between = size == 0 || size == 7 || size == 12;
+        bool between = size == 0 || size == 7 || size == 12 || size == 17;
         ck_assert_int_eq(walk(kv_slice(golden_batch, size)), between ? 0 : -KV_EDAMAGED);
     }
 }
@@ -324,6 +367,12 @@ START_TEST(rows_that_are_too_large_are_refused_and_leave_the_batch_alone)
     ck_fails(kv_batch_put(batch, &table, kv_slice(key, sizeof key), kv_slice_str("v")), EINVAL);
     ck_fails(kv_batch_put(batch, &table, kv_slice_str("k"), kv_slice(key, KV_VALUE_SIZE_MAX + 1)),
              E2BIG);
+    ck_fails(kv_batch_delete_range(batch, &table, kv_slice_str("b"), kv_slice_str("b")), EINVAL);
+    ck_fails(kv_batch_delete_range(batch, &table, kv_slice_str("b"), kv_slice_str("a")), EINVAL);
+    ck_fails(kv_batch_delete_range(batch, &table, kv_slice(NULL, 0), kv_slice_str("a")), EINVAL);
+    memset(key, 'z', sizeof key);
+    ck_fails(kv_batch_delete_range(batch, &table, kv_slice_str("a"), kv_slice(key, sizeof key)),
+             EINVAL);
     ck_assert(kv_batch_is_empty(batch));
     ck_ok(kv_batch_put(batch, &table, kv_slice(key, KV_KEY_SIZE_MAX), kv_slice_str("v")));
     kv_batch_destroy(batch);
@@ -339,6 +388,7 @@ Suite *test_suite(void)
     suite_add(s, "edit", the_bytes_of_an_edit_never_change);
     suite_add(s, "edit", the_bytes_of_an_edit_of_blobs_never_change);
     suite_add(s, "edit", a_blob_that_makes_no_sense_is_damage);
+    suite_add(s, "edit", the_bytes_of_a_table_of_range_deletes_alone_never_change);
     suite_add(s, "edit", a_prefix_size_beyond_32_bits_is_not_taken_for_its_lower_half);
     suite_add(s, "edit", flipped_and_cut_edits_never_do_harm);
     suite_add(s, "edit", a_table_id_beyond_what_this_version_counts_is_newer);

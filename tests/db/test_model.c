@@ -77,6 +77,29 @@ static void world_finish(struct world *w)
     model_finish(&w->model);
 }
 
+/* Mostly a few keys, seldom most of them; the end is a key, or just behind one. */
+static void delete_range(struct world *w, size_t t)
+{
+    uint64_t shape = rng_below(&w->rng, 200);
+    size_t most = shape < 170 ? 12 : shape < 199 ? 150 : MODEL_KEYS;
+    size_t from = rng_below(&w->rng, MODEL_KEYS - 1);
+    size_t to = from + 1 + rng_below(&w->rng, most);
+    struct kv_buf end = {0};
+
+    to = to < MODEL_KEYS ? to : MODEL_KEYS - 1;
+    ck_ok(kv_buf_append(&end, kv_buf_slice(&w->model.keys[to])));
+    if (rng_below(&w->rng, 2) == 0) {
+        ck_ok(kv_buf_append(&end, kv_slice("\0", 1)));
+        to++;
+    }
+    ck_ok(kv_batch_delete_range(w->batch, w->tables[t], kv_buf_slice(&w->model.keys[from]),
+                                kv_buf_slice(&end)));
+    for (size_t key = from; key < to; key++) {
+        w->model.value[t][key] = 0;
+    }
+    kv_buf_finish(&end);
+}
+
 static void change(struct world *w)
 {
     static uint8_t bytes[MODEL_VALUE_MAX];
@@ -85,7 +108,9 @@ static void change(struct world *w)
     for (size_t i = 0; i < rows; i++) {
         size_t t = rng_below(&w->rng, MODEL_TABLES);
         size_t key = rng_below(&w->rng, MODEL_KEYS);
-        if (rng_below(&w->rng, 3) == 0) {
+        if (rng_below(&w->rng, 16) == 0) {
+            delete_range(w, t);
+        } else if (rng_below(&w->rng, 3) == 0) {
             ck_ok(kv_batch_delete(w->batch, w->tables[t], kv_buf_slice(&w->model.keys[key])));
             w->model.value[t][key] = 0;
         } else {

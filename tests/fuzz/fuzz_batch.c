@@ -22,7 +22,8 @@ static int walk(struct kv_slice payload, struct kv_buf *to)
     int r;
 
     while ((r = batch_next(&c, &row)) == 1) {
-        assert(row_kind_is_known((uint8_t)row.kind));
+        assert(row_kind_is_known((uint8_t)row.kind) || row.kind == ROW_RANGE_DELETE);
+        assert(row.kind != ROW_RANGE_DELETE || kv_slice_compare(row.key, row.value) < 0);
         assert(row.key.size > 0 && row.key.size <= KV_KEY_SIZE_MAX);
         fuzz_touch(row.key);
         fuzz_touch(row.value);

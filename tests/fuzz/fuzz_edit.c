@@ -33,8 +33,9 @@ static void check_list(const struct file_list *list, bool disjoint)
         assert(kv_slice_compare(smallest, largest) <= 0);
         assert(file_list_overlaps(list, disjoint, smallest, largest));
         if (disjoint) {
-            assert(file_list_find(list, largest) == i);
-            assert(i == 0 || kv_slice_compare(kv_buf_slice(&last->largest), smallest) < 0);
+            assert(file_list_find(list, smallest) == i);
+            assert(file_list_find(list, largest) == i || file_compare_end(file, largest) < 0);
+            assert(i == 0 || file_compare_end(last, smallest) < 0);
         } else {
             assert(i == 0 || last->sequence_max >= file->sequence_max);
         }

@@ -290,6 +290,7 @@ START_TEST(properties_come_back)
     struct kv_buf bytes = {0}, again = {0};
 
     p.range_deletes = (struct block_handle){.offset = 77, .size = 88};
+    p.range_delete_count = 3;
     ck_ok(table_properties_encode(&p, &bytes));
     ck_ok(coding_append_field(&bytes, 60, kv_slice_str("an even tag of the future")));
     ck_ok(table_properties_decode(kv_buf_slice(&bytes), &back));

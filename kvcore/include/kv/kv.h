@@ -132,6 +132,12 @@ KV_PUBLIC KV_MUST_CHECK int kv_batch_put_lost(struct kv_batch *batch, struct kv_
 KV_PUBLIC KV_MUST_CHECK int kv_batch_put_part(struct kv_batch *batch, struct kv_table *table,
                                               struct kv_slice key, struct kv_iter *from,
                                               size_t skip, size_t size);
+/* Delete every key in [from, to) that is there when the batch is applied, its earlier rows
+ * included; later rows of the batch stay. Costs about as much as one row, however many keys go, now
+ * and for readers. For a few keys that are known, deleting each is cheaper. Errors: -EINVAL
+ * besides: the range is empty. */
+KV_PUBLIC KV_MUST_CHECK int kv_batch_delete_range(struct kv_batch *batch, struct kv_table *table,
+                                                  struct kv_slice from, struct kv_slice to);
 /* Apply the batch, which stays as it is and may be used again after kv_batch_clear(). Returns when
  * the rows are visible to everybody and as durable as asked. An empty batch with KV_DURABLE_SYNC is
  * kv_sync(). Errors: -ESTALE a part's bytes were given back since its iterator saw them, because
@@ -142,6 +148,9 @@ KV_PUBLIC KV_MUST_CHECK int kv_put(struct kv_table *table, struct kv_slice key,
                                    struct kv_slice value, enum kv_durability durability);
 KV_PUBLIC KV_MUST_CHECK int kv_delete(struct kv_table *table, struct kv_slice key,
                                       enum kv_durability durability);
+/* kv_batch_delete_range() in a batch of its own. */
+KV_PUBLIC KV_MUST_CHECK int kv_delete_range(struct kv_table *table, struct kv_slice from,
+                                            struct kv_slice to, enum kv_durability durability);
 /* Everything written before the call survives power loss when it returns 0. Errors: -EIO it may
  * not, whatever the storage said, also once the store can only be read. */
 KV_PUBLIC KV_MUST_CHECK int kv_sync(struct kv_store *store);
