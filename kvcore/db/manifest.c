@@ -132,6 +132,16 @@ static int write_manifest(struct kv_store *store, struct kv_file_id id, const st
     return 0;
 }
 
+/* The record of a swap that failed may stand there all the same. Under our lease nobody else swaps,
+ * so whichever version there is, is the one to go on from. */
+static int find_root_version(struct kv_store *store) REQUIRES(&store->manifest_mu)
+{
+    struct kv_buf bytes = {0};
+    int r = store->storage->ops->root_read(store->storage, &bytes, &store->root_version);
+    kv_buf_finish(&bytes);
+    return r;
+}
+
 /* A new manifest, then the root. A swap that failed may last all the same, so that from then on
  * nobody knows which manifest counts: none is removed or appended to until a later swap succeeds.
  */
@@ -141,8 +151,9 @@ static int roll_with(struct kv_store *store, const struct edit *edit) REQUIRES(&
     struct root before = store->root;
     struct kv_file_id id = {.kind = KV_FILE_MANIFEST, .number = store->next_manifest++};
     bool was_suspect = store->manifest_suspect;
-    int r = write_manifest(store, id, edit, &writer);
+    int r = was_suspect ? find_root_version(store) : 0;
 
+    r = r < 0 ? r : write_manifest(store, id, edit, &writer);
     if (r < 0) {
         return r; /* the root does not name it: the next opening removes it */
     }

@@ -144,23 +144,31 @@ static int sync_names(struct posix_storage *storage)
     return r < 0 ? r : sync_parent(storage);
 }
 
-/* Make what is in ROOT, and its name, durable before it is built upon. An earlier process may have
- * died between writing and syncing: the other slot may not be overwritten while the newest record
- * is in memory only, and everything that is acknowledged hangs on the name. Once per opening, and
- * after a failed write. */
-static int settle_root(struct posix_storage *storage, int fd) REQUIRES(&storage->mu)
+/* Make the newest record, and the name of ROOT, durable before it is built upon: the other slot may
+ * not be overwritten while the record is in memory only, and everything that is acknowledged hangs
+ * on the name. Once per opening, since an earlier process may have died between writing and
+ * syncing, and after a failure. The record is written again, not only synced: after a sync that
+ * failed its bytes can be read on, and the next sync says that all is well, but they are not on the
+ * device, which holds an older record than the other slot does. */
+static int settle_root(struct posix_storage *storage, int fd, uint64_t version,
+                       const uint8_t bytes[SLOT_COUNT * SLOT_SIZE]) REQUIRES(&storage->mu)
 {
+    uint64_t offset = version % SLOT_COUNT * SLOT_SIZE;
+    struct iovec part = {.iov_base = (void *)(uintptr_t)(bytes + offset), .iov_len = SLOT_SIZE};
     int r;
 
     if (storage->root_settled) {
         return 0;
     }
-    r = storage->calls->fdatasync(storage->calls_arg, fd);
+    r = posix_write(storage, fd, &part, 1, offset);
+    if (r == 0) {
+        r = storage->calls->fdatasync(storage->calls_arg, fd);
+    }
     if (r == 0) {
         r = sync_names(storage);
+        storage->root_broken = r < 0;
     }
     storage->root_settled = r == 0;
-    storage->root_broken = r < 0;
     return r;
 }
 
@@ -211,15 +219,17 @@ static int replace_root(struct posix_storage *storage, int fd, uint64_t expected
     if (newest.version != expected_version) {
         return -ESTALE;
     }
+    r = settle_root(storage, fd, newest.version, bytes);
+    if (r < 0) {
+        return r;
+    }
     version = newest.version + 1;
     slot_encode(version, content, bytes);
     r = posix_write(storage, fd, &part, 1, version % SLOT_COUNT * SLOT_SIZE);
-    if (r < 0) {
-        storage->root_settled = false; /* perhaps all of it was written */
-        return r;
+    if (r == 0) {
+        r = storage->calls->fdatasync(storage->calls_arg, fd);
     }
-    r = storage->calls->fdatasync(storage->calls_arg, fd);
-    storage->root_broken = r < 0;
+    storage->root_settled = r == 0; /* else perhaps all of it was written */
     return r;
 }
 
@@ -236,10 +246,7 @@ static int swap_root(struct posix_storage *storage, uint64_t expected_version,
     if (fd < 0) {
         return fd;
     }
-    int r = settle_root(storage, fd);
-    if (r == 0) {
-        r = replace_root(storage, fd, expected_version, content);
-    }
+    int r = replace_root(storage, fd, expected_version, content);
     posix_close_file(storage, fd);
     return r;
 }

@@ -34,7 +34,7 @@ struct posix_storage {
     struct mutex mu;
     bool root_settled GUARDED_BY(mu); /* the newest root record and its name are durable */
     int lock_fd GUARDED_BY(mu);       /* -1 without a lease */
-    bool root_broken GUARDED_BY(mu);  /* a sync of the root failed */
+    bool root_broken GUARDED_BY(mu);  /* a sync of the root's name failed */
 };
 
 static inline struct posix_storage *posix_storage(struct kv_storage *storage)

@@ -38,6 +38,7 @@ static const struct workload workloads[] = {
     {"rotations", "r t n40 b1 n40 b1 w40 b1 w40 b1 y2 w40"},
     {"rotations with syncs between", "r b1 s b1 s b1 s n3 b1 y1 b1 w1 s b1 w9"},
     {"merges and large values", "r b3 f b3 f w20 f b2 w20 f c b2 w20 c r w10 c"},
+    {"new manifests while writing", "r w10 l f w20 s l f w5 l f l w10 l f l m w5 l c w5 r w5 l f"},
     {"nothing but opening", "r r r r"},
     {"idle syncs", "r s w1 s s f s n1 s c s r s"},
     {"random a", NULL},

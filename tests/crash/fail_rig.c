@@ -3,12 +3,17 @@
 
 #include <stdio.h>
 
+#include "tests/crash/crash_check.h"
+
+enum { OPENING_ONE_IN = 3 }; /* so many of the openings lose their power on the way */
+
 /* Together they hold everything the engine does: opening a new store and an old one (which writes
  * the manifest anew), making tables, batches of every durability, syncs, rotation with and without
  * a log to recycle, flushes, merges, reading, and closing. */
 static const struct fail_script scripts[FAIL_SCRIPTS] = {
     {"logging", "r t t n3 w3 s y2 b1 n2 s w2 r y1"},
     {"flushes and merges", "r t w4 f w4 f w4 f w4 f m c g"},
+    {"new manifests", "r t w2 l f w1 l f y1 l f l m w1 f"},
     {"rotations", "r t t b1 n3 b1 w2 b1 s b1 n2 b1 y1 f w1"},
 };
 
@@ -148,28 +153,69 @@ static bool check_stays(const struct fail_run *run, struct rig *rig, const struc
            fail_say(run, "rows that were read are gone after power loss", 0);
 }
 
-bool fail_check_left(const struct fail_run *run, struct sim_fs *take_sim, size_t lowest,
-                     const char *when)
+static void watch_opening(void *arg, struct sim_fs *sim, const struct sim_event *event)
 {
-    struct rig rig;
+    if (event->changes) {
+        crash_images_add(arg, sim, &(struct rig_bounds){0});
+    }
+}
+
+/* Open what is there and compare. The moments of the opening are kept, unless `moments` is NULL. */
+static bool open_and_compare(const struct fail_run *run, struct rig *rig, size_t lowest,
+                             const char *when, struct crash_images *moments)
+{
     struct rig_rows rows = {0};
     char what[400];
-    bool ok;
     int r;
 
-    rig_init(&rig, take_sim, 1);
-    sim_fail(rig.sim, NULL);
-    r = rig_open(&rig, !run->rig.bounds.opened, run->rig.bounds.tables);
-    r = r < 0 ? r : rig_read(&rig, &rows);
+    sim_watch(rig->sim, moments != NULL ? watch_opening : NULL, moments);
+    r = rig_open(rig, !run->rig.bounds.opened, run->rig.bounds.tables);
+    sim_watch(rig->sim, NULL, NULL);
+    r = r < 0 ? r : rig_read(rig, &rows);
     run->result->openings++;
     if (r < 0) {
         snprintf(what, sizeof what, "the store cannot be opened or read %s (%s)", when,
-                 rig.message);
-        ok = fail_say(run, what, r);
-    } else {
-        ok = check_files(run, &rig) && fail_check_rows(run, &rows, lowest, when) &&
-             check_stays(run, &rig, &rows);
+                 rig->message);
+        return fail_say(run, what, r);
     }
+    return check_files(run, rig) && fail_check_rows(run, &rows, lowest, when) &&
+           check_stays(run, rig, &rows);
+}
+
+/* Lose the power at a moment of the opening: what a failed sync left in memory only, and the
+ * opening may have built upon, is lost with what the opening has not synced. */
+static bool check_opening(struct fail_run *run, const struct crash_images *moments)
+{
+    static const enum sim_mode modes[] = {SIM_DROP_ALL, SIM_RANDOM};
+    struct sim_fs *after = NULL;
+    uint64_t damage;
+    struct rig rig;
+    bool ok;
+
+    if (moments->count == 0 || rng_below(&run->rig.rng, OPENING_ONE_IN) != 0) {
+        return true;
+    }
+    kv_ignore(sim_crash(moments->items[rng_below(&run->rig.rng, moments->count)].sim,
+                        rng_next(&run->rig.rng), modes[rng_below(&run->rig.rng, 2)], &after,
+                        &damage)); /* cannot fail */
+    rig_init(&rig, after, 1);
+    ok = open_and_compare(run, &rig, run->rig.bounds.synced, "after power loss in the next opening",
+                          NULL);
+    rig_abandon(&rig);
+    rig_finish(&rig);
+    return ok;
+}
+
+bool fail_check_left(struct fail_run *run, struct sim_fs *take_sim, size_t lowest, const char *when)
+{
+    struct crash_images moments = {0};
+    struct rig rig;
+    bool ok;
+
+    rig_init(&rig, take_sim, 1);
+    sim_fail(rig.sim, NULL);
+    ok = open_and_compare(run, &rig, lowest, when, &moments) && check_opening(run, &moments);
+    crash_images_clear(&moments);
     rig_abandon(&rig);
     rig_finish(&rig);
     return ok;

@@ -10,7 +10,7 @@
 
 #include "tests/crash/rig.h"
 
-enum { FAIL_SCRIPTS = 3, FAIL_STEPS_SIZE = 256 };
+enum { FAIL_SCRIPTS = 4, FAIL_STEPS_SIZE = 256 };
 
 struct fail_script {
     const char *name;
@@ -45,9 +45,9 @@ KV_MUST_CHECK bool fail_check_rows(const struct fail_run *run, const struct rig_
                                    size_t lowest, const char *when);
 /* With nothing failing any more the file system, which it takes, can be opened and holds the first
  * `lowest` batches at least; the opening removed every file that nobody needs; power loss takes
- * nothing of what was read. */
-KV_MUST_CHECK bool fail_check_left(const struct fail_run *run, struct sim_fs *take_sim,
-                                   size_t lowest, const char *when);
+ * nothing of what was read. Of some, the power goes within that opening too. */
+KV_MUST_CHECK bool fail_check_left(struct fail_run *run, struct sim_fs *take_sim, size_t lowest,
+                                   const char *when);
 /* So it is if the process dies, or the power goes, at this moment. */
 KV_MUST_CHECK bool fail_check_now(struct fail_run *run);
 /* Close with nothing failing any more, and open again: the same rows, if closing went well. */

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "kvcore/db/compact.h"
+#include "kvcore/db/store.h"
 
 static const char *const table_names[RIG_TABLES] = {"first", "second", "third"};
 
@@ -517,6 +518,15 @@ static int step_settle(struct rig *rig, char step)
     return r;
 }
 
+/* As when the manifest has outgrown its snapshot by far. */
+static int step_roll(struct rig *rig)
+{
+    mutex_lock(&rig->store->manifest_mu);
+    rig->store->manifest_roll_bytes = 0;
+    mutex_unlock(&rig->store->manifest_mu);
+    return 0;
+}
+
 int rig_step(struct rig *rig, char step)
 {
     int r;
@@ -531,6 +541,8 @@ int rig_step(struct rig *rig, char step)
         return r < 0 ? r : 0;
     case 'g':
         return step_read(rig);
+    case 'l':
+        return step_roll(rig);
     case 't':
         return step_table(rig);
     case 'r':

@@ -7,7 +7,8 @@
  *   b         a batch with one large value, KV_DURABLE_WRITE
  *   s         kv_sync          f  kv_flush         c  kv_compact
  *   m         one merge, if one is due                  g  read everything
- *   t         make one more table                  r  close and open again */
+ *   t         make one more table                  r  close and open again
+ *   l         have the next edit begin a new manifest */
 #ifndef TESTS_CRASH_RIG_H
 #define TESTS_CRASH_RIG_H
 

@@ -79,9 +79,11 @@ struct kv_storage_ops {
      * -KV_EDAMAGED no valid copy. */
     int (*root_read)(struct kv_storage *storage, struct kv_buf *ret_bytes, uint64_t *ret_version);
     /* Replace the root record if its version is `expected_version` (0: none yet). Durable when 0 is
-     * returned; after a failure either record may be the one that lasts. At most 4000 bytes.
-     * Errors: -ESTALE another version; -EINVAL too large; -EIO also: an earlier swap failed to
-     * sync. */
+     * returned; after a failure either record may be the one that lasts, and reading tells which
+     * one a later swap has to expect. At most 4000 bytes. Errors: -ESTALE another version; -EINVAL
+     * too large; -EIO also: the name of the record could not be made durable, by this or an earlier
+     * swap.
+     */
     int (*root_swap)(struct kv_storage *storage, uint64_t expected_version, struct kv_slice bytes);
 
     /* A log open for appending, empty; its name is durable. If `recycle` is not 0, the log of that
