@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "fs/core/dir_offsets.h"
+#include "kvcore/util/clock.h"
 #include "tests/fs/fs_fixture.h"
 
 enum { ROOT = KVFS_ROOT_INO };
@@ -215,6 +216,45 @@ START_TEST(a_very_large_directory_is_read_exactly_in_order)
 }
 END_TEST
 
+/* The shortest of some tries, so that a busy machine does not count. */
+static uint64_t shortest_listing_ns(struct fs_fixture *f, uint64_t ino)
+{
+    uint64_t shortest = UINT64_MAX;
+    for (int i = 0; i < 10; i++) {
+        struct kvfs_dir *dir = NULL;
+        struct kvfs_entry entry;
+        uint64_t began = clock_monotonic_ns();
+        ck_ok(kvfs_dir_open(f->fs, ino, &dir));
+        ck_assert_uint_eq(read_some(dir, 0, 64).count, 2);
+        kvfs_dir_close(dir);
+        ck_fails(kvfs_lookup(f->fs, ino, "f000007", &entry), ENOENT);
+        uint64_t took = clock_monotonic_ns() - began;
+        shortest = took < shortest ? took : shortest;
+    }
+    return shortest;
+}
+
+START_TEST(a_directory_emptied_of_very_many_files_is_listed_and_removed_at_once)
+{
+    static const uint64_t ns_per_ms = 1000000;
+    unsigned files = (unsigned)test_steps(100000);
+    struct fs_fixture f;
+    char name[16];
+    fixture_open(&f);
+    uint64_t dir = fixture_dir(&f, ROOT, "d");
+    make_files(&f, dir, files);
+    for (unsigned i = 0; i < files; i++) {
+        snprintf(name, sizeof name, "f%06u", i);
+        ck_ok(kvfs_unlink(f.fs, dir, name));
+    }
+    ck_assert_uint_lt(shortest_listing_ns(&f, dir), 100 * ns_per_ms);
+    ck_ok(kv_compact(kvfs_store(f.fs)));
+    ck_assert_uint_lt(shortest_listing_ns(&f, dir), 2 * ns_per_ms);
+    ck_ok(kvfs_rmdir(f.fs, ROOT, "d"));
+    fixture_close(&f);
+}
+END_TEST
+
 Suite *test_suite(void)
 {
     Suite *suite = suite_create("fs_readdir");
@@ -224,5 +264,6 @@ Suite *test_suite(void)
     suite_add(suite, "removing", removing_while_reading_skips_nothing);
     suite_add(suite, "plus", full_entries_take_references_and_show_the_present);
     suite_add(suite, "large", a_very_large_directory_is_read_exactly_in_order);
+    suite_add(suite, "large", a_directory_emptied_of_very_many_files_is_listed_and_removed_at_once);
     return suite;
 }

@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Reads and opens that fail below the engine: an error, never a row less. */
+#include "tests/lib/check_main.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <kv/kv.h>
+
+#include "tests/sim/sim_fs.h"
+
+enum { ROWS = 900, VALUE_SIZE = 220 };
+
+static struct kv_slice key_of(int i, char to[16])
+{
+    return kv_slice(to, (size_t)snprintf(to, 16, "key%05d", i));
+}
+
+/* Not to be compressed; `round` tells a newer value from an older one. */
+static struct kv_slice value_of(int i, int round, uint8_t to[VALUE_SIZE])
+{
+    uint64_t state = (uint64_t)i * 1000003 + (uint64_t)round;
+    for (size_t n = 0; n < VALUE_SIZE; n++) {
+        state = state * 6364136223846793005ULL + 1442695040888963407ULL;
+        to[n] = (uint8_t)(state >> 56);
+    }
+    return kv_slice(to, VALUE_SIZE);
+}
+
+static int open_on(struct kv_storage *storage, struct kv_store **ret_store,
+                   struct kv_table **ret_table)
+{
+    struct kv_options options = {.create = true,
+                                 .memtable_bytes = (size_t)64 << 10,
+                                 .cache_bytes = (size_t)64 << 10,
+                                 .file_bytes = (uint64_t)16 << 10,
+                                 .level_base_bytes = (uint64_t)64 << 10,
+                                 .no_background = true};
+    int r = kv_open(storage, &options, ret_store);
+    return r < 0 ? r : kv_table_open(*ret_store, "t", NULL, ret_table);
+}
+
+/* All rows in a deep level of many files, and newer versions of some above. */
+static void fill(struct kv_store *store, struct kv_table *table)
+{
+    uint8_t value[VALUE_SIZE];
+    struct kv_stats stats;
+    char key[16];
+    size_t deep = 0;
+    for (int i = 0; i < ROWS; i++) {
+        ck_ok(kv_put(table, key_of(i, key), value_of(i, 0, value), KV_DURABLE_NONE));
+    }
+    ck_ok(kv_compact(store));
+    for (int i = 0; i < ROWS; i += 7) {
+        ck_ok(kv_put(table, key_of(i, key), value_of(i, 1, value), KV_DURABLE_NONE));
+    }
+    ck_ok(kv_flush(store));
+    kv_stats(store, &stats);
+    for (int level = 1; level < KV_LEVEL_COUNT; level++) {
+        deep = stats.levels[level].files > deep ? stats.levels[level].files : deep;
+    }
+    ck_assert_uint_ge(deep, 8);
+}
+
+/* Rows from the first on until the end or an error; each is the right one. Returns how many. */
+static int scan(struct kv_table *table, int *ret_error)
+{
+    struct kv_iter *it = NULL;
+    uint8_t value[VALUE_SIZE];
+    char key[16];
+    int n = 0;
+    *ret_error = kv_iter_create(table, NULL, &it);
+    if (*ret_error < 0) {
+        return 0;
+    }
+    for (kv_iter_seek_first(it); kv_iter_valid(it); kv_iter_next(it), n++) {
+        ck_assert(kv_slice_equal(kv_iter_key(it), key_of(n, key)));
+        ck_assert(kv_slice_equal(kv_iter_value(it), value_of(n, n % 7 == 0, value)));
+    }
+    *ret_error = kv_iter_error(it);
+    kv_iter_destroy(it);
+    return n;
+}
+
+static void expect_all(struct kv_table *table)
+{
+    int error;
+    ck_assert_int_eq(scan(table, &error), ROWS);
+    ck_ok(error);
+}
+
+/* ---- a read fails ---- */
+
+struct sim_world {
+    struct sim_fs *sim;
+    struct kv_store *store;
+    struct kv_table *table;
+};
+
+static void sim_world_open(struct sim_world *w)
+{
+    struct kv_storage *storage = NULL;
+    ck_ok(sim_storage_open(w->sim, true, &storage));
+    ck_ok(open_on(storage, &w->store, &w->table));
+}
+
+/* A copy of `from` in which the n-th call from now on fails. */
+static void sim_world_copy(const struct sim_fs *from, uint64_t n, struct sim_world *ret)
+{
+    struct sim_fault fault = {.failure = SIM_FAIL_EIO};
+    *ret = (struct sim_world){0};
+    ck_ok(sim_kill(from, &ret->sim));
+    sim_world_open(ret);
+    fault.at = sim_calls_made(ret->sim) + n;
+    sim_fail(ret->sim, &fault);
+}
+
+/* Whether the fault has struck, which is then over; and whether that must be an error. */
+static bool is_over(struct sim_world *w, bool *ret_hit)
+{
+    struct sim_event event;
+    *ret_hit = sim_fault_hit(w->sim, &event);
+    sim_fail(w->sim, NULL);
+    return *ret_hit && event.kind == SIM_TABLE && event.call != SIM_CLOSE &&
+           event.call != SIM_UNLINK && event.call != SIM_FADVISE;
+}
+
+static void sim_world_finish(struct sim_world *w)
+{
+    ck_ok(kv_close(w->store));
+    sim_destroy(w->sim);
+}
+
+static struct sim_fs *filled_sim(void)
+{
+    struct sim_world w = {0};
+    ck_ok(sim_create(&w.sim));
+    sim_world_open(&w);
+    fill(w.store, w.table);
+    ck_ok(kv_close(w.store));
+    return w.sim;
+}
+
+START_TEST(a_scan_that_cannot_read_a_later_file_of_a_level_ends_with_an_error_not_with_fewer_rows)
+{
+    struct sim_fs *sim = filled_sim();
+    unsigned failed = 0;
+    bool hit = true;
+    for (uint64_t n = 1; hit; n++) {
+        struct sim_world w;
+        int error;
+        sim_world_copy(sim, n, &w);
+        int rows = scan(w.table, &error);
+        if (is_over(&w, &hit)) {
+            ck_assert_int_eq(error, -EIO);
+            ck_assert_int_lt(rows, ROWS);
+            failed++;
+        } else {
+            ck_assert_int_eq(rows, ROWS);
+        }
+        expect_all(w.table);
+        sim_world_finish(&w);
+    }
+    ck_assert_uint_gt(failed, 16);
+    sim_destroy(sim);
+}
+END_TEST
+
+START_TEST(a_merge_that_cannot_read_a_later_file_of_a_level_fails_and_drops_no_row)
+{
+    struct sim_fs *sim = filled_sim();
+    unsigned failed = 0;
+    bool hit = true;
+    for (uint64_t n = 1; hit; n++) {
+        struct sim_world w;
+        sim_world_copy(sim, n, &w);
+        int r = kv_compact(w.store);
+        if (is_over(&w, &hit)) {
+            ck_assert_int_eq(r, -EIO);
+            failed++;
+        }
+        expect_all(w.table);
+        ck_ok(kv_compact(w.store));
+        expect_all(w.table);
+        sim_world_finish(&w);
+    }
+    ck_assert_uint_gt(failed, 16);
+    sim_destroy(sim);
+}
+END_TEST
+
+/* ---- no descriptors are left ---- */
+
+static int highest_descriptor(void)
+{
+    int fd = open("/dev/null", O_RDONLY);
+    ck_assert_int_ge(fd, 0);
+    close(fd);
+    return fd;
+}
+
+static void limit_descriptors(rlim_t soft)
+{
+    struct rlimit limit;
+    ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    limit.rlim_cur = soft;
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+}
+
+/* Each row is right, or its reading fails for want of descriptors. Returns how many failed. */
+static int count_failed_gets(struct kv_table *table)
+{
+    uint8_t value[VALUE_SIZE];
+    char key[16];
+    int failed = 0;
+    for (int i = 0; i < ROWS; i++) {
+        struct kv_pinned pinned = {0};
+        int r = kv_get(table, NULL, key_of(i, key), &pinned);
+        if (r == -EMFILE) {
+            failed++;
+        } else {
+            ck_ok(r);
+            ck_assert(kv_slice_equal(pinned.value, value_of(i, i % 7 == 0, value)));
+        }
+        kv_pinned_release(&pinned);
+    }
+    return failed;
+}
+
+START_TEST(without_free_descriptors_reads_fail_and_no_row_counts_as_missing)
+{
+    char dir[] = "/tmp/kv-failures-XXXXXX";
+    char command[64];
+    struct kv_storage *storage = NULL;
+    struct kv_store *store = NULL;
+    struct kv_table *table = NULL;
+    struct rlimit before;
+    int error;
+    ck_assert_ptr_nonnull(mkdtemp(dir));
+    ck_ok(kv_storage_posix_open(dir, true, &storage));
+    ck_ok(open_on(storage, &store, &table));
+    fill(store, table);
+    ck_ok(kv_close(store));
+    ck_ok(kv_storage_posix_open(dir, false, &storage));
+    ck_ok(open_on(storage, &store, &table));
+    ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
+
+    limit_descriptors((rlim_t)highest_descriptor() + 4);
+    ck_assert_int_lt(scan(table, &error), ROWS);
+    ck_assert_int_eq(error, -EMFILE);
+    ck_assert_int_gt(count_failed_gets(table), 0);
+    ck_fails(kv_compact(store), EMFILE);
+    limit_descriptors(before.rlim_cur);
+    ck_assert_int_eq(count_failed_gets(table), 0);
+    expect_all(table);
+    ck_ok(kv_compact(store));
+    expect_all(table);
+    ck_ok(kv_close(store));
+    snprintf(command, sizeof command, "rm -rf '%s'", dir);
+    ck_assert_int_eq(system(command), 0);
+}
+END_TEST
+
+Suite *test_suite(void)
+{
+    Suite *s = suite_create("failures");
+    suite_add(
+        s, "read",
+        a_scan_that_cannot_read_a_later_file_of_a_level_ends_with_an_error_not_with_fewer_rows);
+    suite_add(s, "read", a_merge_that_cannot_read_a_later_file_of_a_level_fails_and_drops_no_row);
+    suite_add(s, "descriptors", without_free_descriptors_reads_fail_and_no_row_counts_as_missing);
+    return s;
+}
