@@ -13,7 +13,7 @@ enum { OPENING_ONE_IN = 3 }; /* so many of the openings lose their power on the 
 static const struct fail_script scripts[FAIL_SCRIPTS] = {
     {"logging", "r t t n3 w3 s y2 b1 n2 s w2 r y1"},
     {"flushes and merges", "r t w4 f w4 f w4 f w4 f m c g"},
-    {"new manifests", "r t w2 l f w1 l f y1 l f l m w1 f"},
+    {"new manifests", "r t w2 l f w1 l f y1 l f w1"},
     {"rotations", "r t t b1 n3 b1 w2 b1 s b1 n2 b1 y1 f w1"},
 };
 
