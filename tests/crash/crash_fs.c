@@ -34,6 +34,8 @@ static const struct workload workloads[] = {
     {"appending", "c2 a12 s a10 r a8 s a3 f a5"},
     {"shrinking and extending", "c3 w8 W1 s t4 e4 w2 s T5 s w3 T4 f T4 r T3"},
     {"holes", "c3 w6 W2 s p8 s w3 p6 f p5 w2 p3 r p3"},
+    {"pages of large extents", "c2 W3 s b12 s b10 f b8 t2 b6 p4 s b6 C b6 r b8 u1 s b3"},
+    {"copies", "c4 W3 s y6 s b6 y5 u1 y4 f w4 y5 p3 s y4 t3 C y5 r y5 b4 u2 s y4"},
     {"attributes", "c4 d2 l1 v9 s v8 g6 s h2 v5 g4 u2 v6 r v4 g3"},
     {"unlinked while open", "c5 w5 v3 o4 u7 w4 a2 s T2 w2 q2 s W1 o4 u5 q1 s r c3 w3 o2 u4 q2"},
     {"large files unlinked and replaced", "c4 W3 s u4 c3 W2 M3 o2 W1 u4 s q2 f c2 W1 u4 q"},
@@ -99,7 +101,7 @@ static void watch(void *arg, struct sim_fs *sim, const struct sim_event *event)
 
 static void random_script(uint64_t seed, char *to, size_t size)
 {
-    static const char steps[] = "cccddlhhuumMMxowwwwaattTTepvvgkkKsssfCrq";
+    static const char steps[] = "cccddlhhuumMMxowwwwbbyyaattTTepvvgkkKsssfCrq";
     struct rng rng = {hash_u64(seed + 77)};
     size_t used = (size_t)snprintf(to, size, "c3 d2 w2");
     for (int i = 0; i < 60; i++) {

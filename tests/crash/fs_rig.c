@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/crash/fs_rig.h"
 
-#include <linux/falloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "tests/crash/fs_rig_impl.h"
 #include "tests/lib/check_main.h"
 
 enum {
@@ -15,7 +15,7 @@ enum {
 
 static const struct kvfs_who who = {.uid = 1000, .gid = 100, .umask = 022};
 
-static uint64_t pick(struct fs_rig *rig, uint64_t bound)
+uint64_t fs_rig_pick(struct fs_rig *rig, uint64_t bound)
 {
     return rng_below(&rig->rng, bound);
 }
@@ -115,7 +115,7 @@ struct place {
 static int pick_dir(struct fs_rig *rig)
 {
     for (int i = 0; i < DRAWS; i++) {
-        int node = (int)pick(rig, TREE_NODES / 2);
+        int node = (int)fs_rig_pick(rig, TREE_NODES / 2);
         if (rig->tree.nodes[node].ino != 0 && S_ISDIR(rig->tree.nodes[node].mode)) {
             return node;
         }
@@ -125,7 +125,7 @@ static int pick_dir(struct fs_rig *rig)
 
 static struct place pick_place(struct fs_rig *rig)
 {
-    struct place place = {.dir = pick_dir(rig), .name = (int)pick(rig, TREE_NAMES)};
+    struct place place = {.dir = pick_dir(rig), .name = (int)fs_rig_pick(rig, TREE_NAMES)};
     place.node = rig->tree.nodes[place.dir].entries[place.name];
     return place;
 }
@@ -144,9 +144,9 @@ static bool pick_used(struct fs_rig *rig, bool used, struct place *ret_place)
 }
 
 /* A node of one of the types, a bit set; unlinked ones too. -1 if none was found. */
-static int pick_node(struct fs_rig *rig, bool (*is_wanted)(const struct tree_node *node))
+int fs_rig_pick_node(struct fs_rig *rig, bool (*is_wanted)(const struct tree_node *node))
 {
-    int first = (int)pick(rig, TREE_NODES);
+    int first = (int)fs_rig_pick(rig, TREE_NODES);
     for (int i = 0; i < TREE_NODES; i++) {
         int node = (first + i) % TREE_NODES;
         if (rig->tree.nodes[node].ino != 0 && is_wanted(&rig->tree.nodes[node])) {
@@ -156,7 +156,7 @@ static int pick_node(struct fs_rig *rig, bool (*is_wanted)(const struct tree_nod
     return -1;
 }
 
-static bool is_file(const struct tree_node *node)
+bool fs_rig_is_file(const struct tree_node *node)
 {
     return S_ISREG(node->mode);
 }
@@ -181,14 +181,13 @@ static bool is_any(const struct tree_node *node)
     return node->ino != 0;
 }
 
-/* Every operation stands between these two. */
-static void issue(struct fs_rig *rig)
+void fs_rig_issue(struct fs_rig *rig)
 {
     ck_assert_uint_eq(rig->bounds.issued, rig->bounds.written);
     rig->bounds.issued++;
 }
 
-static void acknowledge(struct fs_rig *rig)
+void fs_rig_acknowledge(struct fs_rig *rig)
 {
     add_text(rig, rig->bounds.issued);
     rig->bounds.written = rig->bounds.issued;
@@ -210,7 +209,7 @@ static void step_make(struct fs_rig *rig, char step)
     }
     uint64_t parent = rig->tree.nodes[place.dir].ino;
     const char *name = tree_name(place.name);
-    issue(rig);
+    fs_rig_issue(rig);
     if (step == 'c') {
         ck_ok(kvfs_mknod(fs, parent, name, &what, &entry));
     } else if (step == 'd') {
@@ -224,22 +223,22 @@ static void step_make(struct fs_rig *rig, char step)
     ck_assert_int_gt(node, 0);
     rig->tree.nodes[node].target = step == 'l' ? rig->next_number++ : 0;
     tree_put(&rig->tree, place.dir, place.name, node);
-    acknowledge(rig);
+    fs_rig_acknowledge(rig);
 }
 
 static void step_link(struct fs_rig *rig)
 {
-    int node = pick_node(rig, is_linked);
+    int node = fs_rig_pick_node(rig, is_linked);
     struct kvfs_entry entry;
     struct place place;
 
     if (node >= 0 && pick_used(rig, false, &place)) {
-        issue(rig);
+        fs_rig_issue(rig);
         ck_ok(kvfs_link(rig->fs, rig->tree.nodes[node].ino, rig->tree.nodes[place.dir].ino,
                         tree_name(place.name), &entry));
         kvfs_forget(rig->fs, entry.ino, 1);
         tree_put(&rig->tree, place.dir, place.name, node);
-        acknowledge(rig);
+        fs_rig_acknowledge(rig);
     }
 }
 
@@ -255,14 +254,14 @@ static void step_unlink(struct fs_rig *rig)
         return;
     }
     uint64_t parent = rig->tree.nodes[place.dir].ino;
-    issue(rig);
+    fs_rig_issue(rig);
     if (S_ISDIR(rig->tree.nodes[place.node].mode)) {
         ck_ok(kvfs_rmdir(rig->fs, parent, tree_name(place.name)));
     } else {
         ck_ok(kvfs_unlink(rig->fs, parent, tree_name(place.name)));
     }
     tree_drop(&rig->tree, place.dir, place.name);
-    acknowledge(rig);
+    fs_rig_acknowledge(rig);
 }
 
 static bool rename_is_possible(const struct fs_rig *rig, const struct place *from,
@@ -284,7 +283,7 @@ static void rename_now(struct fs_rig *rig, const struct place *from, const struc
                        bool exchange)
 {
     struct tree *tree = &rig->tree;
-    issue(rig);
+    fs_rig_issue(rig);
     ck_ok(kvfs_rename(rig->fs, tree->nodes[from->dir].ino, tree_name(from->name),
                       tree->nodes[to->dir].ino, tree_name(to->name),
                       exchange ? RENAME_EXCHANGE : 0));
@@ -296,7 +295,7 @@ static void rename_now(struct fs_rig *rig, const struct place *from, const struc
         tree_drop(tree, to->dir, to->name);
     }
     tree_put(tree, to->dir, to->name, from->node);
-    acknowledge(rig);
+    fs_rig_acknowledge(rig);
 }
 
 static void step_rename(struct fs_rig *rig, char step)
@@ -314,7 +313,7 @@ static void step_rename(struct fs_rig *rig, char step)
 
 static void step_open(struct fs_rig *rig)
 {
-    int node = pick_node(rig, is_closed_file);
+    int node = fs_rig_pick_node(rig, is_closed_file);
     if (node >= 0) {
         struct tree_node *n = &rig->tree.nodes[node];
         ck_ok(kvfs_file_open(rig->fs, n->ino, 0, &n->file));
@@ -323,132 +322,31 @@ static void step_open(struct fs_rig *rig)
 
 static void step_close(struct fs_rig *rig)
 {
-    int node = pick_node(rig, is_open_file);
+    int node = fs_rig_pick_node(rig, is_open_file);
     if (node >= 0) {
-        issue(rig);
+        fs_rig_issue(rig);
         kvfs_file_close(rig->tree.nodes[node].file);
         rig->tree.nodes[node].file = NULL;
         tree_settle(&rig->tree, node);
-        acknowledge(rig);
+        fs_rig_acknowledge(rig);
     }
 }
 
-/* ---- contents ---- */
-
-static void fill(struct fs_rig *rig, uint8_t *to, size_t size)
-{
-    uint32_t number = rig->next_number++;
-    bool compressible = pick(rig, 2) == 0;
-    for (size_t i = 0; i < size; i++) {
-        to[i] = compressible ? (uint8_t)(1 + (number + i / 50) % 255)
-                             : (uint8_t)(1 + rng_next(&rig->rng) % 255);
-    }
-}
-
-static size_t pick_offset(struct fs_rig *rig, const struct tree_node *node)
-{
-    enum { HALF_CHUNK = 16 * 1024 };
-    switch (pick(rig, 6)) {
-    case 0:
-        return 0;
-    case 1:
-        return pick(rig, 5) * HALF_CHUNK;
-    case 2:
-        return node->size < TREE_FILE_MAX ? node->size : 0;
-    default:
-        return pick(rig, node->size + 1) % TREE_FILE_MAX;
-    }
-}
-
-static size_t pick_size(struct fs_rig *rig, size_t offset, bool much)
-{
-    size_t limit = much ? TREE_FILE_MAX : pick(rig, 3) == 0 ? 6000 : 300;
-    size_t size = much ? limit / 2 + pick(rig, limit / 2) : 1 + pick(rig, limit);
-    return offset + size > TREE_FILE_MAX ? TREE_FILE_MAX - offset : size;
-}
-
-static void step_write(struct fs_rig *rig, char step)
-{
-    static uint8_t bytes[TREE_FILE_MAX];
-    int node = pick_node(rig, is_file);
-    if (node < 0) {
-        return;
-    }
-    struct tree_node *n = &rig->tree.nodes[node];
-    size_t offset = step == 'a' ? n->size : pick_offset(rig, n);
-    size_t size = pick_size(rig, offset, step == 'W');
-    if (size == 0) {
-        return;
-    }
-    fill(rig, bytes, size);
-    issue(rig);
-    ck_ok(kvfs_write(rig->fs, n->ino, step == 'a' ? 3 : offset, kv_slice(bytes, size), step == 'a',
-                     false));
-    tree_resize(n, n->size > offset + size ? n->size : offset + size);
-    memcpy(n->bytes + offset, bytes, size);
-    acknowledge(rig);
-}
-
-static void set_size(struct fs_rig *rig, int node, size_t size)
-{
-    struct tree_node *n = &rig->tree.nodes[node];
-    struct stat attr = {.st_size = (off_t)size};
-    struct kvfs_entry entry;
-    issue(rig);
-    ck_ok(kvfs_setattr(rig->fs, n->ino, &attr, KVFS_SET_SIZE, &entry));
-    tree_resize(n, size);
-    acknowledge(rig);
-}
-
-static void step_truncate(struct fs_rig *rig, char step)
-{
-    int node = pick_node(rig, is_file);
-    if (node < 0) {
-        return;
-    }
-    size_t size = rig->tree.nodes[node].size;
-    if (step != 'e') {
-        set_size(rig, node, pick(rig, size + 1));
-    }
-    if (step != 't') {
-        size_t wanted = size + pick(rig, 40000);
-        set_size(rig, node, wanted < TREE_FILE_MAX ? wanted : TREE_FILE_MAX);
-    }
-}
-
-static void step_punch(struct fs_rig *rig)
-{
-    static const int modes[] = {FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, FALLOC_FL_ZERO_RANGE,
-                                FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE};
-    int mode = modes[pick(rig, 3)];
-    int node = pick_node(rig, is_file);
-    if (node < 0) {
-        return;
-    }
-    struct tree_node *n = &rig->tree.nodes[node];
-    size_t offset = pick_offset(rig, n);
-    size_t size = pick_size(rig, offset, pick(rig, 4) == 0);
-    bool grows = (mode & FALLOC_FL_KEEP_SIZE) == 0 && offset + size > n->size;
-    issue(rig);
-    ck_ok(kvfs_fallocate(rig->fs, n->ino, mode, offset, size));
-    tree_resize(n, grows ? offset + size : n->size);
-    memset(n->bytes + offset, 0, size);
-    acknowledge(rig);
-}
+/* ---- attributes ---- */
 
 static void step_attr(struct fs_rig *rig, char step)
 {
-    struct tree_node *n = &rig->tree.nodes[pick_node(rig, is_any)];
-    struct stat attr = {.st_mode = (mode_t)pick(rig, 01000)};
+    struct tree_node *n = &rig->tree.nodes[fs_rig_pick_node(rig, is_any)];
+    struct stat attr = {.st_mode = (mode_t)fs_rig_pick(rig, 01000)};
     struct kvfs_entry entry;
     uint8_t value[TREE_XATTR_MAX];
-    int i = (int)pick(rig, TREE_XATTRS);
+    int i = (int)fs_rig_pick(rig, TREE_XATTRS);
 
-    issue(rig);
+    fs_rig_issue(rig);
     if (step == 'g') {
         ck_ok(kvfs_setattr(rig->fs, n->ino, &attr, KVFS_SET_MODE, &entry));
         n->mode = (n->mode & S_IFMT) | attr.st_mode;
-    } else if (n->xattr[i] != 0 && pick(rig, 2) == 0) {
+    } else if (n->xattr[i] != 0 && fs_rig_pick(rig, 2) == 0) {
         ck_ok(kvfs_removexattr(rig->fs, n->ino, tree_xattr_name(i)));
         n->xattr[i] = 0;
     } else {
@@ -456,7 +354,7 @@ static void step_attr(struct fs_rig *rig, char step)
         size_t size = tree_xattr(n->xattr[i], value);
         ck_ok(kvfs_setxattr(rig->fs, n->ino, tree_xattr_name(i), kv_slice(value, size), 0));
     }
-    acknowledge(rig);
+    fs_rig_acknowledge(rig);
 }
 
 /* ---- keys ---- */
@@ -500,22 +398,22 @@ static void step_key_put(struct fs_rig *rig)
 {
     static uint8_t bytes[TREE_FILE_MAX];
     struct place place = pick_place(rig);
-    size_t size = pick(rig, 5) == 0 ? pick(rig, 50000) : pick(rig, 300);
+    size_t size = fs_rig_pick(rig, 5) == 0 ? fs_rig_pick(rig, 50000) : fs_rig_pick(rig, 300);
     char key[PATH_SIZE];
     size_t used;
-    int below = place.node < 0 && pick(rig, 2) == 0 ? (int)pick(rig, TREE_NAMES) : -1;
+    int below = place.node < 0 && fs_rig_pick(rig, 2) == 0 ? (int)fs_rig_pick(rig, TREE_NAMES) : -1;
 
     if (rig->tree.nodes[TREE_NODES - 4].ino != 0 ||
         (place.node >= 0 && !S_ISREG(rig->tree.nodes[place.node].mode))) {
         return;
     }
-    fill(rig, bytes, size);
+    fs_rig_fill(rig, bytes, size);
     print_key(&rig->tree, place.dir, place.name, key);
     used = strlen(key);
     if (below >= 0) {
         snprintf(key + used, sizeof key - used, "/%s", tree_name(below));
     }
-    issue(rig);
+    fs_rig_issue(rig);
     ck_ok(kvfs_key_put(rig->fs, &who, kv_slice_str(key), kv_slice(bytes, size)));
     if (place.node < 0) {
         place.node = add_at_key(rig, place.dir, place.name);
@@ -525,7 +423,7 @@ static void step_key_put(struct fs_rig *rig)
     }
     tree_resize(&rig->tree.nodes[place.node], size);
     memcpy(rig->tree.nodes[place.node].bytes, bytes, size);
-    acknowledge(rig);
+    fs_rig_acknowledge(rig);
 }
 
 static void step_key_delete(struct fs_rig *rig)
@@ -534,10 +432,10 @@ static void step_key_delete(struct fs_rig *rig)
     char key[PATH_SIZE];
     if (pick_used(rig, true, &place) && !S_ISDIR(rig->tree.nodes[place.node].mode)) {
         print_key(&rig->tree, place.dir, place.name, key);
-        issue(rig);
+        fs_rig_issue(rig);
         ck_ok(kvfs_key_delete(rig->fs, kv_slice_str(key)));
         tree_drop(&rig->tree, place.dir, place.name);
-        acknowledge(rig);
+        fs_rig_acknowledge(rig);
     }
 }
 
@@ -555,7 +453,7 @@ static void step_reopen(struct fs_rig *rig)
 
 static void step_sync(struct fs_rig *rig, char step)
 {
-    struct tree_node *n = &rig->tree.nodes[pick_node(rig, is_any)];
+    struct tree_node *n = &rig->tree.nodes[fs_rig_pick_node(rig, is_any)];
     if (step == 's') {
         ck_ok(kvfs_fsync(rig->fs, n->ino));
     } else if (step == 'f') {
@@ -573,11 +471,22 @@ void fs_rig_step(struct fs_rig *rig, char step)
         void (*fn)(struct fs_rig *rig, char step);
         void (*plain_fn)(struct fs_rig *rig);
     } kinds[] = {
-        {"cdl", step_make, NULL},   {"h", NULL, step_link},    {"u", NULL, step_unlink},
-        {"mMx", step_rename, NULL}, {"o", NULL, step_open},    {"q", NULL, step_close},
-        {"wWa", step_write, NULL},  {"p", NULL, step_punch},   {"teT", step_truncate, NULL},
-        {"vg", step_attr, NULL},    {"k", NULL, step_key_put}, {"K", NULL, step_key_delete},
-        {"sfC", step_sync, NULL},   {"r", NULL, step_reopen},
+        {"cdl", step_make, NULL},
+        {"h", NULL, step_link},
+        {"u", NULL, step_unlink},
+        {"mMx", step_rename, NULL},
+        {"o", NULL, step_open},
+        {"q", NULL, step_close},
+        {"wWa", fs_rig_step_write, NULL},
+        {"p", NULL, fs_rig_step_punch},
+        {"y", NULL, fs_rig_step_copy},
+        {"b", NULL, fs_rig_step_page},
+        {"teT", fs_rig_step_truncate, NULL},
+        {"vg", step_attr, NULL},
+        {"k", NULL, step_key_put},
+        {"K", NULL, step_key_delete},
+        {"sfC", step_sync, NULL},
+        {"r", NULL, step_reopen},
     };
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
         if (strchr(kinds[i].steps, step) != NULL) {

@@ -7,6 +7,7 @@
  *   c create   d mkdir    l symlink      h link         u unlink or rmdir
  *   m rename   M rename over something   x exchange     o open, to be unlinked later   q close
  *   w write    W write much              a append       p punch or zero a range
+ *   b write pages of a file              y copy a range to a file
  *   t shrink   e extend   T shrink and extend at once behind it
  *   v set or remove an xattr             g change the mode
  *   k put by key          K delete by key
