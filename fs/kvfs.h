@@ -217,12 +217,15 @@ KV_MUST_CHECK int kvfs_key_check(struct kv_slice key, char *fault, size_t fault_
  * the directory `ino` did. */
 typedef void kvfs_changed_fn(void *arg, uint64_t ino, const char *name);
 void kvfs_on_change(struct kvfs *fs, kvfs_changed_fn *fn, void *arg);
+/* The kernel keeps the sizes of files it has met and takes none from us (its write-back cache):
+ * from now on kvfs_key_put() makes files but replaces none. */
+void kvfs_keep_sizes(struct kvfs *fs);
 
 /* Contents of the regular file at `key`. -ENOENT; -EISDIR; -ENOTDIR; -EINVAL symlink or special
  * file, or malformed key; -EFBIG more than 1 GiB: read it by inode. */
 KV_MUST_CHECK int kvfs_key_get(struct kvfs *fs, struct kv_slice key, struct kv_buf *value);
 /* Make or replace the file in one operation; missing parents are made with mode 0755, the file with
- * 0644, less umask. */
+ * 0644, less umask. -EBUSY: it is there and kvfs_keep_sizes() was called. */
 KV_MUST_CHECK int kvfs_key_put(struct kvfs *fs, const struct kvfs_who *who, struct kv_slice key,
                                struct kv_slice value);
 /* -ENOENT; -EISDIR for a directory. */

@@ -89,7 +89,11 @@ int cmd_mount(int argc, char **argv)
         "  sync_interval=MS    unsynced changes are at most this old; 1000\n"
         "  log=FILE|syslog     where the daemon's messages go\n"
         "  allow_other         other users get in; root's mounts have it\n"
-        "  writeback           let the kernel collect writes; weaker after a crash\n"
+        "  writeback           let the kernel collect writes: what was neither synced nor closed "
+        "is\n"
+        "                      lost with the daemon, no holes are shown, and no key of a file "
+        "that\n"
+        "                      is there can be put while mounted\n"
         "  uring=auto|off      FUSE over io_uring where this build has it\n"
         "  suid, dev, noexec, noatime, nodiratime, sync, dirsync   as in mount(8)\n\n"
         "Exit codes are those of mount(8).",

@@ -365,3 +365,8 @@ void kvfs_on_change(struct kvfs *fs, kvfs_changed_fn *fn, void *arg)
     fs->changed_fn = fn;
     fs->changed_arg = arg;
 }
+
+void kvfs_keep_sizes(struct kvfs *fs)
+{
+    fs->keeps_sizes = true;
+}

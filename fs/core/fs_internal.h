@@ -33,6 +33,7 @@ struct kvfs {
     /* constant once requests are served */
     kvfs_changed_fn *changed_fn;
     void *changed_arg;
+    bool keeps_sizes;
     /* with locks of their own */
     struct mutex rename_mu;
     struct stripes stripes;

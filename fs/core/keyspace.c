@@ -283,7 +283,7 @@ static int put_once(struct kvfs *fs, const struct kvfs_who *who, struct kv_slice
     struct txn *txn = NULL;
     int r = key_walk(fs, key, &walk);
     if (r == 0 && !walk.missing) {
-        r = check_regular(&walk);
+        r = fs->keeps_sizes ? -EBUSY : check_regular(&walk);
     }
     if (r == 0 && walk.missing) {
         making.count = 1 + count_components(walk.rest);

@@ -134,8 +134,15 @@ static void op_copy_file_range(fuse_req_t req, fuse_ino_t ino_in, off_t offset_i
 static void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence,
                      struct fuse_file_info *fi)
 {
+    const struct kvfs_mount *mount = fuse_req_userdata(req);
     struct kvfs *fs = request_begin(req, REQUEST_LSEEK);
     uint64_t found = 0;
+    if (mount->writeback) {
+        /* The kernel may hold data that we do not have, and does not write it out before it asks:
+         * it would be taken for a hole. Told so once, it calls everything data. */
+        reply_result(req, -ENOSYS);
+        return;
+    }
     int r = kvfs_seek(fs, ino, (uint64_t)offset, whence, &found);
     if (r < 0) {
         reply_result(req, r);

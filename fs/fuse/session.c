@@ -139,6 +139,9 @@ int kvfs_mount_create(struct kvfs *fs, const struct kvfs_mount_options *options,
         return r;
     }
     kvfs_on_change(fs, on_changed, mount);
+    if (mount->writeback) {
+        kvfs_keep_sizes(fs);
+    }
     *ret_mount = mount;
     return 0;
 }
