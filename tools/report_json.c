@@ -90,6 +90,12 @@ static json_t *counters_json(const struct kv_stats *s)
         {"write_errors", s->write_errors},
         {"damage_seen", s->damage_seen},
         {"snapshots", s->snapshots},
+        {"blobs", s->blobs},
+        {"blob_bytes", s->blob_bytes},
+        {"blob_live_bytes", s->blob_live_bytes},
+        {"blob_garbage_bytes", s->blob_garbage_bytes},
+        {"blob_punched_bytes", s->blob_punched_bytes},
+        {"blob_relocated_bytes", s->blob_relocated_bytes},
     };
     json_t *json = json_object();
     for (size_t i = 0; i < sizeof counters / sizeof counters[0]; i++) {

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "kvcore/db/store.h"
+#include "kvcore/db/view.h"
 
 /* A batch that grew large once does not keep its memory for ever. */
 enum { BATCH_KEEP_BYTES = 1 << 20 };
@@ -21,6 +22,7 @@ int kv_batch_create(struct kv_batch **ret_batch)
 void kv_batch_destroy(struct kv_batch *batch)
 {
     if (batch != NULL) {
+        view_release(batch->view);
         kv_buf_finish(&batch->payload);
         free(batch);
     }
@@ -34,6 +36,8 @@ void kv_batch_clear(struct kv_batch *batch)
     batch->payload.size = 0;
     batch->count = 0;
     batch->use_reserve = false;
+    view_release(batch->view);
+    batch->view = NULL;
 }
 
 void kv_batch_use_reserve(struct kv_batch *batch)
@@ -93,6 +97,12 @@ int kv_batch_put_lost(struct kv_batch *batch, struct kv_table *table, struct kv_
     return append_row(batch, ROW_DAMAGED, table, key, &(struct kv_slice){0});
 }
 
+int batch_put_pointer(struct kv_batch *batch, struct kv_table *table, struct kv_slice key,
+                      struct kv_slice pointer)
+{
+    return append_row(batch, ROW_BLOB, table, key, &pointer);
+}
+
 int kv_batch_delete(struct kv_batch *batch, struct kv_table *table, struct kv_slice key)
 {
     return append_row(batch, ROW_DELETE, table, key, NULL);
@@ -132,6 +142,7 @@ int batch_next(struct coding_cursor *cursor, struct batch_row *ret_row)
     switch (kind) {
     case ROW_PUT:
     case ROW_RANGE_DELETE:
+    case ROW_BLOB:
     case ROW_DAMAGED:
         row.value = coding_read_string(cursor);
         break;

@@ -12,7 +12,8 @@
 struct kv_batch {
     struct kv_buf payload;
     uint32_t count;
-    bool use_reserve; /* see kv_batch_use_reserve() */
+    bool use_reserve;  /* see kv_batch_use_reserve() */
+    struct view *view; /* the oldest that parts were taken from; NULL: none were */
 };
 
 /* One row of a payload; key and value point into it. */
@@ -20,8 +21,14 @@ struct batch_row {
     enum row_kind kind;
     uint32_t table_id;
     struct kv_slice key;
-    struct kv_slice value; /* damaged, range delete: end of the range */
+    struct kv_slice
+        value; /* damaged, range delete: end of the range; blob: the pointer, unchecked */
 };
+
+/* A row of kind ROW_BLOB. Errors: as kv_batch_put(). */
+struct kv_table;
+KV_MUST_CHECK int batch_put_pointer(struct kv_batch *batch, struct kv_table *table,
+                                    struct kv_slice key, struct kv_slice pointer);
 
 /* Step through a payload: returns 1 and a row, 0 at the end, -KV_EDAMAGED, or -KV_EFORMAT for a
  * kind this version does not know. Start with a cursor over the payload. */

@@ -260,7 +260,7 @@ static int run(struct kv_store *store, struct merge *m)
 /* Pin the view the merge was picked from. */
 static void begin(struct kv_store *store, struct merge *m) REQUIRES(&store->mu)
 {
-    atomic_fetch_add_explicit(&store->view->refs, 1, memory_order_relaxed);
+    view_ref(store->view);
     m->view = store->view;
     compaction_set_busy(&m->compaction, true);
     store->compactions_running++;

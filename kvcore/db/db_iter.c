@@ -11,6 +11,7 @@
 
 #include "kvcore/db/merge_iter.h"
 #include "kvcore/db/read.h"
+#include "kvcore/db/value.h"
 #include "kvcore/db/view.h"
 
 /* Versions of one key that are stepped over before a seek jumps past the rest. */
@@ -31,6 +32,7 @@ static void show(struct kv_iter *it, uint8_t kind, struct kv_slice key, struct k
     it->kind = kind;
     it->key = key;
     it->value = value;
+    it->is_loaded = false;
 }
 
 static bool beyond_upper(const struct kv_iter *it, struct kv_slice key)
@@ -163,6 +165,7 @@ void kv_iter_destroy(struct kv_iter *it)
     view_release(it->view);
     kv_buf_finish(&it->saved_key);
     kv_buf_finish(&it->saved_value);
+    kv_buf_finish(&it->loaded);
     free(it);
 }
 
@@ -268,18 +271,44 @@ struct kv_slice kv_iter_key(const struct kv_iter *it)
     return it->key;
 }
 
+static int load(struct kv_iter *it)
+{
+    struct blob_pointer pointer;
+    int r = value_pointer(it->table, it->value, &pointer);
+    r = r < 0 ? r : value_read(it->table->store, &pointer, &it->loaded);
+    it->is_loaded = r == 0;
+    return r;
+}
+
 int kv_iter_value(struct kv_iter *it, struct kv_slice *ret_value)
 {
-    if (it->kind == ROW_DAMAGED) {
+    int r = 0;
+    switch (it->kind) {
+    case ROW_PUT:
+        *ret_value = it->value;
+        return 0;
+    case ROW_BLOB:
+        r = it->is_loaded ? 0 : load(it);
+        if (r == 0) {
+            *ret_value = kv_buf_slice(&it->loaded);
+        }
+        return r;
+    default:
         return damaged_row(it->table);
     }
-    *ret_value = it->value;
-    return 0;
 }
 
 size_t kv_iter_value_size(const struct kv_iter *it)
 {
-    return it->kind == ROW_DAMAGED ? 0 : it->value.size;
+    struct blob_pointer pointer;
+    switch (it->kind) {
+    case ROW_PUT:
+        return it->value.size;
+    case ROW_BLOB:
+        return blob_pointer_decode(it->value, &pointer) == 0 ? pointer.length : 0;
+    default:
+        return 0;
+    }
 }
 
 bool kv_iter_is_lost(const struct kv_iter *it)

@@ -19,6 +19,8 @@ struct kv_iter {
     uint8_t kind;               /* of the row that is shown: not a delete */
     struct kv_slice key, value; /* as stored */
     struct kv_buf saved_key, saved_value;
+    struct kv_buf loaded; /* the bytes of a large value, if `is_loaded` */
+    bool is_loaded;
 };
 
 #endif

@@ -26,6 +26,23 @@ static struct generation *oldest_waiting(struct kv_store *store, uint64_t *ret_n
     return generation;
 }
 
+/* Sum of the inline values that are at least so large. */
+static uint64_t large_value_bytes(const struct memtable *memtable, size_t from)
+{
+    struct iter *it = NULL;
+    uint64_t bytes = 0;
+
+    if (memtable == NULL || memtable_iter_create(memtable, &it) < 0) {
+        return 0; /* out of memory: then without blobs */
+    }
+    for (iter_seek_first(it); it->valid; iter_next(it)) {
+        bool large = row_kind(it->row.trailer) == ROW_PUT && it->row.value.size >= from;
+        bytes += large ? it->row.value.size : 0;
+    }
+    iter_destroy(it);
+    return bytes;
+}
+
 static int flush_memtable(struct kv_store *store, struct output_job *job,
                           const struct memtable *memtable)
 {
@@ -45,10 +62,33 @@ static int flush_memtable(struct kv_store *store, struct output_job *job,
     return r;
 }
 
+/* Rows are large enough on average that looking at each costs little. */
+enum { ROW_BYTES_WORTH_A_LOOK = 1024 };
+
+/* Whether the large values of the generation are worth a blob. */
+static bool should_separate(const struct kv_store *store, const struct generation *generation)
+{
+    uint64_t rows = 0;
+    uint64_t large = 0;
+
+    for (uint32_t id = 1; id <= KV_TABLE_COUNT_MAX; id++) {
+        const struct memtable *memtable = generation->memtables[id - 1];
+        rows += memtable != NULL ? memtable_row_count(memtable) : 0;
+    }
+    if (generation_bytes(generation) / ROW_BYTES_WORTH_A_LOOK < rows) {
+        return false;
+    }
+    for (uint32_t id = 1; id <= KV_TABLE_COUNT_MAX; id++) {
+        large += large_value_bytes(generation->memtables[id - 1], store->options.blob_flush_bytes);
+    }
+    return large > output_blobs_min_bytes(store);
+}
+
 int flush_tables(struct kv_store *store, struct generation *generation, struct edit *edit)
 {
     struct output_job job = {.level = 0,
                              .is_flush = true,
+                             .blobs = {.separate = should_separate(store, generation)},
                              .flushed_sequence = edit->last_sequence,
                              .released_log = edit->released_log};
     int r = output_job_init(store, &job);

@@ -30,6 +30,7 @@ static int builder_begin(struct kv_store *store, struct output_job *job)
 
     mutex_lock(&store->mu);
     table = store->tables[job->table_id - 1]; /* constant, lives as long as the store */
+    job->table = table;
     job->builder_number = store->next_table_number++;
     mutex_unlock(&store->mu);
     if (job->number == 0) {
@@ -222,6 +223,21 @@ static int output_range_deletes(struct kv_store *store, struct output_job *job, 
     return r < 0 || key.size > 0 ? r : range_output_give(&job->ranges, key, &sink);
 }
 
+/* Add the row, after its value went to where it belongs. */
+static int add_row(struct kv_store *store, struct output_job *job, const struct row *row)
+{
+    struct blob_pointer pointer;
+    struct row stored;
+    int r = output_blobs_row(store, &job->blobs, job->table, row, &stored);
+
+    /* One that makes no sense refers to nothing; whoever reads the row is told. */
+    if (r == 0 && row_kind(stored.trailer) == ROW_BLOB &&
+        blob_pointer_decode(stored.value, &pointer) == 0) {
+        r = table_builder_note_blob(job->builder, pointer.number, pointer.stored_size);
+    }
+    return r < 0 ? r : table_builder_add(job->builder, &stored);
+}
+
 static int output_row(struct kv_store *store, struct output_job *job, const struct row *row)
 {
     bool hidden;
@@ -240,7 +256,7 @@ static int output_row(struct kv_store *store, struct output_job *job, const stru
     if (job->builder == NULL) {
         r = builder_begin(store, job);
     }
-    return r < 0 ? r : table_builder_add(job->builder, row);
+    return r < 0 ? r : add_row(store, job, row);
 }
 
 int output_ranges(struct output_job *job, const struct range_builder *builder)
@@ -272,6 +288,8 @@ int output_rows(struct kv_store *store, struct output_job *job, struct iter *it)
 int output_job_finish(struct kv_store *store, struct output_job *job, struct edit *edit)
 {
     int r = job->builder != NULL ? builder_end(job, true) : 0;
+    r = r < 0 ? r : output_blobs_finish(store, &job->blobs, edit);
+    job->bytes_written += job->blobs.bytes_written;
     for (size_t i = 0; i < job->output_count && r == 0; i++) {
         r = edit_add_file(edit, job->outputs[i]);
     }
@@ -280,6 +298,7 @@ int output_job_finish(struct kv_store *store, struct output_job *job, struct edi
 
 void output_job_remove(struct kv_store *store, struct output_job *job)
 {
+    output_blobs_remove(store, &job->blobs);
     for (size_t i = 0; i < job->output_count; i++) {
         struct kv_file_id id = {.kind = KV_FILE_TABLE, .number = job->outputs[i]->number};
         /* A leftover is harmless: the next open removes it. */
@@ -298,4 +317,5 @@ void output_job_destroy(struct output_job *job)
     range_output_finish(&job->ranges);
     kv_buf_finish(&job->inputs);
     kv_buf_finish(&job->last_key);
+    output_blobs_destroy(&job->blobs);
 }

@@ -9,8 +9,8 @@
 #ifndef KVCORE_DB_OUTPUT_H
 #define KVCORE_DB_OUTPUT_H
 
+#include "kvcore/db/output_blobs.h"
 #include "kvcore/db/range_output.h"
-#include "kvcore/db/store.h"
 #include "kvcore/table/table_builder.h"
 
 struct output_job {
@@ -28,6 +28,7 @@ struct output_job {
     uint64_t released_log;      /* and logs below are superfluous */
     struct kv_buf inputs;       /* numbers of merged tables as varints; owned */
     struct range_output ranges; /* range deletes of the rows of the next output_rows; owned */
+    struct output_blobs blobs;  /* large values */
 
     /* The job's own. */
     struct kv_store *store;
@@ -37,6 +38,7 @@ struct output_job {
     struct file_meta **outputs;
     size_t output_count;
     struct table_builder *builder; /* of the table being written */
+    const struct kv_table *table;  /* its keyspace */
     uint64_t builder_number;
     struct kv_buf last_key;
     size_t last_stripe;

@@ -3,7 +3,9 @@
 
 #include <assert.h>
 #include <stdatomic.h>
+#include <stdlib.h>
 
+#include "kvcore/db/value.h"
 #include "kvcore/db/view.h"
 
 enum { CANDIDATES_MAX = L0_STOP_FILES + KV_LEVEL_COUNT + IMMUTABLE_MAX };
@@ -167,12 +169,47 @@ int damaged_row(struct kv_table *table)
         store->storage->ops->name(store->storage), table->name);
 }
 
-/* Turn what was found into the answer. Consumes the block reference on failure. */
-static int judge(struct kv_table *table, const struct found *found)
+static void unpin_copy(void *pin)
+{
+    free(pin);
+}
+
+/* The bytes of a large value are the caller's own. */
+static int hand_out_large(struct kv_table *table, struct kv_slice stored,
+                          struct kv_pinned *ret_value)
+{
+    struct blob_pointer pointer;
+    struct kv_buf bytes = {0};
+    int r = value_pointer(table, stored, &pointer);
+
+    r = r < 0 ? r : value_read(table->store, &pointer, &bytes);
+    if (r < 0) {
+        kv_buf_finish(&bytes);
+        return r;
+    }
+    *ret_value =
+        (struct kv_pinned){.value = kv_buf_slice(&bytes), .pin = bytes.data, .unpin = unpin_copy};
+    return 0;
+}
+
+/* Turn what was found into the answer. Takes over the references that the answer keeps. */
+static int hand_out(struct kv_table *table, struct found *found, struct view **view,
+                    struct kv_pinned *ret_value)
 {
     switch (row_kind(found->trailer)) {
     case ROW_PUT:
+        if (found->block != NULL) {
+            *ret_value = (struct kv_pinned){
+                .value = found->value, .pin = found->block, .unpin = unpin_block};
+            found->block = NULL;
+        } else {
+            *ret_value =
+                (struct kv_pinned){.value = found->value, .pin = *view, .unpin = unpin_view};
+            *view = NULL;
+        }
         return 0;
+    case ROW_BLOB:
+        return hand_out_large(table, found->value, ret_value);
     case ROW_DELETE:
     case ROW_RANGE_DELETE:
         return -ENOENT;
@@ -196,26 +233,16 @@ int kv_get(struct kv_table *table, const struct kv_snapshot *snapshot, struct kv
     }
     count_add(&store->counters.gets, 1);
     if (r > 0) {
-        r = judge(table, &found);
+        r = hand_out(table, &found, &view, ret_value);
     } else if (r == 0) {
         r = -ENOENT;
     } else {
         count_add(&store->counters.read_errors, 1);
     }
-    if (r < 0) {
-        cached_block_unref(found.block);
-        view_release(view);
-        return r;
-    }
-    count_add(&store->counters.gets_found, 1);
-    if (found.block != NULL) {
-        view_release(view);
-        *ret_value =
-            (struct kv_pinned){.value = found.value, .pin = found.block, .unpin = unpin_block};
-    } else {
-        *ret_value = (struct kv_pinned){.value = found.value, .pin = view, .unpin = unpin_view};
-    }
-    return 0;
+    count_add(&store->counters.gets_found, r == 0);
+    cached_block_unref(found.block);
+    view_release(view);
+    return r;
 }
 
 void kv_pinned_release(struct kv_pinned *value)

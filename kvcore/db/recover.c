@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "kvcore/blob/blob_set.h"
 #include "kvcore/db/flush.h"
 #include "kvcore/db/manifest.h"
 #include "kvcore/db/obsolete.h"
@@ -16,6 +17,8 @@
 #include "kvcore/log/log_reader.h"
 #include "kvcore/util/clock.h"
 #include "kvcore/util/rng.h"
+
+enum { BLOBS_OPEN_MAX = 256 };
 
 /* More numbers than rows fit in the logs that can exist at once. */
 #define SEQUENCE_GAP ((uint64_t)1 << 24)
@@ -58,6 +61,15 @@ static void make_root(struct kv_store *store, const struct kv_options *options) 
     store->was_clean = true;
     store->first_log = 1;
     store->released_log = 1;
+}
+
+/* The seed of all checksums is known: blobs can be read from now on. */
+static int set_seed(struct kv_store *store) NO_LOCK_ANALYSIS
+{
+    struct blob_store blobs = {.storage = store->storage, .sink = &store->sink};
+    store->seed = checksum_store_seed(store->root.seed_id);
+    blobs.seed = store->seed;
+    return blob_set_create(&blobs, BLOBS_OPEN_MAX, &store->blobs);
 }
 
 /* ---- root ---- */
@@ -394,6 +406,8 @@ static int remove_attempt(struct recovery *rec)
 static int begin_store(struct recovery *rec, const struct kv_options *options)
 {
     struct kv_store *store = rec->store;
+    int r;
+
     if (rec->files.tables.count > 0 || rec->files.blobs.count > 0 || rec->files.highest_log > 1) {
         return message_damage(
             &store->sink,
@@ -405,8 +419,8 @@ static int begin_store(struct recovery *rec, const struct kv_options *options)
         return -ENOENT;
     }
     make_root(store, options);
-    store->seed = checksum_store_seed(store->root.seed_id);
-    return remove_attempt(rec);
+    r = set_seed(store);
+    return r < 0 ? r : remove_attempt(rec);
 }
 
 static int read_state(struct recovery *rec, const struct kv_options *options) NO_LOCK_ANALYSIS
@@ -422,8 +436,8 @@ static int read_state(struct recovery *rec, const struct kv_options *options) NO
     if (r < 0) {
         return r;
     }
-    store->seed = checksum_store_seed(store->root.seed_id);
-    r = read_manifest(rec);
+    r = set_seed(store);
+    r = r < 0 ? r : read_manifest(rec);
     if (r == 0 && store->root.clean) {
         r = note_closed_log(store, &store->root.last_log); /* where it ends is known exactly */
     }

@@ -44,6 +44,20 @@ static void add_counters(const struct counters *c, struct kv_stats *stats)
     stats->write_errors = value_of(&c->write_errors);
     stats->damage_seen = value_of(&c->damage_seen);
     stats->resident_bytes = value_of(&c->resident_bytes);
+    stats->blob_relocated_bytes = value_of(&c->blob_relocated);
+}
+
+static void add_blobs(const struct version *version, struct kv_stats *stats)
+{
+    const struct version_blobs *blobs = version->blobs;
+    for (size_t i = 0; blobs != NULL && i < blobs->count; i++) {
+        const struct version_blob *blob = &blobs->items[i];
+        stats->blobs++;
+        stats->blob_bytes += blob->info.file_size - blob->info.punched_bytes;
+        stats->blob_live_bytes += blob->referenced;
+        stats->blob_garbage_bytes += version_blob_garbage(blob);
+        stats->blob_punched_bytes += blob->info.punched_bytes;
+    }
 }
 
 static uint64_t count_snapshots(struct kv_store *store)
@@ -74,6 +88,7 @@ void kv_stats(struct kv_store *store, struct kv_stats *ret_stats)
             add_levels(files, &stats);
         }
     }
+    add_blobs(view->version, &stats);
     view_release(view);
     add_counters(&store->counters, &stats);
     block_cache_stats(store->cache, &cache);

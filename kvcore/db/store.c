@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "kvcore/db/store.h"
+#include "kvcore/blob/blob_set.h"
 #include "kvcore/db/flush.h"
 #include "kvcore/db/manifest.h"
 #include "kvcore/db/obsolete.h"
@@ -21,7 +22,7 @@ static const size_t memtable_min = (size_t)64 << 10;
 static const size_t cache_default = (size_t)64 << 20;
 static const uint64_t file_default = (uint64_t)32 << 20;
 static const size_t blob_commit_default = (size_t)16 << 10;
-static const size_t blob_flush_default = (size_t)4 << 10;
+static const size_t blob_flush_default = SIZE_MAX; /* until garbage is given back */
 static const size_t blob_file_default = (size_t)256 << 20;
 
 static void fill_options(const struct kv_options *from, struct kv_options *to)
@@ -67,6 +68,9 @@ static void init(struct kv_store *store, struct kv_storage *storage,
     store->next_blob_number = 1;
     store->snapshots.prev = &store->snapshots;
     store->snapshots.next = &store->snapshots;
+    store->views.prev = &store->views;
+    store->views.next = &store->views;
+    store->next_stamp = 1;
     mutex_init(&store->write_mu, LOCK_RANK_DB_WRITE, "write queue");
     mutex_init(&store->sync_mu, LOCK_RANK_DB_SYNC, "sync");
     mutex_init(&store->flush_mu, LOCK_RANK_DB_FLUSH, "flush");
@@ -90,6 +94,7 @@ static void destroy(struct kv_store *store) NO_LOCK_ANALYSIS
     for (int i = 0; i < KV_TABLE_COUNT_MAX; i++) {
         free(store->tables[i]);
     }
+    blob_set_destroy(store->blobs);
     block_cache_destroy(store->cache);
     condvar_finish(&store->progress);
     condvar_finish(&store->work);

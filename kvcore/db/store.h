@@ -46,6 +46,9 @@ struct kv_table {
 /* What a reader pins: the memtables and the version of one moment. Immutable; reference-counted. */
 struct view {
     _Atomic uint32_t refs;
+    uint64_t stamp; /* each view's is larger than that of the one before */
+    struct kv_store *store;
+    struct view *prev, *next; /* of those that live, ascending by stamp; state mutex */
     struct generation *active;
     struct generation *immutable[IMMUTABLE_MAX]; /* oldest first */
     unsigned immutable_count;
@@ -67,7 +70,7 @@ struct counters {
         trivial_moves, files_dropped, bytes_dropped;
     _Atomic uint64_t gets, gets_found, filter_useful;
     _Atomic uint64_t stalls, stall_ns, read_errors, write_errors, damage_seen;
-    _Atomic uint64_t resident_bytes;
+    _Atomic uint64_t resident_bytes, blob_relocated;
 };
 
 struct kv_store {
@@ -77,6 +80,7 @@ struct kv_store {
     struct message_sink sink;
     uint64_t seed;
     struct block_cache *cache;
+    struct blob_set *blobs;
     uint64_t reserve_bytes;
     bool was_clean;
 
@@ -125,6 +129,8 @@ struct kv_store {
 
     struct mutex mu; /* the state below */
     struct view *view GUARDED_BY(&mu);
+    struct view views GUARDED_BY(&mu); /* list head of all that live, the present one too */
+    uint64_t next_stamp GUARDED_BY(&mu);
     struct kv_table *tables[KV_TABLE_COUNT_MAX] GUARDED_BY(&mu); /* by id - 1 */
     struct kv_snapshot snapshots GUARDED_BY(&mu);                /* list head */
     uint64_t next_table_number GUARDED_BY(&mu);
@@ -132,6 +138,7 @@ struct kv_store {
     struct file_meta **obsolete GUARDED_BY(&mu); /* tables to remove once nobody reads them */
     size_t obsolete_count GUARDED_BY(&mu);
     uint64_t recyclable_log GUARDED_BY(&mu); /* released segment kept for reuse, or 0 */
+    bool reclaim_waiting GUARDED_BY(&mu);    /* wake the workers when a view goes */
     unsigned compactions_running GUARDED_BY(&mu);
     bool manual_compaction GUARDED_BY(&mu); /* automatic ones wait */
     bool rescue_wanted GUARDED_BY(&mu);     /* a sync failed: rotate and flush everything */

@@ -15,11 +15,41 @@ struct view *view_acquire(struct kv_store *store)
     return view;
 }
 
+void view_ref(struct view *view)
+{
+    atomic_fetch_add_explicit(&view->refs, 1, memory_order_relaxed);
+}
+
+/* The last reference is gone: reclaim may have waited for that. */
+static void unlink_view(struct view *view)
+{
+    struct kv_store *store = view->store;
+
+    mutex_lock(&store->mu);
+    view->prev->next = view->next;
+    view->next->prev = view->prev;
+    if (store->reclaim_waiting) {
+        store->work_count++;
+        condvar_broadcast(&store->work);
+    }
+    mutex_unlock(&store->mu);
+}
+
+bool views_before_are_gone(struct kv_store *store, uint64_t stamp)
+{
+    bool gone;
+    mutex_lock(&store->mu);
+    gone = store->views.next == &store->views || store->views.next->stamp >= stamp;
+    mutex_unlock(&store->mu);
+    return gone;
+}
+
 void view_release(struct view *view)
 {
     if (view == NULL || atomic_fetch_sub_explicit(&view->refs, 1, memory_order_acq_rel) > 1) {
         return;
     }
+    unlink_view(view);
     generation_unref(view->active);
     for (unsigned i = 0; i < view->immutable_count; i++) {
         generation_unref(view->immutable[i]);
@@ -68,6 +98,12 @@ struct view *view_install(struct kv_store *store, struct view *take_view, struct
     take_view->immutable_count = immutable_count;
     version_ref(version);
     take_view->version = version;
+    take_view->store = store;
+    take_view->stamp = store->next_stamp++;
+    take_view->prev = store->views.prev;
+    take_view->next = &store->views;
+    store->views.prev->next = take_view;
+    store->views.prev = take_view;
     store->view = take_view;
     atomic_store_explicit(&store->l0_files, most_l0_files(version), memory_order_relaxed);
     return old;

@@ -8,7 +8,10 @@
 /* The present view with a reference. A reader takes the view first and reads visible_sequence
  * after: whatever a compaction dropped from the view is hidden at that sequence number too. */
 struct view *view_acquire(struct kv_store *store);
-void view_release(struct view *view); /* accepts NULL */
+void view_ref(struct view *view);
+void view_release(struct view *view); /* accepts NULL. Not with the state mutex held */
+/* Whether all views that are older than this stamp are gone. */
+bool views_before_are_gone(struct kv_store *store, uint64_t stamp);
 /* Memory for a view, so that view_install() cannot fail; free() it if it is not installed. */
 KV_MUST_CHECK int view_prepare(struct view **ret_view);
 /* Make the prepared view the store's, with these parts (references are taken). With the state

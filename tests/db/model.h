@@ -7,7 +7,7 @@
 
 #include <kv/kv.h>
 
-enum { MODEL_KEYS = 1500, MODEL_TABLES = 2, MODEL_VALUE_MAX = 70000 };
+enum { MODEL_KEYS = 1500, MODEL_TABLES = 2, MODEL_VALUE_MAX = 300 << 10 };
 
 struct model {
     struct kv_buf keys[MODEL_KEYS];           /* ascending */

@@ -53,6 +53,16 @@ static void check_version(const struct version *version)
     }
 }
 
+static uint64_t check_uses(const struct version *version, const struct blob_uses *uses)
+{
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < uses->count; i++) {
+        assert(version_find_blob(version, uses->items[i].number) != NULL);
+        bytes += uses->items[i].bytes;
+    }
+    return bytes;
+}
+
 /* What is said of each blob adds up to what the tables say. */
 static void check_blobs(const struct version *version)
 {
@@ -61,11 +71,7 @@ static void check_blobs(const struct version *version)
         const struct table_files *files = version_table(version, id);
         for (int level = 0; files != NULL && level < KV_LEVEL_COUNT; level++) {
             for (size_t i = 0; i < files->levels[level].count; i++) {
-                const struct blob_uses *blobs = &files->levels[level].files[i]->blobs;
-                for (size_t n = 0; n < blobs->count; n++) {
-                    assert(version_find_blob(version, blobs->items[n].number) != NULL);
-                    uses += blobs->items[n].bytes;
-                }
+                uses += check_uses(version, &files->levels[level].files[i]->blobs);
             }
         }
     }

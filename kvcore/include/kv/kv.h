@@ -265,7 +265,7 @@ struct kv_stats {
     uint64_t snapshots;
     uint64_t blobs, blob_bytes;    /* files of large values, and what they take on the device */
     uint64_t blob_live_bytes;      /* that rows refer to; those in memory are left out */
-    uint64_t blob_garbage_bytes;   /* the rest of blob_bytes: to be given back in time */
+    uint64_t blob_garbage_bytes;   /* that no row of a table refers to: given back in time */
     uint64_t blob_punched_bytes;   /* given back inside blobs that go on */
     uint64_t blob_relocated_bytes; /* live bytes copied to get rid of garbage beside them */
     struct kv_level_stats levels[KV_LEVEL_COUNT]; /* all tables together */
