@@ -72,21 +72,23 @@ static int clear_part(struct txn *txn, struct txn_node *node, struct kv_iter *it
     return r < 0 ? r : chunk_clear(chunk, (uint32_t)(start - base), (uint32_t)(end - base));
 }
 
-static void delete_extent(struct txn *txn, struct txn_node *node, const struct extent *extent)
+static void delete_chunks(struct txn *txn, const struct txn_node *node, uint64_t start,
+                          uint64_t end)
 {
-    struct rowkey key;
-    rowkey_extent(&key, node->node.ino, extent->end);
-    txn_delete(txn, txn->fs->data, &key);
-    node->node.inode.allocated -= extent->end - extent->start;
+    struct rowkey from;
+    struct rowkey to;
+    rowkey_extent(&from, node->node.ino, start + 1);
+    rowkey_extent(&to, node->node.ino, end + 1);
+    txn_delete_range(txn, txn->fs->data, &from, &to);
 }
 
-/* Clear the chunks of [start, end), until the batch is full. */
-static int clear_chunks(struct txn *txn, struct txn_node *node, struct kv_iter *iter,
-                        uint64_t start, uint64_t end, uint64_t *ret_done)
+/* Clear the chunks of [start, end), looking at each row: few ones are deleted one by one. */
+static int clear_rows(struct txn *txn, struct txn_node *node, struct kv_iter *iter, uint64_t start,
+                      uint64_t end)
 {
     struct rowkey key;
     struct extent extent = {.end = start};
-    uint64_t done = end;
+    uint64_t rows = 0;
     int r = 0;
     rowkey_extent(&key, node->node.ino, start + 1);
     for (kv_iter_seek(iter, rowkey_slice(&key)); kv_iter_valid(iter); kv_iter_next(iter)) {
@@ -94,113 +96,86 @@ static int clear_chunks(struct txn *txn, struct txn_node *node, struct kv_iter *
         if (r < 0 || extent.start >= end) {
             break;
         }
-        if (txn->rows >= CONTENTS_ROWS_MAX && chunk_base(extent.start) > start) {
-            done = chunk_base(extent.start);
-            break;
-        }
         r = extent.lost ? txn_recount(txn, node) : 0;
         if (r < 0) {
             break;
         }
-        delete_extent(txn, node, &extent);
+        node->node.inode.allocated -= extent.end - extent.start;
+        if (++rows <= TXN_DELETE_MAX) {
+            rowkey_extent(&key, node->node.ino, extent.end);
+            txn_delete(txn, txn->fs->data, &key);
+        }
     }
     r = r != 0 ? r : fs_iter_result(iter);
-    if (r == 0) {
-        *ret_done = done;
+    if (r == 0 && rows > TXN_DELETE_MAX) {
+        delete_chunks(txn, node, start, end);
     }
     return r != 0 ? r : txn->error;
 }
 
+/* Clear the chunks of [start, end). */
+static int clear_chunks(struct txn *txn, struct txn_node *node, struct kv_iter *iter,
+                        uint64_t start, uint64_t end)
+{
+    struct inode *inode = &node->node.inode;
+    uint64_t stop = min_u64(end, inode->size);
+    if (inode->allocated != inode->size || stop < start + TXN_DELETE_MAX * CHUNK_BYTES) {
+        return clear_rows(txn, node, iter, start, end);
+    }
+    /* The file has no hole, so what goes is known without a look at every row. */
+    inode->allocated -= stop - start;
+    delete_chunks(txn, node, start, end);
+    return txn->error;
+}
+
 /* `start` < `end`. The whole chunks between two parts of chunks, each of the three perhaps empty.
- */
+ * The chunks come first: they need to know whether the file has holes. */
 static int punch_range(struct txn *txn, struct txn_node *node, struct kv_iter *iter, uint64_t start,
-                       uint64_t end, uint64_t *ret_done)
+                       uint64_t end)
 {
     uint64_t front_end = min_u64(chunk_base(start + CHUNK_BYTES - 1), end);
     uint64_t back = chunk_base(end);
-    uint64_t done = end;
     int r = 0;
-    if (start < front_end) {
-        r = clear_part(txn, node, iter, start, front_end);
+    if (front_end < back) {
+        r = clear_chunks(txn, node, iter, front_end, back);
     }
-    if (r == 0 && front_end < back) {
-        r = clear_chunks(txn, node, iter, front_end, back, &done);
-        if (r < 0 || done < back) {
-            *ret_done = done;
-            return r;
-        }
+    if (r == 0 && start < front_end) {
+        r = clear_part(txn, node, iter, start, front_end);
     }
     if (r == 0 && back < end && back >= front_end) {
         r = clear_part(txn, node, iter, back, end);
     }
-    *ret_done = end;
     return r;
 }
 
-int contents_punch(struct txn *txn, struct txn_node *node, uint64_t start, uint64_t end,
-                   uint64_t *ret_done)
+int contents_punch(struct txn *txn, struct txn_node *node, uint64_t start, uint64_t end)
 {
     struct kv_iter *iter = NULL;
     struct rowkey bounds[2];
     int r = extent_iter(txn->fs, NULL, node->node.ino, chunk_base(start), bounds, &iter);
     if (r == 0) {
-        r = punch_range(txn, node, iter, start, end, ret_done);
+        r = punch_range(txn, node, iter, start, end);
     }
     kv_iter_destroy(iter);
     return r;
 }
 
-/* Delete the rows from `from` on, a multiple of the chunk, backwards. Extents that are lost have no
- * length of their own to be taken off: the rest is counted. */
-static int cut_chunks(struct txn *txn, struct txn_node *node, struct kv_iter *iter, uint64_t from,
-                      uint64_t *ret_done)
+int contents_cut(struct txn *txn, struct txn_node *node, uint64_t size)
 {
     struct inode *inode = &node->node.inode;
-    struct extent extent;
-    uint64_t done = from;
-    bool lost = false;
-    int r = 0;
-    for (kv_iter_seek_last(iter); r == 0 && kv_iter_valid(iter); kv_iter_prev(iter)) {
-        r = extent_decode(txn->fs, iter, node->node.ino, 0, &extent);
-        if (r < 0 || extent.end <= from) {
-            break;
-        }
-        if (txn->rows >= CONTENTS_ROWS_MAX) {
-            done = extent.end;
-            break;
-        }
-        lost = lost || extent.lost;
-        delete_extent(txn, node, &extent);
+    bool all = size == 0;
+    int r = all ? -EIO : 0;
+    if (size >= inode->size || inode->allocated == 0) {
+        return 0;
     }
-    r = r != 0 ? r : fs_iter_result(iter);
-    if (r == 0 && lost) {
-        r = extent_count(txn->fs, node->node.ino, done, &inode->allocated);
-        node->recounted = true;
+    if (!all || inode->size <= TXN_DELETE_MAX * CHUNK_BYTES) {
+        r = contents_punch(txn, node, size, KVFS_FILE_SIZE_MAX);
     }
-    *ret_done = done;
-    return r != 0 ? r : txn->error;
-}
-
-int contents_cut(struct txn *txn, struct txn_node *node, uint64_t size, uint64_t *ret_done)
-{
-    struct kv_iter *iter = NULL;
-    struct rowkey bounds[2];
-    uint64_t from = chunk_base(size + CHUNK_BYTES - 1);
-    uint64_t done = from;
-    int r = extent_iter(txn->fs, NULL, node->node.ino, chunk_base(size), bounds, &iter);
-    if (r < 0) {
-        return r;
-    }
-    r = cut_chunks(txn, node, iter, from, &done);
-    if (r == 0 && done == from) {
-        done = size;
-        if (size < from) {
-            r = clear_part(txn, node, iter, size, from);
-        }
-    }
-    kv_iter_destroy(iter);
-    if (r == 0) {
-        *ret_done = done;
+    if (r == -EIO && all) {
+        /* There are many extents, or what cannot be read: what was there does not matter. */
+        inode->allocated = 0;
+        delete_chunks(txn, node, 0, KVFS_FILE_SIZE_MAX);
+        r = txn->error;
     }
     return r;
 }
@@ -250,27 +225,22 @@ static int share_rows(struct txn *txn, const struct contents_sharing *sharing, s
     return fs_iter_result(iter);
 }
 
-int contents_share(struct txn *txn, const struct contents_sharing *sharing, uint64_t *ret_size)
+int contents_share(struct txn *txn, const struct contents_sharing *sharing)
 {
-    struct contents_sharing whole = *sharing;
     struct kv_iter *iter = NULL;
     struct rowkey bounds[2];
-    uint64_t done = whole.offset + whole.size;
     int r = 0;
-    assert(whole.offset % CHUNK_BYTES == 0 && whole.size % CHUNK_BYTES == 0);
-    if (whole.to->node.inode.allocated > 0 && whole.offset < whole.to->node.inode.size) {
-        r = contents_punch(txn, whole.to, whole.offset, done, &done);
-        whole.size = done - whole.offset;
+    assert(sharing->offset % CHUNK_BYTES == 0 && sharing->size % CHUNK_BYTES == 0);
+    if (sharing->to->node.inode.allocated > 0 && sharing->offset < sharing->to->node.inode.size) {
+        r = contents_punch(txn, sharing->to, sharing->offset, sharing->offset + sharing->size);
     }
     if (r == 0) {
-        r = extent_iter(txn->fs, NULL, whole.from->node.ino, whole.from_offset, bounds, &iter);
+        r = extent_iter(txn->fs, NULL, sharing->from->node.ino, sharing->from_offset, bounds,
+                        &iter);
     }
     if (r == 0) {
-        r = share_rows(txn, &whole, iter);
+        r = share_rows(txn, sharing, iter);
     }
     kv_iter_destroy(iter);
-    if (r == 0) {
-        *ret_size = whole.size;
-    }
     return r;
 }

@@ -50,8 +50,6 @@ static int copy_bytes(struct copying *copying, uint64_t size)
     struct txn *txn = copying->txn;
     struct extent_view view;
     struct kv_buf bytes = {0};
-    uint64_t end = copying->offset_out + size;
-    uint64_t done = end;
     int r = is_hole(copying, size);
     if (r < 0) {
         return r;
@@ -59,7 +57,8 @@ static int copy_bytes(struct copying *copying, uint64_t size)
     if (r > 0) {
         return copying->out->node.inode.allocated == 0
                    ? 0
-                   : contents_punch(txn, copying->out, copying->offset_out, end, &done);
+                   : contents_punch(txn, copying->out, copying->offset_out,
+                                    copying->offset_out + size);
     }
     r = kv_buf_reserve(&bytes, (size_t)size);
     if (r == 0) {
@@ -90,20 +89,20 @@ static int copy_and_advance(struct copying *copying, uint64_t size)
 static int share(struct copying *copying)
 {
     uint64_t front = (CHUNK_BYTES - copying->offset_out % CHUNK_BYTES) % CHUNK_BYTES;
-    uint64_t shared = 0;
     int r = copy_and_advance(copying, min_u64(front, copying->size));
     uint64_t whole = copying->size - copying->size % CHUNK_BYTES;
     if (r == 0 && whole > 0) {
-        r = contents_share(copying->txn,
-                           &(struct contents_sharing){.from = copying->in,
-                                                      .from_offset = copying->offset_in,
-                                                      .to = copying->out,
-                                                      .offset = copying->offset_out,
-                                                      .size = whole},
-                           &shared);
-        advance(copying, r == 0 ? shared : 0);
+        struct contents_sharing sharing = {
+            .from = copying->in,
+            .to = copying->out,
+            .from_offset = copying->offset_in,
+            .offset = copying->offset_out,
+            .size = whole,
+        };
+        r = contents_share(copying->txn, &sharing);
+        advance(copying, whole);
     }
-    return r == 0 && shared == whole ? copy_and_advance(copying, copying->size) : r;
+    return r < 0 ? r : copy_and_advance(copying, copying->size);
 }
 
 /* 0 or how much can be copied at most. */

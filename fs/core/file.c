@@ -37,20 +37,12 @@ void file_touch(struct txn *txn, struct txn_node *node)
 
 int file_set_size(struct txn *txn, struct txn_node *node, uint64_t size)
 {
-    struct inode *inode = &node->node.inode;
-    uint64_t done = size;
-    int r = file_check_regular(inode);
-    while (r == 0 && inode->size > size && inode->allocated > 0) {
-        r = contents_cut(txn, node, size, &done);
-        if (r < 0 || done == size) {
-            break;
-        }
-        inode->size = done;
-        file_touch(txn, node);
-        r = txn_commit(txn);
+    int r = file_check_regular(&node->node.inode);
+    if (r == 0) {
+        r = contents_cut(txn, node, size);
     }
     if (r == 0) {
-        inode->size = size;
+        node->node.inode.size = size;
         file_touch(txn, node);
     }
     return r;
@@ -222,24 +214,6 @@ int kvfs_write(struct kvfs *fs, uint64_t ino, uint64_t offset, struct kv_slice d
     return r;
 }
 
-/* Make [start, end) read as zeros. A range of more than CONTENTS_ROWS_MAX extents takes several
- * batches, in ascending order: a crash in between leaves its front punched, which is what several
- * smaller calls would leave. */
-static int punch(struct txn *txn, struct txn_node *node, uint64_t start, uint64_t end)
-{
-    int r = 0;
-    while (r == 0 && start < end && node->node.inode.allocated > 0) {
-        uint64_t done = end;
-        r = contents_punch(txn, node, start, end, &done);
-        if (r == 0 && done < end) {
-            file_touch(txn, node);
-            r = txn_commit(txn);
-        }
-        start = done;
-    }
-    return r;
-}
-
 static int fallocate_once(struct kvfs *fs, uint64_t ino, int mode, uint64_t offset, uint64_t size)
 {
     struct txn *txn = NULL;
@@ -251,7 +225,7 @@ static int fallocate_once(struct kvfs *fs, uint64_t ino, int mode, uint64_t offs
     struct inode *inode = &node->node.inode;
     if ((mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE)) != 0) {
         txn_frees_space(txn);
-        r = punch(txn, node, offset, offset + size);
+        r = inode->allocated > 0 ? contents_punch(txn, node, offset, offset + size) : 0;
     }
     if (r == 0) {
         if ((mode & FALLOC_FL_KEEP_SIZE) == 0 && offset + size > inode->size) {

@@ -7,10 +7,7 @@
 
 /* 0; -EISDIR; -EINVAL for other kinds. */
 int file_check_regular(const struct inode *inode);
-/* Make the file `size` bytes long; collects rows, leaves the last commit to the caller.
- * More than CONTENTS_ROWS_MAX rows are removed in several batches, from the end of the file
- * backwards: each leaves a whole file of a smaller size, so that a crash in between shows a
- * truncation to some size between the old and the new, never one with a hole in it. */
+/* Make the file `size` bytes long; collects rows, leaves the commit to the caller. */
 KV_MUST_CHECK int file_set_size(struct txn *txn, struct txn_node *node, uint64_t size);
 /* Clear setuid, and setgid where group-executable. */
 void file_kill_priv(struct txn_node *node);

@@ -170,7 +170,6 @@ static int put_existing(struct txn *txn, const struct key_walk *walk, struct kv_
 {
     struct txn_node *node;
     struct location hint;
-    uint64_t done = 0;
     location_set(&hint, walk->at.parent, walk->at.name);
     txn_lock_inodes(txn, &walk->link.ino, 1);
     int r = txn_load(txn, walk->link.ino, &hint, &node);
@@ -178,11 +177,11 @@ static int put_existing(struct txn *txn, const struct key_walk *walk, struct kv_
         return 1;
     }
     struct inode *inode = &node->node.inode;
-    if (r == 0 && inode->allocated > 0) {
-        r = contents_cut(txn, node, 0, &done);
+    if (r == 0) {
+        r = contents_cut(txn, node, 0);
     }
-    if (r < 0 || done != 0) {
-        return r < 0 ? r : -EFBIG; /* too many rows to replace in one batch */
+    if (r < 0) {
+        return r;
     }
     inode->size = 0;
     inode->allocated = 0;

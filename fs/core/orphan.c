@@ -6,42 +6,37 @@
 
 #include "fs/core/fs_internal.h"
 
-enum {
-    ROWS_WITH_UNLINK = 64,  /* an unused inode with no more rows goes with its last link */
-    ROWS_PER_BATCH = 10000, /* of finishing a large one */
-};
-
-/* Collect deletes of the rows in a range, at most until the batch has `rows_max`.
- * Returns 1 if rows may be left, 0 if not. */
+/* Collect deletes of the rows in a range. */
 static int delete_range(struct txn *txn, struct kv_table *table, const struct rowkey *lower,
-                        const struct rowkey *upper, unsigned rows_max)
+                        const struct rowkey *upper)
 {
     struct kv_iter *iter = NULL;
     struct rowkey key;
+    unsigned rows = 0;
     int r = fs_iter(table, NULL, lower, upper, &iter);
     if (r < 0) {
         return r;
     }
     for (kv_iter_seek_first(iter); kv_iter_valid(iter); kv_iter_next(iter)) {
         struct kv_slice bytes = kv_iter_key(iter);
-        if (txn->rows >= rows_max) {
-            r = 1;
-            break;
-        }
-        if (bytes.size > ROWKEY_SIZE_MAX) {
-            r = fs_row_damaged(txn->fs, bytes, "key too long");
+        if (++rows > TXN_DELETE_MAX || bytes.size > ROWKEY_SIZE_MAX) {
+            txn_delete_range(txn, table, lower, upper);
             break;
         }
         memcpy(key.bytes, bytes.data, bytes.size);
         key.size = bytes.size;
         txn_delete(txn, table, &key);
     }
-    r = r != 0 ? r : fs_iter_result(iter);
+    r = fs_iter_result(iter);
     kv_iter_destroy(iter);
+    if (r == -EIO) {
+        txn_delete_range(txn, table, lower, upper); /* damage need not be read to go */
+        r = 0;
+    }
     return r;
 }
 
-static int delete_contents(struct txn *txn, const struct node *node, unsigned rows_max)
+static int delete_contents(struct txn *txn, const struct node *node)
 {
     struct kvfs *fs = txn->fs;
     struct rowkey lower;
@@ -50,12 +45,16 @@ static int delete_contents(struct txn *txn, const struct node *node, unsigned ro
     if (S_ISREG(node->inode.mode) && node->inode.allocated > 0) {
         rowkey_extent(&lower, node->ino, 0);
         rowkey_kind_end(&upper, ROW_EXTENT, node->ino);
-        r = delete_range(txn, fs->data, &lower, &upper, rows_max);
+        if (node->inode.allocated > TXN_DELETE_MAX * FORMAT_CHUNK_BYTES) {
+            txn_delete_range(txn, fs->data, &lower, &upper);
+        } else {
+            r = delete_range(txn, fs->data, &lower, &upper);
+        }
     }
     if (r == 0 && (node->inode.hints & INODE_HINT_XATTRS) != 0) {
         rowkey_xattr(&lower, node->ino, kv_slice(NULL, 0));
         rowkey_kind_end(&upper, ROW_XATTR, node->ino);
-        r = delete_range(txn, fs->meta, &lower, &upper, rows_max);
+        r = delete_range(txn, fs->meta, &lower, &upper);
     }
     return r;
 }
@@ -77,30 +76,22 @@ static void delete_own_rows(struct txn *txn, uint64_t ino)
     txn_delete(txn, txn->fs->meta, &key);
 }
 
-/* A file of one chunk has few rows, a directory none. */
-static bool is_small(const struct node *node)
-{
-    return node->inode.size <= FORMAT_CHUNK_BYTES || !S_ISREG(node->inode.mode);
-}
-
 int orphan_make(struct txn *txn, struct txn_node *node, bool had_row)
 {
     uint64_t ino = node->node.ino;
     /* Holding the stripe: no reference can appear any more. */
-    if (!lookup_table_has(&txn->fs->lookups, ino) && is_small(&node->node)) {
-        int r = delete_contents(txn, &node->node, txn->rows + ROWS_WITH_UNLINK);
+    if (!lookup_table_has(&txn->fs->lookups, ino)) {
+        struct rowkey key;
+        int r = delete_contents(txn, &node->node);
         if (r < 0) {
             return r;
         }
-        if (r == 0) {
-            struct rowkey key;
-            rowkey_inode(&key, ino);
-            if (had_row) {
-                txn_delete(txn, txn->fs->meta, &key);
-            }
-            node->gone = true;
-            return 0;
+        rowkey_inode(&key, ino);
+        if (had_row) {
+            txn_delete(txn, txn->fs->meta, &key);
         }
+        node->gone = true;
+        return 0;
     }
     put_orphan(txn, ino);
     node->dirty = true;
@@ -116,8 +107,7 @@ void orphan_settle(struct kvfs *fs, uint64_t ino)
     kv_ignore(orphan_finish(fs, ino));
 }
 
-/* One batch. Returns 1 if there is more to do. */
-static int finish_step(struct txn *txn, uint64_t ino)
+static int finish(struct txn *txn, uint64_t ino)
 {
     struct txn_node *node;
     txn_lock_inodes(txn, &ino, 1);
@@ -134,16 +124,13 @@ static int finish_step(struct txn *txn, uint64_t ino)
         rowkey_orphan(&key, ino);
         return fs_row_damaged(txn->fs, rowkey_slice(&key), "the inode still has links");
     }
-    int more = delete_contents(txn, &node->node, ROWS_PER_BATCH);
-    if (more < 0) {
-        return more;
+    r = delete_contents(txn, &node->node);
+    if (r < 0) {
+        return r;
     }
-    if (more == 0) {
-        delete_own_rows(txn, ino);
-        node->gone = true;
-    }
-    r = txn_commit(txn);
-    return r < 0 ? r : more;
+    delete_own_rows(txn, ino);
+    node->gone = true;
+    return txn_commit(txn);
 }
 
 int orphan_finish(struct kvfs *fs, uint64_t ino)
@@ -154,10 +141,7 @@ int orphan_finish(struct kvfs *fs, uint64_t ino)
         return r;
     }
     txn_frees_space(txn);
-    do {
-        txn_restart(txn);
-        r = finish_step(txn, ino);
-    } while (r > 0);
+    r = finish(txn, ino);
     txn_end(txn);
     if (r < 0) {
         message(&fs->sink, KV_MESSAGE_WARNING,

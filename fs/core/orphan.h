@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The end of an inode: its last link is gone. In use, it keeps its I row and gets an O row until
- * the last reference is given back; otherwise it goes with the operation, or, if it has many rows,
- * in batches right behind it. The I and O rows go last, so a crash on the way leaves an orphan that
- * the next opening finishes. */
+ * the last reference is given back; otherwise it goes with the operation. Many rows are deleted by
+ * their range, so that neither takes longer for a larger file. A crash in between leaves an orphan
+ * that the next opening finishes. */
 #ifndef FS_CORE_ORPHAN_H
 #define FS_CORE_ORPHAN_H
 

@@ -195,6 +195,15 @@ void txn_delete(struct txn *txn, struct kv_table *table, const struct rowkey *ke
     }
 }
 
+void txn_delete_range(struct txn *txn, struct kv_table *table, const struct rowkey *from,
+                      const struct rowkey *to)
+{
+    if (txn->error == 0) {
+        txn->error = kv_batch_delete_range(txn->batch, table, rowkey_slice(from), rowkey_slice(to));
+        txn->rows++;
+    }
+}
+
 void txn_put_lost(struct txn *txn, struct kv_table *table, const struct rowkey *key)
 {
     if (txn->error == 0) {

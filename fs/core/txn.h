@@ -14,7 +14,10 @@
 
 struct kvfs;
 
-enum { TXN_NODE_MAX = 4 };
+enum {
+    TXN_NODE_MAX = 4,
+    TXN_DELETE_MAX = 32, /* so many rows are deleted one by one, more by their range */
+};
 
 struct txn_node {
     struct node node;
@@ -77,6 +80,9 @@ void txn_frees_space(struct txn *txn);
 void txn_put(struct txn *txn, struct kv_table *table, const struct rowkey *key,
              struct kv_slice value);
 void txn_delete(struct txn *txn, struct kv_table *table, const struct rowkey *key);
+/* Everything in [from, to), earlier rows of the batch included. */
+void txn_delete_range(struct txn *txn, struct kv_table *table, const struct rowkey *from,
+                      const struct rowkey *to);
 /* A row that is lost. */
 void txn_put_lost(struct txn *txn, struct kv_table *table, const struct rowkey *key);
 /* A part of the value that `from` stands on. -KV_EDAMAGED: it cannot be read; the operation goes
