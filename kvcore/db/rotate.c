@@ -164,15 +164,15 @@ static void install_generation(struct kv_store *store, struct generation *genera
     atomic_store(&store->rotated_ns, clock_monotonic_ns());
 }
 
-/* Rows that were held back never reached the log, and later rows must not outlive them: all that is
- * in memory goes to tables before anything new is logged. */
-static int flush_lost_rows(struct kv_store *store)
+int rotate_settle(struct kv_store *store)
 {
-    int r;
-    do {
+    int r = store->rows_lost ? 1 : 0;
+    while (r > 0) {
         r = flush_one(store);
-    } while (r > 0);
-    if (r < 0) {
+    }
+    if (r == 0) {
+        store->rows_lost = false;
+    } else if (!space_is_full(space_failed(store, r))) {
         atomic_store(&store->read_only_error, EROFS);
         health_set(store, KV_HEALTH_READ_ONLY, r,
                    "rows that were not logged could not be written to tables; reopen the store");
@@ -207,8 +207,9 @@ int rotate(struct kv_store *store, unsigned limit)
     }
     install_generation(store, generation, view);
     store->deferred = false;
+    store->rows_lost = store->rows_lost || lost;
     generation_unref(generation);
     atomic_store(&store->log_failed, false);
     workers_wake(store);
-    return lost ? flush_lost_rows(store) : 0;
+    return rotate_settle(store);
 }

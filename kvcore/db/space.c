@@ -81,7 +81,7 @@ void space_begin(struct kv_store *store)
 
 int space_failed(struct kv_store *store, int error)
 {
-    if (error == -ENOSPC || error == -EDQUOT) {
+    if (space_is_full(error)) {
         set_full(store);
     }
     return error;

@@ -18,6 +18,11 @@ void space_begin(struct kv_store *store);
 /* An operation failed with `error`: if that is a full device, give the reserve back to deletes and
  * merges and refuse other writes until there is room again. Returns `error`. */
 int space_failed(struct kv_store *store, int error);
+/* The error is that of a full device. */
+static inline bool space_is_full(int error)
+{
+    return error == -ENOSPC || error == -EDQUOT;
+}
 /* Look whether there is room again. */
 void space_check(struct kv_store *store);
 

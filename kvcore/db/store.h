@@ -103,6 +103,7 @@ struct kv_store {
     uint64_t next_log;         /* number of the next segment */
     struct generation *active; /* the leader's own reference */
     bool deferred;             /* the active log holds bytes that were not pushed */
+    bool rows_lost;            /* by a log: nothing is logged before they are in tables */
     _Atomic bool log_failed;   /* the active log takes no more records; also set by a failed sync */
 
     struct mutex sync_mu; /* one device flush at a time, shared by those who wait */

@@ -58,11 +58,16 @@ static void back_off(struct kv_store *store, const char *what, int error, unsign
 }
 
 /* A log sync failed: rewrite everything unsynced to tables. If that fails as well the store cannot
- * keep its word any more: no writes until reopened. */
-static void rescue(struct kv_store *store)
+ * keep its word any more: no writes until reopened. Unless it fails for want of space: then all is
+ * in memory as it was, syncs go on failing, and the error returned says to try again later. */
+static int rescue(struct kv_store *store)
 {
     int r = flush_all(store);
     uint64_t sequence = 0;
+
+    if (space_is_full(r)) {
+        return space_failed(store, r);
+    }
 
     mutex_lock(&store->manifest_mu);
     sequence = store->flushed_sequence;
@@ -74,10 +79,11 @@ static void rescue(struct kv_store *store)
         atomic_store(&store->read_only_error, EROFS);
         health_set(store, KV_HEALTH_READ_ONLY, r,
                    "syncing the log failed and so did rewriting the rows; reopen the store");
-        return;
+        return 0;
     }
     sync_rescued(store, sequence);
     health_clear(store);
+    return 0;
 }
 
 void workers_stand_in(struct kv_store *store)
@@ -92,7 +98,7 @@ void workers_stand_in(struct kv_store *store)
     wanted = store->rescue_wanted;
     mutex_unlock(&store->mu);
     if (wanted) {
-        rescue(store);
+        kv_ignore(rescue(store)); /* what it is to mend still fails for its own reason */
     }
 }
 
@@ -133,7 +139,10 @@ static void *flush_main(void *arg)
             return NULL;
         }
         if (wanted) {
-            rescue(store);
+            r = rescue(store);
+            if (r < 0) {
+                back_off(store, "rewriting unsynced rows fails; trying again", r, &pause_ms);
+            }
             continue;
         }
         if (clock_monotonic_ns() - atomic_load(&store->full_ns) > full_min_ms * ns_per_ms) {

@@ -108,7 +108,11 @@ int write_rotate(struct kv_store *store)
 /* Where the log takes no more, rotating brings the rows that were held back to tables. */
 static int push(struct kv_store *store, void *arg)
 {
+    int r = rotate_settle(store);
     (void)arg;
+    if (r < 0) {
+        return r;
+    }
     return rotate_push(store) < 0 ? rotate(store, IMMUTABLE_MAX) : 0;
 }
 
@@ -249,14 +253,15 @@ static int make_room(struct kv_store *store)
 {
     size_t bytes = generation_bytes(store->active);
     bool log_failed = atomic_load(&store->log_failed);
-    int r;
+    int r = rotate_settle(store);
 
-    if (!log_failed && bytes < store->options.memtable_bytes) {
-        return 0;
+    if (r < 0 || (!log_failed && bytes < store->options.memtable_bytes)) {
+        return r;
     }
     r = rotate(store, store->options.memtables_max);
     /* Without room for a new log the active generation may still grow a while. */
-    if (r == -ENOSPC && !log_failed && bytes < 2 * store->options.memtable_bytes) {
+    if (r == -ENOSPC && !log_failed && !store->rows_lost &&
+        bytes < 2 * store->options.memtable_bytes) {
         return 0;
     }
     return r;

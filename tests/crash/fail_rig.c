@@ -237,6 +237,27 @@ bool fail_check_now(struct fail_run *run)
     return ok;
 }
 
+/* Nothing fails any more: a store goes on, without being opened again, unless it has said that it
+ * can only be read. A full device is no reason to say so. */
+static bool check_goes_on(struct fail_run *run)
+{
+    static const char steps[] = "wynfw";
+    struct kv_health health;
+
+    kv_health(run->rig.store, &health);
+    if (run->rig.bounds.tables == 0 ||
+        (health.state == KV_HEALTH_READ_ONLY && health.error == -EIO)) {
+        return true;
+    }
+    for (const char *step = steps; *step != '\0'; step++) {
+        int r = rig_step(&run->rig, *step);
+        if (r < 0) {
+            return fail_say(run, "a store takes no writes with the failure gone", r);
+        }
+    }
+    return true;
+}
+
 bool fail_check_close(struct fail_run *run)
 {
     struct rig_rows before = {0};
@@ -251,8 +272,12 @@ bool fail_check_close(struct fail_run *run)
     if (!fail_check_rows(run, &before, run->rig.model.batch_count, "while the store was open")) {
         return false;
     }
-    if (rig_close(&run->rig) < 0) {
-        return true; /* it said so */
+    if (!check_goes_on(run)) {
+        return false;
+    }
+    r = rig_read(&run->rig, &before);
+    if (r < 0 || rig_close(&run->rig) < 0) {
+        return r == 0 || fail_say(run, "the store cannot be read", r); /* closing said so */
     }
     r = rig_open(&run->rig, false, run->rig.bounds.tables);
     r = r < 0 ? r : rig_read(&run->rig, &after);
