@@ -159,7 +159,7 @@ START_TEST(a_key_overwritten_without_end_is_read_as_quickly_as_ever)
     for (uint64_t i = 0; i < steps; i++) {
         put(table, 1, 8, KV_DURABLE_NONE);
     }
-    ck_assert_uint_lt(shortest_get_and_scan_ns(table), 2000000);
+    ck_assert_uint_lt(shortest_get_and_scan_ns(table), 300000);
     ck_ok(kv_close(store));
     kv_storage_mem_destroy(storage);
 }

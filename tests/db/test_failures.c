@@ -10,6 +10,7 @@
 
 #include <kv/kv.h>
 
+#include "kvcore/db/store.h"
 #include "tests/sim/sim_fs.h"
 
 enum { ROWS = 900, VALUE_SIZE = 220 };
@@ -266,6 +267,27 @@ START_TEST(without_free_descriptors_reads_fail_and_no_row_counts_as_missing)
 }
 END_TEST
 
+START_TEST(a_manifest_that_has_outgrown_its_snapshot_is_begun_anew)
+{
+    struct sim_world w = {0};
+    char key[16];
+    ck_ok(sim_create(&w.sim));
+    sim_world_open(&w);
+    for (int i = 0; i < 3; i++) {
+        uint64_t before = w.store->root.manifest;
+        ck_ok(kv_put(w.table, key_of(i, key), kv_slice_str("value"), KV_DURABLE_NONE));
+        w.store->manifest_roll_bytes = 1;
+        ck_ok(kv_flush(w.store));
+        ck_assert_uint_eq(w.store->root.manifest, before + 1);
+        ck_assert_uint_eq(sim_count_names(w.sim, SIM_MANIFEST), 1);
+        ck_ok(kv_put(w.table, key_of(i, key), kv_slice_str("other"), KV_DURABLE_NONE));
+        ck_ok(kv_flush(w.store));
+        ck_assert_uint_eq(w.store->root.manifest, before + 1);
+    }
+    sim_world_finish(&w);
+}
+END_TEST
+
 Suite *test_suite(void)
 {
     Suite *s = suite_create("failures");
@@ -274,5 +296,6 @@ Suite *test_suite(void)
         a_scan_that_cannot_read_a_later_file_of_a_level_ends_with_an_error_not_with_fewer_rows);
     suite_add(s, "read", a_merge_that_cannot_read_a_later_file_of_a_level_fails_and_drops_no_row);
     suite_add(s, "descriptors", without_free_descriptors_reads_fail_and_no_row_counts_as_missing);
+    suite_add(s, "manifest", a_manifest_that_has_outgrown_its_snapshot_is_begun_anew);
     return s;
 }

@@ -12,6 +12,8 @@
 
 #include <kv/kv.h>
 
+#include "kvcore/db/root.h"
+
 static char dir[64];
 static char complaint[1024];
 
@@ -337,6 +339,182 @@ START_TEST(reading_an_unclean_store_shows_all_and_changes_not_a_byte)
 }
 END_TEST
 
+/* ---- numbers, and what is not a store ---- */
+
+static uint64_t sequence_of(struct kv_store *store)
+{
+    struct kv_stats stats;
+    kv_stats(store, &stats);
+    return stats.sequence;
+}
+
+/* A child opens the store and dies. */
+static void open_and_die(void)
+{
+    pid_t pid = fork();
+    ck_assert_int_ge(pid, 0);
+    if (pid == 0) {
+        struct kv_store *store = NULL;
+        open_store(&store);
+        _exit(0);
+    }
+    int status = 0;
+    waitpid(pid, &status, 0);
+    ck_assert_int_eq(status, 0);
+}
+
+START_TEST(sequence_numbers_and_epochs_that_a_crash_may_have_taken_are_not_given_again)
+{
+    struct kv_store *store = NULL;
+    char log[160];
+    write_and_die(100, 0);
+    find_file("*.log", log, sizeof log);
+    ck_assert_int_eq(truncate(log, 2000), 0); /* rows are lost whose numbers somebody has seen */
+    open_and_die();
+    open_store(&store);
+    struct kv_identity identity;
+    kv_identify(store, &identity);
+    ck_assert_uint_eq(identity.lease_epoch, 3); /* an epoch for each opening */
+    uint64_t second = sequence_of(store);
+    ck_assert_uint_gt(second, 1 << 24);
+    ck_ok(kv_close(store));
+    open_and_die();
+    open_store(&store);
+    ck_assert_uint_gt(sequence_of(store), second);
+    ck_ok(kv_close(store));
+}
+END_TEST
+
+/* Number of the newest table that there is. */
+static unsigned long newest_table(void)
+{
+    char path[160];
+    find_file("*.table", path, sizeof path);
+    return strtoul(strrchr(path, '/') + 1, NULL, 10);
+}
+
+/* Leave a store without any table. */
+static unsigned long make_and_remove_tables(struct kv_store *store, struct kv_table *table)
+{
+    put(table, 0, KV_DURABLE_WRITE);
+    ck_ok(kv_flush(store));
+    put(table, 0, KV_DURABLE_WRITE);
+    ck_ok(kv_flush(store));
+    unsigned long newest = newest_table();
+    ck_ok(kv_delete(table, kv_slice_str("key000000"), KV_DURABLE_WRITE));
+    ck_ok(kv_compact(store));
+    return newest;
+}
+
+START_TEST(table_numbers_are_not_given_again_when_all_tables_are_gone)
+{
+    struct kv_store *store = NULL;
+    int status = 0;
+    pid_t pid = fork();
+    ck_assert_int_ge(pid, 0);
+    if (pid == 0) {
+        struct kv_table *table = open_store(&store);
+        _exit((int)make_and_remove_tables(store, table)); /* only edits tell of the numbers */
+    }
+    waitpid(pid, &status, 0);
+    ck_assert(WIFEXITED(status) && WEXITSTATUS(status) >= 2);
+    struct kv_table *table = open_store(&store);
+    unsigned long last = make_and_remove_tables(store, table);
+    ck_assert_uint_gt(last, (unsigned long)WEXITSTATUS(status) + 1);
+    ck_ok(kv_close(store));
+    open_store(&store);
+    ck_ok(kv_close(store)); /* now only a snapshot does */
+    table = open_store(&store);
+    put(table, 0, KV_DURABLE_WRITE);
+    ck_ok(kv_flush(store));
+    ck_assert_uint_gt(newest_table(), last);
+    ck_ok(kv_close(store));
+}
+END_TEST
+
+START_TEST(a_directory_with_logs_of_a_lost_store_is_not_made_a_store)
+{
+    struct kv_store *store = NULL;
+    char path[160];
+    struct stat st;
+    make_file("00000001.log", path);
+    make_file("00000002.log", path);
+    ck_fails(try_open(&store), KV_EDAMAGED);
+    ck_assert_ptr_nonnull(strstr(complaint, "remains of a store"));
+    ck_assert_int_eq(stat(path, &st), 0);
+}
+END_TEST
+
+START_TEST(a_store_whose_making_was_cut_short_is_made_and_can_be_cut_short_again)
+{
+    struct kv_store *store = NULL;
+    char path[160];
+    make_file("00000001.log", path); /* all that such an attempt may leave */
+    struct kv_table *table = open_store(&store);
+    find_file("*.log", path, sizeof path);
+    ck_assert_ptr_nonnull(strstr(path, "/00000001.log"));
+    put(table, 0, KV_DURABLE_SYNC);
+    ck_ok(kv_close(store));
+    ck_assert_int_eq(count_prefix(open_store(&store)), 1);
+    ck_ok(kv_close(store));
+}
+END_TEST
+
+START_TEST(a_manifest_without_its_snapshot_is_damage)
+{
+    struct kv_store *store = NULL;
+    char path[160];
+    enum { HEAD_RECORD = 40 + 32 };
+    write_and_die(10, 0);
+    find_file("*.manifest", path, sizeof path);
+    ck_assert_int_eq(truncate(path, HEAD_RECORD), 0);
+    ck_fails(try_open(&store), KV_EDAMAGED);
+    ck_assert_ptr_nonnull(strstr(complaint, "manifest"));
+}
+END_TEST
+
+/* Change the feature bits in the root record. */
+static void set_features(uint64_t ro_compat, uint64_t incompat)
+{
+    struct kv_storage *storage = NULL;
+    struct kv_buf bytes = {0};
+    uint64_t version = 0;
+    struct root root;
+    ck_ok(kv_storage_posix_open(dir, false, &storage));
+    ck_ok(storage->ops->lease_acquire(storage, KV_LEASE_EXCLUSIVE, "the test"));
+    ck_ok(storage->ops->root_read(storage, &bytes, &version));
+    ck_ok(root_decode(kv_buf_slice(&bytes), &root));
+    root.ro_compat = ro_compat;
+    root.incompat = incompat;
+    bytes.size = 0;
+    ck_ok(root_encode(&root, &bytes));
+    ck_ok(storage->ops->root_swap(storage, version, kv_buf_slice(&bytes)));
+    kv_buf_finish(&bytes);
+    storage->ops->close(storage);
+}
+
+START_TEST(a_store_with_features_of_a_later_version_is_refused_or_only_read)
+{
+    struct kv_options reader = {.read_only = true};
+    struct kv_store *store = NULL;
+    struct kv_table *table = NULL;
+    make_store_with_tables();
+    set_features((uint64_t)1 << 63, 0);
+    ck_fails(try_open(&store), KV_EFORMAT);
+    ck_assert_ptr_nonnull(strstr(complaint, "newer version"));
+    ck_ok(open_with(&reader, &store));
+    ck_ok(kv_table_open(store, "t", NULL, &table));
+    ck_assert_int_eq(count_prefix(table), 2000);
+    ck_ok(kv_close(store));
+    set_features(0, (uint64_t)1 << 63);
+    ck_fails(try_open(&store), KV_EFORMAT);
+    ck_fails(open_with(&reader, &store), KV_EFORMAT);
+    set_features(0, 0);
+    ck_assert_int_eq(count_prefix(open_store(&store)), 2000);
+    ck_ok(kv_close(store));
+}
+END_TEST
+
 Suite *test_suite(void)
 {
     const TTest *const tests[] = {
@@ -349,6 +527,12 @@ Suite *test_suite(void)
         a_lost_root_is_damage_and_never_makes_the_store_anew,
         a_store_that_is_open_is_refused_and_a_missing_one_named,
         reading_an_unclean_store_shows_all_and_changes_not_a_byte,
+        sequence_numbers_and_epochs_that_a_crash_may_have_taken_are_not_given_again,
+        table_numbers_are_not_given_again_when_all_tables_are_gone,
+        a_directory_with_logs_of_a_lost_store_is_not_made_a_store,
+        a_store_whose_making_was_cut_short_is_made_and_can_be_cut_short_again,
+        a_manifest_without_its_snapshot_is_damage,
+        a_store_with_features_of_a_later_version_is_refused_or_only_read,
     };
     Suite *s = suite_create("recovery");
     TCase *tc = tcase_create("recovery");
