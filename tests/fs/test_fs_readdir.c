@@ -236,7 +236,7 @@ static uint64_t shortest_listing_ns(struct fs_fixture *f, uint64_t ino)
 
 START_TEST(a_directory_emptied_of_very_many_files_is_listed_and_removed_at_once)
 {
-    static const uint64_t ns_per_ms = 1000000;
+    static const uint64_t ns_per_us = 1000;
     unsigned files = (unsigned)test_steps(100000);
     struct fs_fixture f;
     char name[16];
@@ -247,9 +247,9 @@ START_TEST(a_directory_emptied_of_very_many_files_is_listed_and_removed_at_once)
         snprintf(name, sizeof name, "f%06u", i);
         ck_ok(kvfs_unlink(f.fs, dir, name));
     }
-    ck_assert_uint_lt(shortest_listing_ns(&f, dir), 100 * ns_per_ms);
+    ck_assert_uint_lt(shortest_listing_ns(&f, dir), 100000 * ns_per_us);
     ck_ok(kv_compact(kvfs_store(f.fs)));
-    ck_assert_uint_lt(shortest_listing_ns(&f, dir), 2 * ns_per_ms);
+    ck_assert_uint_lt(shortest_listing_ns(&f, dir), 500 * ns_per_us);
     ck_ok(kvfs_rmdir(f.fs, ROOT, "d"));
     fixture_close(&f);
 }
