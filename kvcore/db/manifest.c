@@ -20,9 +20,8 @@ int root_commit(struct kv_store *store)
     if (r == 0) {
         r = store->storage->ops->root_swap(store->storage, store->root_version,
                                            kv_buf_slice(&bytes));
-    }
-    if (r == 0) {
-        store->root_version++;
+        store->manifest_suspect = r < 0;
+        store->root_version += r == 0;
     }
     kv_buf_finish(&bytes);
     return r;
@@ -106,6 +105,14 @@ static int append_edit(struct log_writer *writer, enum log_record_type type, uin
     return r;
 }
 
+/* A manifest that the root does not name. Should removing it fail, the next opening does it. */
+static void forget_manifest(struct kv_store *store, struct kv_file_id id,
+                            struct log_writer *take_writer)
+{
+    log_writer_destroy(take_writer);
+    kv_ignore(store->storage->ops->remove(store->storage, id));
+}
+
 /* Write manifest `id` with the snapshot, and `edit` (may be NULL) behind it. */
 static int write_manifest(struct kv_store *store, struct kv_file_id id, const struct edit *edit,
                           struct log_writer **ret_writer) REQUIRES(&store->manifest_mu)
@@ -116,8 +123,10 @@ static int write_manifest(struct kv_store *store, struct kv_file_id id, const st
     int r = snapshot_state(store, &snapshot);
 
     r = r < 0 ? r : log_writer_create(store->storage, id, &options, &writer);
-    r = r < 0 ? r : append_edit(writer, LOG_RECORD_SNAPSHOT, 1, &snapshot);
-    edit_finish(&snapshot);
+    if (r < 0) {
+        goto out;
+    }
+    r = append_edit(writer, LOG_RECORD_SNAPSHOT, 1, &snapshot);
     if (r == 0) {
         store->manifest_roll_bytes = 2 * log_writer_end(writer).size + MANIFEST_ROLL_BYTES;
     }
@@ -125,11 +134,13 @@ static int write_manifest(struct kv_store *store, struct kv_file_id id, const st
         r = append_edit(writer, LOG_RECORD_EDIT, 2, edit);
     }
     if (r < 0) {
-        log_writer_destroy(writer);
-        return r;
+        forget_manifest(store, id, writer);
+        goto out;
     }
     *ret_writer = writer;
-    return 0;
+out:
+    edit_finish(&snapshot);
+    return r;
 }
 
 /* The record of a swap that failed may stand there all the same. Under our lease nobody else swaps,
@@ -155,14 +166,18 @@ static int roll_with(struct kv_store *store, const struct edit *edit) REQUIRES(&
 
     r = r < 0 ? r : write_manifest(store, id, edit, &writer);
     if (r < 0) {
-        return r; /* the root does not name it: the next opening removes it */
+        return r;
     }
     store->root.manifest = id.number;
     r = root_commit(store);
-    store->manifest_suspect = r < 0;
-    if (r < 0) {
+    if (r < 0 && store->manifest_suspect) {
         store->root = before;
         log_writer_destroy(writer);
+        return r;
+    }
+    if (r < 0) {
+        store->root = before;
+        forget_manifest(store, id, writer);
         return r;
     }
     log_writer_destroy(store->manifest);
@@ -278,7 +293,6 @@ static int add_log_ends(struct kv_store *store, struct edit *edit, const struct 
             generation->log_number >= edit->released_log && atomic_load(&generation->log_synced)) {
             struct log_end end = log_writer_end(generation->log);
             r = edit_add_closed_log(edit, &end);
-            generation->end_recorded = true; /* only here, under manifest_mu */
         }
     }
     return r;
@@ -292,15 +306,26 @@ static int make_durable(struct kv_store *store, const struct edit *edit)
     if (!store->manifest_suspect &&
         log_writer_end(store->manifest).size < store->manifest_roll_bytes) {
         r = append_edit(store->manifest, LOG_RECORD_EDIT, store->manifest_edits + 1, edit);
-        store->manifest_edits++;
+        store->manifest_edits += r == 0; /* no number may be missing, nor come twice */
     }
     return r < 0 ? roll_with(store, edit) : 0;
 }
 
-static void note_logs(struct kv_store *store, const struct edit *edit) REQUIRES(&store->manifest_mu)
+/* Only here, under the manifest's mutex. */
+static void note_end_recorded(const struct view *view, uint64_t log_number)
+{
+    for (unsigned i = 0; i < view->immutable_count; i++) {
+        struct generation *generation = view->immutable[i];
+        generation->end_recorded = generation->end_recorded || generation->log_number == log_number;
+    }
+}
+
+static void note_logs(struct kv_store *store, const struct edit *edit, const struct view *view)
+    REQUIRES(&store->manifest_mu)
 {
     for (size_t i = 0; i < edit->closed_log_count; i++) {
         store->closed_logs[store->closed_log_count++] = edit->closed_logs[i];
+        note_end_recorded(view, edit->closed_logs[i].number);
     }
     if (edit->released_log > store->released_log) {
         store->released_log = edit->released_log;
@@ -327,9 +352,11 @@ static int commit_locked(struct kv_store *store, struct edit *edit, struct gener
     r = r < 0 ? r : prepare(store, edit, &prepared);
     r = r < 0 ? r : make_durable(store, edit);
     if (r == 0) {
-        note_logs(store, edit);
+        note_logs(store, edit, view);
         install(store, edit, version, flushed, prepared);
         prepared = NULL;
+    } else {
+        obsolete_doubt(store, edit);
     }
     free(prepared);
     version_unref(version);
@@ -352,6 +379,7 @@ int manifest_commit(struct kv_store *store, struct edit *edit, struct generation
     for (uint64_t n = released_before; edit->released_log != 0 && n < edit->released_log; n++) {
         obsolete_log(store, n);
     }
+    obsolete_settle(store);
     obsolete_purge(store);
     return 0;
 }

@@ -9,15 +9,15 @@
 #include "kvcore/db/store.h"
 
 /* Make `edit` durable, then apply it. After an error it may or may not last: neither what it adds
- * nor what it removes may be deleted before the next opening. Applied means: new version, obsolete
- * files noted. The state mutex is not held. Fields of the store that the edit names (next table
- * number, last sequence) are filled in here. With `flushed` that generation leaves the view in the
- * same step. */
+ * nor what it removes may be deleted before a later edit is durable or the store is opened again;
+ * the tables that it adds are removed here then. Applied means: new version, obsolete files noted.
+ * The state mutex is not held. Fields of the store that the edit names (next table number, last
+ * sequence) are filled in here. With `flushed` that generation leaves the view in the same step. */
 KV_MUST_CHECK int manifest_commit(struct kv_store *store, struct edit *edit,
                                   struct generation *flushed);
 /* Begin a new manifest with the whole state and point the root at it. */
 KV_MUST_CHECK int manifest_roll(struct kv_store *store) REQUIRES(&store->manifest_mu);
-/* Write store->root. */
+/* Write store->root. Sets store->manifest_suspect: after a failure either root may last. */
 KV_MUST_CHECK int root_commit(struct kv_store *store) REQUIRES(&store->manifest_mu);
 
 #endif

@@ -31,6 +31,45 @@ void obsolete_purge(struct kv_store *store)
     }
 }
 
+static bool is_moved(const struct edit *edit, uint64_t number)
+{
+    for (size_t i = 0; i < edit->removed_count; i++) {
+        if (edit->removed[i].number == number) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void obsolete_doubt(struct kv_store *store, const struct edit *edit)
+{
+    for (size_t i = 0; i < edit->added_count; i++) {
+        struct file_meta *file = edit->added[i];
+        if (!is_moved(edit, file->number)) {
+            file_meta_ref(file);
+            file->next_doubtful = store->doubtful;
+            store->doubtful = file;
+        }
+    }
+}
+
+void obsolete_settle(struct kv_store *store)
+{
+    struct file_meta *file;
+
+    mutex_lock(&store->manifest_mu);
+    file = store->doubtful;
+    store->doubtful = NULL;
+    mutex_unlock(&store->manifest_mu);
+    while (file != NULL) {
+        struct file_meta *next = file->next_doubtful;
+        struct kv_file_id id = {.kind = KV_FILE_TABLE, .number = file->number};
+        kv_ignore(store->storage->ops->remove(store->storage, id));
+        file_meta_unref(file);
+        file = next;
+    }
+}
+
 void obsolete_log(struct kv_store *store, uint64_t number)
 {
     struct kv_file_id id = {.kind = KV_FILE_LOG, .number = number};

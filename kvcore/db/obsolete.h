@@ -10,6 +10,11 @@
 void obsolete_purge(struct kv_store *store);
 /* After opening: remove what a crash left behind. */
 KV_MUST_CHECK int obsolete_sweep(struct kv_store *store);
+/* The edit could not be made durable, and yet it may last: the tables that it adds stay until a
+ * later edit is durable, which then stands in its place. */
+void obsolete_doubt(struct kv_store *store, const struct edit *edit) REQUIRES(&store->manifest_mu);
+/* An edit is durable: remove the tables that earlier ones failed to add. */
+void obsolete_settle(struct kv_store *store);
 /* A log segment below the released mark: keep it for reuse or remove it. */
 void obsolete_log(struct kv_store *store, uint64_t number);
 

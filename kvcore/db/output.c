@@ -96,6 +96,13 @@ static struct range_sink range_sink(struct output_job *job)
     return (struct range_sink){.add = add_range_delete, .is_deepest = is_range_deepest, .arg = job};
 }
 
+/* A leftover is harmless: the next open removes it. */
+static void remove_output(struct kv_store *store, uint64_t number)
+{
+    struct kv_file_id id = {.kind = KV_FILE_TABLE, .number = number};
+    kv_ignore(store->storage->ops->remove(store->storage, id));
+}
+
 static int builder_end(struct output_job *job, bool last)
 {
     struct table_properties properties = {0};
@@ -113,6 +120,9 @@ static int builder_end(struct output_job *job, bool last)
     if (r == 0) {
         r = file_from_properties(&properties, size, &job->outputs[job->output_count]);
         table_properties_finish(&properties);
+        if (r < 0) {
+            remove_output(job->store, job->builder_number);
+        }
     }
     if (r == 0) {
         job->output_count++;
@@ -300,9 +310,7 @@ void output_job_remove(struct kv_store *store, struct output_job *job)
 {
     output_blobs_remove(store, &job->blobs);
     for (size_t i = 0; i < job->output_count; i++) {
-        struct kv_file_id id = {.kind = KV_FILE_TABLE, .number = job->outputs[i]->number};
-        /* A leftover is harmless: the next open removes it. */
-        kv_ignore(store->storage->ops->remove(store->storage, id));
+        remove_output(store, job->outputs[i]->number);
     }
 }
 

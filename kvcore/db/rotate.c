@@ -6,6 +6,7 @@
 
 #include "kvcore/db/flush.h"
 #include "kvcore/db/health.h"
+#include "kvcore/db/obsolete.h"
 #include "kvcore/db/space.h"
 #include "kvcore/db/view.h"
 #include "kvcore/db/worker.h"
@@ -125,6 +126,9 @@ static int make_generation(struct kv_store *store, const struct log_end *previou
     *ret_generation = generation;
     generation = NULL;
 out:
+    if (r < 0 && recycle != 0) {
+        obsolete_log(store, recycle); /* if it is still there */
+    }
     generation_unref(generation);
     return r;
 }

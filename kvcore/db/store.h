@@ -126,7 +126,8 @@ struct kv_store {
     size_t closed_log_count GUARDED_BY(&manifest_mu);
     uint64_t first_log GUARDED_BY(&manifest_mu);
     uint64_t released_log GUARDED_BY(&manifest_mu);
-    uint64_t flushed_sequence GUARDED_BY(&manifest_mu); /* rows up to here are in tables */
+    uint64_t flushed_sequence GUARDED_BY(&manifest_mu);  /* rows up to here are in tables */
+    struct file_meta *doubtful GUARDED_BY(&manifest_mu); /* tables that an edit may name or not */
 
     struct mutex mu; /* the state below */
     struct view *view GUARDED_BY(&mu);

@@ -35,8 +35,9 @@ struct file_meta {
     uint64_t hidden_bytes; /* of deeper tables, covered by its range deletes when it was written */
 
     _Atomic uint32_t refs;
-    _Atomic(struct table *) table; /* opened at first use, then kept; see table_cache.h */
-    bool busy;                     /* input of a running compaction; state mutex */
+    _Atomic(struct table *) table;   /* opened at first use, then kept; see table_cache.h */
+    bool busy;                       /* input of a running compaction; state mutex */
+    struct file_meta *next_doubtful; /* see obsolete.h; manifest mutex */
 };
 
 KV_MUST_CHECK int file_meta_create(struct file_meta **ret_file);

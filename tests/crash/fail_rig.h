@@ -40,6 +40,9 @@ struct fail_run {
 /* Print what is wrong, and where. Returns false. */
 bool fail_say(const struct fail_run *run, const char *what, int error);
 
+/* How many tables the store needs. */
+size_t fail_count_tables(struct kv_store *store);
+
 /* The rows are those after some number of batches, at least `lowest`. */
 KV_MUST_CHECK bool fail_check_rows(const struct fail_run *run, const struct rig_rows *rows,
                                    size_t lowest, const char *when);

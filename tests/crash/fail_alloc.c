@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Fails every n-th allocation of the engine, once and for ever, and looks whether the failure is
+ * told, whether anything acknowledged is lost and whether anything leaks. Speaks TAP.
+ *
+ *   fail_alloc [--slow N] [--every N] [--jobs N] [--seed N] [--only SCRIPT] [--round N] [--point N]
+ *
+ * A case is one allocation of one script, failing alone, with the later ones of that call of the
+ * engine, or with all later ones. A call of the engine during
+ * which one fails returns -ENOMEM, or does its work all the same; every other call goes well. After
+ * the call that was hit first, and at the end, the store holds every acknowledged batch when opened
+ * with memory: after the death of the process, and after power loss as far as acknowledged by a
+ * sync. With memory the store goes on without reopening, and closes; after closing, nothing that
+ * the engine allocated is left. The options are those of fail_kv. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "tests/crash/alloc_wrap.h"
+#include "tests/crash/crash_options.h"
+#include "tests/crash/fail_rig.h"
+#include "tests/crash/tasks.h"
+
+/* What is done with memory again: everything works. */
+static const char *const steps_after = "t n1 w1 y1 f m w1 c s g";
+
+struct test {
+    const struct crash_options *options;
+    struct fail_script script;
+    unsigned round; /* of a random one */
+    bool random;
+    struct fail_result *result;
+};
+
+/* One run of the script. */
+struct run {
+    struct fail_run base;
+    struct test *test;
+    bool fails;               /* an allocation is to fail */
+    uint64_t failures_before; /* the present call of the engine */
+    bool made_manifest;       /* that call */
+    bool struck;
+    char wrong[200]; /* the first call that did not do as it must */
+};
+
+/* ---- each call of the engine ---- */
+
+static void note_call(void *arg, struct sim_fs *sim, const struct sim_event *event)
+{
+    struct run *run = arg;
+    run->made_manifest =
+        run->made_manifest || (event->call == SIM_CREATE && event->kind == SIM_MANIFEST);
+}
+
+static void enter(void *arg, enum rig_call call)
+{
+    struct run *run = arg;
+    run->failures_before = alloc_failures();
+    run->made_manifest = false;
+    alloc_enter();
+}
+
+/* The call did its work though an allocation failed. It may if the edit that could not be appended
+ * to the manifest is in a new one, or if it read, and what it read is only not cached. Whether the
+ * work was really done is looked at anyway. */
+static bool may_go_well(const struct run *run, enum rig_call call)
+{
+    return call == RIG_READ || (run->made_manifest && call != RIG_OPEN);
+}
+
+static void note_wrong(struct run *run, enum rig_call call, const char *what, int error)
+{
+    if (run->wrong[0] == '\0') {
+        snprintf(run->wrong, sizeof run->wrong, "%s %s%s%s; the last that failed was at %p",
+                 rig_call_name(call), what, error < 0 ? ": " : "",
+                 error < 0 ? kv_strerror(error) : "", alloc_failed_at());
+    }
+}
+
+static void leave(void *arg, enum rig_call call, int r)
+{
+    struct run *run = arg;
+    uint64_t failures = alloc_failures() - run->failures_before;
+    bool closed =
+        call == RIG_CLOSE || call == RIG_STORAGE_CLOSE || (call == RIG_STORAGE_OPEN && r < 0);
+
+    alloc_leave();
+    run->test->result->strikes += failures;
+    run->test->result->mended += failures > 0 && r >= 0;
+    if (r < 0 && r != -ENOMEM) {
+        note_wrong(run, call, "ends with the wrong error", r);
+    } else if (r < 0 && failures == 0) {
+        note_wrong(run, call, "fails though every allocation went well", r);
+    } else if (r >= 0 && failures > 0 && !may_go_well(run, call)) {
+        note_wrong(run, call, "tells nothing of an allocation that failed", 0);
+    } else if (closed && alloc_live() > 0) {
+        note_wrong(run, call, "leaves memory allocated", 0);
+    }
+}
+
+/* ---- a run ---- */
+
+/* A step; looks at what is left if the failure struck first in it. */
+static bool run_step(struct run *run, char step)
+{
+    struct rig *rig = &run->base.rig;
+    int r = rig_step(rig, step);
+    bool first = !run->struck && alloc_failures() > 0;
+
+    run->struck = run->struck || first;
+    if (run->wrong[0] != '\0') {
+        return fail_say(&run->base, run->wrong, 0);
+    }
+    if (r < 0 && r != -ENOMEM) {
+        return fail_say(&run->base, "a failed allocation is told as something else", r);
+    }
+    if (rig->store == NULL && sim_count_open(rig->sim) > 0) {
+        return fail_say(&run->base, "descriptors are open though the store is not", 0);
+    }
+    return !first || fail_check_now(&run->base);
+}
+
+/* Until the end, or until there is no store to go on with. */
+static bool run_steps(struct run *run, const char *script, bool must_work)
+{
+    unsigned count = 0;
+    bool ok = true;
+    char step;
+
+    while (ok && (step = rig_next_step(&script, &count)) != '\0') {
+        for (unsigned i = 0; i < count && ok; i++) {
+            bool gone = run->base.rig.store == NULL || run->base.rig.bounds.tables == 0;
+            if (gone && strchr("rt", step) == NULL) {
+                continue;
+            }
+            if (run->base.rig.store == NULL && step != 'r') {
+                continue;
+            }
+            ok = run_step(run, step);
+            if (ok && must_work && alloc_failures() > 0) {
+                ok = fail_say(&run->base, "allocations fail that should not", 0);
+            }
+        }
+    }
+    return ok;
+}
+
+/* A store that goes on tidies up: there is nothing that its next opening would have to remove but
+ * one log, kept to be used again. */
+static bool check_tidy(const struct run *run)
+{
+    const struct sim_fs *sim = run->base.rig.sim;
+    size_t tables = fail_count_tables(run->base.rig.store);
+    char what[160];
+
+    if (sim_count_names(sim, SIM_LOG) <= 2 && sim_count_names(sim, SIM_MANIFEST) == 1 &&
+        sim_count_names(sim, SIM_TABLE) == tables && sim_count_names(sim, SIM_TABLE_TMP) == 0) {
+        return true;
+    }
+    snprintf(
+        what, sizeof what,
+        "a store that goes on leaves %zu logs, %zu manifests, %zu tables where %zu are needed, "
+        "and %zu leftovers",
+        sim_count_names(sim, SIM_LOG), sim_count_names(sim, SIM_MANIFEST),
+        sim_count_names(sim, SIM_TABLE), tables, sim_count_names(sim, SIM_TABLE_TMP));
+    return fail_say(&run->base, what, 0);
+}
+
+static bool run_script(struct test *test, uint64_t at, enum alloc_how how)
+{
+    struct run run = {.base.result = test->result, .test = test, .fails = at > 0};
+    struct rig *rig = &run.base.rig;
+    struct sim_fs *sim = NULL;
+    bool ok;
+
+    kv_ignore(sim_create(&sim)); /* cannot fail */
+    rig_init(rig, sim, test->options->seed);
+    rig->observer = (struct rig_observer){.enter = enter, .leave = leave, .arg = &run};
+    sim_watch(sim, note_call, &run);
+    alloc_fail_at(at, how);
+    ok = run_steps(&run, test->script.steps, at == 0);
+    test->result->calls = at == 0 ? alloc_count() : test->result->calls;
+    alloc_fail_at(0, ALLOC_ONCE);
+    if (ok && rig->store == NULL) {
+        ok = run_steps(&run, "r", true);
+    }
+    ok = ok && run_steps(&run, steps_after, true) && check_tidy(&run) &&
+         fail_check_now(&run.base) && run_steps(&run, "r", true) && fail_check_close(&run.base);
+    rig->observer = (struct rig_observer){0};
+    rig_abandon(rig);
+    ok = ok && (alloc_live() == 0 || fail_say(&run.base, "memory is left allocated", 0));
+    rig_finish(rig);
+    return ok;
+}
+
+static bool run_case(struct test *test, uint64_t at, enum alloc_how how)
+{
+    static const char *const how_texts[] = {
+        [ALLOC_ONCE] = "",
+        [ALLOC_CALL] = ", and every later one of that call of the engine",
+        [ALLOC_FOREVER] = ", and every later one",
+    };
+    struct fail_result *result = test->result;
+    uint64_t number = (at - 1) * ALLOC_HOW_COUNT + (uint64_t)how + 1;
+
+    if (number % test->options->every != 0 ||
+        (test->options->point != 0 && test->options->point != number)) {
+        return true;
+    }
+    result->current = number;
+    result->cases++;
+    snprintf(result->what, sizeof result->what, "allocation %" PRIu64 " fails%s", at,
+             how_texts[how]);
+    return run_script(test, at, how);
+}
+
+static bool run_test(void *arg, size_t i)
+{
+    struct test *test = (struct test *)arg + i;
+    bool ok = run_script(test, 0, ALLOC_ONCE);
+
+    for (uint64_t at = 1; at <= test->result->calls && ok; at++) {
+        for (int how = 0; how < (int)ALLOC_HOW_COUNT && ok; how++) {
+            ok = run_case(test, at, (enum alloc_how)how);
+        }
+    }
+    return ok;
+}
+
+/* ---- the whole ---- */
+
+static void report(void *arg, size_t i, unsigned number, int status)
+{
+    const struct test *test = (const struct test *)arg + i;
+    const struct fail_result *result = test->result;
+
+    printf("%sok %u - %s: %" PRIu64 " cases at %" PRIu64 " allocations, %" PRIu64
+           " failures, %" PRIu64 " openings; %" PRIu64 " engine calls went well all the same\n",
+           status == 0 ? "" : "not ", number, test->script.name, result->cases, result->calls,
+           result->strikes, result->openings, result->mended);
+    if (status != 0) {
+        printf("# status %d during %s\n# steps: %s\n# replay: fail_alloc --seed %" PRIu64
+               " --only '%s' --point %" PRIu64,
+               status, result->what, test->script.steps, test->options->seed, test->script.name,
+               result->current);
+        if (test->random) {
+            printf(" --round %u", test->round);
+        }
+        printf("\n");
+    }
+    fflush(stdout);
+}
+
+/* The fixed scripts, then the random ones, whose rounds count from 1. */
+static size_t make_tests(const struct crash_options *options, size_t most,
+                         struct fail_result *results, struct test *tests)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < most; i++) {
+        struct test *test = &tests[count];
+        *test = (struct test){.options = options, .result = &results[count]};
+        fail_script_make(options->seed, i, &test->script);
+        test->random = i >= FAIL_SCRIPTS;
+        test->round = test->random ? (unsigned)(i - FAIL_SCRIPTS) + 1 : 0;
+        count += crash_options_want(options, test->script.name,
+                                    test->random ? test->round : (unsigned)options->round);
+    }
+    return count;
+}
+
+int main(int argc, char **argv)
+{
+    struct crash_options options = crash_options_parse(argc, argv);
+    unsigned rounds = options.round >= 0 ? (unsigned)options.round + 1 : options.rounds;
+    size_t most = FAIL_SCRIPTS + rounds - 1;
+    struct test *tests = calloc(most, sizeof *tests);
+    struct fail_result *results = tasks_share(most * sizeof *results);
+    struct tasks tasks = {.run = run_test, .report = report, .jobs = options.jobs, .arg = tests};
+    size_t failed;
+
+    if (tests == NULL) {
+        printf("Bail out! no memory\n");
+        return 1;
+    }
+    printf("# seed %" PRIu64 "\n", options.seed);
+    tasks.count = make_tests(&options, most, results, tests);
+    failed = tasks_run(&tasks);
+    printf("1..%zu\n", tasks.count);
+    free(tests);
+    return failed == 0 && tasks.count > 0 ? 0 : 1;
+}
