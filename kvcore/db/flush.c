@@ -26,21 +26,21 @@ static struct generation *oldest_waiting(struct kv_store *store, uint64_t *ret_n
     return generation;
 }
 
-/* Sum of the inline values that are at least so large. */
-static uint64_t large_value_bytes(const struct memtable *memtable, size_t from)
+/* Add up the inline values that are at least so large. */
+static int add_large_values(const struct memtable *memtable, size_t from, uint64_t *bytes)
 {
     struct iter *it = NULL;
-    uint64_t bytes = 0;
+    int r = memtable_iter_create(memtable, &it);
 
-    if (memtable == NULL || memtable_iter_create(memtable, &it) < 0) {
-        return 0; /* out of memory: then without blobs */
+    if (r < 0) {
+        return r;
     }
     for (iter_seek_first(it); it->valid; iter_next(it)) {
         bool large = row_kind(it->row.trailer) == ROW_PUT && it->row.value.size >= from;
-        bytes += large ? it->row.value.size : 0;
+        *bytes += large ? it->row.value.size : 0;
     }
     iter_destroy(it);
-    return bytes;
+    return 0;
 }
 
 static int flush_memtable(struct kv_store *store, struct output_job *job,
@@ -66,32 +66,41 @@ static int flush_memtable(struct kv_store *store, struct output_job *job,
 enum { ROW_BYTES_WORTH_A_LOOK = 1024 };
 
 /* Whether the large values of the generation are worth a blob. */
-static bool should_separate(const struct kv_store *store, const struct generation *generation)
+static int should_separate(const struct kv_store *store, const struct generation *generation,
+                           bool *ret_separate)
 {
     uint64_t rows = 0;
     uint64_t large = 0;
+    int r = 0;
 
     for (uint32_t id = 1; id <= KV_TABLE_COUNT_MAX; id++) {
         const struct memtable *memtable = generation->memtables[id - 1];
         rows += memtable != NULL ? memtable_row_count(memtable) : 0;
     }
     if (generation_bytes(generation) / ROW_BYTES_WORTH_A_LOOK < rows) {
-        return false;
+        *ret_separate = false;
+        return 0;
     }
-    for (uint32_t id = 1; id <= KV_TABLE_COUNT_MAX; id++) {
-        large += large_value_bytes(generation->memtables[id - 1], store->options.blob_flush_bytes);
+    for (uint32_t id = 1; id <= KV_TABLE_COUNT_MAX && r == 0; id++) {
+        const struct memtable *memtable = generation->memtables[id - 1];
+        r = memtable != NULL ? add_large_values(memtable, store->options.blob_flush_bytes, &large)
+                             : 0;
     }
-    return large > output_blobs_min_bytes(store);
+    if (r == 0) {
+        *ret_separate = large > output_blobs_min_bytes(store);
+    }
+    return r;
 }
 
 int flush_tables(struct kv_store *store, struct generation *generation, struct edit *edit)
 {
     struct output_job job = {.level = 0,
                              .is_flush = true,
-                             .blobs = {.separate = should_separate(store, generation)},
                              .flushed_sequence = edit->last_sequence,
                              .released_log = edit->released_log};
-    int r = output_job_init(store, &job);
+    int r = should_separate(store, generation, &job.blobs.separate);
+
+    r = r < 0 ? r : output_job_init(store, &job);
 
     for (uint32_t id = 1; id <= KV_TABLE_COUNT_MAX && r == 0; id++) {
         const struct memtable *memtable = generation->memtables[id - 1];

@@ -366,12 +366,16 @@ static int commit_locked(struct kv_store *store, struct edit *edit, struct gener
 
 int manifest_commit(struct kv_store *store, struct edit *edit, struct generation *flushed)
 {
+    struct file_meta *doubtful = NULL;
     uint64_t released_before;
     int r;
 
     mutex_lock(&store->manifest_mu);
     released_before = store->released_log;
     r = commit_locked(store, edit, flushed);
+    if (r == 0) {
+        doubtful = obsolete_settle(store);
+    }
     mutex_unlock(&store->manifest_mu);
     if (r < 0) {
         return r;
@@ -379,7 +383,7 @@ int manifest_commit(struct kv_store *store, struct edit *edit, struct generation
     for (uint64_t n = released_before; edit->released_log != 0 && n < edit->released_log; n++) {
         obsolete_log(store, n);
     }
-    obsolete_settle(store);
+    obsolete_remove(store, doubtful);
     obsolete_purge(store);
     return 0;
 }

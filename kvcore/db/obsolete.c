@@ -53,15 +53,16 @@ void obsolete_doubt(struct kv_store *store, const struct edit *edit)
     }
 }
 
-void obsolete_settle(struct kv_store *store)
+struct file_meta *obsolete_settle(struct kv_store *store)
 {
-    struct file_meta *file;
-
-    mutex_lock(&store->manifest_mu);
-    file = store->doubtful;
+    struct file_meta *doubtful = store->doubtful;
     store->doubtful = NULL;
-    mutex_unlock(&store->manifest_mu);
-    while (file != NULL) {
+    return doubtful;
+}
+
+void obsolete_remove(struct kv_store *store, struct file_meta *take_doubtful)
+{
+    for (struct file_meta *file = take_doubtful; file != NULL;) {
         struct file_meta *next = file->next_doubtful;
         struct kv_file_id id = {.kind = KV_FILE_TABLE, .number = file->number};
         kv_ignore(store->storage->ops->remove(store->storage, id));

@@ -13,8 +13,9 @@ KV_MUST_CHECK int obsolete_sweep(struct kv_store *store);
 /* The edit could not be made durable, and yet it may last: the tables that it adds stay until a
  * later edit is durable, which then stands in its place. */
 void obsolete_doubt(struct kv_store *store, const struct edit *edit) REQUIRES(&store->manifest_mu);
-/* An edit is durable: remove the tables that earlier ones failed to add. */
-void obsolete_settle(struct kv_store *store);
+/* An edit is durable: those tables, to be removed with obsolete_remove() once the mutex is free. */
+struct file_meta *obsolete_settle(struct kv_store *store) REQUIRES(&store->manifest_mu);
+void obsolete_remove(struct kv_store *store, struct file_meta *take_doubtful);
 /* A log segment below the released mark: keep it for reuse or remove it. */
 void obsolete_log(struct kv_store *store, uint64_t number);
 

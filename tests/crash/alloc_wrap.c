@@ -28,6 +28,8 @@ void __wrap_free(void *memory);
 void *__wrap_sim_alloc(size_t count, size_t size);
 void __wrap_sim_append(void *array_pointer, size_t *count, const void *item, size_t item_size);
 
+extern const char __executable_start[]; /* of the linker: where the program was loaded */
+
 enum { LIVE_SLOTS = 1 << 16 }; /* a power of two */
 
 static struct {
@@ -73,9 +75,9 @@ uint64_t alloc_failures(void)
     return state.failures;
 }
 
-const void *alloc_failed_at(void)
+uintptr_t alloc_failed_at(void)
 {
-    return state.failed_at;
+    return (uintptr_t)state.failed_at - (uintptr_t)__executable_start;
 }
 
 size_t alloc_live(void)

@@ -25,8 +25,8 @@ enum alloc_how {
 void alloc_fail_at(uint64_t number, enum alloc_how how);
 uint64_t alloc_count(void);
 uint64_t alloc_failures(void); /* since then */
-/* Where the last that failed was called from: for a debugger, or addr2line. */
-const void *alloc_failed_at(void);
+/* Where the last that failed was called from: what addr2line -e PROGRAM takes. */
+uintptr_t alloc_failed_at(void);
 /* Allocations that the code under test made, at any time, and nobody freed. */
 size_t alloc_live(void);
 

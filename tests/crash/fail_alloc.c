@@ -69,9 +69,10 @@ static bool may_go_well(const struct run *run, enum rig_call call)
 static void note_wrong(struct run *run, enum rig_call call, const char *what, int error)
 {
     if (run->wrong[0] == '\0') {
-        snprintf(run->wrong, sizeof run->wrong, "%s %s%s%s; the last that failed was at %p",
-                 rig_call_name(call), what, error < 0 ? ": " : "",
-                 error < 0 ? kv_strerror(error) : "", alloc_failed_at());
+        snprintf(run->wrong, sizeof run->wrong,
+                 "%s %s%s%s; the last that failed was called from %#" PRIxPTR, rig_call_name(call),
+                 what, error < 0 ? ": " : "", error < 0 ? kv_strerror(error) : "",
+                 alloc_failed_at());
     }
 }
 
