@@ -112,7 +112,7 @@ static const struct rule rules[] = {
      .promise = rows_went_to_tables},
     {.text = "no space for the next log: a smaller one was made, or the present one goes on and "
              "the store says that it is full",
-     .engine_calls = KIND(RIG_WRITE),
+     .engine_calls = KIND(RIG_WRITE) | KIND(RIG_FLUSH) | KIND(RIG_COMPACT) | KIND(RIG_CLOSE),
      .call = SIM_CALL_COUNT,
      .kinds = KIND(SIM_LOG) | KIND(SIM_DIR),
      .error = -ENOSPC,
