@@ -92,6 +92,7 @@ enum column {
     COLUMN_P999,
     COLUMN_MAX,
     COLUMN_PROCESSOR,
+    COLUMN_FOUND,
     COLUMN_WRITTEN,
     COLUMN_SPACE,
     COLUMN_PEAK,
@@ -107,6 +108,12 @@ set_cell(struct libscols_line *line, enum column column, const char *format, ...
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
     scols_line_set_data(line, column, text);
+}
+
+/* Every operation looks for one row. */
+static bool reads_only(const struct bench_workload *workload)
+{
+    return workload->count == BENCH_COUNT_READS && workload->mix == 0;
 }
 
 static void fill_line(struct libscols_line *line, const struct bench_results *results,
@@ -127,6 +134,9 @@ static void fill_line(struct libscols_line *line, const struct bench_results *re
     set_cell(line, COLUMN_P999, "%.1f", percentile_us(r, 0.999));
     set_cell(line, COLUMN_MAX, "%.0f", percentile_us(r, 1));
     set_cell(line, COLUMN_PROCESSOR, "%.2f", bench_result_processor_us(r));
+    if (reads_only(config->workloads[workload]) && r->ops > 0) {
+        set_cell(line, COLUMN_FOUND, "%.0f%%", 100 * (double)r->found / (double)r->ops);
+    }
     if (r->written_bytes > 0) {
         set_cell(line, COLUMN_WRITTEN, "%.2f", written_per_byte(r));
     }
@@ -139,9 +149,9 @@ static void fill_line(struct libscols_line *line, const struct bench_results *re
 
 static int print_table(const struct bench_results *results)
 {
-    static const char *const titles[] = {"WORKLOAD", "ENGINE",   "OPS/S",  "MB/S",   "P50 us",
-                                         "P99 us",   "P99.9 us", "MAX us", "CPU us", "WRITTEN",
-                                         "SPACE MB", "PEAK MB",  "RATIO"};
+    static const char *const titles[] = {"WORKLOAD", "ENGINE",   "OPS/S",   "MB/S",   "P50 us",
+                                         "P99 us",   "P99.9 us", "MAX us",  "CPU us", "FOUND",
+                                         "WRITTEN",  "SPACE MB", "PEAK MB", "RATIO"};
     const struct bench_config *config = results->config;
     struct libscols_table *table = scols_new_table();
     if (table == NULL) {
@@ -198,11 +208,12 @@ int bench_report_text(const struct bench_results *results)
     putchar('\n');
     r = print_table(results);
     if (r == 0) {
-        printf(
-            "\nWRITTEN: bytes sent to storage per byte of keys and values written. PEAK: largest "
-            "resident size.%s%s\n",
-            config->engine_count > 1 ? " RATIO: operations per second of " : "",
-            config->engine_count > 1 ? "the first engine over those of this one." : "");
+        puts("\nCPU: processor time of the process for an operation. FOUND: reads whose row was "
+             "there. WRITTEN: bytes sent to storage per byte of keys and values written. PEAK: "
+             "largest resident size.");
+        if (config->engine_count > 1) {
+            puts("RATIO: operations per second of the first engine over those of this one.");
+        }
     }
     return r;
 }
