@@ -19,11 +19,12 @@
 
 enum {
     ROUNDS = 30,
-    BATCHES = 600,     /* of each writer in a round */
-    IMAGES_MAX = 24,   /* moments kept of a round */
-    LOG_ONE_IN = 120,  /* of the writes to a log, so many are such moments */
-    OTHER_ONE_IN = 30, /* of the other changes */
-    NEST_ONE_IN = 3,   /* of the states, so many are crashed again while they are opened */
+    BATCHES = 600,      /* of each writer in a round */
+    IMAGES_MAX = 24,    /* moments kept of a round */
+    LOG_ONE_IN = 120,   /* of the writes to a log, so many are such moments */
+    OTHER_ONE_IN = 30,  /* of the other changes */
+    NEST_ONE_IN = 3,    /* of the states, so many are crashed again while they are opened */
+    SYNC_LATE_US = 200, /* so that writes fall between the end of a sync and what is made of it */
     ROUND_SECONDS = 300,
     STATES_MIN = 1000,
     MODE_KILL = SIM_MODE_COUNT,
@@ -355,6 +356,7 @@ static bool run_round(struct round *round)
     run->stops = round->number % 2 == 1;
     kv_ignore(sim_create(&sim)); /* cannot fail */
     sim_watch(sim, watch, run);
+    sim_return_late(sim, SYNC_LATE_US);
     ok = run_writers(run, sim) && judge_end(run, sim);
     for (unsigned i = 0; i < run->image_count; i++) {
         ok = ok && judge_image(run, &run->images[i], i);

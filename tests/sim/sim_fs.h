@@ -107,6 +107,8 @@ KV_MUST_CHECK int sim_storage_open(struct sim_fs *sim, bool create,
                                    struct kv_storage **ret_storage);
 
 void sim_watch(struct sim_fs *sim, sim_watch_fn *fn, void *arg); /* NULL: nobody */
+/* Each sync returns so much later than it was done, and other threads' calls come in between. */
+void sim_return_late(struct sim_fs *sim, unsigned us);
 /* From call `number` on everything fails with -EIO; a change by that very call is unsynced. */
 void sim_stop_at(struct sim_fs *sim, uint64_t number);
 /* Whether this call may fail so at all: what needs no space never finds none. */

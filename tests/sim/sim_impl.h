@@ -75,7 +75,8 @@ struct sim_fd {
 };
 
 struct sim_fs {
-    struct mutex mu; /* held during each call; see sim_locked.c */
+    struct mutex mu;  /* held during each call; see sim_locked.c */
+    unsigned late_us; /* how much later a sync returns than it was done */
     struct sim_inode *inodes;
     int inode_count;
     struct sim_names current, durable;

@@ -2,6 +2,8 @@
 /* The calls of the simulated file system as a store with threads makes them: one at a time. */
 #include "tests/sim/sim_impl.h"
 
+#include <time.h>
+
 static const char store_path[] = "/sim/store";
 
 static int locked_openat(void *arg, int dir, const char *name, int flags, mode_t mode)
@@ -65,6 +67,10 @@ static int locked_fdatasync(void *arg, int fd)
     mutex_lock(&sim->mu);
     int r = sim_calls.fdatasync(sim, fd);
     mutex_unlock(&sim->mu);
+    if (sim->late_us > 0) {
+        struct timespec pause = {.tv_nsec = (long)sim->late_us * 1000};
+        nanosleep(&pause, NULL);
+    }
     return r;
 }
 

@@ -196,6 +196,11 @@ void sim_watch(struct sim_fs *sim, sim_watch_fn *fn, void *arg)
     sim->watch_arg = arg;
 }
 
+void sim_return_late(struct sim_fs *sim, unsigned us)
+{
+    sim->late_us = us;
+}
+
 void sim_stop_at(struct sim_fs *sim, uint64_t number)
 {
     sim->stop_at = number;
