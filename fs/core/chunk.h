@@ -17,7 +17,7 @@
 #include "fs/core/extent.h"
 
 enum {
-    CHUNK_PIECES_MAX = 16,
+    CHUNK_PIECES_MAX = 32,   /* a chunk of a log whose records cross pages has 24 */
     CHUNK_JOIN_TINY = 512,   /* neighbours are joined up to this, whatever their sizes */
     CHUNK_JOIN_SMALL = 4096, /* and up to this if the old is at most twice as long as the new */
     CHUNK_JOIN_FULL = 16384, /* an append that fills the chunk joins what is shorter */

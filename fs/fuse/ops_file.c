@@ -65,11 +65,12 @@ static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
                     struct fuse_file_info *fi)
 {
+    struct kvfs_mount *mount = fuse_req_userdata(req);
     struct kvfs *fs = request_begin(req, REQUEST_READ);
-    struct kv_buf bytes = {0};
+    struct kv_buf bytes = buffers_take(&mount->buffers);
     int r = kvfs_read(fs, ino, (uint64_t)offset, size, &bytes);
     reply_bytes(req, r, &bytes);
-    kv_buf_finish(&bytes);
+    buffers_give(&mount->buffers, &bytes);
 }
 
 static void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t offset,

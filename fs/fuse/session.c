@@ -122,6 +122,7 @@ int kvfs_mount_create(struct kvfs *fs, const struct kvfs_mount_options *options,
         return -ENOMEM;
     }
     mount->fs = fs;
+    buffers_init(&mount->buffers);
     mount->sink = (struct message_sink){.fn = options->message_fn, .arg = options->message_arg};
     mount->threads = options->threads != 0 ? options->threads : default_threads();
     mount->writeback = options->writeback;
@@ -182,6 +183,7 @@ void kvfs_mount_destroy(struct kvfs_mount *mount)
     if (mount->stop_fd >= 0) {
         close(mount->stop_fd);
     }
+    buffers_finish(&mount->buffers);
     free(mount->mountpoint);
     free(mount);
 }

@@ -7,6 +7,7 @@
 #define FUSE_USE_VERSION 314
 #include <fuse_lowlevel.h>
 
+#include "fs/fuse/buffers.h"
 #include "fs/fuse/mount.h"
 #include "fs/fuse/notify.h"
 #include "kvcore/util/message.h"
@@ -51,6 +52,7 @@ struct kvfs_mount {
     struct kvfs *fs;
     struct fuse_session *session;
     struct notify notify;
+    struct buffers buffers;
     struct message_sink sink;
     char *mountpoint;
     unsigned threads;
