@@ -46,6 +46,10 @@ static void put_roots(const struct corpus *corpus)
 /* A batch of every kind of row. */
 static void append_rows(struct kv_buf *to)
 {
+    fuzz_need(coding_append_u8(to, ROW_RANGE_DELETE));
+    fuzz_need(coding_append_varint(to, 1));
+    fuzz_need(coding_append_string(to, kv_slice_str("from")));
+    fuzz_need(coding_append_string(to, kv_slice_str("to")));
     fuzz_need(coding_append_u8(to, ROW_PUT));
     fuzz_need(coding_append_varint(to, 1));
     fuzz_need(coding_append_string(to, kv_slice_str("key")));

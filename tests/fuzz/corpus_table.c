@@ -9,7 +9,7 @@
 #include "kvcore/table/table_builder.h"
 #include "kvcore/util/codec.h"
 
-enum { NUMBER = 12, ROWS = 14, OFFSET = 4096 };
+enum { NUMBER = 12, ROWS = 14, RANGES = 4, OFFSET = 4096 };
 
 static const struct kv_slice nothing = {0};
 
@@ -22,6 +22,20 @@ static struct row seed_row(unsigned i, char text[16])
     return (struct row){.key = kv_slice_str(text),
                         .trailer = row_trailer(500 - i, kind),
                         .value = kind == ROW_PUT ? kv_slice_str("aaaaaaaabbbbbbbb") : nothing};
+}
+
+/* Fragments, the first with two deletes. */
+static struct range_delete seed_range(unsigned i)
+{
+    static const struct {
+        const char *from, *to;
+        uint64_t sequence;
+    } ranges[RANGES] = {{"prefix01", "prefix03", 495},
+                        {"prefix01", "prefix03", 480},
+                        {"prefix03", "prefix04", 470},
+                        {"prefix06", "q", 600}};
+    return (struct range_delete){kv_slice_str(ranges[i].from), kv_slice_str(ranges[i].to),
+                                 ranges[i].sequence};
 }
 
 static void put_rows_blocks(const struct corpus *corpus)
@@ -44,6 +58,13 @@ static void put_rows_blocks(const struct corpus *corpus)
     }
     fuzz_need(rows_builder_finish(builder, &bytes));
     corpus_put(corpus, "rows_block/puts", kv_slice(head, sizeof head), kv_buf_slice(&bytes));
+    for (unsigned i = 0; i < RANGES; i++) {
+        struct range_delete range = seed_range(i);
+        struct row row = {range.from, row_trailer(range.sequence, ROW_RANGE_DELETE), range.to};
+        fuzz_need(rows_builder_add(builder, &row));
+    }
+    fuzz_need(rows_builder_finish(builder, &bytes));
+    corpus_put(corpus, "rows_block/ranges", kv_slice(head, sizeof head), kv_buf_slice(&bytes));
     rows_builder_destroy(builder);
     kv_buf_finish(&bytes);
 }
@@ -94,8 +115,28 @@ static void put_file(const struct corpus *corpus, struct kv_storage *storage, ui
     corpus_put_flagged(corpus, path, flags, kv_slice(bytes, size));
 }
 
-static void put_table(const struct corpus *corpus, enum codec codec, uint8_t flags,
-                      const char *path)
+/* What a table of seeds holds. */
+struct contents {
+    unsigned rows, ranges;
+};
+
+static void fill_table(struct table_builder *builder, struct contents contents)
+{
+    char text[16];
+
+    for (unsigned i = 0; i < contents.rows; i++) {
+        struct row row = seed_row(i, text);
+        fuzz_need(table_builder_add(builder, &row));
+        fuzz_need(table_builder_note_blob(builder, 7 + i % 3, 100));
+    }
+    for (unsigned i = 0; i < contents.ranges; i++) {
+        struct range_delete range = seed_range(i);
+        fuzz_need(table_builder_add_range_delete(builder, &range));
+    }
+}
+
+static void put_table(const struct corpus *corpus, enum codec codec, struct contents contents,
+                      uint8_t flags, const char *path)
 {
     const struct table_origin origin = {.store_id = "a store of seeds",
                                         .table_id = 1,
@@ -112,19 +153,14 @@ static void put_table(const struct corpus *corpus, enum codec codec, uint8_t fla
     struct table_builder *builder = NULL;
     struct table_properties properties;
     uint64_t size = 0;
-    char text[16];
 
     fuzz_need(kv_storage_mem_create(&storage));
     fuzz_need(table_builder_create(storage, FUZZ_STORE_SEED, NUMBER, &origin, &options, &builder));
-    for (unsigned i = 0; i < ROWS; i++) {
-        struct row row = seed_row(i, text);
-        fuzz_need(table_builder_add(builder, &row));
-        fuzz_need(table_builder_note_blob(builder, 7 + i % 3, 100));
-    }
+    fill_table(builder, contents);
     fuzz_need(table_builder_finish(builder, 1, &properties, &size));
     table_builder_destroy(builder);
     put_file(corpus, storage, flags, path);
-    if (codec == CODEC_NONE) {
+    if (codec == CODEC_NONE && contents.ranges == 0) {
         struct kv_buf bytes = {0};
         properties.created_s = 1000;
         fuzz_need(table_properties_encode(&properties, &bytes));
@@ -160,8 +196,10 @@ void corpus_table(const struct corpus *corpus)
     put_rows_blocks(corpus);
     put_filter(corpus);
     put_codecs(corpus);
-    put_table(corpus, CODEC_NONE, 0, "table/plain");
-    put_table(corpus, CODEC_NONE, 3, "table/plain_made_to_fit");
-    put_table(corpus, CODEC_SNAPPY, 1, "table/snappy_made_to_fit");
+    put_table(corpus, CODEC_NONE, (struct contents){ROWS, 0}, 0, "table/plain");
+    put_table(corpus, CODEC_NONE, (struct contents){ROWS, 0}, 3, "table/plain_made_to_fit");
+    put_table(corpus, CODEC_SNAPPY, (struct contents){ROWS, 0}, 1, "table/snappy_made_to_fit");
+    put_table(corpus, CODEC_NONE, (struct contents){ROWS, RANGES}, 1, "table/ranges");
+    put_table(corpus, CODEC_NONE, (struct contents){0, RANGES}, 1, "table/ranges_alone");
     put_frames(corpus);
 }

@@ -113,6 +113,22 @@ static void find_rows(struct table *table, struct iter *it, const struct seen *s
     }
 }
 
+/* Range deletes that are there are found, at both ends of each. */
+static void read_ranges(const struct table *table)
+{
+    const struct range_dels *dels = table_range_dels(table);
+    struct range_window window;
+
+    assert((dels != NULL) == (table_properties(table)->range_delete_count > 0));
+    for (size_t i = 0; dels != NULL && i < dels->count; i++) {
+        fuzz_touch(dels->fragments[i].from);
+        range_dels_window(dels, dels->fragments[i].from, UINT64_MAX, &window);
+        assert(window.sequence == dels->fragments[i].sequences[0]);
+        range_dels_window(dels, dels->fragments[i].to, UINT64_MAX, &window);
+        assert(kv_slice_equal(window.from, dels->fragments[i].to));
+    }
+}
+
 static void read_table(struct table *table)
 {
     struct seen seen = {0};
@@ -128,6 +144,7 @@ static void read_table(struct table *table)
     assert(r < 0 || s < 0 || forwards == backwards);
     assert(verdict < 0 || forwards == table_properties(table)->row_count);
     find_rows(table, it, &seen, verdict == 0);
+    read_ranges(table);
     iter_destroy(it);
     for (size_t i = 0; i < seen.count; i++) {
         kv_buf_finish(&seen.keys[i]);
