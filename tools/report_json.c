@@ -81,6 +81,8 @@ static json_t *counters_json(const struct kv_stats *s)
         {"compaction_bytes_read", s->compaction_bytes_read},
         {"compaction_bytes_written", s->compaction_bytes_written},
         {"trivial_moves", s->trivial_moves},
+        {"files_dropped", s->files_dropped},
+        {"bytes_dropped", s->bytes_dropped},
         {"gets", s->gets},
         {"gets_found", s->gets_found},
         {"filter_useful", s->filter_useful},
@@ -109,10 +111,11 @@ static json_t *levels_json(const struct kv_stats *s)
     json_t *levels = json_array();
     for (int level = 0; level < KV_LEVEL_COUNT; level++) {
         const struct kv_level_stats *l = &s->levels[level];
-        json_array_append_new(levels, json_pack("{s:i, s:I, s:I, s:I, s:I}", "level", level,
+        json_array_append_new(levels, json_pack("{s:i, s:I, s:I, s:I, s:I, s:I}", "level", level,
                                                 "files", (json_int_t)l->files, "bytes",
                                                 (json_int_t)l->bytes, "rows", (json_int_t)l->rows,
-                                                "tombstones", (json_int_t)l->tombstones));
+                                                "tombstones", (json_int_t)l->tombstones,
+                                                "range_deletes", (json_int_t)l->range_deletes));
     }
     return levels;
 }

@@ -35,6 +35,7 @@ void kv_batch_clear(struct kv_batch *batch)
     }
     batch->payload.size = 0;
     batch->count = 0;
+    batch->range_count = 0;
     batch->use_reserve = false;
     view_release(batch->view);
     batch->view = NULL;
@@ -111,10 +112,13 @@ int kv_batch_delete(struct kv_batch *batch, struct kv_table *table, struct kv_sl
 int kv_batch_delete_range(struct kv_batch *batch, struct kv_table *table, struct kv_slice from,
                           struct kv_slice to)
 {
+    int r;
     if (to.size > KV_KEY_SIZE_MAX || kv_slice_compare(from, to) >= 0) {
         return -EINVAL;
     }
-    return append_row(batch, ROW_RANGE_DELETE, table, from, &to);
+    r = append_row(batch, ROW_RANGE_DELETE, table, from, &to);
+    batch->range_count += r == 0;
+    return r;
 }
 
 static bool row_is_sound(const struct batch_row *row)

@@ -12,8 +12,9 @@
 struct kv_batch {
     struct kv_buf payload;
     uint32_t count;
-    bool use_reserve;  /* see kv_batch_use_reserve() */
-    struct view *view; /* the oldest that parts were taken from; NULL: none were */
+    uint32_t range_count; /* rows that delete ranges */
+    bool use_reserve;     /* see kv_batch_use_reserve() */
+    struct view *view;    /* the oldest that parts were taken from; NULL: none were */
 };
 
 /* One row of a payload; key and value point into it. */

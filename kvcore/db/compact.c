@@ -9,6 +9,7 @@
 #include "kvcore/db/obsolete.h"
 #include "kvcore/db/output.h"
 #include "kvcore/db/picker.h"
+#include "kvcore/db/snapshot.h"
 #include "kvcore/db/view.h"
 #include "kvcore/db/worker.h"
 
@@ -150,6 +151,7 @@ static int run_merge(struct kv_store *store, struct merge *m)
 
     m->job = (struct output_job){.table_id = m->compaction.table_id,
                                  .level = (uint32_t)output_level,
+                                 .version = m->view->version,
                                  .is_deepest = is_deepest,
                                  .is_range_deepest = is_range_deepest,
                                  .is_deepest_arg = m};
@@ -217,7 +219,8 @@ static int pick(struct kv_store *store, struct merge *m) REQUIRES(&store->mu)
     struct picker_options options = {.level_base_bytes = store->options.level_base_bytes,
                                      .l0_files = L0_COMPACT_FILES,
                                      .file_bytes = store->options.file_bytes,
-                                     .squeeze = atomic_load(&store->full)};
+                                     .squeeze = atomic_load(&store->full),
+                                     .oldest_snapshot = snapshot_oldest(store)};
     double best_score = 0;
 
     for (uint32_t id = 1; id <= KV_TABLE_COUNT_MAX; id++) {

@@ -26,6 +26,7 @@ enum file_tag {
     FILE_TAG_BLOBS = 1,
     FILE_TAG_HIDDEN_BYTES = 2,
     FILE_TAG_RANGE_DELETES = 3,
+    FILE_TAG_DELETE_RUN = 4,
 };
 
 /* Of a blob. */
@@ -187,6 +188,7 @@ static int encode_added(const struct file_meta *file, struct kv_buf *to)
     }
     r |= append_varint_if_set(to, FILE_TAG_RANGE_DELETES, file->range_delete_count);
     r |= append_varint_if_set(to, FILE_TAG_HIDDEN_BYTES, file->hidden_bytes);
+    r |= append_varint_if_set(to, FILE_TAG_DELETE_RUN, file->longest_delete_run);
     return r;
 }
 
@@ -354,6 +356,8 @@ static int decode_file_fields(struct coding_cursor *c, struct file_meta *file)
             file->range_delete_count = coding_field_varint(c, value);
         } else if (tag == FILE_TAG_HIDDEN_BYTES) {
             file->hidden_bytes = coding_field_varint(c, value);
+        } else if (tag == FILE_TAG_DELETE_RUN) {
+            file->longest_delete_run = coding_field_varint(c, value);
         } else if (tag % 2 == 1) {
             r = -KV_EFORMAT;
         }

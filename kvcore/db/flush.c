@@ -7,6 +7,7 @@
 
 #include "kvcore/db/manifest.h"
 #include "kvcore/db/output.h"
+#include "kvcore/db/view.h"
 #include "kvcore/db/worker.h"
 #include "kvcore/db/write.h"
 
@@ -92,10 +93,12 @@ static int should_separate(const struct kv_store *store, const struct generation
     return r;
 }
 
-int flush_tables(struct kv_store *store, struct generation *generation, struct edit *edit)
+int flush_tables(struct kv_store *store, struct generation *generation,
+                 const struct version *version, struct edit *edit)
 {
     struct output_job job = {.level = 0,
                              .is_flush = true,
+                             .version = version,
                              .flushed_sequence = edit->last_sequence,
                              .released_log = edit->released_log};
     int r = should_separate(store, generation, &job.blobs.separate);
@@ -125,8 +128,10 @@ static int flush_generation(struct kv_store *store, struct generation *generatio
                             uint64_t next_log)
 {
     struct edit edit = {.released_log = next_log, .last_sequence = generation->sequence_last};
-    int r = flush_tables(store, generation, &edit);
+    struct view *view = view_acquire(store);
+    int r = flush_tables(store, generation, view->version, &edit);
 
+    view_release(view);
     if (r < 0) {
         goto out;
     }

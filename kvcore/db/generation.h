@@ -20,6 +20,7 @@ struct generation {
                                                        existed; added under the state mutex */
     struct log_writer *log;  /* NULL: replayed, its rows lie in closed logs */
     uint64_t log_number;     /* newest log that holds rows of it */
+    uint64_t delete_count;   /* rows that delete one key; the leader's */
     uint64_t sequence_last;  /* of its newest row, once rotated out */
     _Atomic bool log_synced; /* every byte of the log is durable (only once rotated out) */
     bool end_recorded;       /* the manifest knows where its log ends; state mutex */

@@ -10,6 +10,9 @@
 
 enum {
     HEIGHT_MAX = 12, /* 4^12 rows: more than fit in any memtable */
+    /* A range with so many nodes of this level, of which one in 4^3 rows has one, is long. */
+    LONG_LEVEL = 3,
+    LONG_STEPS = 64,
 };
 
 /* Followed in memory by `height` links, the key and the value. */
@@ -241,6 +244,33 @@ const struct range_map *memtable_ranges(const struct memtable *memtable)
 uint64_t memtable_row_count(const struct memtable *memtable)
 {
     return atomic_load_explicit(&memtable->count, memory_order_relaxed);
+}
+
+bool memtable_range_is_long(const struct memtable *memtable, struct kv_slice from,
+                            struct kv_slice to)
+{
+    struct target begin = {.head = key_head(from), .key = from, .trailer = UINT64_MAX};
+    struct target end = {.head = key_head(to), .key = to, .trailer = UINT64_MAX};
+    const struct node *node = memtable->head;
+    unsigned level = atomic_load_explicit(&memtable->height, memory_order_relaxed);
+    unsigned steps = 0;
+
+    if (level <= LONG_LEVEL) {
+        return false;
+    }
+    for (level--; level + 1 > LONG_LEVEL; level--) {
+        for (const struct node *next = node_next(node, level);
+             next != NULL && node_before(next, &begin); next = node_next(node, level)) {
+            node = next;
+        }
+    }
+    for (node = node_next(node, LONG_LEVEL); node != NULL && node_before(node, &end);
+         node = node_next(node, LONG_LEVEL)) {
+        if (++steps == LONG_STEPS) {
+            return true;
+        }
+    }
+    return false;
 }
 
 /* ---- iterator ---- */

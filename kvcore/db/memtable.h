@@ -42,6 +42,9 @@ bool memtable_get(const struct memtable *memtable, struct kv_slice key, uint64_t
 /* Neither rows nor range deletes. */
 bool memtable_is_empty(const struct memtable *memtable);
 uint64_t memtable_row_count(const struct memtable *memtable);
+/* Are there thousands of rows in [from, to)? A guess from the upper levels of the list. */
+bool memtable_range_is_long(const struct memtable *memtable, struct kv_slice from,
+                            struct kv_slice to);
 /* The memtable must outlive the iterator. */
 KV_MUST_CHECK int memtable_iter_create(const struct memtable *memtable, struct iter **ret_iter);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "kvcore/db/output.h"
+#include "kvcore/db/hidden.h"
 #include "kvcore/db/snapshot.h"
 
 #include <assert.h>
@@ -67,6 +68,7 @@ static int file_from_properties(const struct table_properties *properties, uint6
     file->row_count = properties->row_count;
     file->tombstone_count = properties->tombstone_count;
     file->range_delete_count = properties->range_delete_count;
+    file->longest_delete_run = properties->longest_delete_run;
     r = kv_buf_append(&file->smallest, kv_buf_slice(&properties->smallest_key));
     r = r < 0 ? r : kv_buf_append(&file->largest, kv_buf_slice(&properties->largest_key));
     r = r < 0 ? r : blob_uses_copy(&properties->blobs, &file->blobs);
@@ -82,7 +84,14 @@ static int add_range_delete(void *arg, const struct range_delete *range_delete)
 {
     struct output_job *job = arg;
     int r = job->builder == NULL ? builder_begin(job->store, job) : 0;
-    return r < 0 ? r : table_builder_add_range_delete(job->builder, range_delete);
+    r = r < 0 ? r : table_builder_add_range_delete(job->builder, range_delete);
+    /* Of a fragment the newest delete comes first, and the others hide the same. */
+    if (r == 0 && !kv_slice_equal(range_delete->from, kv_buf_slice(&job->hidden_from))) {
+        job->hidden_bytes += hidden_bytes(version_table(job->version, job->table_id), job->level,
+                                          range_delete->from, range_delete->to);
+        r = kv_buf_assign(&job->hidden_from, range_delete->from);
+    }
+    return r;
 }
 
 static bool is_range_deepest(void *arg, struct kv_slice from, struct kv_slice to)
@@ -125,11 +134,14 @@ static int builder_end(struct output_job *job, bool last)
         }
     }
     if (r == 0) {
+        job->outputs[job->output_count]->hidden_bytes = job->hidden_bytes;
         job->output_count++;
         job->bytes_written += size;
     }
     table_builder_destroy(job->builder);
     job->builder = NULL;
+    job->hidden_bytes = 0;
+    job->hidden_from.size = 0;
     return r;
 }
 
@@ -323,6 +335,7 @@ void output_job_destroy(struct output_job *job)
     free(job->outputs);
     free(job->snapshots);
     range_output_finish(&job->ranges);
+    kv_buf_finish(&job->hidden_from);
     kv_buf_finish(&job->inputs);
     kv_buf_finish(&job->last_key);
     output_blobs_destroy(&job->blobs);

@@ -24,11 +24,12 @@ struct output_job {
     const struct file_list
         *grandparents; /* NULL: none. Tables are cut where they would overlap much */
     void *is_deepest_arg;
-    uint64_t flushed_sequence;  /* rows up to here are in tables once the job is installed */
-    uint64_t released_log;      /* and logs below are superfluous */
-    struct kv_buf inputs;       /* numbers of merged tables as varints; owned */
-    struct range_output ranges; /* range deletes of the rows of the next output_rows; owned */
-    struct output_blobs blobs;  /* large values */
+    const struct version *version; /* where range deletes find what they hide; outlives the job */
+    uint64_t flushed_sequence;     /* rows up to here are in tables once the job is installed */
+    uint64_t released_log;         /* and logs below are superfluous */
+    struct kv_buf inputs;          /* numbers of merged tables as varints; owned */
+    struct range_output ranges;    /* range deletes of the rows of the next output_rows; owned */
+    struct output_blobs blobs;     /* large values */
 
     /* The job's own. */
     struct kv_store *store;
@@ -39,6 +40,8 @@ struct output_job {
     size_t output_count;
     struct table_builder *builder; /* of the table being written */
     const struct kv_table *table;  /* its keyspace */
+    uint64_t hidden_bytes;         /* by its range deletes */
+    struct kv_buf hidden_from;     /* start of the last of them */
     uint64_t builder_number;
     struct kv_buf last_key;
     size_t last_stripe;

@@ -35,7 +35,8 @@ struct picker_options {
     uint64_t level_base_bytes;
     size_t l0_files; /* start merging level 0 at this many */
     uint64_t file_bytes;
-    bool squeeze; /* the device is full: give back all space that merging can */
+    uint64_t oldest_snapshot; /* what is deleted at or before it is gone for everybody */
+    bool squeeze;             /* the device is full: give back all space that merging can */
 };
 
 /* The most urgent merge of the table whose files are not busy. Returns 1, 0 nothing to do, -ENOMEM.

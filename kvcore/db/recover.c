@@ -302,7 +302,7 @@ static int flush_replayed(struct recovery *rec) NO_LOCK_ANALYSIS
     if (generation_is_empty(rec->generation)) {
         return 0;
     }
-    r = flush_tables(store, rec->generation, &edit);
+    r = flush_tables(store, rec->generation, rec->version, &edit);
     r = r < 0 ? r : version_apply(rec->version, &edit, &version);
     if (r == 0) {
         version_unref(rec->version);

@@ -166,6 +166,7 @@ static void install_generation(struct kv_store *store, struct generation *genera
     generation_ref(generation);
     store->active = generation;
     atomic_store(&store->rotated_ns, clock_monotonic_ns());
+    atomic_store(&store->deletes_wait, false);
 }
 
 int rotate_settle(struct kv_store *store)

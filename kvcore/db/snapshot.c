@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+#include "kvcore/db/worker.h"
+
 int kv_snapshot_create(struct kv_store *store, struct kv_snapshot **ret_snapshot)
 {
     struct kv_snapshot *snapshot = calloc(1, sizeof *snapshot);
@@ -23,17 +25,42 @@ int kv_snapshot_create(struct kv_store *store, struct kv_snapshot **ret_snapshot
     return 0;
 }
 
+uint64_t snapshot_oldest(const struct kv_store *store)
+{
+    const struct kv_snapshot *first = store->snapshots.next;
+    return first != &store->snapshots ? first->sequence : visible_sequence(store);
+}
+
+/* Range deletes that wait for a snapshot to go before they can give space back. */
+static bool range_deletes_wait(const struct kv_store *store) REQUIRES(&store->mu)
+{
+    for (uint32_t id = 1; id <= KV_TABLE_COUNT_MAX; id++) {
+        const struct table_files *files = version_table(store->view->version, id);
+        for (int level = 0; files != NULL && level < KV_LEVEL_COUNT; level++) {
+            if (files->levels[level].has_range_deletes) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
 void kv_snapshot_release(struct kv_snapshot *snapshot)
 {
     struct kv_store *store;
+    bool wake;
     if (snapshot == NULL) {
         return;
     }
     store = snapshot->store;
     mutex_lock(&store->mu);
+    wake = snapshot->prev == &store->snapshots && range_deletes_wait(store);
     snapshot->prev->next = snapshot->next;
     snapshot->next->prev = snapshot->prev;
     mutex_unlock(&store->mu);
+    if (wake) {
+        workers_wake(store);
+    }
     free(snapshot);
 }
 

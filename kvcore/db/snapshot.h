@@ -10,4 +10,7 @@
 KV_MUST_CHECK int snapshot_list(struct kv_store *store, uint64_t **ret_sequences,
                                 size_t *ret_count);
 
+/* The first of them. */
+uint64_t snapshot_oldest(const struct kv_store *store) REQUIRES(&store->mu);
+
 #endif

@@ -18,6 +18,7 @@ static void add_levels(const struct table_files *files, struct kv_stats *stats)
         for (size_t i = 0; i < list->count; i++) {
             stats->levels[level].rows += list->files[i]->row_count;
             stats->levels[level].tombstones += list->files[i]->tombstone_count;
+            stats->levels[level].range_deletes += list->files[i]->range_delete_count;
         }
     }
 }
@@ -35,6 +36,8 @@ static void add_counters(const struct counters *c, struct kv_stats *stats)
     stats->compaction_bytes_read = value_of(&c->compaction_read);
     stats->compaction_bytes_written = value_of(&c->compaction_written);
     stats->trivial_moves = value_of(&c->trivial_moves);
+    stats->files_dropped = value_of(&c->files_dropped);
+    stats->bytes_dropped = value_of(&c->bytes_dropped);
     stats->gets = value_of(&c->gets);
     stats->gets_found = value_of(&c->gets_found);
     stats->filter_useful = value_of(&c->filter_useful);

@@ -92,6 +92,7 @@ struct kv_store {
     _Atomic bool full;           /* the device is: only writes that free space; see space.c */
     _Atomic uint64_t full_ns;    /* when it was found full last, monotonic */
     _Atomic uint64_t rotated_ns; /* when the active generation began, monotonic */
+    _Atomic bool deletes_wait;   /* the active generation holds deletes that give back much space */
     _Atomic unsigned l0_files;   /* most tables of level 0 in any keyspace, for slowing down */
     struct counters counters;
 

@@ -37,6 +37,7 @@ int file_meta_copy(const struct file_meta *from, struct file_meta **ret_file)
     file->row_count = from->row_count;
     file->tombstone_count = from->tombstone_count;
     file->range_delete_count = from->range_delete_count;
+    file->longest_delete_run = from->longest_delete_run;
     file->hidden_bytes = from->hidden_bytes;
     r = kv_buf_append(&file->smallest, kv_buf_slice(&from->smallest));
     r = r < 0 ? r : kv_buf_append(&file->largest, kv_buf_slice(&from->largest));

@@ -17,6 +17,8 @@ enum { RETRY_FIRST_MS = 100, RETRY_MAX_MS = 10000 };
 static const uint64_t full_min_ms = 1000;
 static const uint64_t space_check_ms = 500;       /* between looks for room on a full device */
 static const uint64_t generation_age_ms = 300000; /* rows wait no longer to be flushed */
+static const uint64_t deletes_check_ms = 2000;    /* between looks whether writers are idle, */
+static const uint64_t deletes_idle_ms = 5000;     /* and so long deletes then wait */
 
 static const uint64_t ns_per_ms = 1000000;
 
@@ -110,9 +112,28 @@ static bool generation_is_old(const struct kv_store *store)
     return age > (atomic_load(&store->full) ? space_check_ms : generation_age_ms) * ns_per_ms;
 }
 
+/* When rows were last seen to come, by somebody who looks now and then. */
+struct idle_watch {
+    uint64_t sequence;
+    uint64_t since_ns;
+};
+
+/* Deletes of ranges, or of very many keys, hide what only merging gives back: they go to a table
+ * soon after the last write. */
+static bool deletes_are_due(const struct kv_store *store, struct idle_watch *watch)
+{
+    uint64_t sequence = visible_sequence(store);
+    uint64_t now = clock_monotonic_ns();
+    if (sequence != watch->sequence) {
+        *watch = (struct idle_watch){.sequence = sequence, .since_ns = now};
+    }
+    return atomic_load(&store->deletes_wait) && now - watch->since_ns > deletes_idle_ms * ns_per_ms;
+}
+
 static void wait_for_flush(struct kv_store *store) REQUIRES(&store->mu)
 {
-    uint64_t ms = atomic_load(&store->full) ? space_check_ms : generation_age_ms / 4;
+    uint64_t ms = atomic_load(&store->deletes_wait) ? deletes_check_ms : generation_age_ms / 4;
+    ms = atomic_load(&store->full) ? space_check_ms : ms;
     condvar_wait_until(&store->work, &store->mu, clock_monotonic_ns() + ms * ns_per_ms);
 }
 
@@ -124,6 +145,7 @@ static bool flush_is_due(struct kv_store *store) REQUIRES(&store->mu)
 static void *flush_main(void *arg)
 {
     struct kv_store *store = arg;
+    struct idle_watch watch = {0};
     unsigned pause_ms = 0;
 
     for (;;) {
@@ -148,7 +170,7 @@ static void *flush_main(void *arg)
         if (clock_monotonic_ns() - atomic_load(&store->full_ns) > full_min_ms * ns_per_ms) {
             space_check(store);
         }
-        r = generation_is_old(store) ? write_rotate(store) : 0;
+        r = deletes_are_due(store, &watch) || generation_is_old(store) ? write_rotate(store) : 0;
         r = r < 0 ? r : flush_one(store);
         if (r < 0) {
             back_off(store, "writing memtables to tables fails; trying again", r, &pause_ms);

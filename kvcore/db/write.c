@@ -14,7 +14,8 @@ enum {
     GROUP_BYTES_MAX = 1 << 20,
     GROUP_SMALL_BYTES = 128 << 10, /* a small leader does not wait for more than this */
     GROUP_COUNT_MAX = 128,
-    SLOW_STEP_US = 100, /* delay per write group and table of level 0 beyond L0_SLOW_FILES */
+    DELETES_WAIT = 4096, /* so many rows in memory that delete a key are worth a flush */
+    SLOW_STEP_US = 100,  /* delay per write group and table of level 0 beyond L0_SLOW_FILES */
 };
 
 struct writer {
@@ -138,8 +139,9 @@ struct group {
     size_t count;
     size_t bytes;
     uint64_t rows;
-    bool deletes_ranges; /* set by group_prepare() */
-    bool defer;          /* nobody asked for more than KV_DURABLE_NONE */
+    bool with_ranges; /* there are range deletes */
+    uint64_t deletes; /* of single keys; set by group_prepare() */
+    bool defer;       /* nobody asked for more than KV_DURABLE_NONE */
     struct writer *last;
 };
 
@@ -158,6 +160,7 @@ static void group_collect(struct kv_store *store, struct writer *leader, struct 
         group->payloads[group->count++] = kv_buf_slice(&w->batch->payload);
         group->bytes += w->batch->payload.size;
         group->rows += w->batch->count;
+        group->with_ranges = group->with_ranges || w->batch->range_count > 0;
         group->defer = group->defer && w->durability == KV_DURABLE_NONE;
         group->last = w;
     }
@@ -177,9 +180,9 @@ static int group_prepare(struct group *group, struct generation *generation, uin
         for (; r == 0 && batch_next(&cursor, &row) > 0; sequence++) {
             if (row.kind == ROW_RANGE_DELETE) {
                 struct range_delete range = {row.key, row.value, sequence};
-                group->deletes_ranges = true;
                 r = generation_plan_range_delete(generation, row.table_id, &range);
             } else {
+                group->deletes += row.kind == ROW_DELETE;
                 bytes += memtable_row_bytes(row.key.size, row.value.size,
                                             row_trailer(sequence, row.kind));
             }
@@ -206,9 +209,49 @@ static void group_insert(const struct group *group, struct generation *generatio
             }
         }
     }
-    if (group->deletes_ranges) {
+    if (group->with_ranges) {
         generation_publish_plans(generation);
     }
+}
+
+/* Deletes that hide much are not left in memory when nothing follows: see worker.c. */
+static void note_deletes(struct kv_store *store, const struct group *group)
+{
+    struct generation *active = store->active;
+    active->delete_count += group->deletes;
+    if ((group->with_ranges || active->delete_count >= DELETES_WAIT) &&
+        !atomic_load_explicit(&store->deletes_wait, memory_order_relaxed)) {
+        atomic_store(&store->deletes_wait, true);
+        workers_wake(store);
+    }
+}
+
+/* Does a range delete of the group hide very many rows of the active generation? */
+static bool group_hides_much(const struct group *group, const struct generation *active)
+{
+    for (size_t i = 0; i < group->count; i++) {
+        struct coding_cursor cursor = coding_cursor(group->payloads[i]);
+        struct batch_row row;
+        while (batch_next(&cursor, &row) > 0) {
+            if (row.kind == ROW_RANGE_DELETE &&
+                memtable_range_is_long(active->memtables[row.table_id - 1], row.key, row.value)) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+/* Within one memtable iterators step through rows that a range delete hides; those of older ones
+ * they pass at once. So the delete goes to the next generation. It may also stay in this one: where
+ * there is no room for a new log. */
+static int rotate_before_ranges(struct kv_store *store, const struct group *group)
+{
+    int r = 0;
+    if (group->with_ranges && group_hides_much(group, store->active)) {
+        r = rotate(store, store->options.memtables_max);
+    }
+    return r == -ENOSPC ? 0 : r;
 }
 
 /* Log the group, insert it, make it visible. */
@@ -241,6 +284,7 @@ static int group_commit(struct kv_store *store, struct group *group)
     store->last_sequence += group->rows;
     /* Release: pairs with visible_sequence(); the rows are linked before they are visible. */
     atomic_store_explicit(&store->visible_sequence, store->last_sequence, memory_order_release);
+    note_deletes(store, group);
     count_add(&store->counters.batches, group->count);
     count_add(&store->counters.rows_written, group->rows);
     count_add(&store->counters.bytes_written_user, group->bytes);
@@ -275,6 +319,7 @@ static int lead(struct kv_store *store, struct writer *w)
     slow_down(store);
     r = make_room(store);
     group_collect(store, w, &group);
+    r = r < 0 ? r : rotate_before_ranges(store, &group);
     if (r == 0) {
         r = group_commit(store, &group);
     }

@@ -327,6 +327,12 @@ uint64_t table_file_bytes(const struct table *table)
     return table->file_bytes;
 }
 
+uint64_t table_offset_of(const struct table *table, struct kv_slice key)
+{
+    uint32_t index = table_index_seek(&table->index, key, UINT64_MAX);
+    return index < table->index.rows.count ? table->index.handles[index].offset : data_end(table);
+}
+
 bool table_may_contain(const struct table *table, uint64_t key_hash)
 {
     return filter_may_match(&table->filter, key_hash);

@@ -27,6 +27,8 @@ const struct range_dels *table_range_dels(const struct table *table);
 /* Memory of index, filter, range deletes and bookkeeping. */
 size_t table_resident_bytes(const struct table *table);
 uint64_t table_file_bytes(const struct table *table);
+/* About where the rows from `key` on begin in the file. */
+uint64_t table_offset_of(const struct table *table, struct kv_slice key);
 
 /* May the table hold the key / a key with the prefix? false is certain. A table written without
  * (fitting) prefix entries answers true for prefixes. */

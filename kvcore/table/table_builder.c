@@ -28,6 +28,7 @@ struct table_builder {
 
     struct rows_builder *data;
     uint64_t block_sequence_min, block_sequence_max; /* of the block being filled */
+    uint64_t delete_run;                             /* deletes up to the last row, side by side */
     struct rows_builder *ranges;
     uint64_t range_sequence_min, range_sequence_max;
     struct kv_buf range_start; /* of the first range delete */
@@ -283,6 +284,9 @@ static void count_row(struct table_builder *b, const struct row *row)
         first_of_block || sequence > b->block_sequence_max ? sequence : b->block_sequence_max;
     p->row_count++;
     p->tombstone_count += row_kind(row->trailer) == ROW_DELETE;
+    b->delete_run = row_kind(row->trailer) == ROW_DELETE ? b->delete_run + 1 : 0;
+    p->longest_delete_run =
+        b->delete_run > p->longest_delete_run ? b->delete_run : p->longest_delete_run;
     p->key_bytes += row->key.size;
     p->value_bytes += row->value.size;
 }

@@ -73,8 +73,9 @@ struct table_properties {
     uint64_t row_count, tombstone_count, range_delete_count;
     uint64_t key_bytes, value_bytes; /* raw */
     uint64_t data_blocks;
-    uint64_t created_s; /* wall clock */
-    uint64_t job;       /* the flush or compaction that wrote it */
+    uint64_t longest_delete_run; /* deletes of keys that stand side by side: scans step through */
+    uint64_t created_s;          /* wall clock */
+    uint64_t job;                /* the flush or compaction that wrote it */
     uint32_t output_index,
         output_count;           /* k-of-n; n is only known, and not 0, in the job's last output */
     struct kv_buf inputs;       /* table numbers the job merged: varints */

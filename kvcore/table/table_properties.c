@@ -34,7 +34,8 @@ enum property {
     PROPERTY_BLOBS = 45,
     PROPERTY_RELEASED_LOG = 46,
     PROPERTY_TABLE_NAME = 48,
-    PROPERTY_TAG_MAX = 48,
+    PROPERTY_DELETE_RUN = 50,
+    PROPERTY_TAG_MAX = 50,
 };
 
 #define PROPERTY_BIT(tag) (UINT64_C(1) << (tag))
@@ -131,7 +132,10 @@ static int append_counts(const struct table_properties *p, struct kv_buf *to)
 /* What lets a lost manifest be rebuilt: how far logs are superfluous, and the keyspace's name. */
 static int append_provenance(const struct table_properties *p, struct kv_buf *to)
 {
-    int r = append_unless_zero(to, PROPERTY_FLUSHED, p->flushed_sequence);
+    int r = append_unless_zero(to, PROPERTY_DELETE_RUN, p->longest_delete_run);
+    if (r == 0) {
+        r = append_unless_zero(to, PROPERTY_FLUSHED, p->flushed_sequence);
+    }
     if (r == 0) {
         r = append_unless_zero(to, PROPERTY_RELEASED_LOG, p->released_log);
     }
@@ -264,6 +268,8 @@ static uint64_t *number_of(struct table_properties *p, uint64_t tag)
         return &p->created_s;
     case PROPERTY_JOB:
         return &p->job;
+    case PROPERTY_DELETE_RUN:
+        return &p->longest_delete_run;
     case PROPERTY_FLUSHED:
         return &p->flushed_sequence;
     case PROPERTY_RELEASED_LOG:

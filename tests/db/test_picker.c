@@ -167,6 +167,104 @@ START_TEST(a_file_with_tombstones_is_rewritten_not_moved_into_the_deepest_level)
 }
 END_TEST
 
+START_TEST(many_deletes_side_by_side_are_merged_though_most_rows_are_none)
+{
+    struct edit edit = {0};
+    struct compaction c = {0};
+    double score = 0;
+    struct version *version = empty();
+    struct file_meta *file = make_file(LEVEL_DEEPEST - 1, 1, "a", "m", MIB);
+    file->row_count = 10000;
+    file->tombstone_count = 1500;
+    file->longest_delete_run = 1200;
+    add(&edit, file);
+    add(&edit, make_file(LEVEL_DEEPEST, 3, "c", "z", (uint64_t)300 * MIB));
+    version = apply(version, &edit);
+    ck_assert_int_eq(compaction_pick(version_table(version, 1), 1, &options, &c, &score), 1);
+    ck_assert_uint_eq(c.inputs[0][0]->number, 1);
+    compaction_finish(&c);
+    version_unref(version);
+}
+END_TEST
+
+/* One file of range deletes two levels above the deepest, which they cover in part. */
+static struct version *with_range_deletes(uint64_t hidden)
+{
+    struct edit edit = {0};
+    struct file_meta *file = make_file(LEVEL_DEEPEST - 1, 5, "c", "m", MIB);
+    file->range_delete_count = 3;
+    file->hidden_bytes = hidden;
+    file->largest_trailer = RANGE_END_TRAILER;
+    add(&edit, file);
+    add(&edit, make_file(LEVEL_DEEPEST, 3, "a", "g", (uint64_t)300 * MIB));
+    add(&edit, make_file(LEVEL_DEEPEST, 4, "m", "z", (uint64_t)300 * MIB));
+    return apply(empty(), &edit);
+}
+
+static int pick(const struct version *version, uint64_t oldest_snapshot,
+                struct compaction *ret_compaction)
+{
+    struct picker_options with = options;
+    double score = 0;
+    with.oldest_snapshot = oldest_snapshot;
+    return compaction_pick(version_table(version, 1), 1, &with, ret_compaction, &score);
+}
+
+START_TEST(range_deletes_are_merged_when_they_hide_much_and_every_snapshot_sees_them)
+{
+    struct compaction c = {0};
+    struct version *version = with_range_deletes((uint64_t)20 * MIB);
+    ck_assert_int_eq(pick(version, 40, &c), 0); /* the snapshot is older than the deletes */
+    ck_assert_int_eq(pick(version, 59, &c), 1);
+    ck_assert_uint_eq(c.inputs[0][0]->number, 5);
+    ck_assert(!c.trivial_move);
+    compaction_finish(&c);
+    version_unref(version);
+    version = with_range_deletes(MIB / 8);
+    ck_assert_int_eq(pick(version, 59, &c), 0); /* not worth the writing */
+    version_unref(version);
+}
+END_TEST
+
+START_TEST(range_deletes_of_the_deepest_level_are_merged_once_no_snapshot_needs_what_they_hide)
+{
+    struct edit edit = {0};
+    struct compaction c = {0};
+    struct file_meta *file = make_file(LEVEL_DEEPEST, 5, "c", "m", MIB);
+    struct version *version;
+    file->range_delete_count = 3;
+    add(&edit, file);
+    version = apply(empty(), &edit);
+    ck_assert_int_eq(pick(version, 40, &c), 0);
+    ck_assert_int_eq(pick(version, 59, &c), 1);
+    ck_assert_int_eq(c.output_level, LEVEL_DEEPEST);
+    ck_assert_uint_eq(c.input_counts[0], 1);
+    compaction_finish(&c);
+    version_unref(version);
+}
+END_TEST
+
+START_TEST(a_file_may_begin_where_a_range_delete_of_the_one_before_ends)
+{
+    struct edit edit = {0};
+    struct version *version = empty();
+    struct file_meta *file = make_file(3, 1, "a", "m", MIB);
+    const struct file_list *list;
+    file->range_delete_count = 1;
+    file->largest_trailer = RANGE_END_TRAILER;
+    add(&edit, file);
+    add(&edit, make_file(3, 2, "m", "z", MIB));
+    version = apply(version, &edit);
+    list = &version_table(version, 1)->levels[3];
+    ck_assert_uint_eq(file_list_find(list, kv_slice_str("lz")), 0);
+    ck_assert_uint_eq(file_list_find(list, kv_slice_str("m")), 1);
+    ck_assert(list->has_range_deletes);
+    ck_assert(file_list_overlaps_range(list, kv_slice_str("z"), kv_slice_str("zz")));
+    ck_assert(!file_list_overlaps_range(list, kv_slice_str("0"), kv_slice_str("a")));
+    version_unref(version);
+}
+END_TEST
+
 START_TEST(an_edit_that_would_overlap_or_remove_the_unknown_is_damage)
 {
     struct edit edit = {0};
@@ -213,7 +311,12 @@ Suite *test_suite(void)
     suite_add(s, "pick", a_file_that_overlaps_nothing_below_is_only_moved);
     suite_add(s, "pick", files_that_hide_rows_are_merged_when_nothing_else_is_due);
     suite_add(s, "pick", a_file_with_tombstones_is_rewritten_not_moved_into_the_deepest_level);
+    suite_add(s, "pick", range_deletes_are_merged_when_they_hide_much_and_every_snapshot_sees_them);
+    suite_add(s, "pick",
+              range_deletes_of_the_deepest_level_are_merged_once_no_snapshot_needs_what_they_hide);
+    suite_add(s, "version", a_file_may_begin_where_a_range_delete_of_the_one_before_ends);
     suite_add(s, "version", an_edit_that_would_overlap_or_remove_the_unknown_is_damage);
+    suite_add(s, "pick", many_deletes_side_by_side_are_merged_though_most_rows_are_none);
     suite_add(s, "version", versions_share_files_and_free_them_with_the_last_reference);
     return s;
 }

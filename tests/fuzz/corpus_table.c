@@ -17,7 +17,7 @@ static const struct kv_slice nothing = {0};
 static struct row seed_row(unsigned i, char text[16])
 {
     static const enum row_kind kinds[] = {ROW_PUT, ROW_DELETE, ROW_PUT, ROW_DAMAGED};
-    snprintf(text, 16, "prefix%02u", i / 2);
+    snprintf(text, 16, "prefix%02u", i / 2 % 100);
     enum row_kind kind = kinds[i % 4];
     return (struct row){.key = kv_slice_str(text),
                         .trailer = row_trailer(500 - i, kind),

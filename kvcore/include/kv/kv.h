@@ -246,7 +246,7 @@ KV_PUBLIC KV_MUST_CHECK int kv_describe_holder(struct kv_store *store, const cha
 KV_PUBLIC KV_MUST_CHECK int kv_space(struct kv_store *store, struct kv_space *ret_space);
 
 struct kv_level_stats {
-    uint64_t files, bytes, rows, tombstones;
+    uint64_t files, bytes, rows, tombstones, range_deletes;
 };
 
 struct kv_stats {
@@ -259,6 +259,7 @@ struct kv_stats {
     uint64_t log_bytes, log_syncs;
     uint64_t flushes, flush_bytes;
     uint64_t compactions, compaction_bytes_read, compaction_bytes_written, trivial_moves;
+    uint64_t files_dropped, bytes_dropped; /* covered by range deletes: gone without being read */
     uint64_t gets, gets_found, filter_useful; /* table probes the filter saved */
     uint64_t stalls, stall_ns;
     uint64_t read_errors, write_errors, damage_seen;
