@@ -9,12 +9,12 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "tests/crash/crash_check.h"
 #include "tests/crash/crash_options.h"
+#include "tests/crash/tasks.h"
 #include "tests/crash/writers.h"
 
 enum {
@@ -47,7 +47,6 @@ struct round {
     uint64_t seed;
     unsigned number;
     struct result *result;
-    pid_t pid;
 };
 
 struct run {
@@ -368,50 +367,25 @@ static bool run_round(struct round *round)
     return ok;
 }
 
-/* ---- processes ---- */
+/* ---- the whole ---- */
 
-static void start(struct round *round)
+static bool run_task(void *arg, size_t i)
 {
-    fflush(stdout);
-    round->pid = fork();
-    if (round->pid == 0) {
-        alarm(ROUND_SECONDS); /* a store that hangs has failed */
-        bool ok = run_round(round);
-        fflush(stdout);
-        exit(ok ? 0 : 1);
-    }
+    alarm(ROUND_SECONDS); /* a store that hangs has failed */
+    return run_round((struct round *)arg + i);
 }
 
-static bool report(const struct round *rounds, size_t count, pid_t pid, int status)
+static void report(void *arg, size_t i, unsigned number, int status)
 {
-    for (size_t i = 0; i < count && status != 0; i++) {
-        if (rounds[i].pid == pid) {
-            printf("# round %u of seed %" PRIu64 " failed%s\n", rounds[i].number,
-                   rounds[i].options->seed,
-                   WIFSIGNALED(status) ? ", killed by a signal: it crashed or hung" : "");
-        }
+    const struct round *round = (const struct round *)arg + i;
+    if (status != 0) {
+        printf("# round %u of seed %" PRIu64 " failed%s\n", round->number, round->options->seed,
+               WIFSIGNALED(status) ? ", killed by a signal: it crashed or hung" : "");
     }
-    return status == 0;
-}
-
-/* Returns how many failed. */
-static unsigned run_rounds(struct round *rounds, size_t count, unsigned jobs)
-{
-    unsigned failed = 0;
-    size_t next = 0;
-    for (size_t done = 0; done < count; done++) {
-        int status = 1;
-        while (next < count && next - done < jobs) {
-            start(&rounds[next++]);
-        }
-        pid_t pid = wait(&status);
-        failed += !report(rounds, count, pid, status);
-    }
-    return failed;
 }
 
 static bool finish(const struct crash_options *options, const struct result *results, size_t count,
-                   unsigned failed)
+                   size_t failed)
 {
     struct result sum = {0};
     bool whole = options->every == 1 && options->round < 0;
@@ -450,12 +424,12 @@ int main(int argc, char **argv)
     struct crash_options options = crash_options_parse(argc, argv);
     size_t most = (size_t)((options.rounds * ROUNDS + options.every - 1) / options.every);
     struct round *rounds = calloc(most, sizeof *rounds);
-    struct result *results = mmap(NULL, most * sizeof *results, PROT_READ | PROT_WRITE,
-                                  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    struct result *results = tasks_share(most * sizeof *results);
+    struct tasks tasks = {.run = run_task, .report = report, .jobs = options.jobs, .arg = rounds};
     size_t count = 0;
     bool ok;
 
-    if (rounds == NULL || results == MAP_FAILED) {
+    if (rounds == NULL) {
         printf("Bail out! no memory\n");
         return 1;
     }
@@ -469,7 +443,8 @@ int main(int argc, char **argv)
             count++;
         }
     }
-    ok = finish(&options, results, count, run_rounds(rounds, count, options.jobs));
+    tasks.count = count;
+    ok = finish(&options, results, count, tasks_run(&tasks));
     free(rounds);
     return ok ? 0 : 1;
 }
