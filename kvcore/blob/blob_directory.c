@@ -56,7 +56,6 @@ int blob_directory_add(struct blob_directory *directory, const struct blob_entry
         assert(r == 0); /* there is room */
         directory->block_begin = (uint32_t)raw->size;
     }
-    directory->data_bytes += entry->stored_size;
     return 0;
 }
 
@@ -140,13 +139,13 @@ static void put_footer(const struct blob_footer *footer, uint64_t file_seed, uin
 }
 
 int blob_directory_encode(const struct blob_directory *directory, uint64_t store_seed,
-                          uint64_t number, uint64_t offset, struct kv_buf *to)
+                          const struct blob_end *end, struct kv_buf *to)
 {
-    uint64_t file_seed = checksum_file_seed(store_seed, KV_FILE_BLOB, number);
+    uint64_t file_seed = checksum_file_seed(store_seed, KV_FILE_BLOB, end->number);
     struct coding_cursor ends = coding_cursor(kv_buf_slice(&directory->ends));
-    struct blob_footer footer = {.number = number,
-                                 .directory_offset = offset,
-                                 .data_bytes = directory->data_bytes,
+    struct blob_footer footer = {.number = end->number,
+                                 .directory_offset = end->offset,
+                                 .data_bytes = end->data_bytes,
                                  .value_count = directory->count};
     uint8_t bytes[BLOB_FOOTER_SIZE];
     size_t before = to->size;
@@ -154,17 +153,17 @@ int blob_directory_encode(const struct blob_directory *directory, uint64_t store
     int r = 0;
 
     while (r == 0 && begin < directory->raw.size) {
-        uint32_t end =
+        uint32_t block_end =
             coding_left(&ends) > 0 ? coding_read_u32(&ends) : (uint32_t)directory->raw.size;
-        r = encode_block(kv_slice(directory->raw.data + begin, end - begin), file_seed,
-                         offset + (to->size - before), to);
-        begin = end;
+        r = encode_block(kv_slice(directory->raw.data + begin, block_end - begin), file_seed,
+                         end->offset + (to->size - before), to);
+        begin = block_end;
     }
     if (r < 0) {
         return r;
     }
     footer.directory_size = to->size - before;
-    put_footer(&footer, file_seed, offset + footer.directory_size, bytes);
+    put_footer(&footer, file_seed, end->offset + footer.directory_size, bytes);
     return kv_buf_append(to, kv_slice(bytes, sizeof bytes));
 }
 

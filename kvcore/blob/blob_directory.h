@@ -43,16 +43,21 @@ struct blob_directory {
     struct kv_buf ends; /* u32 each: where a block of entries ends in `raw` */
     uint32_t block_begin;
     uint32_t count;
-    uint64_t data_bytes;
 };
 
 void blob_directory_finish(struct blob_directory *directory);
 /* Where the keys take very much room they are left out: they are a hint. Errors: -ENOMEM. */
 KV_MUST_CHECK int blob_directory_add(struct blob_directory *directory,
                                      const struct blob_entry *entry);
-/* Append to `to` directory and footer as they stand at `offset` of blob `number`. */
+/* Append to `to` directory and footer as they stand at `offset` of blob `number`, whose values take
+ * `data_bytes`. */
+struct blob_end {
+    uint64_t number;
+    uint64_t offset;
+    uint64_t data_bytes;
+};
 KV_MUST_CHECK int blob_directory_encode(const struct blob_directory *directory, uint64_t store_seed,
-                                        uint64_t number, uint64_t offset, struct kv_buf *to);
+                                        const struct blob_end *end, struct kv_buf *to);
 
 /* ---- decoding ---- */
 

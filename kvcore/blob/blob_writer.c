@@ -20,7 +20,8 @@ struct blob_writer {
     struct kv_buf held_back;
     struct blob_pack pack; /* of put */
     struct blob_directory directory;
-    bool broken; /* an append failed */
+    uint64_t data_bytes; /* stored bytes of values, without gaps */
+    bool broken;         /* an append failed */
     /* Stored by the adding thread, read anywhere. */
     _Atomic uint64_t size;     /* appended and put */
     _Atomic uint64_t appended; /* release after the append; acquire before a sync that covers it */
@@ -161,6 +162,7 @@ int blob_writer_append(struct blob_writer *writer, const struct blob_pack *pack,
 
     r = r < 0 ? r : hand_over(writer, parts);
     if (r == 0) {
+        writer->data_bytes += blob_pack_size(pack);
         *ret_place = place;
     }
     return r;
@@ -197,6 +199,7 @@ static int hold_back(struct blob_writer *writer, struct blob_place *ret_place)
         return r;
     }
     atomic_store_explicit(&writer->size, blob_writer_size(writer) + size, memory_order_relaxed);
+    writer->data_bytes += blob_pack_size(&writer->pack);
     *ret_place = place;
     return writer->held_back.size >= HELD_BACK_MAX ? hand_over(writer, NULL) : 0;
 }
@@ -262,13 +265,14 @@ int blob_writer_sync(struct blob_writer *writer)
 static int append_end(struct blob_writer *writer)
 {
     struct kv_buf bytes = {0};
+    struct blob_end end = {.number = writer->number, .data_bytes = writer->data_bytes};
     int r = writer->held_back.size > 0 ? hand_over(writer, NULL) : 0;
 
     if (r < 0) {
         return r;
     }
-    r = blob_directory_encode(&writer->directory, writer->seed, writer->number,
-                              blob_writer_size(writer), &bytes);
+    end.offset = blob_writer_size(writer);
+    r = blob_directory_encode(&writer->directory, writer->seed, &end, &bytes);
     if (r == 0 && !writer->broken && !blob_writer_is_suspect(writer)) {
         struct iovec parts[3] = {part_of(kv_buf_slice(&bytes))};
         kv_ignore(hand_over(writer, parts));
@@ -286,9 +290,8 @@ static int seal_locked(struct blob_writer *writer) REQUIRES(&writer->sync_mu)
         return r;
     }
     writer->sealed = true;
-    writer->meta = (struct blob_meta){.number = writer->number,
-                                      .file_size = writer->synced,
-                                      .data_bytes = writer->directory.data_bytes};
+    writer->meta = (struct blob_meta){
+        .number = writer->number, .file_size = writer->synced, .data_bytes = writer->data_bytes};
     kv_buf_finish(&writer->held_back);
     blob_pack_finish(&writer->pack);
     blob_directory_finish(&writer->directory);

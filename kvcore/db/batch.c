@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "kvcore/db/large.h"
 #include "kvcore/db/store.h"
 #include "kvcore/db/view.h"
 
@@ -22,10 +23,18 @@ int kv_batch_create(struct kv_batch **ret_batch)
 void kv_batch_destroy(struct kv_batch *batch)
 {
     if (batch != NULL) {
-        view_release(batch->view);
-        kv_buf_finish(&batch->payload);
+        batch_finish(batch);
         free(batch);
     }
+}
+
+void batch_finish(struct kv_batch *batch)
+{
+    view_release(batch->view);
+    kv_buf_finish(&batch->payload);
+    kv_buf_finish(&batch->unplaced);
+    blob_pack_finish(&batch->pack);
+    free(batch->larges);
 }
 
 void kv_batch_clear(struct kv_batch *batch)
@@ -34,6 +43,10 @@ void kv_batch_clear(struct kv_batch *batch)
         kv_buf_finish(&batch->payload);
     }
     batch->payload.size = 0;
+    blob_pack_clear(&batch->pack, BATCH_KEEP_BYTES);
+    batch->unplaced.size = 0;
+    batch->large_count = 0;
+    batch->large_bytes = 0;
     batch->count = 0;
     batch->range_count = 0;
     batch->use_reserve = false;
@@ -62,7 +75,7 @@ static int append_row(struct kv_batch *batch, enum row_kind kind, const struct k
         return -EINVAL;
     }
     if (value_size > KV_VALUE_SIZE_MAX ||
-        batch->payload.size + key.size + value_size > KV_BATCH_SIZE_MAX) {
+        batch_bytes(batch) + key.size + value_size > KV_BATCH_SIZE_MAX) {
         return -E2BIG;
     }
     r = kv_buf_reserve(&batch->payload, 1 + 3 * (size_t)CODING_VARINT_MAX + key.size + value_size);
@@ -90,7 +103,8 @@ static int append_row(struct kv_batch *batch, enum row_kind kind, const struct k
 int kv_batch_put(struct kv_batch *batch, struct kv_table *table, struct kv_slice key,
                  struct kv_slice value)
 {
-    return append_row(batch, ROW_PUT, table, key, &value);
+    return large_is(table->store, value.size) ? large_put(batch, table, key, value)
+                                              : append_row(batch, ROW_PUT, table, key, &value);
 }
 
 int kv_batch_put_lost(struct kv_batch *batch, struct kv_table *table, struct kv_slice key)

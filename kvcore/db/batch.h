@@ -6,8 +6,17 @@
 
 #include <kv/kv.h>
 
+#include "kvcore/blob/blob_pack.h"
 #include "kvcore/table/row.h"
 #include "kvcore/util/coding.h"
+
+/* A row of the payload whose value is in the batch's pack; offsets count in the payload. */
+struct batch_large {
+    uint32_t table_id;
+    size_t key_at, key_size;
+    size_t pointer_at, pointer_size;
+    size_t unplaced_at; /* in `unplaced`: the pointer as it was before it got a place */
+};
 
 struct kv_batch {
     struct kv_buf payload;
@@ -15,6 +24,12 @@ struct kv_batch {
     uint32_t range_count; /* rows that delete ranges */
     bool use_reserve;     /* see kv_batch_use_reserve() */
     struct view *view;    /* the oldest that parts were taken from; NULL: none were */
+    /* Values that go to a blob when the batch is written, see large.h. */
+    struct blob_pack pack;
+    struct kv_buf unplaced;
+    struct batch_large *larges;
+    size_t large_count, large_capacity;
+    size_t large_bytes; /* of these values before they are compressed */
 };
 
 /* One row of a payload; key and value point into it. */
@@ -25,6 +40,14 @@ struct batch_row {
     struct kv_slice
         value; /* damaged, range delete: end of the range; blob: the pointer, unchecked */
 };
+
+/* Release what the batch holds, but not the batch. */
+void batch_finish(struct kv_batch *batch);
+/* What counts against KV_BATCH_SIZE_MAX: rows and large values together. */
+static inline size_t batch_bytes(const struct kv_batch *batch)
+{
+    return batch->payload.size + batch->large_bytes;
+}
 
 /* A row of kind ROW_BLOB. Errors: as kv_batch_put(). */
 struct kv_table;

@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
+#include "kvcore/db/large.h"
 #include "kvcore/db/manifest.h"
 #include "kvcore/db/output.h"
 #include "kvcore/db/view.h"
@@ -129,8 +130,9 @@ static int flush_generation(struct kv_store *store, struct generation *generatio
 {
     struct edit edit = {.released_log = next_log, .last_sequence = generation->sequence_last};
     struct view *view = view_acquire(store);
-    int r = flush_tables(store, generation, view->version, &edit);
+    int r = large_seal(store, generation, &edit);
 
+    r = r < 0 ? r : flush_tables(store, generation, view->version, &edit);
     view_release(view);
     if (r < 0) {
         goto out;

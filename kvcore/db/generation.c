@@ -34,6 +34,7 @@ void generation_unref(struct generation *generation)
         memtable_destroy(generation->memtables[i]);
     }
     log_writer_destroy(generation->log);
+    blob_writer_destroy(atomic_load(&generation->blob));
     arena_finish(&generation->arena);
     free(generation);
 }
@@ -73,6 +74,12 @@ void generation_drop_plans(struct generation *generation)
 size_t generation_bytes(const struct generation *generation)
 {
     return arena_bytes(&generation->arena);
+}
+
+uint64_t generation_blob_bytes(const struct generation *generation)
+{
+    const struct blob_writer *blob = atomic_load_explicit(&generation->blob, memory_order_acquire);
+    return blob != NULL ? blob_writer_size(blob) : 0;
 }
 
 bool generation_is_empty(const struct generation *generation)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A generation: what was written between two rotations. One log segment, and one memtable per table
- * that lie in one arena. All tables rotate together with the log, so that flushing a generation
- * releases exactly its log, and recovery rebuilds exactly it.
+/* A generation: what was written between two rotations. One log segment, one memtable per table,
+ * which lie in one arena, and one blob for large values if there were any. All tables rotate
+ * together with the log, so that flushing a generation releases exactly its log, and recovery
+ * rebuilds exactly it.
  *
  * Concurrency: references are atomic. The memtables are filled by the leader of a write group and
  * read by anybody. `log` is used under the log writer's own rules. */
@@ -10,6 +11,7 @@
 
 #include <kv/kv.h>
 
+#include "kvcore/blob/blob_writer.h"
 #include "kvcore/db/memtable.h"
 #include "kvcore/log/log_writer.h"
 
@@ -18,7 +20,11 @@ struct generation {
     struct arena arena;
     struct memtable *memtables[KV_TABLE_COUNT_MAX]; /* by table id - 1; NULL only before the table
                                                        existed; added under the state mutex */
-    struct log_writer *log;  /* NULL: replayed, its rows lie in closed logs */
+    struct log_writer *log; /* NULL: replayed, its rows lie in closed logs */
+    /* NULL: none yet. Set by the leader (release), read by those who sync or seal (acquire). */
+    _Atomic(struct blob_writer *) blob;
+    uint64_t blob_limit;     /* rotate when the blob has grown to this; constant */
+    bool blob_failed;        /* the leader's: it takes no more, and no other is begun */
     uint64_t log_number;     /* newest log that holds rows of it */
     uint64_t delete_count;   /* rows that delete one key; the leader's */
     uint64_t sequence_last;  /* of its newest row, once rotated out */
@@ -40,6 +46,8 @@ KV_MUST_CHECK int generation_plan_range_delete(struct generation *generation, ui
 void generation_publish_plans(struct generation *generation);
 void generation_drop_plans(struct generation *generation);
 size_t generation_bytes(const struct generation *generation);
+/* Bytes of its blob, 0 without one. */
+uint64_t generation_blob_bytes(const struct generation *generation);
 bool generation_is_empty(const struct generation *generation);
 
 #endif

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "kvcore/db/batch.h"
+#include "kvcore/db/recover_blobs.h"
 #include "kvcore/log/log_reader.h"
 
 /* ---- what is there ---- */
@@ -96,7 +97,7 @@ struct segment {
     bool has_records;        /* behind its head */
     struct log_end previous; /* where its head says its predecessor ended */
     struct log_end end;      /* where its last valid record ends */
-    bool synced;             /* it holds proof that something of it was synced */
+    uint64_t synced_bytes;   /* of it so much is proven to have been synced, by itself */
 };
 
 struct segments {
@@ -140,7 +141,7 @@ static int look_at(struct kv_store *store, struct segment *segment)
         segment->has_head = log_reader_has_head(reader);
         segment->previous = log_reader_previous(reader);
         segment->end = log_reader_end(reader);
-        segment->synced = log_reader_synced_bytes(reader) > 0;
+        segment->synced_bytes = log_reader_synced_bytes(reader);
     }
     log_reader_close(reader);
     return r;
@@ -172,7 +173,15 @@ static int look_at_all(struct kv_store *store, uint64_t highest,
 struct replay {
     struct kv_store *store;
     struct generation *generation;
+    struct recovered_blobs *blobs;
     uint64_t sequence; /* of the last row replayed, or of the last one in tables */
+};
+
+/* What is known of a segment before it is replayed. */
+struct extent {
+    uint64_t number;
+    const struct log_end *limit; /* NULL: all there is */
+    uint64_t durable_bytes;      /* proven to have been synced */
 };
 
 static int replay_range_delete(struct generation *generation, const struct batch_row *row,
@@ -215,7 +224,9 @@ static int replay_row(struct replay *replay, const struct batch_row *row,
     return 0;
 }
 
-static int replay_batch(struct replay *replay, const struct log_record *record) NO_LOCK_ANALYSIS
+/* Returns 1 if the log ends before the record: what it points at was lost with the power. */
+static int replay_batch(struct replay *replay, const struct log_record *record,
+                        bool is_durable) NO_LOCK_ANALYSIS
 {
     struct coding_cursor cursor = coding_cursor(record->payload);
     uint64_t sequence = record->sequence;
@@ -228,6 +239,10 @@ static int replay_batch(struct replay *replay, const struct log_record *record) 
     if (sequence <= replay->sequence) {
         return -KV_EDAMAGED;
     }
+    r = recovered_blobs_check(replay->blobs, record->payload, is_durable);
+    if (r != 0) {
+        return r;
+    }
     while ((r = batch_next(&cursor, &row)) == 1) {
         r = sequence <= ROW_SEQUENCE_MAX ? replay_row(replay, &row, sequence++) : -KV_EDAMAGED;
         if (r < 0) {
@@ -238,20 +253,32 @@ static int replay_batch(struct replay *replay, const struct log_record *record) 
     return r;
 }
 
-/* Replay a segment up to `limit` (NULL: all there is). Sets where it stopped. */
-static int replay_segment(struct replay *replay, uint64_t number, const struct log_end *limit,
+/* Replay a segment. Sets where it stopped; returns 1 if that was before its end, else 0. */
+static int replay_segment(struct replay *replay, const struct extent *extent,
                           struct log_end *ret_end)
 {
     struct log_reader *reader = NULL;
     struct log_record record;
-    int r = open_segment(replay->store, number, &reader);
+    struct log_end end = {0};
+    int r = open_segment(replay->store, extent->number, &reader);
 
-    while (r == 0 && (limit == NULL || log_reader_end(reader).size < limit->size) &&
-           (r = log_reader_next(reader, &record)) == 1) {
-        r = record.type == LOG_RECORD_BATCH ? replay_batch(replay, &record) : 0;
+    while (r == 0) {
+        end = log_reader_end(reader);
+        if (extent->limit != NULL && end.size >= extent->limit->size) {
+            break;
+        }
+        r = log_reader_next(reader, &record);
+        if (r != 1) {
+            end = r == 0 ? log_reader_end(reader) : end;
+            break;
+        }
+        r = record.type != LOG_RECORD_BATCH
+                ? 0
+                : replay_batch(replay, &record,
+                               log_reader_end(reader).size <= extent->durable_bytes);
     }
-    if (r == 0) {
-        *ret_end = log_reader_end(reader);
+    if (r >= 0) {
+        *ret_end = end;
     }
     log_reader_close(reader);
     return r;
@@ -266,7 +293,7 @@ static int damaged_log(const struct kv_store *store, uint64_t number, const char
 static bool proven_later(const struct segments *segments, size_t i)
 {
     for (i++; i < segments->count; i++) {
-        if (segments->items[i].has_head && segments->items[i].synced) {
+        if (segments->items[i].has_head && segments->items[i].synced_bytes > 0) {
             return true;
         }
     }
@@ -293,6 +320,17 @@ static int end_before_cut_opening(const struct replay *replay, const struct segm
     return 0;
 }
 
+/* How much of segment `i` is proven to have been synced: all of it if the manifest or a clean root
+ * knows its end, or if a later one was synced at all. */
+static uint64_t durable_bytes(const struct kv_store *store, const struct segments *segments,
+                              size_t i)
+{
+    const struct segment *segment = &segments->items[i];
+    return closed_end(store, segment->number) != NULL || proven_later(segments, i)
+               ? UINT64_MAX
+               : segment->synced_bytes;
+}
+
 /* Replay segment `i`. Sets `*ret_go_on` if the next one continues it. */
 static int replay_one(struct replay *replay, const struct segments *segments, size_t i,
                       bool *ret_go_on)
@@ -301,8 +339,11 @@ static int replay_one(struct replay *replay, const struct segments *segments, si
     const struct segment *next = i + 1 < segments->count ? segment + 1 : NULL;
     bool cut = next != NULL && is_of_cut_opening(segments, i + 1);
     bool bounded = next != NULL && next->has_head && !cut;
+    struct extent extent = {.number = segment->number,
+                            .limit = bounded ? &next->previous : NULL,
+                            .durable_bytes = durable_bytes(replay->store, segments, i)};
     struct log_end end;
-    int r;
+    int stopped;
 
     *ret_go_on = false;
     if (!segment->exists) {
@@ -316,12 +357,15 @@ static int replay_one(struct replay *replay, const struct segments *segments, si
     if (bounded && next->previous.number != segment->number) {
         return damaged_log(replay->store, next->number, "does not follow its predecessor");
     }
-    r = replay_segment(replay, segment->number, bounded ? &next->previous : NULL, &end);
-    if (r < 0 || next == NULL) {
-        return r;
+    stopped = replay_segment(replay, &extent, &end);
+    if (stopped < 0 || next == NULL) {
+        return stopped < 0 ? stopped : 0;
     }
     if (cut) {
         return end_before_cut_opening(replay, segments, i + 1);
+    }
+    if (stopped == 1) {
+        return 0; /* the bytes of large values were lost with the power */
     }
     if (bounded && end.size < next->previous.size) {
         return proven_later(segments, i)
@@ -335,20 +379,23 @@ static int replay_one(struct replay *replay, const struct segments *segments, si
     return 0;
 }
 
-int recover_logs(struct kv_store *store, uint64_t highest,
-                 struct generation *generation) NO_LOCK_ANALYSIS
+int recover_logs(struct kv_store *store, uint64_t highest, struct generation *generation,
+                 struct recovered_blobs *blobs) NO_LOCK_ANALYSIS
 {
-    struct replay replay = {
-        .store = store, .generation = generation, .sequence = store->flushed_sequence};
+    struct replay replay = {.store = store,
+                            .generation = generation,
+                            .blobs = blobs,
+                            .sequence = store->flushed_sequence};
     struct segments segments = {0};
     bool go_on = true;
     int r = look_at_all(store, highest, &segments);
 
     for (size_t i = 0; i < store->closed_log_count && r == 0; i++) {
         uint64_t number = store->closed_logs[i].number;
+        struct extent extent = {.number = number, .durable_bytes = UINT64_MAX};
         struct log_end end;
         if (number >= store->released_log && number < store->first_log) {
-            r = replay_segment(&replay, number, NULL, &end);
+            r = replay_segment(&replay, &extent, &end);
             r = r == -ENOENT ? damaged_log(store, number, "is missing") : r;
         }
     }

@@ -35,9 +35,10 @@ uint64_t recovery_file_size(const struct recovery_list *list, uint64_t number);
 uint64_t recovery_highest(const struct recovery_list *list);
 
 /* Put all rows that the logs hold and the tables do not into `generation`, and set
- * store->last_sequence. `highest` is the largest log number that exists. Errors: -KV_EDAMAGED (with
- * a message). */
+ * store->last_sequence. What large values they point at is judged by `blobs` (recover_blobs.h).
+ * `highest` is the largest log number that exists. Errors: -KV_EDAMAGED (with a message). */
+struct recovered_blobs;
 KV_MUST_CHECK int recover_logs(struct kv_store *store, uint64_t highest,
-                               struct generation *generation);
+                               struct generation *generation, struct recovered_blobs *blobs);
 
 #endif

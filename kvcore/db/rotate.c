@@ -6,6 +6,7 @@
 
 #include "kvcore/db/flush.h"
 #include "kvcore/db/health.h"
+#include "kvcore/db/large.h"
 #include "kvcore/db/obsolete.h"
 #include "kvcore/db/space.h"
 #include "kvcore/db/view.h"
@@ -106,6 +107,7 @@ static int make_generation(struct kv_store *store, const struct log_end *previou
         return r;
     }
     mutex_lock(&store->mu);
+    generation->blob_limit = large_limit(store, store->view->version);
     recycle = store->recyclable_log;
     store->recyclable_log = 0;
     for (uint32_t id = 1; id <= KV_TABLE_COUNT_MAX && r == 0; id++) {

@@ -11,12 +11,14 @@
 enum {
     MEMTABLE_SHARE = 32, /* of the device, at most, per memtable */
     FILE_SHARE = 128, /* per sorted table: a merge of one with some ten below needs as much again */
+    BLOB_SHARE = 16,  /* per blob */
     RESERVE_SHARE = 6, /* for the reserve: a merge of one small table has room in it */
     RESERVE_MEMTABLES = 5,
 };
 
 static const uint64_t memtable_floor = (uint64_t)1 << 20;
 static const uint64_t file_floor = (uint64_t)1 << 20;
+static const uint64_t blob_floor = (uint64_t)4 << 20;
 
 static uint64_t smaller(uint64_t a, uint64_t b)
 {
@@ -48,6 +50,8 @@ int space_fit_options(struct kv_store *store)
         smaller(options->level_base_bytes, base_memtables * options->memtable_bytes);
     options->file_bytes =
         smaller(options->file_bytes, larger(space.total_bytes / FILE_SHARE, file_floor));
+    options->blob_file_bytes = (size_t)smaller(options->blob_file_bytes,
+                                               larger(space.total_bytes / BLOB_SHARE, blob_floor));
     store->reserve_bytes = smaller(space.total_bytes / RESERVE_SHARE,
                                    RESERVE_MEMTABLES * (uint64_t)options->memtable_bytes);
     return 0;

@@ -24,6 +24,8 @@ static const uint64_t file_default = (uint64_t)32 << 20;
 static const size_t blob_commit_default = (size_t)16 << 10;
 static const size_t blob_flush_default = SIZE_MAX; /* until garbage is given back */
 static const size_t blob_file_default = (size_t)256 << 20;
+/* A batch more must not make it larger than a blob can be, nor must growing on for want of room. */
+static const size_t blob_file_max = (size_t)256 << 20;
 
 static void fill_options(const struct kv_options *from, struct kv_options *to)
 {
@@ -55,6 +57,9 @@ static void fill_options(const struct kv_options *from, struct kv_options *to)
     to->blob_flush_bytes =
         from->blob_flush_bytes != 0 ? from->blob_flush_bytes : blob_flush_default;
     to->blob_file_bytes = from->blob_file_bytes != 0 ? from->blob_file_bytes : blob_file_default;
+    if (to->blob_file_bytes > blob_file_max) {
+        to->blob_file_bytes = blob_file_max;
+    }
 }
 
 static void init(struct kv_store *store, struct kv_storage *storage,

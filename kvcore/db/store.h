@@ -9,6 +9,7 @@
  *   db_iter   iterators                          manifest  durable changes of the version
  *   recover   opening                            obsolete  files nobody needs any more
  *   space     a full device                      health    what is wrong, if anything
+ *   large     large values on their way in
  *
  * Lock order (util/lock_rank.h): write_mu, sync_mu, manifest_mu, mu. No I/O under mu or write_mu.
  */

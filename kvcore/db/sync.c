@@ -8,6 +8,16 @@
 #include "kvcore/db/worker.h"
 #include "kvcore/db/write.h"
 
+/* Sync a log, after the blob that its records point at. The log may grow meanwhile, by records
+ * whose bytes in the blob this sync of the blob does not cover; those do not count as synced. */
+static int sync_generation(struct generation *generation)
+{
+    uint64_t pushed = log_writer_pushed_bytes(generation->log);
+    struct blob_writer *blob = atomic_load_explicit(&generation->blob, memory_order_acquire);
+    int r = blob != NULL ? blob_writer_sync(blob) : 0;
+    return r < 0 ? r : log_writer_sync_to(generation->log, pushed);
+}
+
 /* Sync the logs of all generations that rows up to `sequence` may lie in. */
 static int sync_logs(struct kv_store *store)
 {
@@ -17,16 +27,36 @@ static int sync_logs(struct kv_store *store)
     for (unsigned i = 0; i < view->immutable_count && r == 0; i++) {
         struct generation *generation = view->immutable[i];
         if (generation->log != NULL && !atomic_load(&generation->log_synced)) {
-            r = log_writer_sync(generation->log);
+            r = sync_generation(generation);
             atomic_store(&generation->log_synced, r == 0);
         }
     }
     if (r == 0 && view->active->log != NULL) {
-        r = log_writer_sync(view->active->log);
+        r = sync_generation(view->active);
     }
     view_release(view);
     count_add(&store->counters.log_syncs, 1);
     return r;
+}
+
+static void note_failure(struct kv_store *store, int error) REQUIRES(&store->sync_mu)
+{
+    store->sync_error = -EIO; /* whatever it was: an errno of a sync never means "disk full" */
+    mutex_lock(&store->mu);
+    store->rescue_wanted = true;
+    mutex_unlock(&store->mu);
+    atomic_store(&store->log_failed, true); /* the next writer begins a new log */
+    count_add(&store->counters.write_errors, 1);
+    health_set(store, KV_HEALTH_DEGRADED, error,
+               "syncing the log failed; rewriting unsynced rows to new files");
+    workers_wake(store);
+}
+
+void sync_failed(struct kv_store *store, int error)
+{
+    mutex_lock(&store->sync_mu);
+    note_failure(store, error);
+    mutex_unlock(&store->sync_mu);
 }
 
 /* As the thread that syncs for all. Called and returns with the mutex held. */
@@ -48,15 +78,7 @@ static void run_sync(struct kv_store *store) REQUIRES(&store->sync_mu)
         store->synced_sequence = covered;
     }
     if (r < 0) {
-        store->sync_error = -EIO; /* whatever it was: an errno of a sync never means "disk full" */
-        mutex_lock(&store->mu);
-        store->rescue_wanted = true;
-        mutex_unlock(&store->mu);
-        atomic_store(&store->log_failed, true); /* the next writer begins a new log */
-        count_add(&store->counters.write_errors, 1);
-        health_set(store, KV_HEALTH_DEGRADED, r,
-                   "syncing the log failed; rewriting unsynced rows to new files");
-        workers_wake(store);
+        note_failure(store, r);
     }
     condvar_broadcast(&store->sync_done);
 }

@@ -12,6 +12,9 @@
 #include "kvcore/db/store.h"
 
 KV_MUST_CHECK int sync_to(struct kv_store *store, uint64_t sequence);
+/* A sync that somebody else made failed, of bytes that a log stands for: as if it had been one of
+ * these. */
+void sync_failed(struct kv_store *store, int error);
 /* After a failed sync everything was rewritten to tables: rows up to `sequence` are durable. */
 void sync_rescued(struct kv_store *store, uint64_t sequence);
 

@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "kvcore/db/batch.h"
+#include "kvcore/db/large.h"
 #include "kvcore/db/rotate.h"
 #include "kvcore/db/space.h"
 #include "kvcore/db/sync.h"
@@ -135,9 +136,11 @@ static void slow_down(const struct kv_store *store)
 /* ---- a group of writers ---- */
 
 struct group {
+    struct kv_batch *batches[GROUP_COUNT_MAX];
     struct kv_slice payloads[GROUP_COUNT_MAX];
     size_t count;
-    size_t bytes;
+    size_t bytes;       /* of the payloads and of the values that go to blobs */
+    size_t large_bytes; /* of these */
     uint64_t rows;
     bool with_ranges; /* there are range deletes */
     uint64_t deletes; /* of single keys; set by group_prepare() */
@@ -145,20 +148,34 @@ struct group {
     struct writer *last;
 };
 
+/* Whether the batch needs a blob that the active generation cannot give. */
+static bool wants_new_blob(const struct kv_store *store, const struct kv_batch *batch)
+{
+    return batch->large_count > 0 && store->active->blob_failed;
+}
+
+static bool may_join(const struct kv_store *store, const struct group *group,
+                     const struct writer *w, size_t limit)
+{
+    return w->batch != NULL && group->bytes + batch_bytes(w->batch) <= limit &&
+           !wants_new_blob(store, w->batch);
+}
+
 static void group_collect(struct kv_store *store, struct writer *leader, struct group *group)
 {
-    size_t limit = leader->batch->payload.size <= GROUP_SMALL_BYTES
-                       ? leader->batch->payload.size + GROUP_SMALL_BYTES
-                       : GROUP_BYTES_MAX;
+    size_t size = batch_bytes(leader->batch);
+    size_t limit = size <= GROUP_SMALL_BYTES ? size + GROUP_SMALL_BYTES : GROUP_BYTES_MAX;
 
     *group = (struct group){.defer = true, .last = leader};
     mutex_lock(&store->write_mu);
     for (struct writer *w = leader; w != NULL && group->count < GROUP_COUNT_MAX; w = w->next) {
-        if (w->batch == NULL || (w != leader && group->bytes + w->batch->payload.size > limit)) {
+        if (w != leader && !may_join(store, group, w, limit)) {
             break;
         }
-        group->payloads[group->count++] = kv_buf_slice(&w->batch->payload);
-        group->bytes += w->batch->payload.size;
+        group->payloads[group->count] = kv_buf_slice(&w->batch->payload);
+        group->batches[group->count++] = w->batch;
+        group->bytes += batch_bytes(w->batch);
+        group->large_bytes += w->batch->large_bytes;
         group->rows += w->batch->count;
         group->with_ranges = group->with_ranges || w->batch->range_count > 0;
         group->defer = group->defer && w->durability == KV_DURABLE_NONE;
@@ -270,6 +287,12 @@ static int group_commit(struct kv_store *store, struct group *group)
         generation_drop_plans(active);
         return r;
     }
+    r = large_place(store, group->batches, group->count);
+    if (r < 0) {
+        generation_drop_plans(active);
+        count_add(&store->counters.write_errors, r != -ENOMEM);
+        return space_failed(store, r);
+    }
     r = log_writer_add(active->log, LOG_RECORD_BATCH, first, group->payloads, group->count,
                        group->defer);
     if (r < 0) {
@@ -288,27 +311,30 @@ static int group_commit(struct kv_store *store, struct group *group)
     count_add(&store->counters.batches, group->count);
     count_add(&store->counters.rows_written, group->rows);
     count_add(&store->counters.bytes_written_user, group->bytes);
-    count_add(&store->counters.log_bytes, log_record_size(group->bytes));
+    count_add(&store->counters.log_bytes, log_record_size(group->bytes - group->large_bytes));
     return 0;
 }
 
-/* Rotate where needed, so that the active generation has room. */
-static int make_room(struct kv_store *store)
+/* Whether the active generation holds less than `factor` times what it should. */
+static bool has_room(const struct kv_store *store, unsigned factor)
 {
-    size_t bytes = generation_bytes(store->active);
-    bool log_failed = atomic_load(&store->log_failed);
+    const struct generation *active = store->active;
+    return generation_bytes(active) / factor < store->options.memtable_bytes &&
+           generation_blob_bytes(active) / factor < active->blob_limit;
+}
+
+/* Rotate where needed, so that the active generation has room for the batch. */
+static int make_room(struct kv_store *store, const struct kv_batch *batch)
+{
+    bool failed = atomic_load(&store->log_failed) || wants_new_blob(store, batch);
     int r = rotate_settle(store);
 
-    if (r < 0 || (!log_failed && bytes < store->options.memtable_bytes)) {
+    if (r < 0 || (!failed && has_room(store, 1))) {
         return r;
     }
     r = rotate(store, store->options.memtables_max);
     /* Without room for a new log the active generation may still grow a while. */
-    if (r == -ENOSPC && !log_failed && !store->rows_lost &&
-        bytes < 2 * store->options.memtable_bytes) {
-        return 0;
-    }
-    return r;
+    return r == -ENOSPC && !failed && !store->rows_lost && has_room(store, 2) ? 0 : r;
 }
 
 static int lead(struct kv_store *store, struct writer *w)
@@ -317,7 +343,7 @@ static int lead(struct kv_store *store, struct writer *w)
     int r;
 
     slow_down(store);
-    r = make_room(store);
+    r = make_room(store, w->batch);
     group_collect(store, w, &group);
     r = r < 0 ? r : rotate_before_ranges(store, &group);
     if (r == 0) {
@@ -360,7 +386,7 @@ static int write_one(struct kv_table *table, struct kv_slice key, const struct k
     if (r == 0) {
         r = kv_write(table->store, &batch, durability);
     }
-    kv_buf_finish(&batch.payload);
+    batch_finish(&batch);
     return r;
 }
 

@@ -169,12 +169,21 @@ int log_writer_push(struct log_writer *writer)
     return push_with(writer, NULL, 0, writer->end);
 }
 
+uint64_t log_writer_pushed_bytes(const struct log_writer *writer)
+{
+    return atomic_load_explicit(&writer->pushed_bytes, memory_order_acquire);
+}
+
 int log_writer_sync(struct log_writer *writer)
 {
-    uint64_t pushed = atomic_load_explicit(&writer->pushed_bytes, memory_order_acquire);
+    return log_writer_sync_to(writer, log_writer_pushed_bytes(writer));
+}
+
+int log_writer_sync_to(struct log_writer *writer, uint64_t pushed)
+{
     int r = atomic_load(&writer->sync_error);
 
-    if (r < 0 || pushed == log_writer_synced_bytes(writer)) {
+    if (r < 0 || pushed <= log_writer_synced_bytes(writer)) {
         return r;
     }
     r = writer->storage->ops->log_sync(writer->log);

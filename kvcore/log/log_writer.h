@@ -46,6 +46,11 @@ KV_MUST_CHECK int log_writer_push(struct log_writer *writer);
 /* Make every record pushed before the call durable and move synced-up-to. Costs nothing if there is
  * nothing new. */
 KV_MUST_CHECK int log_writer_sync(struct log_writer *writer);
+/* The same, but synced-up-to moves to `pushed` at most, a former log_writer_pushed_bytes(): records
+ * behind it may be as durable, but what they stand for elsewhere may not be yet. */
+KV_MUST_CHECK int log_writer_sync_to(struct log_writer *writer, uint64_t pushed);
+/* Where the last record ends that was handed to the storage. Any thread. */
+uint64_t log_writer_pushed_bytes(const struct log_writer *writer);
 /* End of the last record that was added without error; of a broken writer, of the last one that
  * was pushed: deferred ones behind it are not in the log. Same thread rules as add. */
 struct log_end log_writer_end(const struct log_writer *writer);

@@ -39,11 +39,19 @@ static const struct workload workloads[] = {
     {"rotations with syncs between", "r b1 s b1 s b1 s n3 b1 y1 b1 w1 s b1 w9"},
     {"merges and large values", "r b3 f b3 f w20 f b2 w20 f c b2 w20 c r w10 c"},
     {"new manifests while writing", "r w10 l f w20 s l f w5 l f l w10 l f l m w5 l c w5 r w5 l f"},
+    {"invariant 1: a synced record has synced blob bytes",
+     "o r b1 s b1 y1 w5 s b1 n2 s w9 s b2 w2 y2 f b1 s b1 s w1"},
+    {"invariant 2: unsynced pointers are verified and end the prefix",
+     "o r w20 b1 w5 b1 n4 w20 b1 w3 b1 s b1 w9 b1 w20 r b1 w9 b1"},
+    {"blobs, flushes and merges", "o r b2 f w30 f b1 w20 f c b2 w30 c f w20 f m m r b1 f c"},
+    {"blobs and then none, and again", "o r b2 w9 o r b1 w9 f c o r b2 w9 y2 c"},
     {"nothing but opening", "r r r r"},
     {"idle syncs", "r s w1 s s f s n1 s c s r s"},
     {"random a", NULL},
     {"random b", NULL},
     {"random c", NULL},
+    {"random with blobs a", NULL},
+    {"random with blobs b", NULL},
 };
 
 enum {
@@ -152,6 +160,7 @@ static bool run_workload(const struct task *task)
     run.rig.bounds.tables = 0;
     sim_watch(sim, watch, &run);
     random_script(task->seed, script, sizeof script);
+    run.rig.blobs = strstr(task->workload->name, "with blobs") != NULL;
     ok = run_script(&run, "r t t") &&
          run_script(&run, task->workload->script != NULL ? task->workload->script : script) &&
          run_step(&run, 'r');

@@ -15,6 +15,7 @@ static const struct fail_script scripts[FAIL_SCRIPTS] = {
     {"flushes and merges", "r t w4 f w4 f w4 f w4 f m c g"},
     {"new manifests", "r t w2 l f w1 l f y1 l f w1"},
     {"rotations", "r t b1 n3 b1 w2 b1 s b1 n2 b1 y1 f w1 g"},
+    {"blobs", "r t o r b1 n2 s b1 f b1 y1"},
 };
 
 static void random_steps(uint64_t seed, char to[FAIL_STEPS_SIZE])

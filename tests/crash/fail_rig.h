@@ -10,7 +10,7 @@
 
 #include "tests/crash/rig.h"
 
-enum { FAIL_SCRIPTS = 4, FAIL_STEPS_SIZE = 256 };
+enum { FAIL_SCRIPTS = 5, FAIL_STEPS_SIZE = 256 };
 
 struct fail_script {
     const char *name;

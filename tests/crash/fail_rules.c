@@ -50,6 +50,13 @@ static bool rows_went_to_tables(const struct fail_call *call, const struct sim_e
            later(call, strike, SIM_FDATASYNC, SIM_MANIFEST);
 }
 
+/* What reading them needs is durable; fail_check_left() reads them. */
+static bool tables_hold_the_rows(const struct fail_call *call, const struct sim_event *strike)
+{
+    return later(call, strike, SIM_FDATASYNC, SIM_TABLE_TMP) &&
+           later(call, strike, SIM_FDATASYNC, SIM_MANIFEST);
+}
+
 static bool is_told(const struct fail_call *call, const struct sim_event *strike)
 {
     struct kv_health health;
@@ -88,7 +95,7 @@ static const struct rule rules[] = {
     {.text = "removing a file that nobody needs failed: the next opening removes it",
      .call = SIM_UNLINK,
      .kinds = KIND(SIM_LOG) | KIND(SIM_MANIFEST) | KIND(SIM_TABLE) | KIND(SIM_TABLE_TMP) |
-              KIND(SIM_ROOT_TMP),
+              KIND(SIM_ROOT_TMP) | KIND(SIM_BLOB),
      .error = ANY_ERROR},
     {.text = "a write was cut short: the rest was written by another",
      .call = SIM_PWRITEV,
@@ -110,6 +117,18 @@ static const struct rule rules[] = {
      .kinds = KIND(SIM_LOG),
      .error = ANY_ERROR,
      .promise = rows_went_to_tables},
+    {.text = "writing the directory of a blob failed: it is a hint, the values do without",
+     .engine_calls = ~KIND(RIG_WRITE),
+     .call = SIM_PWRITEV,
+     .kinds = KIND(SIM_BLOB),
+     .error = ANY_ERROR,
+     .promise = tables_hold_the_rows},
+    {.text = "syncing a blob failed while it was sealed: its values were moved",
+     .engine_calls = ~KIND(RIG_SYNC),
+     .call = SIM_FDATASYNC,
+     .kinds = KIND(SIM_BLOB),
+     .error = ANY_ERROR,
+     .promise = tables_hold_the_rows},
     {.text = "no space for the next log: a smaller one was made, or the present one goes on and "
              "the store says that it is full",
      .engine_calls = KIND(RIG_WRITE) | KIND(RIG_FLUSH) | KIND(RIG_COMPACT) | KIND(RIG_CLOSE),

@@ -35,6 +35,13 @@ static struct kv_slice any_value(uint32_t number, uint8_t to[RIG_VALUE_MAX])
     if (number < LARGE_FIRST) {
         return value;
     }
+    if (number % 3 == 0) { /* whole pages that do not shrink */
+        struct rng rng = {number};
+        for (size_t i = sizeof number; i < RIG_VALUE_MAX; i++) {
+            to[i] = (uint8_t)rng_next(&rng);
+        }
+        return kv_slice(to, RIG_VALUE_MAX);
+    }
     memset(to + value.size, (int)(number & 0xff), RIG_VALUE_MAX - value.size);
     return kv_slice(to, RIG_VALUE_MAX);
 }
@@ -197,6 +204,9 @@ int rig_open(struct rig *rig, bool create, int tables)
         .memtables_max = 3,
         .file_bytes = (size_t)16 << 10,
         .level_base_bytes = (size_t)24 << 10,
+        .blob_commit_bytes = rig->blobs ? (size_t)2000 : SIZE_MAX,
+        .blob_flush_bytes = rig->blobs ? (size_t)200 : SIZE_MAX,
+        .blob_file_bytes = (size_t)64 << 10,
         .no_background = true,
         .holder = "the crash test",
         .message_fn = note_message,
@@ -545,6 +555,9 @@ int rig_step(struct rig *rig, char step)
         return step_roll(rig);
     case 't':
         return step_table(rig);
+    case 'o':
+        rig->blobs = !rig->blobs;
+        return 0;
     case 'r':
         return step_open(rig);
     default:

@@ -8,7 +8,8 @@
  *   s         kv_sync          f  kv_flush         c  kv_compact
  *   m         one merge, if one is due                  g  read everything
  *   t         make one more table                  r  close and open again
- *   l         have the next edit begin a new manifest */
+ *   l         have the next edit begin a new manifest
+ *   o         from the next opening on large values go to blobs, or no longer */
 #ifndef TESTS_CRASH_RIG_H
 #define TESTS_CRASH_RIG_H
 
@@ -85,6 +86,7 @@ struct rig {
     struct rng rng;
     struct rig_observer observer;
     uint64_t warnings; /* that the store gave */
+    bool blobs;        /* large values go to blobs, from the next opening on */
     bool held_back;    /* rows may be in the process's memory only */
     char message[256]; /* the first error that the store told of */
 };

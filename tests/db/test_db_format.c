@@ -314,7 +314,8 @@ static const uint8_t golden_batch[] = {1, 3, 1, 'k', 2, 'v', 'w', 2, 3,   2, 'k'
 
 START_TEST(the_bytes_of_a_batch_never_change)
 {
-    struct kv_table table = {.id = 3};
+    struct kv_store none = {.options = {.blob_commit_bytes = SIZE_MAX}};
+    struct kv_table table = {.id = 3, .store = &none};
     struct kv_batch *batch = NULL;
     ck_ok(kv_batch_create(&batch));
     ck_ok(kv_batch_put(batch, &table, kv_slice_str("k"), kv_slice_str("vw")));
@@ -359,7 +360,8 @@ END_TEST
 
 START_TEST(rows_that_are_too_large_are_refused_and_leave_the_batch_alone)
 {
-    struct kv_table table = {.id = 3};
+    struct kv_store none = {.options = {.blob_commit_bytes = SIZE_MAX}};
+    struct kv_table table = {.id = 3, .store = &none};
     struct kv_batch *batch = NULL;
     static uint8_t key[KV_KEY_SIZE_MAX + 1];
     ck_ok(kv_batch_create(&batch));
