@@ -4,7 +4,10 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-enum { CHUNKS_MIN = 16, CHUNK_BYTES_MAX = 1 << 20 };
+#include "kvcore/util/pages.h"
+
+/* A memtable of 32 MiB or more lies in huge pages. */
+enum { CHUNKS_MIN = 16, CHUNK_BYTES_MAX = PAGES_HUGE_BYTES };
 
 int generation_create(size_t memtable_bytes, struct generation **ret_generation)
 {

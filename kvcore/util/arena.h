@@ -17,7 +17,8 @@ struct arena {
     size_t chunk_bytes;            /* constant */
 };
 
-/* Chunks have `chunk_bytes`; larger requests get a chunk of their own. */
+/* Chunks have `chunk_bytes`; large requests get a larger one. Chunks of PAGES_HUGE_BYTES (pages.h)
+ * and more consist of whole huge pages, with their header in it. */
 void arena_init(struct arena *arena, size_t chunk_bytes);
 void arena_finish(struct arena *arena);
 /* `size` bytes aligned to 8, valid until arena_finish(); NULL when out of memory. */
