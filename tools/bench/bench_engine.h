@@ -20,6 +20,14 @@ struct bench_row {
     struct kv_slice key, value;
 };
 
+enum bench_move {
+    BENCH_SEEK = 1, /* first key >= the one given */
+    BENCH_FIRST,
+    BENCH_LAST,
+    BENCH_NEXT,
+    BENCH_PREV,
+};
+
 struct bench_engine_ops {
     const char *name;
     /* Open the store in the directory `dir`, making both if missing. */
@@ -41,12 +49,10 @@ struct bench_engine_ops {
     /* Not positioned. `whole`: it will run through the whole store. */
     int (*iter_open)(struct bench_session *session, bool whole, struct bench_iter **ret_iter);
     void (*iter_close)(struct bench_iter *iter);
-    /* Position and read the row there. Errors: -ENOENT no row there. */
-    int (*seek)(struct bench_iter *iter, struct kv_slice key, struct bench_row *ret_row);
-    int (*seek_first)(struct bench_iter *iter, struct bench_row *ret_row);
-    int (*seek_last)(struct bench_iter *iter, struct bench_row *ret_row);
-    int (*next)(struct bench_iter *iter, struct bench_row *ret_row);
-    int (*prev)(struct bench_iter *iter, struct bench_row *ret_row);
+    /* Move and read the row there; `key` counts for BENCH_SEEK only. Errors: -ENOENT no row there.
+     */
+    int (*move)(struct bench_iter *iter, enum bench_move move, struct kv_slice key,
+                struct bench_row *ret_row);
 
     /* Merge everything as far as the engine can. NULL: it has nothing of the kind. */
     int (*compact)(struct bench_store *store);

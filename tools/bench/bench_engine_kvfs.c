@@ -186,33 +186,26 @@ static int here(struct kv_iter *iter, struct bench_row *ret_row)
     return r;
 }
 
-static int iter_seek(struct bench_iter *iter, struct kv_slice key, struct bench_row *ret_row)
+static int iter_move(struct bench_iter *iter, enum bench_move move, struct kv_slice key,
+                     struct bench_row *ret_row)
 {
-    kv_iter_seek(own(iter), key);
-    return here(own(iter), ret_row);
-}
-
-static int iter_seek_first(struct bench_iter *iter, struct bench_row *ret_row)
-{
-    kv_iter_seek_first(own(iter));
-    return here(own(iter), ret_row);
-}
-
-static int iter_seek_last(struct bench_iter *iter, struct bench_row *ret_row)
-{
-    kv_iter_seek_last(own(iter));
-    return here(own(iter), ret_row);
-}
-
-static int iter_next(struct bench_iter *iter, struct bench_row *ret_row)
-{
-    kv_iter_next(own(iter));
-    return here(own(iter), ret_row);
-}
-
-static int iter_prev(struct bench_iter *iter, struct bench_row *ret_row)
-{
-    kv_iter_prev(own(iter));
+    switch (move) {
+    case BENCH_SEEK:
+        kv_iter_seek(own(iter), key);
+        break;
+    case BENCH_FIRST:
+        kv_iter_seek_first(own(iter));
+        break;
+    case BENCH_LAST:
+        kv_iter_seek_last(own(iter));
+        break;
+    case BENCH_NEXT:
+        kv_iter_next(own(iter));
+        break;
+    case BENCH_PREV:
+        kv_iter_prev(own(iter));
+        break;
+    }
     return here(own(iter), ret_row);
 }
 
@@ -233,10 +226,6 @@ const struct bench_engine_ops bench_engine_kvfs = {
     .get = session_get,
     .iter_open = iter_open,
     .iter_close = iter_close,
-    .seek = iter_seek,
-    .seek_first = iter_seek_first,
-    .seek_last = iter_seek_last,
-    .next = iter_next,
-    .prev = iter_prev,
+    .move = iter_move,
     .compact = engine_compact,
 };

@@ -211,33 +211,26 @@ static int here(leveldb_iterator_t *iter, struct bench_row *ret_row)
     return 0;
 }
 
-static int iter_seek(struct bench_iter *iter, struct kv_slice key, struct bench_row *ret_row)
+static int iter_move(struct bench_iter *iter, enum bench_move move, struct kv_slice key,
+                     struct bench_row *ret_row)
 {
-    leveldb_iter_seek(own(iter), (const char *)key.data, key.size);
-    return here(own(iter), ret_row);
-}
-
-static int iter_seek_first(struct bench_iter *iter, struct bench_row *ret_row)
-{
-    leveldb_iter_seek_to_first(own(iter));
-    return here(own(iter), ret_row);
-}
-
-static int iter_seek_last(struct bench_iter *iter, struct bench_row *ret_row)
-{
-    leveldb_iter_seek_to_last(own(iter));
-    return here(own(iter), ret_row);
-}
-
-static int iter_next(struct bench_iter *iter, struct bench_row *ret_row)
-{
-    leveldb_iter_next(own(iter));
-    return here(own(iter), ret_row);
-}
-
-static int iter_prev(struct bench_iter *iter, struct bench_row *ret_row)
-{
-    leveldb_iter_prev(own(iter));
+    switch (move) {
+    case BENCH_SEEK:
+        leveldb_iter_seek(own(iter), (const char *)key.data, key.size);
+        break;
+    case BENCH_FIRST:
+        leveldb_iter_seek_to_first(own(iter));
+        break;
+    case BENCH_LAST:
+        leveldb_iter_seek_to_last(own(iter));
+        break;
+    case BENCH_NEXT:
+        leveldb_iter_next(own(iter));
+        break;
+    case BENCH_PREV:
+        leveldb_iter_prev(own(iter));
+        break;
+    }
     return here(own(iter), ret_row);
 }
 
@@ -259,10 +252,6 @@ const struct bench_engine_ops bench_engine_leveldb = {
     .get = session_get,
     .iter_open = iter_open,
     .iter_close = iter_close,
-    .seek = iter_seek,
-    .seek_first = iter_seek_first,
-    .seek_last = iter_seek_last,
-    .next = iter_next,
-    .prev = iter_prev,
+    .move = iter_move,
     .compact = engine_compact,
 };

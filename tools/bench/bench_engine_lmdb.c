@@ -248,40 +248,22 @@ static void iter_close(struct bench_iter *iter)
     mdb_txn_reset(own(iter)->scan_txn);
 }
 
-static int step(struct bench_iter *iter, MDB_val key, MDB_cursor_op op, struct bench_row *ret_row)
+static int iter_move(struct bench_iter *iter, enum bench_move move, struct kv_slice key,
+                     struct bench_row *ret_row)
 {
+    static const MDB_cursor_op ops[] = {[BENCH_SEEK] = MDB_SET_RANGE,
+                                        [BENCH_FIRST] = MDB_FIRST,
+                                        [BENCH_LAST] = MDB_LAST,
+                                        [BENCH_NEXT] = MDB_NEXT,
+                                        [BENCH_PREV] = MDB_PREV};
+    MDB_val at = val(key);
     MDB_val value;
-    int r = result_of(mdb_cursor_get(own(iter)->cursor, &key, &value, op));
+    int r = result_of(mdb_cursor_get(own(iter)->cursor, &at, &value, ops[move]));
     if (r == 0) {
-        ret_row->key = kv_slice(key.mv_data, key.mv_size);
+        ret_row->key = kv_slice(at.mv_data, at.mv_size);
         ret_row->value = kv_slice(value.mv_data, value.mv_size);
     }
     return r;
-}
-
-static int iter_seek(struct bench_iter *iter, struct kv_slice key, struct bench_row *ret_row)
-{
-    return step(iter, val(key), MDB_SET_RANGE, ret_row);
-}
-
-static int iter_seek_first(struct bench_iter *iter, struct bench_row *ret_row)
-{
-    return step(iter, (MDB_val){0}, MDB_FIRST, ret_row);
-}
-
-static int iter_seek_last(struct bench_iter *iter, struct bench_row *ret_row)
-{
-    return step(iter, (MDB_val){0}, MDB_LAST, ret_row);
-}
-
-static int iter_next(struct bench_iter *iter, struct bench_row *ret_row)
-{
-    return step(iter, (MDB_val){0}, MDB_NEXT, ret_row);
-}
-
-static int iter_prev(struct bench_iter *iter, struct bench_row *ret_row)
-{
-    return step(iter, (MDB_val){0}, MDB_PREV, ret_row);
 }
 
 const struct bench_engine_ops bench_engine_lmdb = {
@@ -296,10 +278,6 @@ const struct bench_engine_ops bench_engine_lmdb = {
     .get = session_get,
     .iter_open = iter_open,
     .iter_close = iter_close,
-    .seek = iter_seek,
-    .seek_first = iter_seek_first,
-    .seek_last = iter_seek_last,
-    .next = iter_next,
-    .prev = iter_prev,
+    .move = iter_move,
     .compact = NULL,
 };

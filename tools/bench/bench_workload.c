@@ -87,7 +87,7 @@ static int scan_from(struct bench_thread *t, uint64_t row, uint64_t nexts)
     if (r < 0) {
         return r;
     }
-    r = engine->seek(iter, key, &at);
+    r = engine->move(iter, BENCH_SEEK, key, &at);
     t->found += r == 0 && kv_slice_equal(at.key, key);
     for (uint64_t i = 0; r == 0; i++) {
         bench_touch(at.value);
@@ -95,7 +95,7 @@ static int scan_from(struct bench_thread *t, uint64_t row, uint64_t nexts)
         if (i == nexts) {
             break;
         }
-        r = engine->next(iter, &at);
+        r = engine->move(iter, BENCH_NEXT, key, &at);
     }
     engine->iter_close(iter);
     return r == -ENOENT ? 0 : r; /* the end of the store */
@@ -267,20 +267,21 @@ static void finish_rows(struct bench_thread *t, const struct bench_row *row)
 static int scan_whole(struct bench_thread *t, bool forward, uint64_t limit)
 {
     const struct bench_engine_ops *engine = t->run->engine;
-    int (*step)(struct bench_iter *, struct bench_row *) = forward ? engine->next : engine->prev;
+    const struct kv_slice no_key = {0};
+    enum bench_move step = forward ? BENCH_NEXT : BENCH_PREV;
     struct bench_iter *iter = NULL;
     struct bench_row row;
     int r = engine->iter_open(t->session, true, &iter);
     if (r < 0) {
         return r;
     }
-    r = forward ? engine->seek_first(iter, &row) : engine->seek_last(iter, &row);
+    r = engine->move(iter, forward ? BENCH_FIRST : BENCH_LAST, no_key, &row);
     for (uint64_t i = 1; r == 0; i++) {
         finish_rows(t, &row);
         if (i >= limit || atomic_load_explicit(&t->run->stop, memory_order_relaxed)) {
             break;
         }
-        r = step(iter, &row);
+        r = engine->move(iter, step, no_key, &row);
     }
     engine->iter_close(iter);
     return r == -ENOENT ? 0 : r;
