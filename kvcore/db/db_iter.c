@@ -49,7 +49,7 @@ static bool below_lower(const struct kv_iter *it, struct kv_slice key)
 static void skip_versions(struct kv_iter *it)
 {
     struct kv_slice key = kv_buf_slice(&it->saved_key);
-    for (int n = 0; it->inner->valid && kv_slice_equal(it->inner->row.key, key); n++) {
+    for (int n = 0; it->inner->valid && key_equal(it->inner->row->key, key); n++) {
         if (n == SKIP_MAX) {
             iter_seek(it->inner, key, 0); /* behind every version: trailers are never 0 */
             n = 0;
@@ -66,21 +66,21 @@ static void find_forward(struct kv_iter *it)
 
     it->forward = true;
     while (inner->valid) {
-        uint8_t kind = row_kind(inner->row.trailer);
+        uint8_t kind = row_kind(inner->row->trailer);
         int r;
-        if (beyond_upper(it, inner->row.key)) {
+        if (beyond_upper(it, inner->row->key)) {
             stop(it, 0);
             return;
         }
-        if (row_sequence(inner->row.trailer) > it->sequence) {
+        if (row_sequence(inner->row->trailer) > it->sequence) {
             iter_next(inner);
             continue;
         }
         if (kind != ROW_DELETE) {
-            show(it, kind, inner->row.key, inner->row.value);
+            show(it, kind, inner->row->key, inner->row->value);
             return;
         }
-        r = kv_buf_assign(&it->saved_key, inner->row.key);
+        r = key_assign(&it->saved_key, inner->row->key);
         if (r < 0) {
             stop(it, r);
             return;
@@ -100,20 +100,20 @@ static void find_backward(struct kv_iter *it)
     it->forward = false;
     it->saved_key.size = 0;
     for (; inner->valid; iter_prev(inner)) {
-        bool same = kv_slice_equal(inner->row.key, kv_buf_slice(&it->saved_key));
+        bool same = key_equal(inner->row->key, kv_buf_slice(&it->saved_key));
         if (!same && kind != ROW_DELETE) {
             break; /* all versions of saved_key were met */
         }
-        if (below_lower(it, inner->row.key)) {
+        if (below_lower(it, inner->row->key)) {
             break;
         }
-        if (row_sequence(inner->row.trailer) > it->sequence) {
+        if (row_sequence(inner->row->trailer) > it->sequence) {
             continue;
         }
-        kind = row_kind(inner->row.trailer);
-        r = same ? 0 : kv_buf_assign(&it->saved_key, inner->row.key);
+        kind = row_kind(inner->row->trailer);
+        r = same ? 0 : key_assign(&it->saved_key, inner->row->key);
         if (r == 0 && kind != ROW_DELETE) {
-            r = kv_buf_assign(&it->saved_value, inner->row.value);
+            r = kv_buf_assign(&it->saved_value, inner->row->value);
         }
         if (r < 0) {
             stop(it, r);
@@ -233,7 +233,7 @@ void kv_iter_next(struct kv_iter *it)
         find_forward(it);
         return;
     }
-    r = kv_buf_assign(&it->saved_key, it->key);
+    r = key_assign(&it->saved_key, it->key);
     if (r < 0) {
         stop(it, r);
         return;

@@ -38,8 +38,8 @@ static int add_large_values(const struct memtable *memtable, size_t from, uint64
         return r;
     }
     for (iter_seek_first(it); it->valid; iter_next(it)) {
-        bool large = row_kind(it->row.trailer) == ROW_PUT && it->row.value.size >= from;
-        *bytes += large ? it->row.value.size : 0;
+        bool large = row_kind(it->row->trailer) == ROW_PUT && it->row->value.size >= from;
+        *bytes += large ? it->row->value.size : 0;
     }
     iter_destroy(it);
     return 0;

@@ -99,6 +99,10 @@ static void level_next(struct iter *base)
 {
     struct level_iter *l = (struct level_iter *)base;
     iter_next(l->file);
+    if (l->file->valid) {
+        base->row = l->file->row;
+        return;
+    }
     settle(l, true);
 }
 
@@ -106,6 +110,10 @@ static void level_prev(struct iter *base)
 {
     struct level_iter *l = (struct level_iter *)base;
     iter_prev(l->file);
+    if (l->file->valid) {
+        base->row = l->file->row;
+        return;
+    }
     settle(l, false);
 }
 

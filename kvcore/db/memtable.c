@@ -32,16 +32,6 @@ struct memtable {
     struct range_map ranges;
 };
 
-static uint64_t key_head(struct kv_slice key)
-{
-    uint8_t bytes[8] = {0};
-    if (key.size >= 8) {
-        return coding_get_be64(key.data);
-    }
-    memcpy(bytes, key.data, key.size);
-    return coding_get_be64(bytes);
-}
-
 static const uint8_t *node_bytes(const struct node *node)
 {
     return (const uint8_t *)node + sizeof *node + node->height * sizeof(_Atomic(struct node *));
@@ -277,6 +267,7 @@ bool memtable_range_is_long(const struct memtable *memtable, struct kv_slice fro
 
 struct memtable_iter {
     struct iter base;
+    struct row at; /* what base.row points to */
     const struct memtable *memtable;
     const struct node *node;
 };
@@ -286,8 +277,9 @@ static void settle(struct memtable_iter *it, const struct node *node)
     it->node = node;
     it->base.valid = node != NULL;
     if (node != NULL) {
-        it->base.row = (struct row){
-            .key = node_key(node), .trailer = node->trailer, .value = node_value(node)};
+        it->at.key = node_key(node);
+        it->at.trailer = node->trailer;
+        it->at.value = node_value(node);
     }
 }
 
@@ -352,6 +344,7 @@ int memtable_iter_create(const struct memtable *memtable, struct iter **ret_iter
         return -ENOMEM;
     }
     it->base.ops = &ops;
+    it->base.row = &it->at;
     it->memtable = memtable;
     *ret_iter = &it->base;
     return 0;

@@ -3,25 +3,39 @@
 
 #include <stdlib.h>
 
+/* A child with the head of its present key, so that most comparisons touch the heap alone. */
+struct entry {
+    uint64_t head;
+    struct iter *it;
+};
+
+/* The children stand in a binary heap. Sources differ in size, and neighbours in one of them are
+ * often neighbours in the merge: the child that was stepped is first compared with the second best,
+ * and the heap is touched only when it falls behind. */
 struct merge_iter {
     struct iter base;
     bool forward;
     size_t count;
-    size_t heap_count;
     struct iter **children;
-    struct iter **heap; /* valid children; the next row's on top */
+    struct entry *heap; /* valid children; the next row's on top */
+    size_t heap_count;
+    size_t second; /* where in `heap` the row after the top's is; 0: there is no other child */
 };
 
 /* Does the row of `a` come before that of `b` in the present direction? */
-static bool comes_first(const struct merge_iter *m, const struct iter *a, const struct iter *b)
+static inline bool comes_first(const struct merge_iter *m, struct entry a, struct entry b)
 {
-    int r = row_compare(a->row.key, a->row.trailer, b->row.key, b->row.trailer);
+    int r;
+    if (a.head != b.head) {
+        return (a.head < b.head) == m->forward;
+    }
+    r = row_compare(a.it->row->key, a.it->row->trailer, b.it->row->key, b.it->row->trailer);
     return m->forward ? r < 0 : r > 0;
 }
 
 static void sift_down(struct merge_iter *m, size_t i)
 {
-    struct iter *moved = m->heap[i];
+    struct entry moved = m->heap[i];
     for (;;) {
         size_t child = 2 * i + 1;
         if (child >= m->heap_count) {
@@ -39,12 +53,21 @@ static void sift_down(struct merge_iter *m, size_t i)
     m->heap[i] = moved;
 }
 
+static void find_second(struct merge_iter *m)
+{
+    m->second = m->heap_count > 1;
+    if (m->heap_count > 2 && comes_first(m, m->heap[2], m->heap[1])) {
+        m->second = 2;
+    }
+}
+
 /* Show the row on top, or the end, or a child's error. */
 static void settle(struct merge_iter *m)
 {
+    find_second(m);
     m->base.valid = m->base.error == 0 && m->heap_count > 0;
     if (m->base.valid) {
-        m->base.row = m->heap[0]->row;
+        m->base.row = m->heap[0].it->row;
     }
 }
 
@@ -54,10 +77,11 @@ static void build(struct merge_iter *m)
     m->heap_count = 0;
     m->base.error = 0;
     for (size_t i = 0; i < m->count; i++) {
-        if (m->children[i]->valid) {
-            m->heap[m->heap_count++] = m->children[i];
-        } else if (m->children[i]->error != 0) {
-            m->base.error = m->children[i]->error;
+        struct iter *it = m->children[i];
+        if (it->valid) {
+            m->heap[m->heap_count++] = (struct entry){.head = key_head(it->row->key), .it = it};
+        } else if (it->error != 0) {
+            m->base.error = it->error;
         }
     }
     for (size_t i = m->heap_count / 2; i-- > 0;) {
@@ -69,14 +93,29 @@ static void build(struct merge_iter *m)
 /* The child on top has moved: put it where it belongs. */
 static void advance(struct merge_iter *m)
 {
-    struct iter *top = m->heap[0];
+    struct iter *top = m->heap[0].it;
     if (!top->valid) {
         m->base.error = top->error;
         m->heap[0] = m->heap[--m->heap_count];
+        if (m->heap_count > 1) {
+            sift_down(m, 0);
+        }
+        settle(m);
+        return;
     }
-    if (m->heap_count > 1) {
-        sift_down(m, 0);
+    if (m->second == 0) {
+        m->base.row = top->row;
+        return;
     }
+    m->heap[0].head = key_head(top->row->key);
+    if (!comes_first(m, m->heap[m->second], m->heap[0])) {
+        m->base.row = top->row;
+        return;
+    }
+    struct entry behind = m->heap[0];
+    m->heap[0] = m->heap[m->second];
+    m->heap[m->second] = behind;
+    sift_down(m, m->second);
     settle(m);
 }
 
@@ -113,14 +152,14 @@ static void merge_seek_last(struct iter *base)
 /* Turn round: every other child goes to the far side of the present row. */
 static void turn(struct merge_iter *m, bool forward)
 {
-    const struct iter *top = m->heap[0];
+    const struct iter *top = m->heap[0].it;
     m->forward = forward;
     for (size_t i = 0; i < m->count; i++) {
         struct iter *child = m->children[i];
         if (child == top) {
             continue;
         }
-        iter_seek(child, top->row.key, top->row.trailer); /* first row behind: rows are unique */
+        iter_seek(child, top->row->key, top->row->trailer); /* first row behind: rows are unique */
         if (forward || child->error != 0) {
             continue;
         }
@@ -137,11 +176,11 @@ static void merge_next(struct iter *base)
     struct merge_iter *m = (struct merge_iter *)base;
     if (!m->forward) {
         turn(m, true);
-        iter_next(m->heap[0]);
+        iter_next(m->heap[0].it);
         build(m);
         return;
     }
-    iter_next(m->heap[0]);
+    iter_next(m->heap[0].it);
     advance(m);
 }
 
@@ -150,11 +189,11 @@ static void merge_prev(struct iter *base)
     struct merge_iter *m = (struct merge_iter *)base;
     if (m->forward) {
         turn(m, false);
-        iter_prev(m->heap[0]);
+        iter_prev(m->heap[0].it);
         build(m);
         return;
     }
-    iter_prev(m->heap[0]);
+    iter_prev(m->heap[0].it);
     advance(m);
 }
 
@@ -165,6 +204,7 @@ static void merge_destroy(struct iter *base)
         iter_destroy(m->children[i]);
     }
     free(m->children);
+    free(m->heap);
     free(m);
 }
 
@@ -177,17 +217,19 @@ int merge_iter_create(struct iter **take_children, size_t count, struct iter **r
                                         .prev = merge_prev,
                                         .destroy = merge_destroy};
     struct merge_iter *m = calloc(1, sizeof *m);
-    struct iter **arrays = calloc(2 * count + 1, sizeof(struct iter *));
+    struct iter **children = calloc(count + 1, sizeof(struct iter *));
+    struct entry *heap = calloc(count + 1, sizeof *heap);
 
-    if (m == NULL || arrays == NULL) {
+    if (m == NULL || children == NULL || heap == NULL) {
         free(m);
-        free(arrays);
+        free(children);
+        free(heap);
         return -ENOMEM;
     }
     m->base.ops = &ops;
     m->count = count;
-    m->children = arrays;
-    m->heap = arrays + count;
+    m->children = children;
+    m->heap = heap;
     if (count > 0) {
         memcpy(m->children, take_children, count * sizeof(struct iter *));
     }

@@ -300,7 +300,7 @@ int output_rows(struct kv_store *store, struct output_job *job, struct iter *it)
         if (atomic_load_explicit(&store->stopping, memory_order_relaxed) && !job->is_flush) {
             return -ECANCELED; /* the store is closing: a merge can be done again */
         }
-        r = output_row(store, job, &it->row);
+        r = output_row(store, job, it->row);
     }
     r = r < 0 ? r : it->error;
     r = r < 0 ? r : output_range_deletes(store, job, (struct kv_slice){0});

@@ -177,14 +177,14 @@ static void settle(struct range_iter *it, bool forward)
     struct iter *child = it->child;
 
     while (child->valid) {
-        int r = look(it, child->row.key);
+        int r = look(it, child->row->key);
         if (r < 0) {
             fail(it, r);
             return;
         }
         if (it->passed) {
             pass(it, forward);
-        } else if (row_sequence(child->row.trailer) < it->window.sequence) {
+        } else if (row_sequence(child->row->trailer) < it->window.sequence) {
             forward ? iter_next(child) : iter_prev(child);
         } else {
             it->base.valid = true;

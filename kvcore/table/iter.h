@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The iterator over rows that memtables, tables, levels and merges share.
  *
- * The current row stands in the struct itself, so that a merge compares rows without a call. The
- * operations keep `valid`, `error` and `row` up to date: after each, either valid is true and row
- * holds slices that stay good until the next operation; or valid is false, and error is 0 at the
+ * The struct itself points to the current row, so that a merge compares rows without a call; an
+ * iterator over others points to theirs, so that a row is copied nowhere on its way up. The
+ * operations keep `valid`, `error` and `row` up to date: after each, either valid is true and the
+ * row and its slices stay good until the next operation; or valid is false, and error is 0 at the
  * end or a negative errno. After an error only a seek may follow. next and prev require valid. The
  * key to seek must not lie in `row`. */
 #ifndef KVCORE_TABLE_ITER_H
@@ -26,7 +27,7 @@ struct iter {
     const struct iter_ops *ops;
     bool valid;
     int error;
-    struct row row;
+    const struct row *row; /* of whoever holds it: good until the next operation */
 };
 
 static inline void iter_seek(struct iter *it, struct kv_slice key, uint64_t trailer)

@@ -78,13 +78,13 @@ START_TEST(keys_that_differ_only_behind_the_eighth_byte_or_in_trailing_zeros_sta
     iter_seek_first(it);
     for (size_t i = 0; i < 7; i++, iter_next(it)) {
         ck_assert(it->valid);
-        ck_assert(kv_slice_equal(it->row.key, kv_slice(keys[i], sizes[i])));
+        ck_assert(kv_slice_equal(it->row->key, kv_slice(keys[i], sizes[i])));
     }
     ck_assert(!it->valid);
     iter_seek_last(it);
     for (size_t i = 7; i-- > 0; iter_prev(it)) {
         ck_assert(it->valid);
-        ck_assert(kv_slice_equal(it->row.key, kv_slice(keys[i], sizes[i])));
+        ck_assert(kv_slice_equal(it->row->key, kv_slice(keys[i], sizes[i])));
     }
     ck_assert(!it->valid);
     iter_destroy(it);
@@ -121,11 +121,11 @@ static void *read_rows(void *arg)
         struct kv_buf last = {0};
         uint64_t last_trailer = 0;
         for (iter_seek_first(it); it->valid; iter_next(it)) {
-            ck_assert(last.size == 0 || row_compare(kv_buf_slice(&last), last_trailer, it->row.key,
-                                                    it->row.trailer) < 0);
-            ck_assert(kv_slice_equal(it->row.key, it->row.value));
-            ck_ok(kv_buf_assign(&last, it->row.key));
-            last_trailer = it->row.trailer;
+            ck_assert(last.size == 0 || row_compare(kv_buf_slice(&last), last_trailer, it->row->key,
+                                                    it->row->trailer) < 0);
+            ck_assert(kv_slice_equal(it->row->key, it->row->value));
+            ck_ok(kv_buf_assign(&last, it->row->key));
+            last_trailer = it->row->trailer;
         }
         kv_buf_finish(&last);
     }

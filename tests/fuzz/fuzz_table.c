@@ -59,14 +59,14 @@ static int walk_forwards(struct iter *it, struct seen *seen, uint64_t *ret_rows)
     uint64_t last_trailer = 0, rows = 0;
 
     for (iter_seek_first(it); it->valid; iter_next(it)) {
-        fuzz_touch(it->row.value);
+        fuzz_touch(it->row->value);
         assert(rows == 0 ||
-               row_compare(kv_buf_slice(&last), last_trailer, it->row.key, it->row.trailer) < 0);
-        fuzz_need(kv_buf_assign(&last, it->row.key));
-        last_trailer = it->row.trailer;
+               row_compare(kv_buf_slice(&last), last_trailer, it->row->key, it->row->trailer) < 0);
+        fuzz_need(kv_buf_assign(&last, it->row->key));
+        last_trailer = it->row->trailer;
         if (seen->count < ROWS_MAX) {
-            fuzz_need(kv_buf_assign(&seen->keys[seen->count], it->row.key));
-            seen->trailers[seen->count++] = it->row.trailer;
+            fuzz_need(kv_buf_assign(&seen->keys[seen->count], it->row->key));
+            seen->trailers[seen->count++] = it->row->trailer;
         }
         rows++;
     }
@@ -81,8 +81,8 @@ static int walk_backwards(struct iter *it, uint64_t *ret_rows)
     uint64_t rows = 0;
 
     for (iter_seek_last(it); it->valid; iter_prev(it)) {
-        fuzz_touch(it->row.key);
-        fuzz_touch(it->row.value);
+        fuzz_touch(it->row->key);
+        fuzz_touch(it->row->value);
         rows++;
     }
     *ret_rows = rows;
@@ -108,8 +108,8 @@ static void find_rows(struct table *table, struct iter *it, const struct seen *s
         assert(!sound || table_may_contain(table, filter_hash_key(key)));
         iter_seek(it, key, seen->trailers[i]);
         fuzz_expect_verdict(it->error);
-        assert(!sound || (it->valid && kv_slice_equal(it->row.key, key) &&
-                          it->row.trailer == seen->trailers[i]));
+        assert(!sound || (it->valid && kv_slice_equal(it->row->key, key) &&
+                          it->row->trailer == seen->trailers[i]));
     }
 }
 

@@ -98,9 +98,9 @@ static inline int check_get(struct table *table, const struct model *m, struct k
 static inline void check_row(const struct iter *it, const struct row *expected)
 {
     ck_assert(it->valid);
-    ck_assert(kv_slice_equal(it->row.key, expected->key));
-    ck_assert_uint_eq(it->row.trailer, expected->trailer);
-    ck_assert(kv_slice_equal(it->row.value, expected->value));
+    ck_assert(kv_slice_equal(it->row->key, expected->key));
+    ck_assert_uint_eq(it->row->trailer, expected->trailer);
+    ck_assert(kv_slice_equal(it->row->value, expected->value));
 }
 
 /* 0 if the iterator gave all rows in order, or its error; the rows before it must be right. */

@@ -376,6 +376,41 @@ START_TEST(rows_of_two_blocks_compare_like_rows)
 }
 END_TEST
 
+/* Short keys of few letters, so that equal keys, prefixes and every size are common. Each lies in
+ * memory of exactly its size: what the sanitizers would see. */
+START_TEST(the_quick_functions_on_keys_agree_with_the_plain_ones)
+{
+    struct rng rng = {test_seed()};
+    struct kv_buf copy = {0};
+    uint64_t steps = test_steps(20000);
+
+    for (uint64_t step = 0; step < steps; step++) {
+        struct kv_slice keys[2];
+        uint8_t *memory[2];
+        size_t size = rng_below(&rng, 36);
+        for (int i = 0; i < 2; i++) {
+            size_t own = rng_below(&rng, 4) > 0 ? size : rng_below(&rng, 36);
+            memory[i] = malloc(own > 0 ? own : 1);
+            ck_assert_ptr_nonnull(memory[i]);
+            memset(memory[i], 'a', own);
+            if (own > 0 && rng_below(&rng, 3) > 0) {
+                memory[i][rng_below(&rng, own)] = (uint8_t)rng_below(&rng, 3);
+            }
+            keys[i] = kv_slice(memory[i], own);
+        }
+        uint64_t a = key_head(keys[0]);
+        uint64_t b = key_head(keys[1]);
+        ck_assert(a == b || (a < b) == (kv_slice_compare(keys[0], keys[1]) < 0));
+        ck_assert(key_equal(keys[0], keys[1]) == kv_slice_equal(keys[0], keys[1]));
+        ck_ok(key_assign(&copy, keys[0]));
+        ck_assert(kv_slice_equal(kv_buf_slice(&copy), keys[0]));
+        free(memory[0]);
+        free(memory[1]);
+    }
+    kv_buf_finish(&copy);
+}
+END_TEST
+
 Suite *test_suite(void)
 {
     Suite *s = suite_create("rows_block");
@@ -389,5 +424,6 @@ Suite *test_suite(void)
     suite_add(s, "damage", what_the_format_forbids_is_refused);
     suite_add(s, "damage", rows_out_of_order_are_refused);
     suite_add(s, "compare", rows_of_two_blocks_compare_like_rows);
+    suite_add(s, "compare", the_quick_functions_on_keys_agree_with_the_plain_ones);
     return s;
 }

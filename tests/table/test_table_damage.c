@@ -274,9 +274,9 @@ static void walk_in_order(struct table *table)
     ck_ok(table_iter_create(table, true, &it));
     for (iter_seek_first(it); it->valid; iter_next(it), forward++) {
         ck_assert(forward == 0 ||
-                  row_compare(kv_buf_slice(&last), trailer, it->row.key, it->row.trailer) < 0);
-        ck_ok(kv_buf_assign(&last, it->row.key));
-        trailer = it->row.trailer;
+                  row_compare(kv_buf_slice(&last), trailer, it->row->key, it->row->trailer) < 0);
+        ck_ok(kv_buf_assign(&last, it->row->key));
+        trailer = it->row->trailer;
     }
     bool whole = it->error == 0;
     for (iter_seek_last(it); it->valid; iter_prev(it)) {
