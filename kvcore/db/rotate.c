@@ -52,7 +52,7 @@ static int wait_for_room(struct kv_store *store, unsigned limit)
             bool flush = too_many_waiting(store, limit);
             mutex_unlock(&store->mu);
             r = flush ? flush_one(store) : 0;
-            return r < 0 ? r : 0;
+            return r < 0 ? space_failed(store, r) : 0;
         }
         waited = true;
         condvar_broadcast(&store->work);

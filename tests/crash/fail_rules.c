@@ -69,10 +69,13 @@ static bool log_was_made(const struct fail_call *call, const struct sim_event *s
     return later(call, strike, SIM_CREATE, SIM_LOG) || later(call, strike, SIM_RENAME, SIM_LOG);
 }
 
+/* Only a write can do without a new log, or without the room that a flush would have made. */
 static bool log_was_made_or_full_is_told(const struct fail_call *call,
                                          const struct sim_event *strike)
 {
-    return log_was_made(call, strike) || is_told(call, strike);
+    bool of_log = strike->kind == SIM_LOG || strike->kind == SIM_DIR;
+    return (of_log && log_was_made(call, strike)) ||
+           (call->call == RIG_WRITE && is_told(call, strike));
 }
 
 /* Nobody else gets a lease, not even a shared one. */
@@ -129,11 +132,11 @@ static const struct rule rules[] = {
      .kinds = KIND(SIM_BLOB),
      .error = ANY_ERROR,
      .promise = tables_hold_the_rows},
-    {.text = "no space for the next log: a smaller one was made, or the present one goes on and "
-             "the store says that it is full",
-     .engine_calls = KIND(RIG_WRITE) | KIND(RIG_FLUSH) | KIND(RIG_COMPACT) | KIND(RIG_CLOSE),
+    {.text = "no space for the next log, or for tables to make room in memory: a smaller log was "
+             "made, or the present one goes on and the store says that it is full",
      .call = SIM_CALL_COUNT,
-     .kinds = KIND(SIM_LOG) | KIND(SIM_DIR),
+     .kinds = KIND(SIM_LOG) | KIND(SIM_DIR) | KIND(SIM_TABLE) | KIND(SIM_TABLE_TMP) |
+              KIND(SIM_MANIFEST) | KIND(SIM_ROOT) | KIND(SIM_BLOB),
      .error = -ENOSPC,
      .promise = log_was_made_or_full_is_told},
     {.text = "no space for the holder's line in LOCK: the lease is held without it",
