@@ -9,6 +9,7 @@
 #include "kvcore/db/obsolete.h"
 #include "kvcore/db/output.h"
 #include "kvcore/db/picker.h"
+#include "kvcore/db/reclaim.h"
 #include "kvcore/db/snapshot.h"
 #include "kvcore/db/view.h"
 #include "kvcore/db/worker.h"
@@ -220,7 +221,9 @@ static int pick(struct kv_store *store, struct merge *m) REQUIRES(&store->mu)
                                      .l0_files = L0_COMPACT_FILES,
                                      .file_bytes = store->options.file_bytes,
                                      .squeeze = atomic_load(&store->full),
-                                     .oldest_snapshot = snapshot_oldest(store)};
+                                     .oldest_snapshot = snapshot_oldest(store),
+                                     .blob_slack_bytes = store->options.blob_file_bytes / 16,
+                                     .flagged = reclaim_flagged(store)};
     double best_score = 0;
 
     for (uint32_t id = 1; id <= KV_TABLE_COUNT_MAX; id++) {
@@ -325,5 +328,6 @@ int kv_compact(struct kv_store *store)
     for (uint32_t id = 1; id <= KV_TABLE_COUNT_MAX && r == 0; id++) {
         r = compact_table(store, id);
     }
-    return r;
+    r = r < 0 ? r : reclaim_step(store, true);
+    return r < 0 ? r : 0;
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "kvcore/blob/blob_set.h"
+#include "kvcore/db/reclaim.h"
 #include "kvcore/db/value.h"
 
 enum { BLOB_MIN_VALUES = 256 }; /* of the smallest size that is large */
@@ -151,6 +152,7 @@ static int relocate(struct kv_store *store, struct output_blobs *blobs,
     }
     r = r < 0 ? r : value_read(store, &pointer, &blobs->value);
     if (r == -KV_EDAMAGED && !blobs->must_read) {
+        reclaim_keep(store, pointer.number);
         *ret_row = *row; /* reading it goes on to fail until it is overwritten */
         return 0;
     }

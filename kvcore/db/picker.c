@@ -10,6 +10,10 @@ enum { MOVE_OVERLAP_FACTOR = 10 };
 /* So many deletes side by side cost a scan about a tenth of a millisecond. */
 enum { DELETE_RUN_MAX = 1000 };
 
+/* Of the large values that the tables below refer to, upper levels may hide these parts; between
+ * the two, so much that a merge gives back this many times what it writes. */
+enum { HIDDEN_SHARE_MIN = 32, HIDDEN_SHARE_MAX = 10, MERGE_GAIN = 4 };
+
 /* Keeps the score of a merge for the sake of hidden rows above 0. */
 #define HIDING_SCORE 0.01
 
@@ -261,6 +265,73 @@ static int pick_settled(const struct table_files *files, const struct picker_opt
     return 0;
 }
 
+static bool is_flagged(const struct picker_options *options, const struct file_meta *file)
+{
+    for (size_t i = 0; options->flagged != NULL && i < options->flagged->count; i++) {
+        if (blob_uses_have(&file->blobs, options->flagged->items[i].number)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* When nothing else is due: a file that names a blob which is to be emptied is written anew where
+ * it is. */
+static int pick_flagged(const struct table_files *files, const struct picker_options *options,
+                        int base, struct compaction *c)
+{
+    for (int level = 0; level < KV_LEVEL_COUNT; level++) {
+        for (size_t i = 0; i < files->levels[level].count; i++) {
+            struct file_meta *file = files->levels[level].files[i];
+            if (file->busy || !is_flagged(options, file)) {
+                continue;
+            }
+            if (level == 0) {
+                return pick_l0(files, options, base, c);
+            }
+            c->level = level;
+            c->output_level = level;
+            int r = add_input(c, 0, file);
+            return r < 0 ? r : 1;
+        }
+    }
+    return 0;
+}
+
+static uint64_t clamp(uint64_t v, uint64_t low, uint64_t high)
+{
+    return v < low ? low : v > high ? high : v;
+}
+
+/* Large values that rows of the level may hide in the levels below: as many bytes as it refers to
+ * itself, and for each tombstone those of an average row below. */
+static double hidden_blob_bytes(const struct file_list *list, const struct file_list *below)
+{
+    double row_bytes = (double)below->blob_bytes / (double)(below->row_count + 1);
+    return (double)list->blob_bytes + row_bytes * (double)list->tombstone_count;
+}
+
+/* The space of hidden large values comes back with a merge only. Tables of pointers are small
+ * beside what they point at, so that merging early costs little; how little tells the size of the
+ * tables below. 1.0: due. */
+static double hiding_score(const struct table_files *files, const struct picker_options *options,
+                           int level)
+{
+    const struct file_list *deepest = NULL;
+    uint64_t due;
+
+    for (int below = LEVEL_DEEPEST; below > level && deepest == NULL; below--) {
+        deepest = files->levels[below].count > 0 ? &files->levels[below] : NULL;
+    }
+    if (deepest == NULL || deepest->blob_bytes == 0) {
+        return 0;
+    }
+    due = clamp(MERGE_GAIN * deepest->bytes, deepest->blob_bytes / HIDDEN_SHARE_MIN,
+                deepest->blob_bytes / HIDDEN_SHARE_MAX);
+    due = due > options->blob_slack_bytes ? due : options->blob_slack_bytes;
+    return hidden_blob_bytes(&files->levels[level], deepest) / (double)(due + 1);
+}
+
 /* When no level is too large: of the files that hide rows below them, whose space only a merge
  * gives back, the one with most tombstones. */
 static int pick_hiding(const struct table_files *files, const struct picker_options *options,
@@ -315,6 +386,10 @@ int compaction_pick(const struct table_files *files, uint32_t table_id,
             scores[level] = (double)bytes / (double)targets.bytes[level];
         }
     }
+    for (int level = 0; level < LEVEL_DEEPEST; level++) {
+        double score = hiding_score(files, options, level);
+        scores[level] = score > scores[level] ? score : scores[level];
+    }
     for (;;) {
         struct compaction c = {.table_id = table_id};
         int best = 0;
@@ -324,6 +399,7 @@ int compaction_pick(const struct table_files *files, uint32_t table_id,
         }
         if (scores[best] < 1.0) {
             r = pick_hiding(files, options, targets.base, &c);
+            r = r == 0 ? pick_flagged(files, options, targets.base, &c) : r;
         } else if (best == 0) {
             r = pick_l0(files, options, targets.base, &c);
         } else {

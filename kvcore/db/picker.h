@@ -35,8 +35,10 @@ struct picker_options {
     uint64_t level_base_bytes;
     size_t l0_files; /* start merging level 0 at this many */
     uint64_t file_bytes;
-    uint64_t oldest_snapshot; /* what is deleted at or before it is gone for everybody */
-    bool squeeze;             /* the device is full: give back all space that merging can */
+    uint64_t oldest_snapshot;  /* what is deleted at or before it is gone for everybody */
+    bool squeeze;              /* the device is full: give back all space that merging can */
+    uint64_t blob_slack_bytes; /* large values that upper levels may hide, however few there are */
+    const struct blob_uses *flagged; /* blobs to be emptied; NULL: none */
 };
 
 /* The most urgent merge of the table whose files are not busy. Returns 1, 0 nothing to do, -ENOMEM.

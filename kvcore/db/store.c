@@ -4,6 +4,7 @@
 #include "kvcore/db/flush.h"
 #include "kvcore/db/manifest.h"
 #include "kvcore/db/obsolete.h"
+#include "kvcore/db/reclaim.h"
 #include "kvcore/db/recover.h"
 #include "kvcore/db/space.h"
 #include "kvcore/db/view.h"
@@ -22,7 +23,7 @@ static const size_t memtable_min = (size_t)64 << 10;
 static const size_t cache_default = (size_t)64 << 20;
 static const uint64_t file_default = (uint64_t)32 << 20;
 static const size_t blob_commit_default = (size_t)16 << 10;
-static const size_t blob_flush_default = SIZE_MAX; /* until garbage is given back */
+static const size_t blob_flush_default = (size_t)4 << 10;
 static const size_t blob_file_default = (size_t)256 << 20;
 /* A batch more must not make it larger than a blob can be, nor must growing on for want of room. */
 static const size_t blob_file_max = (size_t)256 << 20;
@@ -46,8 +47,8 @@ static void fill_options(const struct kv_options *from, struct kv_options *to)
         to->memtables_max = IMMUTABLE_MAX / 2;
     }
     to->compaction_threads = from->compaction_threads != 0 ? from->compaction_threads : 1;
-    if (to->compaction_threads > WORKER_MAX - 2) {
-        to->compaction_threads = WORKER_MAX - 2;
+    if (to->compaction_threads > WORKER_MAX - 3) {
+        to->compaction_threads = WORKER_MAX - 3;
     }
     to->file_bytes = from->file_bytes != 0 ? from->file_bytes : file_default;
     to->level_base_bytes = from->level_base_bytes != 0 ? from->level_base_bytes
@@ -104,6 +105,7 @@ static void destroy(struct kv_store *store) NO_LOCK_ANALYSIS
     for (int i = 0; i < KV_TABLE_COUNT_MAX; i++) {
         free(store->tables[i]);
     }
+    reclaim_destroy(store);
     blob_set_destroy(store->blobs);
     block_cache_destroy(store->cache);
     condvar_finish(&store->progress);
@@ -129,6 +131,7 @@ int kv_open(struct kv_storage *storage, const struct kv_options *options,
     init(store, storage, options);
     r = space_fit_options(store);
     r = r < 0 ? r : block_cache_create(store->options.cache_bytes, &store->cache);
+    r = r < 0 ? r : reclaim_create(store);
     r = r < 0 ? r : recover(store, options);
     if (r == 0 && !store->options.read_only) {
         space_begin(store);

@@ -9,7 +9,8 @@
  *   db_iter   iterators                          manifest  durable changes of the version
  *   recover   opening                            obsolete  files nobody needs any more
  *   space     a full device                      health    what is wrong, if anything
- *   large     large values on their way in
+ *   large     large values on their way in       value     reading large values
+ *   reclaim   dead bytes of blobs
  *
  * Lock order (util/lock_rank.h): write_mu, sync_mu, manifest_mu, mu. No I/O under mu or write_mu.
  */
@@ -34,7 +35,7 @@ enum {
     L0_SLOW_FILES = 16,   /* slow writers down, a little more with each file */
     L0_STOP_FILES = 32,   /* stop them until a merge is done */
     IMMUTABLE_MAX = 16,   /* bound of options.memtables_max */
-    WORKER_MAX = 18,
+    WORKER_MAX = 19,
 };
 
 struct kv_table {
@@ -82,6 +83,7 @@ struct kv_store {
     uint64_t seed;
     struct block_cache *cache;
     struct blob_set *blobs;
+    struct reclaim *reclaim; /* the pointer is constant */
     uint64_t reserve_bytes;
     bool was_clean;
 

@@ -100,6 +100,22 @@ int sync_to(struct kv_store *store, uint64_t sequence)
     return r;
 }
 
+int sync_all_logs(struct kv_store *store)
+{
+    int r;
+
+    mutex_lock(&store->sync_mu);
+    while (store->sync_running) {
+        condvar_wait(&store->sync_done, &store->sync_mu); /* that one may have begun too early */
+    }
+    if (store->sync_error == 0) {
+        run_sync(store);
+    }
+    r = store->sync_error;
+    mutex_unlock(&store->sync_mu);
+    return r;
+}
+
 int kv_sync(struct kv_store *store)
 {
     if (store->options.read_only) {

@@ -15,6 +15,8 @@ KV_MUST_CHECK int sync_to(struct kv_store *store, uint64_t sequence);
 /* A sync that somebody else made failed, of bytes that a log stands for: as if it had been one of
  * these. */
 void sync_failed(struct kv_store *store, int error);
+/* Sync all logs, whatever is known to be synced already: heads of new logs too are durable then. */
+KV_MUST_CHECK int sync_all_logs(struct kv_store *store);
 /* After a failed sync everything was rewritten to tables: rows up to `sequence` are durable. */
 void sync_rescued(struct kv_store *store, uint64_t sequence);
 

@@ -249,6 +249,9 @@ static int apply_level(const struct file_list *base, const struct edit *edit, ui
     for (size_t i = 0; i < list.count; i++) {
         file_meta_ref(list.files[i]);
         list.bytes += list.files[i]->size;
+        list.row_count += list.files[i]->row_count;
+        list.tombstone_count += list.files[i]->tombstone_count;
+        list.blob_bytes += blob_uses_sum(&list.files[i]->blobs);
         list.has_range_deletes |= list.files[i]->range_delete_count > 0;
     }
     if (level > 0 && !level_is_sound(&list)) {

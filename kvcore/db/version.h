@@ -52,6 +52,8 @@ struct file_list {
     struct file_meta **files;
     size_t count;
     uint64_t bytes;
+    uint64_t row_count, tombstone_count;
+    uint64_t blob_bytes;    /* stored bytes that rows of the files refer to in blobs */
     bool has_range_deletes; /* one of the files does */
 };
 

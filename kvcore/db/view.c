@@ -40,6 +40,7 @@ bool views_before_are_gone(struct kv_store *store, uint64_t stamp)
     bool gone;
     mutex_lock(&store->mu);
     gone = store->views.next == &store->views || store->views.next->stamp >= stamp;
+    store->reclaim_waiting = !gone;
     mutex_unlock(&store->mu);
     return gone;
 }

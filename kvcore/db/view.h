@@ -10,7 +10,8 @@
 struct view *view_acquire(struct kv_store *store);
 void view_ref(struct view *view);
 void view_release(struct view *view); /* accepts NULL. Not with the state mutex held */
-/* Whether all views that are older than this stamp are gone. */
+/* Whether all views that are older than this stamp are gone. If not, workers are woken when one
+ * goes. */
 bool views_before_are_gone(struct kv_store *store, uint64_t stamp);
 /* Memory for a view, so that view_install() cannot fail; free() it if it is not installed. */
 KV_MUST_CHECK int view_prepare(struct view **ret_view);

@@ -6,6 +6,7 @@
 #include "kvcore/db/compact.h"
 #include "kvcore/db/flush.h"
 #include "kvcore/db/health.h"
+#include "kvcore/db/reclaim.h"
 #include "kvcore/db/space.h"
 #include "kvcore/db/sync.h"
 #include "kvcore/db/write.h"
@@ -215,6 +216,33 @@ static void *compact_main(void *arg)
     return NULL;
 }
 
+/* A thread of its own: it joins the queue of writers, whose leader may wait for a flush or a merge.
+ */
+static void *reclaim_main(void *arg)
+{
+    struct kv_store *store = arg;
+    unsigned pause_ms = 0;
+
+    while (!stopping(store)) {
+        uint64_t seen;
+        int r;
+        mutex_lock(&store->mu);
+        seen = store->work_count;
+        mutex_unlock(&store->mu);
+        r = reclaim_step(store, atomic_load(&store->full));
+        if (r == 0) {
+            wait_for_work(store, seen);
+        } else if (r < 0) {
+            back_off(store, "giving back dead bytes of large values fails; trying again", r,
+                     &pause_ms);
+        } else if (pause_ms != 0) {
+            pause_ms = 0;
+            health_clear(store);
+        }
+    }
+    return NULL;
+}
+
 static void *sync_main(void *arg)
 {
     struct kv_store *store = arg;
@@ -246,6 +274,7 @@ int workers_start(struct kv_store *store)
     for (unsigned i = 0; i < store->options.compaction_threads && r == 0; i++) {
         r = start(store, "kv-compact", compact_main);
     }
+    r = r < 0 ? r : start(store, "kv-reclaim", reclaim_main);
     if (r == 0 && store->options.sync_interval_ms > 0) {
         r = start(store, "kv-sync", sync_main);
     }

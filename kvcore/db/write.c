@@ -6,6 +6,7 @@
 
 #include "kvcore/db/batch.h"
 #include "kvcore/db/large.h"
+#include "kvcore/db/reclaim.h"
 #include "kvcore/db/rotate.h"
 #include "kvcore/db/space.h"
 #include "kvcore/db/sync.h"
@@ -286,6 +287,9 @@ static int group_commit(struct kv_store *store, struct group *group)
     if (r < 0) {
         generation_drop_plans(active);
         return r;
+    }
+    for (size_t i = 0; i < group->count; i++) {
+        reclaim_note_batch(store, group->batches[i]);
     }
     r = large_place(store, group->batches, group->count);
     if (r < 0) {

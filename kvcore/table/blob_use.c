@@ -56,6 +56,15 @@ int blob_uses_add(struct blob_uses *uses, uint64_t number, uint64_t bytes)
     return insert(uses, i, (struct blob_use){.number = number, .bytes = bytes});
 }
 
+uint64_t blob_uses_sum(const struct blob_uses *uses)
+{
+    uint64_t sum = 0;
+    for (size_t i = 0; i < uses->count; i++) {
+        sum += uses->items[i].bytes;
+    }
+    return sum;
+}
+
 int blob_uses_copy(const struct blob_uses *from, struct blob_uses *to)
 {
     if (from->count == 0) {

@@ -24,6 +24,7 @@ KV_MUST_CHECK int blob_uses_add(struct blob_uses *uses, uint64_t number, uint64_
 /* Index of the first entry whose number is >= `number`; count if there is none. */
 size_t blob_uses_find(const struct blob_uses *uses, uint64_t number);
 bool blob_uses_have(const struct blob_uses *uses, uint64_t number);
+uint64_t blob_uses_sum(const struct blob_uses *uses);
 /* `to` must be empty. Errors: -ENOMEM. */
 KV_MUST_CHECK int blob_uses_copy(const struct blob_uses *from, struct blob_uses *to);
 

@@ -238,7 +238,7 @@ KV_PUBLIC KV_MUST_CHECK int kv_gather_run(struct kv_gather *gather);
 
 /* Write all memtables to sorted tables and wait. */
 KV_PUBLIC KV_MUST_CHECK int kv_flush(struct kv_store *store);
-/* Flush, then merge every table into its lowest level and wait. */
+/* Flush, merge every table into its lowest level, give back what then is garbage, and wait. */
 KV_PUBLIC KV_MUST_CHECK int kv_compact(struct kv_store *store);
 /* Tell others who holds the store: a line such as "process 812, mounted on /mnt/a". */
 KV_PUBLIC KV_MUST_CHECK int kv_describe_holder(struct kv_store *store, const char *holder);

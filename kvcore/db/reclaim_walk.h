@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What rows of a view point at in some blobs, page by page. */
+#ifndef KVCORE_DB_RECLAIM_WALK_H
+#define KVCORE_DB_RECLAIM_WALK_H
+
+#include "kvcore/db/reclaim_choice.h"
+
+/* A blob of a pass. */
+struct candidate {
+    struct blob_info info;
+    struct page_map live; /* pages that some row points at */
+    uint64_t rows;        /* that point at it */
+    bool out;             /* of the pass: what points at it is not known */
+    bool touched;         /* a batch with parts of it came after the view; state mutex */
+};
+
+struct candidates {
+    struct candidate *items; /* ascending by number */
+    size_t count;
+};
+
+/* The blobs of these numbers (ascending) that the version has. */
+KV_MUST_CHECK int candidates_create(const struct version *version, const uint64_t *numbers,
+                                    size_t count, struct candidates *ret_candidates);
+void candidates_finish(struct candidates *candidates);
+/* The candidate of this number, or NULL. */
+struct candidate *candidates_find(const struct candidates *candidates, uint64_t number);
+
+/* Mark what all rows, of all versions, in the view's memtables and tables point at. Tables that
+ * cannot be read take the blobs they name out of the pass. Errors: -ENOMEM, -ECANCELED the store is
+ * closing. */
+KV_MUST_CHECK int reclaim_walk(struct kv_store *store, const struct view *view,
+                               const struct candidates *candidates);
+
+#endif
