@@ -31,7 +31,7 @@ struct reclaim {
      * come nor go while `stamp` is set. */
     struct candidates candidates;
     struct known_blobs known;
-    uint64_t last_stamp; /* of the view after the last pass */
+    uint64_t last_stamp; /* of the view after the last pass, if nothing came in between; else 0 */
 };
 
 int reclaim_create(struct kv_store *store)
@@ -184,7 +184,10 @@ static int begin_pass(struct kv_store *store, bool eager)
     }
     r = write_exclusive(store, take_view, &view);
     r = r < 0 ? r : sync_all_logs(store);
-    r = r < 0 ? r : reclaim_walk(store, view, &store->reclaim->candidates);
+    if (r == 0) {
+        candidates_look(&store->reclaim->candidates, view->version);
+        r = reclaim_walk(store, view, &store->reclaim->candidates);
+    }
     view_release(view);
     if (r < 0) {
         end_pass(store);
@@ -195,7 +198,8 @@ static int begin_pass(struct kv_store *store, bool eager)
 
 /* ---- ending ---- */
 
-/* What is left that cannot be given back, so that no pass is made for it again. */
+/* What of the garbage there was at the time of the pass's view could not be given back, so that no
+ * pass is made for it again. */
 static int remember(struct kv_store *store, const struct version *version)
 {
     struct reclaim *reclaim = store->reclaim;
@@ -204,12 +208,14 @@ static int remember(struct kv_store *store, const struct version *version)
     for (size_t i = 0; i < reclaim->candidates.count && r == 0; i++) {
         const struct candidate *candidate = &reclaim->candidates.items[i];
         const struct version_blob *blob = version_find_blob(version, candidate->info.number);
+        struct version_blob then = {.referenced = candidate->referenced};
         struct known_blob *known = NULL;
         if (blob != NULL) {
+            then.info = blob->info;
             r = known_blobs_get(&reclaim->known, candidate->info.number, &known);
         }
         if (known != NULL) {
-            known->garbage = version_blob_garbage(blob);
+            known->garbage = version_blob_garbage(&then);
             known->flushes = atomic_load(&store->counters.flushes);
         }
     }
@@ -358,13 +364,16 @@ static int give_back_all(struct kv_store *store, struct edit *edit)
 static int settle(struct kv_store *store, const struct edit *edit)
 {
     struct view *view;
+    bool changed;
     int r;
 
     for (size_t i = 0; i < edit->removed_blob_count; i++) {
         remove_blob(store, edit->removed_blobs[i]);
     }
     view = view_acquire(store);
-    store->reclaim->last_stamp = view->stamp;
+    /* Only if nothing happened meanwhile but the edit there is nothing new to look at. */
+    changed = edit->blob_count + edit->removed_blob_count > 0;
+    store->reclaim->last_stamp = view->stamp == store->reclaim->stamp + changed ? view->stamp : 0;
     r = remember(store, view->version);
     r = r < 0 ? r : flag_sparse(store, view->version);
     view_release(view);

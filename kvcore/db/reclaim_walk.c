@@ -45,6 +45,15 @@ int candidates_create(const struct version *version, const uint64_t *numbers, si
     return 0;
 }
 
+void candidates_look(const struct candidates *candidates, const struct version *version)
+{
+    for (size_t i = 0; i < candidates->count; i++) {
+        const struct version_blob *blob =
+            version_find_blob(version, candidates->items[i].info.number);
+        candidates->items[i].referenced = blob != NULL ? blob->referenced : 0;
+    }
+}
+
 struct candidate *candidates_find(const struct candidates *candidates, uint64_t number)
 {
     size_t low = 0;

@@ -8,6 +8,7 @@
 /* A blob of a pass. */
 struct candidate {
     struct blob_info info;
+    uint64_t referenced;  /* by tables of the view */
     struct page_map live; /* pages that some row points at */
     uint64_t rows;        /* that point at it */
     bool out;             /* of the pass: what points at it is not known */
@@ -23,6 +24,8 @@ struct candidates {
 KV_MUST_CHECK int candidates_create(const struct version *version, const uint64_t *numbers,
                                     size_t count, struct candidates *ret_candidates);
 void candidates_finish(struct candidates *candidates);
+/* Take from the version what its tables refer to. */
+void candidates_look(const struct candidates *candidates, const struct version *version);
 /* The candidate of this number, or NULL. */
 struct candidate *candidates_find(const struct candidates *candidates, uint64_t number);
 
