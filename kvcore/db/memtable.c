@@ -5,6 +5,8 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
+#include <kv/kv.h>
+
 #include "kvcore/util/checksum.h"
 #include "kvcore/util/coding.h"
 
@@ -15,15 +17,25 @@ enum {
     LONG_STEPS = 64,
 };
 
+/* `head` is a lower bound of the head of the node that `to` leads to: a search that looks for less
+ * passes by without touching that node, which mostly saves a cache miss. It only ever falls, and
+ * falls before a node of that head is linked; so whoever loads `to` first and `head` second has a
+ * bound that holds, whatever is inserted meanwhile. */
+struct link {
+    _Atomic uint64_t head;
+    _Atomic(struct node *) to;
+};
+
 /* Followed in memory by `height` links, the key and the value. */
 struct node {
     uint64_t head; /* first 8 bytes of the key, big-endian, zeros behind a shorter key */
     uint64_t trailer;
-    uint32_t key_size;
     uint32_t value_size;
-    uint64_t height;
-    _Atomic(struct node *) next[];
+    uint16_t key_size;
+    uint16_t height;
+    struct link next[];
 };
+static_assert(KV_KEY_SIZE_MAX <= UINT16_MAX, "the size of a key fits into a node");
 
 struct memtable {
     struct node *head; /* a node before all others, HEIGHT_MAX links */
@@ -34,7 +46,7 @@ struct memtable {
 
 static const uint8_t *node_bytes(const struct node *node)
 {
-    return (const uint8_t *)node + sizeof *node + node->height * sizeof(_Atomic(struct node *));
+    return (const uint8_t *)node + sizeof *node + node->height * sizeof(struct link);
 }
 
 static struct kv_slice node_key(const struct node *node)
@@ -49,7 +61,7 @@ static struct kv_slice node_value(const struct node *node)
 
 static struct node *node_next(const struct node *node, unsigned level)
 {
-    return atomic_load_explicit(&node->next[level], memory_order_acquire);
+    return atomic_load_explicit(&node->next[level].to, memory_order_acquire);
 }
 
 /* What a search looks for, with the head computed once. */
@@ -70,6 +82,15 @@ static bool node_before(const struct node *node, const struct target *target)
     return r != 0 ? r < 0 : node->trailer > target->trailer;
 }
 
+/* Does `next`, loaded from this link, stand before the target? False for none. */
+static bool next_before(const struct link *link, const struct node *next,
+                        const struct target *target)
+{
+    return next != NULL &&
+           atomic_load_explicit(&link->head, memory_order_relaxed) <= target->head &&
+           node_before(next, target);
+}
+
 /* First node that is not before the target. With `ret_prev` the last nodes before it at every
  * level. */
 static struct node *find(const struct memtable *memtable, const struct target *target,
@@ -81,7 +102,11 @@ static struct node *find(const struct memtable *memtable, const struct target *t
 
     for (;;) {
         struct node *next = node_next(node, level - 1);
-        if (next != NULL && next != passed && node_before(next, target)) {
+        if (level > 1) {
+            /* Where the search goes on, should it not go to `next`. */
+            __builtin_prefetch(node_next(node, level - 2));
+        }
+        if (next != passed && next_before(&node->next[level - 1], next, target)) {
             node = next;
             continue;
         }
@@ -98,7 +123,7 @@ static struct node *find(const struct memtable *memtable, const struct target *t
 int memtable_create(struct arena *arena, struct memtable **ret_memtable)
 {
     struct memtable *memtable = calloc(1, sizeof *memtable);
-    size_t head_size = sizeof(struct node) + HEIGHT_MAX * sizeof(_Atomic(struct node *));
+    size_t head_size = sizeof(struct node) + HEIGHT_MAX * sizeof(struct link);
 
     if (memtable == NULL) {
         return -ENOMEM;
@@ -110,6 +135,10 @@ int memtable_create(struct arena *arena, struct memtable **ret_memtable)
     }
     memset(memtable->head, 0, head_size);
     memtable->head->height = HEIGHT_MAX;
+    for (unsigned level = 0; level < HEIGHT_MAX; level++) {
+        atomic_init(&memtable->head->next[level].head, UINT64_MAX);
+        atomic_init(&memtable->head->next[level].to, NULL);
+    }
     atomic_init(&memtable->height, 1);
     range_map_init(&memtable->ranges, arena);
     *ret_memtable = memtable;
@@ -136,8 +165,8 @@ static unsigned random_height(uint64_t trailer)
 
 size_t memtable_row_bytes(size_t key_size, size_t value_size, uint64_t trailer)
 {
-    size_t size = sizeof(struct node) + random_height(trailer) * sizeof(_Atomic(struct node *)) +
-                  key_size + value_size;
+    size_t size =
+        sizeof(struct node) + random_height(trailer) * sizeof(struct link) + key_size + value_size;
     return (size + 7) & ~(size_t)7;
 }
 
@@ -154,14 +183,14 @@ static struct node *make_node(const struct row *row, uint8_t **memory)
 {
     struct node *node = (struct node *)(void *)*memory;
     unsigned height = random_height(row->trailer);
-    uint8_t *bytes = *memory + sizeof *node + height * sizeof(_Atomic(struct node *));
+    uint8_t *bytes = *memory + sizeof *node + height * sizeof(struct link);
     uintptr_t end;
 
     node->head = key_head(row->key);
     node->trailer = row->trailer;
-    node->key_size = (uint32_t)row->key.size;
+    node->key_size = (uint16_t)row->key.size;
     node->value_size = (uint32_t)row->value.size;
-    node->height = height;
+    node->height = (uint16_t)height;
     memcpy(bytes, row->key.data, row->key.size);
     if (row->value.size > 0) {
         memcpy(bytes + row->key.size, row->value.data, row->value.size);
@@ -169,6 +198,40 @@ static struct node *make_node(const struct row *row, uint8_t **memory)
     end = (uintptr_t)(bytes + row->key.size + row->value.size);
     *memory += ((end + 7) & ~(uintptr_t)7) - (uintptr_t)*memory;
     return node;
+}
+
+static void lower_head(struct link *link, uint64_t head)
+{
+    uint64_t now = atomic_load_explicit(&link->head, memory_order_relaxed);
+    while (now > head && !atomic_compare_exchange_weak_explicit(
+                             &link->head, &now, head, memory_order_relaxed, memory_order_relaxed)) {
+    }
+}
+
+/* Link the node at one level, behind `prev` or, if others came between, further on. */
+static void link_node(struct node *prev, struct node *node, unsigned level,
+                      const struct target *target)
+{
+    struct link *link = &prev->next[level];
+    struct node *next = atomic_load_explicit(&link->to, memory_order_acquire);
+    for (;;) {
+        /* Another insert may have come between since the search. */
+        while (next_before(link, next, target)) {
+            link = &next->next[level];
+            next = atomic_load_explicit(&link->to, memory_order_acquire);
+        }
+        atomic_store_explicit(&node->next[level].head,
+                              atomic_load_explicit(&link->head, memory_order_relaxed),
+                              memory_order_relaxed);
+        atomic_store_explicit(&node->next[level].to, next, memory_order_relaxed);
+        lower_head(link, node->head);
+        /* Release: pairs with the acquire of those who follow the link; the node is whole when
+         * seen, and the link's head low enough. */
+        if (atomic_compare_exchange_weak_explicit(&link->to, &next, node, memory_order_release,
+                                                  memory_order_acquire)) {
+            return;
+        }
+    }
 }
 
 void memtable_insert(struct memtable *memtable, const struct row *row, uint8_t **memory)
@@ -181,22 +244,9 @@ void memtable_insert(struct memtable *memtable, const struct row *row, uint8_t *
         prev[level] = memtable->head; /* levels the search does not visit yet */
     }
     find(memtable, &target, prev);
-    raise_height(memtable, (unsigned)node->height);
+    raise_height(memtable, node->height);
     for (unsigned level = 0; level < node->height; level++) {
-        struct node *next = node_next(prev[level], level);
-        for (;;) {
-            /* Another insert may have come between since the search. */
-            while (next != NULL && node_before(next, &target)) {
-                prev[level] = next;
-                next = node_next(next, level);
-            }
-            atomic_store_explicit(&node->next[level], next, memory_order_relaxed);
-            /* Release: pairs with the acquire in node_next(); the node is whole when seen. */
-            if (atomic_compare_exchange_weak_explicit(&prev[level]->next[level], &next, node,
-                                                      memory_order_release, memory_order_acquire)) {
-                break;
-            }
-        }
+        link_node(prev[level], node, level, &target);
     }
     atomic_fetch_add_explicit(&memtable->count, 1, memory_order_relaxed);
 }

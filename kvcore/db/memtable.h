@@ -4,7 +4,8 @@
  *
  * Why a skip list: inserts by several threads and reads beside them need no lock, and nothing is
  * freed before the whole memtable is. Each node keeps the first eight bytes of its key as a number,
- * so that most steps of a search touch one cache line and no key bytes. (Skip lists: Pugh 1990; the
+ * and each link those of the node it leads to, so that a search touches the nodes it takes and
+ * hardly any other, and mostly no key bytes. (Skip lists: Pugh 1990; the
  * arena with atomic links follows LevelDB's, the inserts by compare-and-swap RocksDB's.)
  *
  * Invariants: 1. a node never changes after it was linked at level 0; 2. links are published with
