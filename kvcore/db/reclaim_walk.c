@@ -78,7 +78,8 @@ static void mark_page(struct page_map *map, uint64_t page)
     }
 }
 
-static void mark_row(const struct candidates *candidates, const struct row *row)
+/* `in_table`: the row is one of those that the manifest has counted. */
+static void mark_row(const struct candidates *candidates, const struct row *row, bool in_table)
 {
     struct candidate *candidate;
     struct blob_pointer pointer;
@@ -95,6 +96,7 @@ static void mark_row(const struct candidates *candidates, const struct row *row)
         candidate->out = true;
         return;
     }
+    candidate->table_bytes += in_table ? pointer.stored_size : 0;
     for (uint64_t at = pointer.offset - pointer.offset % RECLAIM_PAGE;
          at < (uint64_t)pointer.offset + pointer.stored_size; at += RECLAIM_PAGE) {
         mark_page(&candidate->live, at / RECLAIM_PAGE);
@@ -102,13 +104,13 @@ static void mark_row(const struct candidates *candidates, const struct row *row)
 }
 
 static int walk_rows(const struct kv_store *store, const struct candidates *candidates,
-                     struct iter *it)
+                     struct iter *it, bool in_table)
 {
     for (iter_seek_first(it); it->valid; iter_next(it)) {
         if (atomic_load_explicit(&store->stopping, memory_order_relaxed)) {
             return -ECANCELED;
         }
-        mark_row(candidates, &it->row);
+        mark_row(candidates, it->row, in_table);
     }
     return it->error;
 }
@@ -121,7 +123,7 @@ static int walk_generation(const struct kv_store *store, const struct candidates
         struct iter *it = NULL;
         if (generation->memtables[id - 1] != NULL) {
             r = memtable_iter_create(generation->memtables[id - 1], &it);
-            r = r < 0 ? r : walk_rows(store, candidates, it);
+            r = r < 0 ? r : walk_rows(store, candidates, it, false);
             iter_destroy(it);
         }
     }
@@ -158,7 +160,7 @@ static int walk_file(struct kv_store *store, const struct candidates *candidates
     int r = file_table(store, file, &table);
 
     r = r < 0 ? r : table_iter_create(table, true, &it);
-    r = r < 0 ? r : walk_rows(store, candidates, it);
+    r = r < 0 ? r : walk_rows(store, candidates, it, true);
     iter_destroy(it);
     if (r < 0 && r != -ENOMEM && r != -ECANCELED) {
         take_out(file, candidates);
@@ -182,6 +184,21 @@ static int walk_files(struct kv_store *store, const struct candidates *candidate
     return r;
 }
 
+static void check_sums(const struct kv_store *store, const struct candidates *candidates)
+{
+    for (size_t i = 0; i < candidates->count; i++) {
+        struct candidate *candidate = &candidates->items[i];
+        if (!candidate->out && candidate->table_bytes != candidate->referenced) {
+            candidate->out = true;
+            message(&store->sink, KV_MESSAGE_ERROR,
+                    "%s: rows point at %" PRIu64 " bytes of blob %08" PRIu64
+                    ", the manifest says %" PRIu64 "; nothing of it is given back, run kvfs fsck",
+                    store->storage->ops->name(store->storage), candidate->table_bytes,
+                    candidate->info.number, candidate->referenced);
+        }
+    }
+}
+
 int reclaim_walk(struct kv_store *store, const struct view *view,
                  const struct candidates *candidates)
 {
@@ -195,6 +212,9 @@ int reclaim_walk(struct kv_store *store, const struct view *view,
         if (files != NULL) {
             r = walk_files(store, candidates, files);
         }
+    }
+    if (r == 0) {
+        check_sums(store, candidates);
     }
     return r;
 }

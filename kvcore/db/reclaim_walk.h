@@ -11,6 +11,7 @@ struct candidate {
     uint64_t referenced;  /* by tables of the view */
     struct page_map live; /* pages that some row points at */
     uint64_t rows;        /* that point at it */
+    uint64_t table_bytes; /* stored bytes that those in tables point at */
     bool out;             /* of the pass: what points at it is not known */
     bool touched;         /* a batch with parts of it came after the view; state mutex */
 };
@@ -30,8 +31,9 @@ void candidates_look(const struct candidates *candidates, const struct version *
 struct candidate *candidates_find(const struct candidates *candidates, uint64_t number);
 
 /* Mark what all rows, of all versions, in the view's memtables and tables point at. Tables that
- * cannot be read take the blobs they name out of the pass. Errors: -ENOMEM, -ECANCELED the store is
- * closing. */
+ * cannot be read take the blobs they name out of the pass; so does a sum over rows of tables that
+ * is not what the manifest says (told to the sink): a row that was missed would lose its bytes.
+ * Errors: -ENOMEM, -ECANCELED the store is closing. */
 KV_MUST_CHECK int reclaim_walk(struct kv_store *store, const struct view *view,
                                const struct candidates *candidates);
 
