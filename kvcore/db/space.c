@@ -14,6 +14,8 @@ enum {
     BLOB_SHARE = 16,  /* per blob */
     RESERVE_SHARE = 6, /* for the reserve: a merge of one small table has room in it */
     RESERVE_MEMTABLES = 5,
+    RESERVE_NEEDED_TIMES = 16, /* set aside once less than so many reserves are free, */
+    RESERVE_SPARED_TIMES = 24, /* given back once more than so many are */
 };
 
 static const uint64_t memtable_floor = (uint64_t)1 << 20;
@@ -63,6 +65,7 @@ static void set_full(struct kv_store *store)
     if (atomic_exchange(&store->full, true)) {
         return;
     }
+    atomic_store(&store->reserved, false);
     /* Should that fail, deletes fail too until somebody else makes room. */
     kv_ignore(store->storage->ops->reserve(store->storage, 0));
     health_set(store, KV_HEALTH_DEGRADED, -ENOSPC,
@@ -70,16 +73,54 @@ static void set_full(struct kv_store *store)
     workers_wake(store);
 }
 
+static void tell(const struct kv_store *store, int error)
+{
+    message(&store->sink, KV_MESSAGE_WARNING,
+            "%s: space for deletes on a full device can be neither set aside nor given back (%s); "
+            "it is tried again later",
+            store->storage->ops->name(store->storage), kv_strerror(error));
+}
+
+/* Set the reserve aside, or give it back. */
+static void reserve(struct kv_store *store, uint64_t bytes)
+{
+    int r = store->storage->ops->reserve(store->storage, bytes);
+    if (r == 0) {
+        atomic_store(&store->reserved, bytes > 0);
+    } else if (r == -ENOSPC) {
+        set_full(store);
+    } else {
+        tell(store, r);
+    }
+}
+
 void space_begin(struct kv_store *store)
 {
-    int r = store->storage->ops->reserve(store->storage, store->reserve_bytes);
-    if (r == -ENOSPC) {
-        set_full(store);
-    } else if (r < 0) {
-        message(&store->sink, KV_MESSAGE_WARNING,
-                "%s: no space can be set aside for deletes on a full device (%s); the next opening "
-                "tries again",
-                store->storage->ops->name(store->storage), kv_strerror(r));
+    struct kv_space space;
+    int r = store->storage->ops->space(store->storage, &space);
+    if (r < 0 && r != -ENOSYS && r != -EOPNOTSUPP) {
+        tell(store, r);
+        return;
+    }
+    /* A device that does not tell how much is free may be full at any time. */
+    reserve(store, r == 0 && space.free_bytes / RESERVE_NEEDED_TIMES >= store->reserve_bytes
+                       ? 0
+                       : store->reserve_bytes);
+}
+
+void space_watch(struct kv_store *store)
+{
+    struct kv_space space;
+    bool reserved = atomic_load(&store->reserved);
+
+    if (atomic_load(&store->full) || store->reserve_bytes == 0 ||
+        store->storage->ops->space(store->storage, &space) < 0) {
+        return;
+    }
+    if (!reserved && space.free_bytes / RESERVE_NEEDED_TIMES < store->reserve_bytes) {
+        reserve(store, store->reserve_bytes);
+    } else if (reserved && space.free_bytes / RESERVE_SPARED_TIMES > store->reserve_bytes) {
+        reserve(store, 0);
     }
 }
 
@@ -100,6 +141,7 @@ void space_check(struct kv_store *store)
         store->storage->ops->reserve(store->storage, store->reserve_bytes) < 0) {
         return;
     }
+    atomic_store(&store->reserved, true);
     atomic_store(&store->full, false);
     health_clear(store);
     workers_wake(store);

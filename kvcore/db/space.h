@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A full device. Part of it is kept in reserve while there is room. When a write meets -ENOSPC the
- * reserve is given back, and from then on only batches that free space are let in, so that
- * deleting, flushing and merging have something to work with. A worker looks for room now and then;
- * once the reserve can be set aside again with as much left over, writing goes on. Nothing has to
- * be reopened. */
+/* A full device. Part of it is kept in reserve once it fills up. (While much is free, none is: a
+ * small store takes little.) When a write meets -ENOSPC the reserve is given back, and from then on
+ * only batches that free space are let in, so that deleting, flushing and merging have something to
+ * work with. A worker looks for room now and then; once the reserve can be set aside again with as
+ * much left over, writing goes on. Nothing has to be reopened. */
 #ifndef KVCORE_DB_SPACE_H
 #define KVCORE_DB_SPACE_H
 
@@ -13,8 +13,10 @@
  * the reserve. Called once, when opening. A storage that cannot tell its size is taken for large.
  */
 KV_MUST_CHECK int space_fit_options(struct kv_store *store);
-/* After opening: set the reserve aside. */
+/* After opening: set the reserve aside if little is free. */
 void space_begin(struct kv_store *store);
+/* Now and then: set the reserve aside when the device fills up, give it back when it empties. */
+void space_watch(struct kv_store *store);
 /* An operation failed with `error`: if that is a full device, give the reserve back to deletes and
  * merges and refuse other writes until there is room again. Returns `error`. */
 int space_failed(struct kv_store *store, int error);

@@ -17,9 +17,9 @@ enum { RETRY_FIRST_MS = 100, RETRY_MAX_MS = 10000 };
 /* A device may refuse writes while it tells of room: do not change one's mind at once. */
 static const uint64_t full_min_ms = 1000;
 static const uint64_t space_check_ms = 500;       /* between looks for room on a full device */
+static const uint64_t space_watch_ms = 2000;      /* between looks how much is free */
 static const uint64_t generation_age_ms = 300000; /* rows wait no longer to be flushed */
-static const uint64_t deletes_check_ms = 2000;    /* between looks whether writers are idle, */
-static const uint64_t deletes_idle_ms = 5000;     /* and so long deletes then wait */
+static const uint64_t deletes_idle_ms = 5000;     /* without a write before deletes are flushed */
 
 static const uint64_t ns_per_ms = 1000000;
 
@@ -133,9 +133,21 @@ static bool deletes_are_due(const struct kv_store *store, struct idle_watch *wat
 
 static void wait_for_flush(struct kv_store *store) REQUIRES(&store->mu)
 {
-    uint64_t ms = atomic_load(&store->deletes_wait) ? deletes_check_ms : generation_age_ms / 4;
-    ms = atomic_load(&store->full) ? space_check_ms : ms;
+    uint64_t ms = atomic_load(&store->full) ? space_check_ms : space_watch_ms;
     condvar_wait_until(&store->work, &store->mu, clock_monotonic_ns() + ms * ns_per_ms);
+}
+
+/* Look at the device: at once whether a full one has room again, else now and then. */
+static void watch_space(struct kv_store *store, uint64_t *watched_ns)
+{
+    uint64_t now = clock_monotonic_ns();
+    if (now - atomic_load(&store->full_ns) > full_min_ms * ns_per_ms) {
+        space_check(store);
+    }
+    if (now - *watched_ns >= space_watch_ms * ns_per_ms) {
+        space_watch(store);
+        *watched_ns = now;
+    }
 }
 
 static bool flush_is_due(struct kv_store *store) REQUIRES(&store->mu)
@@ -147,6 +159,7 @@ static void *flush_main(void *arg)
 {
     struct kv_store *store = arg;
     struct idle_watch watch = {0};
+    uint64_t watched_ns = clock_monotonic_ns();
     unsigned pause_ms = 0;
 
     for (;;) {
@@ -168,9 +181,7 @@ static void *flush_main(void *arg)
             }
             continue;
         }
-        if (clock_monotonic_ns() - atomic_load(&store->full_ns) > full_min_ms * ns_per_ms) {
-            space_check(store);
-        }
+        watch_space(store, &watched_ns);
         r = deletes_are_due(store, &watch) || generation_is_old(store) ? write_rotate(store) : 0;
         r = r < 0 ? r : flush_one(store);
         if (r < 0) {

@@ -668,7 +668,7 @@ static int sim_fstatvfs(void *arg, int fd, struct statvfs *ret_stat)
     int r = look(sim, SIM_FSTATVFS, fd_of(sim, fd)->kind);
     if (r == 0) {
         *ret_stat = (struct statvfs){
-            .f_frsize = 4096, .f_bsize = 4096, .f_blocks = 1 << 20, .f_bavail = 1 << 19};
+            .f_frsize = 4096, .f_bsize = 4096, .f_blocks = 1 << 20, .f_bavail = 1 << 10};
     }
     return r;
 }
