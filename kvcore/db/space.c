@@ -32,6 +32,12 @@ static uint64_t larger(uint64_t a, uint64_t b)
     return a > b ? a : b;
 }
 
+/* Is so little free that the reserve is to be set aside? */
+static bool is_scarce(const struct kv_store *store, const struct kv_space *space)
+{
+    return space->free_bytes / RESERVE_NEEDED_TIMES < store->reserve_bytes;
+}
+
 int space_fit_options(struct kv_store *store)
 {
     struct kv_options *options = &store->options;
@@ -56,6 +62,7 @@ int space_fit_options(struct kv_store *store)
                                                larger(space.total_bytes / BLOB_SHARE, blob_floor));
     store->reserve_bytes = smaller(space.total_bytes / RESERVE_SHARE,
                                    RESERVE_MEMTABLES * (uint64_t)options->memtable_bytes);
+    atomic_store(&store->reserved, is_scarce(store, &space));
     return 0;
 }
 
@@ -73,14 +80,6 @@ static void set_full(struct kv_store *store)
     workers_wake(store);
 }
 
-static void tell(const struct kv_store *store, int error)
-{
-    message(&store->sink, KV_MESSAGE_WARNING,
-            "%s: space for deletes on a full device can be neither set aside nor given back (%s); "
-            "it is tried again later",
-            store->storage->ops->name(store->storage), kv_strerror(error));
-}
-
 /* Set the reserve aside, or give it back. */
 static void reserve(struct kv_store *store, uint64_t bytes)
 {
@@ -90,22 +89,16 @@ static void reserve(struct kv_store *store, uint64_t bytes)
     } else if (r == -ENOSPC) {
         set_full(store);
     } else {
-        tell(store, r);
+        message(&store->sink, KV_MESSAGE_WARNING,
+                "%s: space for deletes on a full device can be neither set aside nor given back "
+                "(%s); it is tried again later",
+                store->storage->ops->name(store->storage), kv_strerror(r));
     }
 }
 
 void space_begin(struct kv_store *store)
 {
-    struct kv_space space;
-    int r = store->storage->ops->space(store->storage, &space);
-    if (r < 0 && r != -ENOSYS && r != -EOPNOTSUPP) {
-        tell(store, r);
-        return;
-    }
-    /* A device that does not tell how much is free may be full at any time. */
-    reserve(store, r == 0 && space.free_bytes / RESERVE_NEEDED_TIMES >= store->reserve_bytes
-                       ? 0
-                       : store->reserve_bytes);
+    reserve(store, atomic_load(&store->reserved) ? store->reserve_bytes : 0);
 }
 
 void space_watch(struct kv_store *store)
@@ -117,7 +110,7 @@ void space_watch(struct kv_store *store)
         store->storage->ops->space(store->storage, &space) < 0) {
         return;
     }
-    if (!reserved && space.free_bytes / RESERVE_NEEDED_TIMES < store->reserve_bytes) {
+    if (!reserved && is_scarce(store, &space)) {
         reserve(store, store->reserve_bytes);
     } else if (reserved && space.free_bytes / RESERVE_SPARED_TIMES > store->reserve_bytes) {
         reserve(store, 0);

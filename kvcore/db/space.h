@@ -9,11 +9,12 @@
 
 #include "kvcore/db/store.h"
 
-/* Shrink memtables and tables so that the store works on the device it lies on, and set the size of
- * the reserve. Called once, when opening. A storage that cannot tell its size is taken for large.
+/* Shrink memtables and tables so that the store works on the device it lies on, set the size of the
+ * reserve, and judge whether it is needed. Called once, when opening. A storage that cannot tell
+ * its size is taken for large.
  */
 KV_MUST_CHECK int space_fit_options(struct kv_store *store);
-/* After opening: set the reserve aside if little is free. */
+/* After opening: set the reserve aside if little was free, else give it back. */
 void space_begin(struct kv_store *store);
 /* Now and then: set the reserve aside when the device fills up, give it back when it empties. */
 void space_watch(struct kv_store *store);

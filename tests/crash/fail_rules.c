@@ -150,11 +150,6 @@ static const struct rule rules[] = {
      .kinds = KIND(SIM_RESERVE),
      .error = ANY_ERROR,
      .promise = is_told},
-    {.text = "asking how much is free failed once the store was open: the store says so",
-     .call = SIM_FSTATVFS,
-     .kinds = ANY_KIND,
-     .error = ANY_ERROR,
-     .promise = is_told},
 };
 
 enum { RULE_COUNT = sizeof rules / sizeof rules[0] };
