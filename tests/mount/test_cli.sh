@@ -40,6 +40,20 @@ json() {
     python3 -c 'import json, sys; j = json.loads(sys.argv[1]); sys.exit(0 if eval(sys.argv[2]) else 1)' "$out" "$1"
 }
 
+# Space for deletes on a full device is set aside only where little is free.
+small_store_is_small() {
+    local free_kib used_kib
+    "$kvfs" mkfs -q "$work/small" && "$kvfs" put "$work/small" key value || return
+    free_kib=$(df --output=avail "$work/small" | tail -n 1)
+    used_kib=$(du -sk "$work/small" | cut -f 1)
+    echo "$used_kib KiB used, $free_kib KiB free"
+    if [ "$free_kib" -gt $((8 << 20)) ]; then
+        [ "$used_kib" -lt 1024 ]
+    else
+        [ -e "$work/small/RESERVE" ]
+    fi
+}
+
 # ---- the same on a mounted and on an unmounted store: $1 is how the points are named ----
 
 binary_values_pass() {
@@ -240,6 +254,7 @@ point "a half-made store is told apart and made anew by force" half_made
 point "a damaged root record is told" damaged_root
 
 point "mkfs makes a store" eval 'exits 0 "$kvfs" mkfs "$store" && [[ $out == "made a store in "* ]]'
+point "a small store takes little of a large device" small_store_is_small
 point "mkfs takes a label and an id" mkfs_takes_label_and_id
 point "mkfs erases only when forced" mkfs_force_erases
 point "mkfs refuses bad options" eval 'exits 2 "$kvfs" mkfs -U nonsense "$work/y" && exits 2 "$kvfs" mkfs -O a=b "$work/y" && [ ! -e "$work/y" ]'
