@@ -7,17 +7,28 @@
 #include "kvcore/util/pages.h"
 
 /* A memtable of 32 MiB or more lies in huge pages. */
-enum { CHUNKS_MIN = 16, CHUNK_BYTES_MAX = PAGES_HUGE_BYTES };
+enum {
+    CHUNKS_MIN = 16,
+    CHUNK_BYTES_MAX = PAGES_HUGE_BYTES,
+    FILTER_SHARE = 64, /* 20 bits a row of some 170 bytes, with its node; counted with the rows */
+};
 
 int generation_create(size_t memtable_bytes, struct generation **ret_generation)
 {
     size_t chunk = memtable_bytes / CHUNKS_MIN;
     struct generation *generation = calloc(1, sizeof *generation);
+    int r;
+
     if (generation == NULL) {
         return -ENOMEM;
     }
     atomic_init(&generation->refs, 1);
     arena_init(&generation->arena, chunk < CHUNK_BYTES_MAX ? chunk : CHUNK_BYTES_MAX);
+    r = row_filter_init(&generation->filter, &generation->arena, memtable_bytes / FILTER_SHARE);
+    if (r < 0) {
+        generation_unref(generation);
+        return r;
+    }
     *ret_generation = generation;
     return 0;
 }
@@ -47,7 +58,8 @@ int generation_add_table(struct generation *generation, uint32_t table_id)
     if (generation->memtables[table_id - 1] != NULL) {
         return 0;
     }
-    return memtable_create(&generation->arena, &generation->memtables[table_id - 1]);
+    return memtable_create(&generation->arena, &generation->filter,
+                           &generation->memtables[table_id - 1]);
 }
 
 int generation_plan_range_delete(struct generation *generation, uint32_t table_id,

@@ -18,6 +18,7 @@
 struct generation {
     _Atomic uint32_t refs;
     struct arena arena;
+    struct row_filter filter;                       /* of the keys in all its memtables */
     struct memtable *memtables[KV_TABLE_COUNT_MAX]; /* by table id - 1; NULL only before the table
                                                        existed; added under the state mutex */
     struct log_writer *log; /* NULL: replayed, its rows lie in closed logs */

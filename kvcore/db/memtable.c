@@ -7,6 +7,7 @@
 
 #include <kv/kv.h>
 
+#include "kvcore/table/filter.h"
 #include "kvcore/util/checksum.h"
 #include "kvcore/util/coding.h"
 
@@ -42,6 +43,7 @@ struct memtable {
     _Atomic unsigned height;
     _Atomic uint64_t count;
     struct range_map ranges;
+    struct row_filter *filter;
 };
 
 static const uint8_t *node_bytes(const struct node *node)
@@ -120,7 +122,7 @@ static struct node *find(const struct memtable *memtable, const struct target *t
     }
 }
 
-int memtable_create(struct arena *arena, struct memtable **ret_memtable)
+int memtable_create(struct arena *arena, struct row_filter *filter, struct memtable **ret_memtable)
 {
     struct memtable *memtable = calloc(1, sizeof *memtable);
     size_t head_size = sizeof(struct node) + HEIGHT_MAX * sizeof(struct link);
@@ -141,6 +143,7 @@ int memtable_create(struct arena *arena, struct memtable **ret_memtable)
     }
     atomic_init(&memtable->height, 1);
     range_map_init(&memtable->ranges, arena);
+    memtable->filter = filter;
     *ret_memtable = memtable;
     return 0;
 }
@@ -239,25 +242,33 @@ void memtable_insert(struct memtable *memtable, const struct row *row, uint8_t *
     struct node *node = make_node(row, memory);
     struct target target = {.head = node->head, .key = row->key, .trailer = row->trailer};
     struct node *prev[HEIGHT_MAX];
+    uint64_t hash = filter_hash_key(row->key);
 
+    __builtin_prefetch(row_filter_word(memtable->filter, hash), 1);
     for (unsigned level = 0; level < HEIGHT_MAX; level++) {
         prev[level] = memtable->head; /* levels the search does not visit yet */
     }
     find(memtable, &target, prev);
     raise_height(memtable, node->height);
+    row_filter_add(memtable->filter, hash);
     for (unsigned level = 0; level < node->height; level++) {
         link_node(prev[level], node, level, &target);
     }
     atomic_fetch_add_explicit(&memtable->count, 1, memory_order_relaxed);
 }
 
-bool memtable_get(const struct memtable *memtable, struct kv_slice key, uint64_t sequence,
-                  uint64_t *ret_trailer, struct kv_slice *ret_value)
+bool memtable_get(const struct memtable *memtable, struct kv_slice key, uint64_t hash,
+                  uint64_t sequence, uint64_t *ret_trailer, struct kv_slice *ret_value)
 {
     struct target target = {
         .head = key_head(key), .key = key, .trailer = row_seek_trailer(sequence)};
-    const struct node *node = find(memtable, &target, NULL);
+    const struct node *node;
 
+    /* No row at all: not even the filter has to be touched. */
+    if (node_next(memtable->head, 0) == NULL || !row_filter_may_contain(memtable->filter, hash)) {
+        return false;
+    }
+    node = find(memtable, &target, NULL);
     if (node == NULL || node->head != target.head || !kv_slice_equal(node_key(node), key)) {
         return false;
     }

@@ -17,13 +17,16 @@
 #define KVCORE_DB_MEMTABLE_H
 
 #include "kvcore/db/range_map.h"
+#include "kvcore/db/row_filter.h"
 #include "kvcore/table/iter.h"
 #include "kvcore/util/arena.h"
 
 struct memtable;
 
-/* `arena` must outlive the memtable; the memtable's nodes lie in it. */
-KV_MUST_CHECK int memtable_create(struct arena *arena, struct memtable **ret_memtable);
+/* `arena` must outlive the memtable; the memtable's nodes lie in it. So must `filter`, which gets
+ * the keys; several memtables may share it. */
+KV_MUST_CHECK int memtable_create(struct arena *arena, struct row_filter *filter,
+                                  struct memtable **ret_memtable);
 void memtable_destroy(struct memtable *memtable); /* accepts NULL */
 
 /* Bytes the row takes, a multiple of 8; sum them up and allocate once for a group of rows. */
@@ -36,10 +39,10 @@ void memtable_insert(struct memtable *memtable, const struct row *row, uint8_t *
 struct range_map *memtable_range_map(struct memtable *memtable);
 const struct range_map *memtable_ranges(const struct memtable *memtable);
 
-/* Newest row of `key` visible at `sequence`: true and the row's trailer and value (valid as long as
- * the memtable), or false. */
-bool memtable_get(const struct memtable *memtable, struct kv_slice key, uint64_t sequence,
-                  uint64_t *ret_trailer, struct kv_slice *ret_value);
+/* Newest row of `key`, whose filter_hash_key() is `hash`, visible at `sequence`: true and the row's
+ * trailer and value (valid as long as the memtable), or false. */
+bool memtable_get(const struct memtable *memtable, struct kv_slice key, uint64_t hash,
+                  uint64_t sequence, uint64_t *ret_trailer, struct kv_slice *ret_value);
 /* Neither rows nor range deletes. */
 bool memtable_is_empty(const struct memtable *memtable);
 uint64_t memtable_row_count(const struct memtable *memtable);

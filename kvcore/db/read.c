@@ -88,10 +88,9 @@ static int probe(struct kv_store *store, const struct candidates *candidates, st
 
 /* 1 found, 0 not, or an error. Level 0 first: its tables may overlap and are newer. */
 static int search_tables(struct kv_store *store, const struct table_files *files,
-                         struct kv_slice key, uint64_t sequence, struct found *found)
+                         struct kv_slice key, uint64_t hash, uint64_t sequence, struct found *found)
 {
     struct candidates candidates = {.count = 0};
-    uint64_t hash = filter_hash_key(key);
     const struct file_list *l0 = &files->levels[0];
     int r = 0;
 
@@ -115,8 +114,8 @@ static int search_tables(struct kv_store *store, const struct table_files *files
     return r < 0 ? r : probe(store, &candidates, key, hash, sequence, found);
 }
 
-static bool search_memtable(const struct memtable *memtable, struct kv_slice key, uint64_t sequence,
-                            struct found *found)
+static bool search_memtable(const struct memtable *memtable, struct kv_slice key, uint64_t hash,
+                            uint64_t sequence, struct found *found)
 {
     const struct range_node *ranges;
     struct range_window window;
@@ -125,7 +124,7 @@ static bool search_memtable(const struct memtable *memtable, struct kv_slice key
     if (memtable == NULL) {
         return false;
     }
-    any = memtable_get(memtable, key, sequence, &found->trailer, &found->value);
+    any = memtable_get(memtable, key, hash, sequence, &found->trailer, &found->value);
     ranges = range_map_at(memtable_ranges(memtable), sequence);
     if (ranges == NULL) {
         return any;
@@ -135,13 +134,14 @@ static bool search_memtable(const struct memtable *memtable, struct kv_slice key
 }
 
 static bool search_memtables(const struct view *view, uint32_t table_id, struct kv_slice key,
-                             uint64_t sequence, struct found *found)
+                             uint64_t hash, uint64_t sequence, struct found *found)
 {
-    if (search_memtable(view->active->memtables[table_id - 1], key, sequence, found)) {
+    if (search_memtable(view->active->memtables[table_id - 1], key, hash, sequence, found)) {
         return true;
     }
     for (unsigned i = view->immutable_count; i-- > 0;) {
-        if (search_memtable(view->immutable[i]->memtables[table_id - 1], key, sequence, found)) {
+        if (search_memtable(view->immutable[i]->memtables[table_id - 1], key, hash, sequence,
+                            found)) {
             return true;
         }
     }
@@ -225,11 +225,12 @@ int kv_get(struct kv_table *table, const struct kv_snapshot *snapshot, struct kv
     struct view *view = view_acquire(store);
     uint64_t sequence = snapshot != NULL ? snapshot->sequence : visible_sequence(store);
     const struct table_files *files = version_table(view->version, table->id);
+    uint64_t hash = filter_hash_key(key);
     struct found found = {0};
-    int r = search_memtables(view, table->id, key, sequence, &found);
+    int r = search_memtables(view, table->id, key, hash, sequence, &found);
 
     if (r == 0 && files != NULL) {
-        r = search_tables(store, files, key, sequence, &found);
+        r = search_tables(store, files, key, hash, sequence, &found);
     }
     count_add(&store->counters.gets, 1);
     if (r > 0) {

@@ -6,17 +6,26 @@
 #include <stdlib.h>
 
 #include "kvcore/db/memtable.h"
+#include "kvcore/table/filter.h"
 #include "kvcore/util/rng.h"
 
 struct fixture {
     struct arena arena;
+    struct row_filter filter;
     struct memtable *memtable;
 };
+
+static bool get(const struct fixture *f, struct kv_slice key, uint64_t sequence,
+                uint64_t *ret_trailer, struct kv_slice *ret_value)
+{
+    return memtable_get(f->memtable, key, filter_hash_key(key), sequence, ret_trailer, ret_value);
+}
 
 static void fixture_init(struct fixture *f)
 {
     arena_init(&f->arena, 64 << 10);
-    ck_ok(memtable_create(&f->arena, &f->memtable));
+    ck_ok(row_filter_init(&f->filter, &f->arena, 128 << 10));
+    ck_ok(memtable_create(&f->arena, &f->filter, &f->memtable));
 }
 
 static void fixture_finish(struct fixture *f)
@@ -47,15 +56,15 @@ START_TEST(get_returns_the_newest_version_visible_at_the_sequence_number)
     insert(&f, "key", 5, ROW_PUT, "five");
     insert(&f, "key", 9, ROW_DELETE, "");
     insert(&f, "key", 7, ROW_PUT, "seven");
-    ck_assert(!memtable_get(f.memtable, kv_slice_str("key"), 4, &trailer, &value));
-    ck_assert(memtable_get(f.memtable, kv_slice_str("key"), 6, &trailer, &value));
+    ck_assert(!get(&f, kv_slice_str("key"), 4, &trailer, &value));
+    ck_assert(get(&f, kv_slice_str("key"), 6, &trailer, &value));
     ck_assert(kv_slice_equal(value, kv_slice_str("five")));
-    ck_assert(memtable_get(f.memtable, kv_slice_str("key"), 8, &trailer, &value));
+    ck_assert(get(&f, kv_slice_str("key"), 8, &trailer, &value));
     ck_assert(kv_slice_equal(value, kv_slice_str("seven")));
-    ck_assert(memtable_get(f.memtable, kv_slice_str("key"), 100, &trailer, &value));
+    ck_assert(get(&f, kv_slice_str("key"), 100, &trailer, &value));
     ck_assert_int_eq(row_kind(trailer), ROW_DELETE);
-    ck_assert(!memtable_get(f.memtable, kv_slice_str("ke"), 100, &trailer, &value));
-    ck_assert(!memtable_get(f.memtable, kv_slice_str("key0"), 100, &trailer, &value));
+    ck_assert(!get(&f, kv_slice_str("ke"), 100, &trailer, &value));
+    ck_assert(!get(&f, kv_slice_str("key0"), 100, &trailer, &value));
     fixture_finish(&f);
 }
 END_TEST
@@ -130,8 +139,8 @@ static void *read_rows(void *arg)
                                                     it->row->trailer) < 0);
             ck_assert(kv_slice_equal(it->row->key, it->row->value));
             if (count++ % 8 == 0) { /* a row that was seen once is found at any later moment */
-                ck_assert(memtable_get(w->f->memtable, it->row->key, row_sequence(it->row->trailer),
-                                       &trailer, &value));
+                ck_assert(
+                    get(w->f, it->row->key, row_sequence(it->row->trailer), &trailer, &value));
                 ck_assert_uint_eq(trailer, it->row->trailer);
             }
             ck_ok(kv_buf_assign(&last, it->row->key));
@@ -173,6 +182,30 @@ START_TEST(concurrent_inserts_lose_nothing_and_readers_see_order)
 }
 END_TEST
 
+START_TEST(a_filter_finds_what_was_added_and_little_else)
+{
+    enum { KEYS = 10000 };
+    struct arena arena;
+    struct row_filter filter;
+    unsigned wrong = 0;
+
+    arena_init(&arena, 4096);
+    ck_ok(row_filter_init(&filter, &arena, KEYS * 16 / 8)); /* 16 bits a key */
+    for (uint64_t i = 0; i < KEYS; i++) {
+        uint64_t key = i;
+        row_filter_add(&filter, filter_hash_key(kv_slice(&key, sizeof key)));
+    }
+    for (uint64_t i = 0; i < KEYS; i++) {
+        uint64_t key = i;
+        ck_assert(row_filter_may_contain(&filter, filter_hash_key(kv_slice(&key, sizeof key))));
+        key = i + KEYS;
+        wrong += row_filter_may_contain(&filter, filter_hash_key(kv_slice(&key, sizeof key)));
+    }
+    ck_assert_uint_lt(wrong, KEYS / 50);
+    arena_finish(&arena);
+}
+END_TEST
+
 Suite *test_suite(void)
 {
     Suite *s = suite_create("memtable");
@@ -180,5 +213,6 @@ Suite *test_suite(void)
     suite_add(s, "order",
               keys_that_differ_only_behind_the_eighth_byte_or_in_trailing_zeros_stay_apart);
     suite_add(s, "threads", concurrent_inserts_lose_nothing_and_readers_see_order);
+    suite_add(s, "filter", a_filter_finds_what_was_added_and_little_else);
     return s;
 }
