@@ -76,7 +76,7 @@ static int probe(struct kv_store *store, const struct candidates *candidates, st
         if (table_may_contain(table, hash)) {
             r = table_get(table, key, sequence, &found->trailer, &found->value, &found->block);
         } else {
-            count_add(&store->counters.filter_useful, 1);
+            count_add(&reader_place(store)->filter_useful, 1);
         }
         r = r < 0 ? r : take_cover(found, r > 0, covered_by(table, key, sequence));
         if (r != 0) {
@@ -222,6 +222,7 @@ int kv_get(struct kv_table *table, const struct kv_snapshot *snapshot, struct kv
            struct kv_pinned *ret_value)
 {
     struct kv_store *store = table->store;
+    struct reader_place *place = reader_place(store);
     struct view *view = view_acquire(store);
     uint64_t sequence = snapshot != NULL ? snapshot->sequence : visible_sequence(store);
     const struct table_files *files = version_table(view->version, table->id);
@@ -232,7 +233,7 @@ int kv_get(struct kv_table *table, const struct kv_snapshot *snapshot, struct kv
     if (r == 0 && files != NULL) {
         r = search_tables(store, files, key, hash, sequence, &found);
     }
-    count_add(&store->counters.gets, 1);
+    count_add(&place->gets, 1);
     if (r > 0) {
         r = hand_out(table, &found, &view, ret_value);
     } else if (r == 0) {
@@ -240,7 +241,9 @@ int kv_get(struct kv_table *table, const struct kv_snapshot *snapshot, struct kv
     } else {
         count_add(&store->counters.read_errors, 1);
     }
-    count_add(&store->counters.gets_found, r == 0);
+    if (r == 0) {
+        count_add(&place->gets_found, 1);
+    }
     cached_block_unref(found.block);
     view_release(view);
     return r;

@@ -38,9 +38,6 @@ static void add_counters(const struct counters *c, struct kv_stats *stats)
     stats->trivial_moves = value_of(&c->trivial_moves);
     stats->files_dropped = value_of(&c->files_dropped);
     stats->bytes_dropped = value_of(&c->bytes_dropped);
-    stats->gets = value_of(&c->gets);
-    stats->gets_found = value_of(&c->gets_found);
-    stats->filter_useful = value_of(&c->filter_useful);
     stats->stalls = value_of(&c->stalls);
     stats->stall_ns = value_of(&c->stall_ns);
     stats->read_errors = value_of(&c->read_errors);
@@ -60,6 +57,15 @@ static void add_blobs(const struct version *version, struct kv_stats *stats)
         stats->blob_live_bytes += blob->referenced;
         stats->blob_garbage_bytes += version_blob_garbage(blob);
         stats->blob_punched_bytes += blob->info.punched_bytes;
+    }
+}
+
+static void add_readers(const struct kv_store *store, struct kv_stats *stats)
+{
+    for (size_t i = 0; i < READER_PLACES; i++) {
+        stats->gets += value_of(&store->readers[i].gets);
+        stats->gets_found += value_of(&store->readers[i].gets_found);
+        stats->filter_useful += value_of(&store->readers[i].filter_useful);
     }
 }
 
@@ -94,6 +100,7 @@ void kv_stats(struct kv_store *store, struct kv_stats *ret_stats)
     add_blobs(view->version, &stats);
     view_release(view);
     add_counters(&store->counters, &stats);
+    add_readers(store, &stats);
     block_cache_stats(store->cache, &cache);
     stats.cache_bytes = cache.bytes;
     stats.cache_hits = cache.hits;

@@ -89,7 +89,7 @@ static void init(struct kv_store *store, struct kv_storage *storage,
 
 static void destroy(struct kv_store *store) NO_LOCK_ANALYSIS
 {
-    view_release(store->view);
+    views_close(store);
     generation_unref(store->active);
     log_writer_destroy(store->manifest);
     for (size_t i = 0; i < store->obsolete_count; i++) {

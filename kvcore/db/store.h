@@ -36,6 +36,7 @@ enum {
     L0_STOP_FILES = 32,   /* stop them until a merge is done */
     IMMUTABLE_MAX = 16,   /* bound of options.memtables_max */
     WORKER_MAX = 19,
+    READER_PLACES = 32, /* a power of two */
 };
 
 struct kv_table {
@@ -57,6 +58,15 @@ struct view {
     struct version *version;
 };
 
+/* What readers of one thread (or of a few) share, so that threads do not pass cache lines between
+ * them: a place for the present view, see view.c, and counters. */
+struct reader_place {
+    _Atomic(struct view *) view; /* with a reference; or NULL */
+    _Atomic uint64_t gets, gets_found, filter_useful;
+    uint8_t padding[32]; /* 64 bytes in all: the fields of two places are on lines of their own */
+};
+_Static_assert(sizeof(struct reader_place) == 64, "a cache line");
+
 struct kv_snapshot {
     struct kv_store *store;
     uint64_t sequence;
@@ -70,7 +80,6 @@ struct counters {
     _Atomic uint64_t batches, rows_written, bytes_written_user, log_bytes, log_syncs;
     _Atomic uint64_t flushes, flush_bytes, compactions, compaction_read, compaction_written,
         trivial_moves, files_dropped, bytes_dropped;
-    _Atomic uint64_t gets, gets_found, filter_useful;
     _Atomic uint64_t stalls, stall_ns, read_errors, write_errors, damage_seen;
     _Atomic uint64_t resident_bytes, blob_relocated;
 };
@@ -98,7 +107,9 @@ struct kv_store {
     _Atomic uint64_t rotated_ns; /* when the active generation began, monotonic */
     _Atomic bool deletes_wait;   /* the active generation holds deletes that give back much space */
     _Atomic unsigned l0_files;   /* most tables of level 0 in any keyspace, for slowing down */
+    _Atomic uint64_t view_stamp; /* of the present view; see view.c */
     struct counters counters;
+    struct reader_place readers[READER_PLACES];
 
     struct mutex write_mu; /* queue of writers */
     struct writer *writers_head GUARDED_BY(&write_mu);
@@ -166,6 +177,11 @@ static inline uint64_t visible_sequence(const struct kv_store *store)
 static inline unsigned store_l0_files(const struct kv_store *store)
 {
     return atomic_load_explicit(&store->l0_files, memory_order_relaxed);
+}
+
+static inline struct reader_place *reader_place(struct kv_store *store)
+{
+    return &store->readers[hash_u64(thread_token()) % READER_PLACES];
 }
 
 static inline void count_add(_Atomic uint64_t *counter, uint64_t n)

@@ -5,9 +5,76 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
+/* Readers take a view for every lookup. To count references at the view itself, under the store's
+ * mutex, they would pass two cache lines around; instead a reader leaves the reference it is done
+ * with in a place of its thread, where the next lookup finds it. Whoever takes a reference out of a
+ * place, by an atomic exchange, owns it; all references are alike, so that threads may share a
+ * place, find it empty (then they take a reference under the mutex) or full (then they drop
+ * theirs).
+ *
+ * A place must not keep a view that was replaced: it would keep files from being removed, and what
+ * waits for older views would wait for a reader that may never come. view_install() first stores
+ * the new stamp and then empties the places of the old view; a reader first puts its view into the
+ * place and then reads the stamp. All four are sequentially consistent: if view_install() came too
+ * early to find the view in the place, the reader sees the new stamp and takes the view out again.
+ * A view older than the old one can be in a place for that moment only, and is left to its reader.
+ *
+ * A reader who takes a view out of a place uses it only if it has the present stamp. A write that
+ * returned before was made with a view of that stamp or an older one, and the store of the stamp
+ * happened before that write was seen, so that a reader finds what it knows to be written. */
+static struct view *take_left(struct kv_store *store)
+{
+    struct reader_place *place = reader_place(store);
+    return atomic_exchange_explicit(&place->view, NULL, memory_order_acquire);
+}
+
+/* The reader must not look at the view behind the exchange that gives its reference away. */
+static bool leave(struct view *view)
+{
+    struct kv_store *store = view->store;
+    struct reader_place *place = reader_place(store);
+    uint64_t stamp = view->stamp;
+    struct view *expected = NULL;
+
+    if (atomic_load_explicit(&store->view_stamp, memory_order_relaxed) != stamp ||
+        !atomic_compare_exchange_strong_explicit(&place->view, &expected, view,
+                                                 memory_order_seq_cst, memory_order_relaxed)) {
+        return false;
+    }
+    if (atomic_load_explicit(&store->view_stamp, memory_order_seq_cst) == stamp) {
+        return true;
+    }
+    /* It was replaced meanwhile. Somebody else may have taken it out, and will see that. */
+    expected = view;
+    return !atomic_compare_exchange_strong_explicit(&place->view, &expected, NULL,
+                                                    memory_order_acq_rel, memory_order_relaxed);
+}
+
+/* No place keeps the view, which has been replaced and to which the caller has a reference. */
+static void empty_places(struct kv_store *store, struct view *view)
+{
+    for (size_t i = 0; i < READER_PLACES; i++) {
+        struct view *expected = view;
+        if (atomic_compare_exchange_strong_explicit(&store->readers[i].view, &expected, NULL,
+                                                    memory_order_seq_cst, memory_order_seq_cst)) {
+            uint32_t before = atomic_fetch_sub_explicit(&view->refs, 1, memory_order_acq_rel);
+            assert(before > 1);
+        }
+    }
+}
+
+static void drop(struct view *view);
+
 struct view *view_acquire(struct kv_store *store)
 {
-    struct view *view;
+    struct view *view = take_left(store);
+
+    if (view != NULL) {
+        if (view->stamp == atomic_load_explicit(&store->view_stamp, memory_order_acquire)) {
+            return view;
+        }
+        drop(view);
+    }
     mutex_lock(&store->mu);
     view = store->view;
     atomic_fetch_add_explicit(&view->refs, 1, memory_order_relaxed);
@@ -45,9 +112,9 @@ bool views_before_are_gone(struct kv_store *store, uint64_t stamp)
     return gone;
 }
 
-void view_release(struct view *view)
+static void drop(struct view *view)
 {
-    if (view == NULL || atomic_fetch_sub_explicit(&view->refs, 1, memory_order_acq_rel) > 1) {
+    if (atomic_fetch_sub_explicit(&view->refs, 1, memory_order_acq_rel) > 1) {
         return;
     }
     unlink_view(view);
@@ -57,6 +124,22 @@ void view_release(struct view *view)
     }
     version_unref(view->version);
     free(view);
+}
+
+void view_release(struct view *view)
+{
+    if (view != NULL && !leave(view)) {
+        drop(view);
+    }
+}
+
+void views_close(struct kv_store *store) NO_LOCK_ANALYSIS
+{
+    if (store->view != NULL) {
+        atomic_store(&store->view_stamp, 0); /* no view's */
+        empty_places(store, store->view);
+        drop(store->view);
+    }
 }
 
 static unsigned most_l0_files(const struct version *version)
@@ -106,6 +189,10 @@ struct view *view_install(struct kv_store *store, struct view *take_view, struct
     store->views.prev->next = take_view;
     store->views.prev = take_view;
     store->view = take_view;
+    atomic_store_explicit(&store->view_stamp, take_view->stamp, memory_order_seq_cst);
+    if (old != NULL) {
+        empty_places(store, old);
+    }
     atomic_store_explicit(&store->l0_files, most_l0_files(version), memory_order_relaxed);
     return old;
 }

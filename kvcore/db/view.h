@@ -10,6 +10,8 @@
 struct view *view_acquire(struct kv_store *store);
 void view_ref(struct view *view);
 void view_release(struct view *view); /* accepts NULL. Not with the state mutex held */
+/* The store is closed: let go of its view, if it has one. */
+void views_close(struct kv_store *store);
 /* Whether all views that are older than this stamp are gone. If not, workers are woken when one
  * goes. */
 bool views_before_are_gone(struct kv_store *store, uint64_t stamp);

@@ -69,4 +69,11 @@ KV_MUST_CHECK int thread_start(struct thread *t, const char *name, void *(*main)
                                void *arg);
 void thread_join(struct thread *t);
 
+/* A number that threads living at the same time do not share; the same at every call of a thread.
+ */
+static inline uint64_t thread_token(void)
+{
+    return (uint64_t)(uintptr_t)pthread_self();
+}
+
 #endif
