@@ -19,6 +19,7 @@ void corpus_put_flagged(const struct corpus *corpus, const char *path, uint8_t f
 
 void corpus_store(const struct corpus *corpus); /* root, logs, batches, edits */
 void corpus_table(const struct corpus *corpus);
+void corpus_blob(const struct corpus *corpus);
 void corpus_fs(const struct corpus *corpus);
 void corpus_control(const struct corpus *corpus);
 

@@ -38,6 +38,7 @@ int main(int argc, char **argv)
     struct corpus corpus = {.folder = argv[1]};
     corpus_store(&corpus);
     corpus_table(&corpus);
+    corpus_blob(&corpus);
     corpus_fs(&corpus);
     corpus_control(&corpus);
     return EXIT_SUCCESS;
