@@ -44,7 +44,7 @@ static bool run_file(const char *folder, const char *name)
 int main(int argc, char **argv)
 {
     struct dirent **entries = NULL;
-    int seeds = 0, read = 0, points = 1;
+    int seeds = 0, read = 0, points = 0;
     int count = argc == 2 ? scandir(argv[1], &entries, is_input, alphasort) : -1;
 
     if (count < 0) {
@@ -63,8 +63,8 @@ int main(int argc, char **argv)
         free(entries[i]);
     }
     free(entries);
-    printf("%s 1 - %d of %d seeds are taken\n", seeds > 0 && read == seeds ? "ok" : "not ok", read,
-           seeds);
+    printf("%s %d - %d of %d seeds are taken\n", seeds > 0 && read == seeds ? "ok" : "not ok",
+           ++points, read, seeds);
     printf("1..%d\n", points);
     return EXIT_SUCCESS;
 }
