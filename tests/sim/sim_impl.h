@@ -4,6 +4,8 @@
 #define TESTS_SIM_SIM_IMPL_H
 
 #include "kvcore/util/thread.h"
+#include <stdatomic.h>
+
 #include "tests/sim/sim_fs.h"
 
 enum {
@@ -15,7 +17,7 @@ enum {
 
 /* Bytes of a file, shared by reference; changed only where there is one reference. */
 struct sim_bytes {
-    unsigned refs;
+    _Atomic unsigned refs; /* of file systems that threads use beside each other */
     size_t size;
     uint8_t data[];
 };
@@ -29,7 +31,7 @@ enum sim_change_type {
 
 /* An unsynced change of a file, shared by reference, immutable. */
 struct sim_change {
-    unsigned refs;
+    _Atomic unsigned refs;
     uint64_t order; /* over all changes of the file system */
     enum sim_change_type type;
     uint64_t offset;
