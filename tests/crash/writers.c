@@ -102,6 +102,8 @@ int writers_open(struct sim_fs *sim, bool background, struct writers_store *ret_
         .compaction_threads = 2,
         .file_bytes = (uint64_t)16 << 10,
         .level_base_bytes = (uint64_t)32 << 10,
+        .blob_commit_bytes = 700, /* about a sixth of the values */
+        .blob_flush_bytes = SIZE_MAX,
         .sync_interval_ms = background ? 2 : 0,
         .no_background = !background,
         .holder = "the crash test",
