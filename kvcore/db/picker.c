@@ -360,6 +360,19 @@ static int pick_hiding(const struct table_files *files, const struct picker_opti
     return r < 0 ? r : complete(files, options, c);
 }
 
+/* No level is too large. What the first attempt gathered before it met a busy file is not part of
+ * the second. */
+static int pick_idle(const struct table_files *files, const struct picker_options *options,
+                     int base, struct compaction *c)
+{
+    int r = pick_hiding(files, options, base, c);
+    if (r != 0) {
+        return r;
+    }
+    compaction_finish(c);
+    return pick_flagged(files, options, base, c);
+}
+
 static uint64_t idle_bytes(const struct file_list *list)
 {
     uint64_t bytes = 0;
@@ -391,21 +404,21 @@ int compaction_pick(const struct table_files *files, uint32_t table_id,
         scores[level] = score > scores[level] ? score : scores[level];
     }
     for (;;) {
-        struct compaction c = {.table_id = table_id};
+        struct compaction c = {0};
         int best = 0;
         int r;
         for (int level = 1; level < LEVEL_DEEPEST; level++) {
             best = scores[level] > scores[best] ? level : best;
         }
         if (scores[best] < 1.0) {
-            r = pick_hiding(files, options, targets.base, &c);
-            r = r == 0 ? pick_flagged(files, options, targets.base, &c) : r;
+            r = pick_idle(files, options, targets.base, &c);
         } else if (best == 0) {
             r = pick_l0(files, options, targets.base, &c);
         } else {
             r = pick_level(files, options, best, &c);
         }
         if (r == 1) {
+            c.table_id = table_id;
             *ret_compaction = c;
             *ret_score = scores[best] + HIDING_SCORE;
             return 1;

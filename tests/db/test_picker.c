@@ -104,6 +104,38 @@ START_TEST(level_0_is_merged_whole_with_what_it_overlaps_and_nothing_else)
 }
 END_TEST
 
+START_TEST(what_an_attempt_gathered_before_it_met_a_busy_file_is_not_merged)
+{
+    struct edit edit = {0};
+    struct compaction c = {0};
+    struct blob_uses flagged = {0};
+    struct picker_options with_flagged = options;
+    double score = 0;
+    struct version *version = empty();
+    struct file_meta *tombstones = make_file(0, 9, "d", "g", MIB);
+    struct file_meta *below = make_file(LEVEL_DEEPEST, 1, "a", "k", MIB);
+    struct file_meta *beside = make_file(LEVEL_DEEPEST, 2, "m", "z", MIB);
+    tombstones->tombstone_count = 100;
+    below->busy = true;
+    ck_ok(blob_uses_add(&flagged, 7, 1));
+    ck_ok(blob_uses_copy(&flagged, &beside->blobs));
+    with_flagged.flagged = &flagged;
+    ck_ok(edit_add_blob(&edit, &(struct blob_info){.number = 7, .file_size = 99, .data_bytes = 1}));
+    add(&edit, tombstones);
+    add(&edit, below);
+    add(&edit, beside);
+    version = apply(version, &edit);
+    ck_assert_int_eq(compaction_pick(version_table(version, 1), 1, &with_flagged, &c, &score), 1);
+    ck_assert_uint_eq(c.table_id, 1);
+    ck_assert_uint_eq(c.input_counts[0], 1);
+    ck_assert_uint_eq(c.inputs[0][0]->number, 2);
+    ck_assert_uint_eq(c.input_counts[1], 0);
+    compaction_finish(&c);
+    blob_uses_finish(&flagged);
+    version_unref(version);
+}
+END_TEST
+
 START_TEST(a_file_that_overlaps_nothing_below_is_only_moved)
 {
     struct edit edit = {0};
@@ -308,6 +340,7 @@ Suite *test_suite(void)
     Suite *s = suite_create("picker");
     suite_add(s, "targets", targets_follow_the_deepest_level_and_level_0_goes_to_the_base);
     suite_add(s, "pick", level_0_is_merged_whole_with_what_it_overlaps_and_nothing_else);
+    suite_add(s, "pick", what_an_attempt_gathered_before_it_met_a_busy_file_is_not_merged);
     suite_add(s, "pick", a_file_that_overlaps_nothing_below_is_only_moved);
     suite_add(s, "pick", files_that_hide_rows_are_merged_when_nothing_else_is_due);
     suite_add(s, "pick", a_file_with_tombstones_is_rewritten_not_moved_into_the_deepest_level);
