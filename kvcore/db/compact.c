@@ -205,12 +205,15 @@ static int move_file(struct kv_store *store, const struct compaction *c)
     to->level = (uint32_t)c->output_level;
     r = edit_remove_file(&edit, from);
     r = r < 0 ? r : edit_add_file(&edit, to);
+    from->moved_to = to; /* before the edit is in force, and others may merge the moved one */
     r = r < 0 ? r : manifest_commit(store, &edit, NULL);
     if (r == 0) {
         count_add(&store->counters.trivial_moves, 1);
+    } else {
+        from->moved_to = NULL;
+        file_meta_unref(to);
     }
     edit_finish(&edit);
-    file_meta_unref(to);
     return r;
 }
 

@@ -65,6 +65,7 @@ void file_meta_unref(struct file_meta *file)
     kv_buf_finish(&file->smallest);
     kv_buf_finish(&file->largest);
     blob_uses_finish(&file->blobs);
+    file_meta_unref(file->moved_to);
     free(file);
 }
 
