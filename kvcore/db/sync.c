@@ -62,13 +62,12 @@ void sync_failed(struct kv_store *store, int error)
 /* As the thread that syncs for all. Called and returns with the mutex held. */
 static void run_sync(struct kv_store *store) REQUIRES(&store->sync_mu)
 {
-    uint64_t covered;
+    uint64_t covered = 0; /* not the rows of a moment later, which may be held back again */
     int r;
 
     store->sync_running = true;
     mutex_unlock(&store->sync_mu);
-    r = write_push(store);
-    covered = visible_sequence(store); /* before the sync begins: these rows are in the logs */
+    r = write_push(store, &covered);
     if (r == 0) {
         r = sync_logs(store);
     }

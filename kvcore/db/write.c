@@ -111,17 +111,18 @@ int write_rotate(struct kv_store *store)
 /* Where the log takes no more, rotating brings the rows that were held back to tables. */
 static int push(struct kv_store *store, void *arg)
 {
+    uint64_t *ret_sequence = arg;
     int r = rotate_settle(store);
-    (void)arg;
     if (r < 0) {
         return r;
     }
+    *ret_sequence = store->last_sequence;
     return rotate_push(store) < 0 ? rotate(store, IMMUTABLE_MAX) : 0;
 }
 
-int write_push(struct kv_store *store)
+int write_push(struct kv_store *store, uint64_t *ret_sequence)
 {
-    return write_exclusive(store, push, NULL);
+    return write_exclusive(store, push, ret_sequence);
 }
 
 /* Slow writers down before they would have to stop: a little more with each table of level 0. */

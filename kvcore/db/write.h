@@ -17,7 +17,7 @@ KV_MUST_CHECK int write_exclusive(struct kv_store *store, int (*fn)(struct kv_st
 /* Become the only writer, rotate to a new generation and log unless the active one is empty. Waits
  * for flushes only in extremity. */
 KV_MUST_CHECK int write_rotate(struct kv_store *store);
-/* Push deferred log bytes to the storage. */
-KV_MUST_CHECK int write_push(struct kv_store *store);
+/* Push deferred log bytes to the storage. All rows up to `ret_sequence` are in the logs then. */
+KV_MUST_CHECK int write_push(struct kv_store *store, uint64_t *ret_sequence);
 
 #endif
