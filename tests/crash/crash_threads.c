@@ -139,11 +139,16 @@ struct attempt {
     struct writers_store store;
     struct writers_marks lowest;
     struct crash_images moments; /* of the opening, if it is to be crashed at */
+    bool power_lost;             /* else the process died */
 };
 
 static bool fail_check(const struct attempt *attempt, const char *when)
 {
     printf("# %s\n", attempt->store.fault);
+    if (attempt->store.message[0] != '\0') {
+        printf("#   the store said: %s\n", attempt->store.message);
+    }
+    printf("#   at first the %s\n", attempt->power_lost ? "power was lost" : "process died");
     return fail(attempt->run, attempt->image, when, 0);
 }
 
@@ -276,7 +281,8 @@ static bool judge_work(struct attempt *attempt)
 static bool judge_state(struct run *run, const struct image *image, struct sim_fs *take_sim,
                         bool power_lost)
 {
-    struct attempt attempt = {.run = run, .image = image, .sim = take_sim};
+    struct attempt attempt = {
+        .run = run, .image = image, .sim = take_sim, .power_lost = power_lost};
     bool background = rng_below(&run->rng, 2) == 0;
     struct writers_marks found;
     bool ok;
