@@ -18,6 +18,36 @@ static const char *const mode_names[] = {
     [SIM_RANDOM] = "random",     [MODE_KILL] = "kill",
 };
 
+/* ---- counts ---- */
+
+void crash_counts_add(struct crash_counts *sum, const struct crash_counts *counts)
+{
+    sum->states += counts->states;
+    sum->two_openings += counts->two_openings;
+    sum->opens += counts->opens;
+    sum->lost_changes += counts->lost_changes;
+    sum->partly += counts->partly;
+    for (int i = 0; i < CRASH_DEPTH_MAX; i++) {
+        sum->nested[i] += counts->nested[i];
+    }
+    for (int c = 0; c < SIM_CALL_COUNT; c++) {
+        for (int k = 0; k < SIM_KIND_COUNT; k++) {
+            sum->calls[c][k] += counts->calls[c][k];
+        }
+    }
+}
+
+void crash_counts_print(const struct crash_counts *counts)
+{
+    printf("# %" PRIu64 " distinct states, %" PRIu64
+           " of them torn or partly kept; crashes while opening, one, two, three deep: %" PRIu64
+           ", %" PRIu64 ", %" PRIu64 ", %" PRIu64
+           " of them losses of power behind an opening that was killed\n# %" PRIu64
+           " openings, %" PRIu64 " unsynced changes at stake\n",
+           counts->states, counts->partly, counts->nested[0], counts->nested[1], counts->nested[2],
+           counts->two_openings, counts->opens, counts->lost_changes);
+}
+
 /* ---- images ---- */
 
 void crash_images_add(struct crash_images *images, const struct sim_fs *sim,

@@ -20,6 +20,10 @@ struct crash_counts {
     uint64_t calls[SIM_CALL_COUNT][SIM_KIND_COUNT]; /* how often each was crashed at */
 };
 
+void crash_counts_add(struct crash_counts *sum, const struct crash_counts *counts);
+/* All but `calls`, as two comment lines of TAP. */
+void crash_counts_print(const struct crash_counts *counts);
+
 /* A moment at which the power may go. */
 struct crash_image {
     struct sim_fs *sim;

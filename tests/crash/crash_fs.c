@@ -8,12 +8,11 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 #include "tests/crash/crash_options.h"
 #include "tests/crash/fs_judge.h"
+#include "tests/crash/tasks.h"
 #include "tests/fs/fs_check.h"
 #include "tests/lib/check_main.h"
 
@@ -71,7 +70,6 @@ struct task {
     unsigned round;
     uint64_t seed;
     struct result *result;
-    pid_t pid;
 };
 
 /* ---- one workload ---- */
@@ -176,7 +174,7 @@ START_TEST(after_every_crash_the_tree_is_one_that_once_was)
 }
 END_TEST
 
-static int run_workload(const struct task *task)
+static bool run_workload(const struct task *task)
 {
     Suite *suite = suite_create("crash_fs");
     TCase *tc = tcase_create("workload");
@@ -196,24 +194,19 @@ static int run_workload(const struct task *task)
         free(results);
     }
     srunner_free(runner);
-    return failed > 0 ? 1 : 0;
+    return failed == 0;
 }
 
 /* ---- processes ---- */
 
-static void start(struct task *task)
+static bool run_task(void *arg, size_t i)
 {
-    fflush(stdout);
-    task->pid = fork();
-    if (task->pid == 0) {
-        int status = run_workload(task);
-        fflush(stdout);
-        exit(status);
-    }
+    return run_workload((const struct task *)arg + i);
 }
 
-static void report(const struct task *task, unsigned number, int status)
+static void report(void *arg, size_t i, unsigned number, int status)
 {
+    const struct task *task = (const struct task *)arg + i;
     const struct result *result = task->result;
     bool ok = WIFEXITED(status) && WEXITSTATUS(status) == 0;
 
@@ -234,43 +227,9 @@ static void report(const struct task *task, unsigned number, int status)
     fflush(stdout);
 }
 
-static const struct task *find(const struct task *tasks, size_t count, pid_t pid)
-{
-    for (size_t i = 0; i < count; i++) {
-        if (tasks[i].pid == pid) {
-            return &tasks[i];
-        }
-    }
-    return NULL;
-}
-
-/* Returns how many failed. */
-static unsigned run_tasks(struct task *tasks, size_t count, unsigned jobs)
-{
-    unsigned failed = 0;
-    unsigned done = 0;
-    size_t next = 0;
-
-    while (done < count) {
-        int status = 0;
-        const struct task *task;
-        while (next < count && next - done < jobs) {
-            start(&tasks[next++]);
-        }
-        task = find(tasks, count, wait(&status));
-        if (task == NULL) {
-            return failed + 1;
-        }
-        done++;
-        failed += status != 0;
-        report(task, done, status);
-    }
-    return failed;
-}
-
 /* ---- the whole ---- */
 
-static bool finish(const struct task *tasks, size_t count, unsigned failed)
+static bool finish(const struct task *tasks, size_t count, size_t failed)
 {
     struct crash_counts sum = {0};
     const struct crash_options *options = tasks[0].options;
@@ -278,24 +237,10 @@ static bool finish(const struct task *tasks, size_t count, unsigned failed)
     bool enough;
 
     for (size_t i = 0; i < count; i++) {
-        const struct crash_counts *counts = &tasks[i].result->counts;
-        sum.states += counts->states;
-        sum.two_openings += counts->two_openings;
-        sum.opens += counts->opens;
-        sum.lost_changes += counts->lost_changes;
-        sum.partly += counts->partly;
-        for (int depth = 0; depth < CRASH_DEPTH_MAX; depth++) {
-            sum.nested[depth] += counts->nested[depth];
-        }
+        crash_counts_add(&sum, &tasks[i].result->counts);
     }
     enough = !whole || failed > 0 || sum.states >= STATES_MIN;
-    printf("# %" PRIu64 " distinct states, %" PRIu64
-           " of them torn or partly kept; crashes while opening, one, two, three deep: %" PRIu64
-           ", %" PRIu64 ", %" PRIu64 ", %" PRIu64
-           " of them losses of power behind an opening that was killed\n# %" PRIu64
-           " openings, %" PRIu64 " unsynced changes at stake\n",
-           sum.states, sum.partly, sum.nested[0], sum.nested[1], sum.nested[2], sum.two_openings,
-           sum.opens, sum.lost_changes);
+    crash_counts_print(&sum);
     if (whole) {
         printf("%sok %zu - at least %d states were tried\n", enough ? "" : "not ", count + 1,
                STATES_MIN);
@@ -310,12 +255,12 @@ int main(int argc, char **argv)
     unsigned rounds = options.round >= 0 ? (unsigned)options.round + 1 : options.rounds;
     size_t most = (size_t)rounds * WORKLOAD_COUNT;
     struct task *tasks = calloc(most, sizeof *tasks);
-    struct result *results = mmap(NULL, most * sizeof *results, PROT_READ | PROT_WRITE,
-                                  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    struct result *results = tasks_share(most * sizeof *results);
+    struct tasks run = {.run = run_task, .report = report, .jobs = options.jobs, .arg = tasks};
     size_t count = 0;
     bool ok;
 
-    if (tasks == NULL || results == MAP_FAILED) {
+    if (tasks == NULL) {
         printf("Bail out! no memory\n");
         return 1;
     }
@@ -337,7 +282,8 @@ int main(int argc, char **argv)
         printf("Bail out! no such workload\n");
         return 1;
     }
-    ok = finish(tasks, count, run_tasks(tasks, count, options.jobs));
+    run.count = count;
+    ok = finish(tasks, count, tasks_run(&run));
     free(tasks);
     return ok ? 0 : 1;
 }

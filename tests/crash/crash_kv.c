@@ -10,12 +10,11 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 #include "tests/crash/crash_check.h"
 #include "tests/crash/crash_options.h"
+#include "tests/crash/tasks.h"
 
 struct workload {
     const char *name;
@@ -71,7 +70,6 @@ struct task {
     unsigned round;
     uint64_t seed;
     struct result *result;
-    pid_t pid;
 };
 
 /* ---- one workload ---- */
@@ -174,19 +172,14 @@ static bool run_workload(const struct task *task)
 
 /* ---- processes ---- */
 
-static void start(struct task *task)
+static bool run_task(void *arg, size_t i)
 {
-    fflush(stdout);
-    task->pid = fork();
-    if (task->pid == 0) {
-        bool ok = run_workload(task);
-        fflush(stdout);
-        exit(ok ? 0 : 1);
-    }
+    return run_workload((const struct task *)arg + i);
 }
 
-static void report(const struct task *task, unsigned number, int status)
+static void report(void *arg, size_t i, unsigned number, int status)
 {
+    const struct task *task = (const struct task *)arg + i;
     const struct crash_counts *counts = &task->result->counts;
     bool ok = WIFEXITED(status) && WEXITSTATUS(status) == 0;
 
@@ -200,40 +193,6 @@ static void report(const struct task *task, unsigned number, int status)
                task->options->seed, task->workload->name, task->round, task->result->where);
     }
     fflush(stdout);
-}
-
-static struct task *find(struct task *tasks, size_t count, pid_t pid)
-{
-    for (size_t i = 0; i < count; i++) {
-        if (tasks[i].pid == pid) {
-            return &tasks[i];
-        }
-    }
-    return NULL;
-}
-
-/* Returns how many failed. */
-static unsigned run_tasks(struct task *tasks, size_t count, unsigned jobs)
-{
-    unsigned failed = 0;
-    unsigned done = 0;
-    size_t next = 0;
-
-    while (done < count) {
-        int status = 0;
-        const struct task *task;
-        while (next < count && next - done < jobs) {
-            start(&tasks[next++]);
-        }
-        task = find(tasks, count, wait(&status));
-        if (task == NULL) {
-            return failed + 1;
-        }
-        done++;
-        failed += status != 0;
-        report(task, done, status);
-    }
-    return failed;
 }
 
 /* ---- the whole ---- */
@@ -261,23 +220,6 @@ static const struct {
     {SIM_LSTAT, SIM_LOCK},        {SIM_FSTAT, SIM_LOG},
 };
 
-static void add_counts(struct crash_counts *sum, const struct crash_counts *counts)
-{
-    sum->states += counts->states;
-    sum->two_openings += counts->two_openings;
-    sum->opens += counts->opens;
-    sum->lost_changes += counts->lost_changes;
-    sum->partly += counts->partly;
-    for (int i = 0; i < CRASH_DEPTH_MAX; i++) {
-        sum->nested[i] += counts->nested[i];
-    }
-    for (int c = 0; c < SIM_CALL_COUNT; c++) {
-        for (int k = 0; k < SIM_KIND_COUNT; k++) {
-            sum->calls[c][k] += counts->calls[c][k];
-        }
-    }
-}
-
 static void print_calls(const struct crash_counts *sum)
 {
     printf("# crashed at:\n");
@@ -304,7 +246,7 @@ static bool all_calls_crashed_at(const struct crash_counts *sum)
     return all;
 }
 
-static bool finish(const struct task *tasks, size_t count, unsigned failed)
+static bool finish(const struct task *tasks, size_t count, size_t failed)
 {
     struct crash_counts sum = {0};
     const struct crash_options *options = tasks[0].options;
@@ -312,15 +254,9 @@ static bool finish(const struct task *tasks, size_t count, unsigned failed)
     bool all;
 
     for (size_t i = 0; i < count; i++) {
-        add_counts(&sum, &tasks[i].result->counts);
+        crash_counts_add(&sum, &tasks[i].result->counts);
     }
-    printf("# %" PRIu64 " distinct states, %" PRIu64
-           " of them torn or partly kept; crashes while opening, one, two, three deep: %" PRIu64
-           ", %" PRIu64 ", %" PRIu64 ", %" PRIu64
-           " of them losses of power behind an opening that was killed\n# %" PRIu64
-           " openings, %" PRIu64 " unsynced changes at stake\n",
-           sum.states, sum.partly, sum.nested[0], sum.nested[1], sum.nested[2], sum.two_openings,
-           sum.opens, sum.lost_changes);
+    crash_counts_print(&sum);
     if (!whole) {
         printf("1..%zu\n", count);
         return failed == 0;
@@ -340,12 +276,12 @@ int main(int argc, char **argv)
     unsigned rounds = options.round >= 0 ? (unsigned)options.round + 1 : options.rounds;
     size_t most = (size_t)rounds * WORKLOAD_COUNT;
     struct task *tasks = calloc(most, sizeof *tasks);
-    struct result *results = mmap(NULL, most * sizeof *results, PROT_READ | PROT_WRITE,
-                                  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    struct result *results = tasks_share(most * sizeof *results);
+    struct tasks run = {.run = run_task, .report = report, .jobs = options.jobs, .arg = tasks};
     size_t count = 0;
     bool ok;
 
-    if (tasks == NULL || results == MAP_FAILED) {
+    if (tasks == NULL) {
         printf("Bail out! no memory\n");
         return 1;
     }
@@ -368,7 +304,8 @@ int main(int argc, char **argv)
         printf("Bail out! no such workload\n");
         return 1;
     }
-    ok = finish(tasks, count, run_tasks(tasks, count, options.jobs));
+    run.count = count;
+    ok = finish(tasks, count, tasks_run(&run));
     free(tasks);
     return ok ? 0 : 1;
 }
