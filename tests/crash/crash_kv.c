@@ -42,6 +42,10 @@ static const struct workload workloads[] = {
      "o r b1 s b1 y1 w5 s b1 n2 s w9 s b2 w2 y2 f b1 s b1 s w1"},
     {"invariant 2: unsynced pointers are verified and end the prefix",
      "o r w20 b1 w5 b1 n4 w20 b1 w3 b1 s b1 w9 b1 w20 r b1 w9 b1"},
+    {"invariant 3: blob bytes stay while a log names them",
+     "o r b9 f c p3 w3 f c d p2 b3 d p n2 d f d c r p2 w9 f c d p d s d c d"},
+    {"invariant 4: what nothing points at goes when that is durable",
+     "o r b9 f b9 f c h d b9 f c d h d n1 d f c h b6 c d h d c d r h c b9 c h d"},
     {"blobs, flushes and merges", "o r b2 f w30 f b1 w20 f c b2 w30 c f w20 f m m r b1 f c"},
     {"blobs and then none, and again", "o r b2 w9 o r b1 w9 f c o r b2 w9 y2 c"},
     {"nothing but opening", "r r r r"},
@@ -92,7 +96,7 @@ static void watch(void *arg, struct sim_fs *sim, const struct sim_event *event)
 
 static void random_script(uint64_t seed, char *to, size_t size)
 {
-    static const char steps[] = "nnwwwyybsfffmmcrt";
+    static const char steps[] = "nnwwwyybbsfffmmcdpphrt";
     struct rng rng = {hash_u64(seed + 77)};
     size_t used = (size_t)snprintf(to, size, "r");
     for (int i = 0; i < 24; i++) {

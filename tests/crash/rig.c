@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "kvcore/db/compact.h"
+#include "kvcore/db/reclaim.h"
 #include "kvcore/db/store.h"
 
 static const char *const table_names[RIG_TABLES] = {"first", "second", "third"};
@@ -117,6 +118,7 @@ const char *rig_call_name(enum rig_call call)
         [RIG_FLUSH] = "kv_flush",
         [RIG_COMPACT] = "kv_compact",
         [RIG_MERGE] = "a merge",
+        [RIG_RECLAIM] = "giving back blobs",
     };
     return names[call];
 }
@@ -230,9 +232,16 @@ int rig_make_tables(struct rig *rig)
     return r;
 }
 
+static void drop_late(struct rig *rig)
+{
+    kv_batch_destroy(rig->late);
+    rig->late = NULL;
+}
+
 int rig_close(struct rig *rig)
 {
     struct kv_store *store = rig->store;
+    drop_late(rig);
     rig->store = NULL;
     memset(rig->tables, 0, sizeof rig->tables);
     enter(rig, RIG_CLOSE);
@@ -386,6 +395,55 @@ void rig_draw_batch(struct rig *rig, int tables, struct rig_batch *ret_batch)
     }
 }
 
+bool rig_draw_part(struct rig *rig, struct rig_batch *ret_batch)
+{
+    uint64_t table = rng_below(&rig->rng, (uint64_t)rig->bounds.tables);
+    uint64_t first = rng_below(&rig->rng, RIG_KEYS);
+    const uint32_t *values = rig->model.rows.value[table];
+    int from = -1;
+
+    for (size_t i = 0; i < rig->model.batch_count; i++) {
+        if (rig->model.batches[i].failed) {
+            return false;
+        }
+    }
+    for (uint64_t n = 0; n < RIG_KEYS; n++) {
+        int key = (int)((first + n) % RIG_KEYS);
+        if (values[key] != 0 && (from < 0 || values[from] < LARGE_FIRST)) {
+            from = key;
+        }
+    }
+    if (from < 0) {
+        return false;
+    }
+    *ret_batch = (struct rig_batch){.count = 1};
+    ret_batch->changes[0] = (struct rig_change){.table = (uint8_t)table,
+                                                .key = (uint8_t)rng_below(&rig->rng, RIG_KEYS),
+                                                .value = values[from],
+                                                .shared = true,
+                                                .from = (uint8_t)from};
+    return true;
+}
+
+static int fill_part(struct rig *rig, const struct rig_change *change, struct kv_batch *to)
+{
+    struct kv_table *table = rig->tables[change->table];
+    struct kv_iter *it = NULL;
+    char bytes[16];
+    int r = kv_iter_create(table, NULL, &it);
+
+    if (r < 0) {
+        return r;
+    }
+    kv_iter_seek(it, key_of(change->from, bytes));
+    r = kv_iter_valid(it) ? 0 : kv_iter_error(it);
+    if (kv_iter_valid(it)) {
+        r = kv_batch_put_part(to, table, key_of(change->key, bytes), it, 0, kv_iter_value_size(it));
+    }
+    kv_iter_destroy(it);
+    return r;
+}
+
 static int fill_batch(struct rig *rig, const struct rig_batch *from, struct kv_batch *to)
 {
     static uint8_t bytes[RIG_VALUE_MAX];
@@ -396,7 +454,9 @@ static int fill_batch(struct rig *rig, const struct rig_batch *from, struct kv_b
         const struct rig_change *change = &from->changes[i];
         struct kv_table *table = rig->tables[change->table];
         struct kv_slice key = key_of(change->key, bytes_of_key);
-        if (change->value != 0) {
+        if (change->shared) {
+            r = fill_part(rig, change, to);
+        } else if (change->value != 0) {
             r = kv_batch_put(to, table, key, any_value(change->value, bytes));
         } else if (change->end != 0) {
             r = kv_batch_delete_range(to, table, key, key_of(change->end, bytes_of_end));
@@ -438,6 +498,56 @@ char rig_next_step(const char **script, unsigned *ret_count)
     *ret_count = end == *script + 1 ? 1 : *ret_count;
     *script = end;
     return step;
+}
+
+/* Begun in the model; the caller writes it. */
+static void note_issued(struct rig *rig, const struct rig_batch *batch)
+{
+    model_add(&rig->model, batch);
+    rig->bounds.issued = rig->model.batch_count;
+}
+
+static int note_written(struct rig *rig, int r)
+{
+    rig->held_back = r == 0 ? false : rig->held_back;
+    rig->model.batches[rig->model.batch_count - 1].failed = r < 0;
+    if (r == 0) {
+        rig->bounds.written = rig->bounds.issued;
+    }
+    return r;
+}
+
+/* The first time fill a batch with a part, the second time write it, whatever came in between. */
+static int step_late(struct rig *rig)
+{
+    int r = 0;
+
+    if (rig->late != NULL) {
+        note_issued(rig, &rig->late_change);
+        enter(rig, RIG_WRITE);
+        r = leave(rig, RIG_WRITE, kv_write(rig->store, rig->late, KV_DURABLE_WRITE));
+        drop_late(rig);
+        return note_written(rig, r);
+    }
+    if (rig_draw_part(rig, &rig->late_change)) {
+        enter(rig, RIG_WRITE);
+        r = kv_batch_create(&rig->late);
+        r = leave(rig, RIG_WRITE, r < 0 ? r : fill_batch(rig, &rig->late_change, rig->late));
+    }
+    if (r < 0) {
+        drop_late(rig);
+    }
+    return r;
+}
+
+static int step_part(struct rig *rig)
+{
+    struct rig_batch batch;
+    if (!rig_draw_part(rig, &batch)) {
+        return 0;
+    }
+    note_issued(rig, &batch);
+    return note_written(rig, rig_write(rig, &batch, KV_DURABLE_WRITE));
 }
 
 static int step_write(struct rig *rig, char step)
@@ -549,6 +659,14 @@ int rig_step(struct rig *rig, char step)
         enter(rig, RIG_MERGE);
         r = leave(rig, RIG_MERGE, compact_one(rig->store));
         return r < 0 ? r : 0;
+    case 'd':
+        enter(rig, RIG_RECLAIM);
+        r = leave(rig, RIG_RECLAIM, reclaim_step(rig->store, true));
+        return r < 0 ? r : 0;
+    case 'p':
+        return step_part(rig);
+    case 'h':
+        return step_late(rig);
     case 'g':
         return step_read(rig);
     case 'l':

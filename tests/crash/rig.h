@@ -29,6 +29,8 @@ struct rig_change {
     uint8_t table, key;
     uint8_t end;    /* not 0: all keys from `key` to here are deleted, this one not */
     uint32_t value; /* 0: deleted */
+    bool shared;    /* the value is put as a part, all of it, of the row at `from` of the table */
+    uint8_t from;
 };
 
 struct rig_batch {
@@ -67,6 +69,7 @@ enum rig_call {
     RIG_FLUSH,
     RIG_COMPACT,
     RIG_MERGE,
+    RIG_RECLAIM,
     RIG_CALL_COUNT,
 };
 
@@ -85,9 +88,11 @@ struct rig {
     struct rig_bounds bounds;
     struct rng rng;
     struct rig_observer observer;
-    uint64_t warnings; /* that the store gave */
-    bool blobs;        /* large values go to blobs, from the next opening on */
-    bool held_back;    /* rows may be in the process's memory only */
+    uint64_t warnings;     /* that the store gave */
+    bool blobs;            /* large values go to blobs, from the next opening on */
+    bool held_back;        /* rows may be in the process's memory only */
+    struct kv_batch *late; /* filled with a part, and not written yet */
+    struct rig_batch late_change;
     char message[256]; /* the first error that the store told of */
 };
 
@@ -118,6 +123,10 @@ void rig_draw_batch(struct rig *rig, int tables, struct rig_batch *ret_batch);
 /* Write a batch without noting it in the model. */
 KV_MUST_CHECK int rig_write(struct rig *rig, const struct rig_batch *batch,
                             enum kv_durability durability);
+
+/* A batch that puts the value of some row under another key as well: large ones share their bytes.
+ * False: there is no row, or it is not sure which there are. */
+bool rig_draw_part(struct rig *rig, struct rig_batch *ret_batch);
 
 /* The next step of a script: its letter, 0 at the end, and how often it is to be done. */
 char rig_next_step(const char **script, unsigned *ret_count);
