@@ -198,6 +198,15 @@ static int begin_pass(struct kv_store *store, bool eager)
 
 /* ---- ending ---- */
 
+static bool any_touched(const struct candidates *candidates)
+{
+    bool touched = false;
+    for (size_t i = 0; i < candidates->count; i++) {
+        touched = touched || candidates->items[i].touched;
+    }
+    return touched;
+}
+
 /* What of the garbage there was at the time of the pass's view could not be given back, so that no
  * pass is made for it again. */
 static int remember(struct kv_store *store, const struct version *version)
@@ -210,7 +219,7 @@ static int remember(struct kv_store *store, const struct version *version)
         const struct version_blob *blob = version_find_blob(version, candidate->info.number);
         struct version_blob then = {.referenced = candidate->referenced};
         struct known_blob *known = NULL;
-        if (blob != NULL) {
+        if (blob != NULL && !candidate->touched) {
             then.info = blob->info;
             r = known_blobs_get(&reclaim->known, candidate->info.number, &known);
         }
@@ -365,6 +374,7 @@ static int settle(struct kv_store *store, const struct edit *edit)
 {
     struct view *view;
     bool changed;
+    bool done;
     int r;
 
     for (size_t i = 0; i < edit->removed_blob_count; i++) {
@@ -373,7 +383,9 @@ static int settle(struct kv_store *store, const struct edit *edit)
     view = view_acquire(store);
     /* Only if nothing happened meanwhile but the edit there is nothing new to look at. */
     changed = edit->blob_count + edit->removed_blob_count > 0;
-    store->reclaim->last_stamp = view->stamp == store->reclaim->stamp + changed ? view->stamp : 0;
+    done =
+        view->stamp == store->reclaim->stamp + changed && !any_touched(&store->reclaim->candidates);
+    store->reclaim->last_stamp = done ? view->stamp : 0;
     r = remember(store, view->version);
     r = r < 0 ? r : flag_sparse(store, view->version);
     view_release(view);

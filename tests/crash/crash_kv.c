@@ -43,9 +43,10 @@ static const struct workload workloads[] = {
     {"invariant 2: unsynced pointers are verified and end the prefix",
      "o r w20 b1 w5 b1 n4 w20 b1 w3 b1 s b1 w9 b1 w20 r b1 w9 b1"},
     {"invariant 3: blob bytes stay while a log names them",
-     "o r b9 f c p3 w3 f c d p2 b3 d p n2 d f d c r p2 w9 f c d p d s d c d"},
+     "o r b9 f c h w60 f c h d2 n2 d p2 d f d c b6 p3 h w60 f c h d2 s d w3 d r c d h w60 m f c h "
+     "d2"},
     {"invariant 4: what nothing points at goes when that is durable",
-     "o r b9 f b9 f c h d b9 f c d h d n1 d f c h b6 c d h d c d r h c b9 c h d"},
+     "o r b6 f w60 f c b9 h w60 f c d h w9 d f c w60 f c d b6 f h w60 m f c h d r w60 f c d"},
     {"blobs, flushes and merges", "o r b2 f w30 f b1 w20 f c b2 w30 c f w20 f m m r b1 f c"},
     {"blobs and then none, and again", "o r b2 w9 o r b1 w9 f c o r b2 w9 y2 c"},
     {"nothing but opening", "r r r r"},
