@@ -103,7 +103,8 @@ int writers_open(struct sim_fs *sim, bool background, struct writers_store *ret_
         .file_bytes = (uint64_t)16 << 10,
         .level_base_bytes = (uint64_t)32 << 10,
         .blob_commit_bytes = 700, /* about a sixth of the values */
-        .blob_flush_bytes = 100, .blob_file_bytes = (uint64_t)64 << 10,
+        .blob_flush_bytes = 100,
+        .blob_file_bytes = (uint64_t)64 << 10,
         .sync_interval_ms = background ? 2 : 0,
         .no_background = !background,
         .holder = "the crash test",
