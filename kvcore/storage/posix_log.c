@@ -17,7 +17,7 @@
 enum {
     PAGE_SIZE_MAX = 64 * 1024,
     WRITE_OUT_BYTES = 1 << 20, /* begin to write out so much at a time */
-    BEHIND_BYTES = 16 << 20,   /* wait for what is so far behind the end */
+    BEHIND_BYTES = 4 << 20,    /* wait for what is so far behind the end */
 };
 
 struct kv_log {
