@@ -167,16 +167,38 @@ int flush_one(struct kv_store *store)
     return r;
 }
 
+/* Number of the newest log that waits to be flushed, 0: none. */
+static uint64_t newest_waiting(struct kv_store *store)
+{
+    uint64_t number = 0;
+    mutex_lock(&store->mu);
+    if (store->view->immutable_count > 0) {
+        number = store->view->immutable[store->view->immutable_count - 1]->log_number;
+    }
+    mutex_unlock(&store->mu);
+    return number;
+}
+
+/* Does a generation wait whose log has this number or a lower one? */
+static bool one_waits(struct kv_store *store, uint64_t number)
+{
+    bool waits;
+    mutex_lock(&store->mu);
+    waits = store->view->immutable_count > 0 && store->view->immutable[0]->log_number <= number;
+    mutex_unlock(&store->mu);
+    return waits;
+}
+
 int flush_all(struct kv_store *store)
 {
     int r = write_rotate(store);
-    if (r < 0) {
-        return r;
-    }
-    do {
+    uint64_t newest = newest_waiting(store);
+
+    /* What is rotated out meanwhile is not asked for: writers could keep this up for ever. */
+    while (r >= 0 && one_waits(store, newest)) {
         r = flush_one(store);
-    } while (r > 0);
-    return r;
+    }
+    return r < 0 ? r : 0;
 }
 
 int kv_flush(struct kv_store *store)

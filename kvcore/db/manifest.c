@@ -67,10 +67,12 @@ static int snapshot_tables(struct kv_store *store, struct edit *edit) REQUIRES(&
     return r;
 }
 
-static int snapshot_state(struct kv_store *store, struct edit *edit) REQUIRES(&store->manifest_mu)
+int manifest_state(struct kv_store *store, struct edit *ret_edit)
 {
+    struct edit *edit = ret_edit;
     int r = 0;
 
+    mutex_assert_held(&store->manifest_mu);
     edit->first_log = store->first_log;
     edit->released_log = store->released_log;
     edit->last_sequence = store->flushed_sequence;
@@ -87,8 +89,8 @@ static int snapshot_state(struct kv_store *store, struct edit *edit) REQUIRES(&s
     return r;
 }
 
-static int append_edit(struct log_writer *writer, enum log_record_type type, uint64_t number,
-                       const struct edit *edit)
+int manifest_append(struct log_writer *writer, enum log_record_type type, uint64_t number,
+                    const struct edit *edit)
 {
     struct kv_buf bytes = {0};
     struct kv_slice part;
@@ -120,18 +122,18 @@ static int write_manifest(struct kv_store *store, struct kv_file_id id, const st
     struct log_writer_options options = {.store_seed = store->seed, .salt = rng_entropy()};
     struct log_writer *writer = NULL;
     struct edit snapshot = {0};
-    int r = snapshot_state(store, &snapshot);
+    int r = manifest_state(store, &snapshot);
 
     r = r < 0 ? r : log_writer_create(store->storage, id, &options, &writer);
     if (r < 0) {
         goto out;
     }
-    r = append_edit(writer, LOG_RECORD_SNAPSHOT, 1, &snapshot);
+    r = manifest_append(writer, LOG_RECORD_SNAPSHOT, 1, &snapshot);
     if (r == 0) {
         store->manifest_roll_bytes = 2 * log_writer_end(writer).size + MANIFEST_ROLL_BYTES;
     }
     if (r == 0 && edit != NULL) {
-        r = append_edit(writer, LOG_RECORD_EDIT, 2, edit);
+        r = manifest_append(writer, LOG_RECORD_EDIT, 2, edit);
     }
     if (r < 0) {
         forget_manifest(store, id, writer);
@@ -305,7 +307,7 @@ static int make_durable(struct kv_store *store, const struct edit *edit)
     int r = -EFBIG;
     if (!store->manifest_suspect &&
         log_writer_end(store->manifest).size < store->manifest_roll_bytes) {
-        r = append_edit(store->manifest, LOG_RECORD_EDIT, store->manifest_edits + 1, edit);
+        r = manifest_append(store->manifest, LOG_RECORD_EDIT, store->manifest_edits + 1, edit);
         store->manifest_edits += r == 0; /* no number may be missing, nor come twice */
     }
     return r < 0 ? roll_with(store, edit) : 0;

@@ -17,6 +17,14 @@ KV_MUST_CHECK int manifest_commit(struct kv_store *store, struct edit *edit,
                                   struct generation *flushed);
 /* Begin a new manifest with the whole state and point the root at it. */
 KV_MUST_CHECK int manifest_roll(struct kv_store *store) REQUIRES(&store->manifest_mu);
+/* The whole state as a snapshot of it says it; add nothing before `ret_edit`, all-zero, and finish
+ * it also after an error. The tables it names stay as long as it holds them, the blobs as long as
+ * the version of the present view. */
+KV_MUST_CHECK int manifest_state(struct kv_store *store, struct edit *ret_edit)
+    REQUIRES(&store->manifest_mu);
+/* Append the edit as record `number` and sync. */
+KV_MUST_CHECK int manifest_append(struct log_writer *writer, enum log_record_type type,
+                                  uint64_t number, const struct edit *edit);
 /* Write store->root. Sets store->manifest_suspect: after a failure either root may last. */
 KV_MUST_CHECK int root_commit(struct kv_store *store) REQUIRES(&store->manifest_mu);
 

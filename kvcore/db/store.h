@@ -10,7 +10,7 @@
  *   recover   opening                            obsolete  files nobody needs any more
  *   space     a full device                      health    what is wrong, if anything
  *   large     large values on their way in       value     reading large values
- *   reclaim   dead bytes of blobs
+ *   reclaim   dead bytes of blobs                      checkpoint  a copy in another place
  *
  * Lock order (util/lock_rank.h): write_mu, sync_mu, manifest_mu, mu. No I/O under mu or write_mu.
  */

@@ -89,6 +89,11 @@ static int real_unlinkat(void *arg, int dir, const char *name)
     return result(unlinkat(dir, name, 0));
 }
 
+static int real_rmdirat(void *arg, int dir, const char *name)
+{
+    return result(unlinkat(dir, name, AT_REMOVEDIR));
+}
+
 static int real_fstat(void *arg, int fd, struct stat *ret_stat)
 {
     return result(fstat(fd, ret_stat));
@@ -162,6 +167,7 @@ const struct posix_calls posix_calls_real = {
     .rename = real_rename,
     .linkat = real_linkat,
     .unlinkat = real_unlinkat,
+    .rmdirat = real_rmdirat,
     .fstat = real_fstat,
     .lstatat = real_lstatat,
     .fstatvfs = real_fstatvfs,

@@ -38,6 +38,7 @@ struct posix_calls {
     int (*rename)(void *arg, int dir, const char *from, const char *to, unsigned flags);
     int (*linkat)(void *arg, int from_dir, const char *from, int to_dir, const char *to);
     int (*unlinkat)(void *arg, int dir, const char *name);
+    int (*rmdirat)(void *arg, int dir, const char *name);
     int (*fstat)(void *arg, int fd, struct stat *ret_stat);
     /* Of the name itself: a symbolic link is not followed. */
     int (*lstatat)(void *arg, int dir, const char *name, struct stat *ret_stat);
@@ -53,5 +54,8 @@ extern const struct posix_calls posix_calls_real;
 KV_MUST_CHECK int storage_posix_open_with_calls(const char *path, bool create,
                                                 const struct posix_calls *calls, void *calls_arg,
                                                 struct kv_storage **ret_storage);
+/* kv_storage_posix_begin() likewise. */
+KV_MUST_CHECK int storage_posix_begin_with_calls(const char *path, const struct posix_calls *calls,
+                                                 void *calls_arg, struct kv_storage **ret_storage);
 
 #endif

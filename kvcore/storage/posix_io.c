@@ -147,18 +147,18 @@ int posix_sync_dir(struct posix_storage *storage)
     return storage->calls->fsync(storage->calls_arg, storage->dir);
 }
 
-int posix_rename_new(struct posix_storage *storage, const char *from, const char *to)
+int posix_rename_new(struct posix_storage *storage, int dir, const char *from, const char *to)
 {
-    int r = storage->calls->rename(storage->calls_arg, storage->dir, from, to, RENAME_NOREPLACE);
+    int r = storage->calls->rename(storage->calls_arg, dir, from, to, RENAME_NOREPLACE);
     if (r != -EINVAL && r != -ENOSYS) {
         return r;
     }
     /* A file system without RENAME_NOREPLACE. Nobody else makes names here: we hold the lease. */
-    r = posix_name_exists(storage, to);
+    r = posix_name_exists(storage, dir, to);
     if (r != 0) {
         return r < 0 ? r : -EEXIST;
     }
-    return storage->calls->rename(storage->calls_arg, storage->dir, from, to, 0);
+    return storage->calls->rename(storage->calls_arg, dir, from, to, 0);
 }
 
 void posix_discard_file(struct posix_storage *storage, const char *name)
@@ -166,10 +166,10 @@ void posix_discard_file(struct posix_storage *storage, const char *name)
     kv_ignore(storage->calls->unlinkat(storage->calls_arg, storage->dir, name));
 }
 
-int posix_name_exists(struct posix_storage *storage, const char *name)
+int posix_name_exists(struct posix_storage *storage, int dir, const char *name)
 {
     struct stat st;
-    int r = storage->calls->lstatat(storage->calls_arg, storage->dir, name, &st);
+    int r = storage->calls->lstatat(storage->calls_arg, dir, name, &st);
     if (r == -ENOENT) {
         return 0;
     }

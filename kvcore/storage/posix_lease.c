@@ -48,7 +48,7 @@ static int open_lock(struct posix_storage *storage, enum kv_lease_mode mode)
     if (fd != -ENOENT) {
         return fd;
     }
-    int has_root = posix_name_exists(storage, POSIX_ROOT_NAME);
+    int has_root = posix_name_exists(storage, storage->dir, POSIX_ROOT_NAME);
     if (has_root < 0) {
         return has_root;
     }
@@ -140,6 +140,9 @@ int posix_lease_acquire(struct kv_storage *base, enum kv_lease_mode mode, const 
         /* An earlier process may have died between changing a name and syncing the directory. What
          * is found here from now on must not vanish while later names stay. */
         r = r < 0 ? r : posix_sync_dir(storage);
+        if (r == 0 && atomic_load(&storage->unpublished)) {
+            r = posix_wipe(storage);
+        }
         if (r < 0) {
             goto out;
         }

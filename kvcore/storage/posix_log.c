@@ -90,7 +90,7 @@ static int create_recycled(struct posix_storage *storage, const char *name, stru
     if (fd < 0) {
         return fd;
     }
-    r = posix_rename_new(storage, old_name, name);
+    r = posix_rename_new(storage, storage->dir, old_name, name);
     if (r < 0) {
         posix_close_file(storage, fd);
         return r;

@@ -42,7 +42,7 @@ int posix_object_begin(struct kv_storage *base, struct kv_file_id id, uint64_t s
         return r;
     }
     posix_name_format(id, name);
-    r = posix_name_exists(storage, name);
+    r = posix_name_exists(storage, storage->dir, name);
     if (r != 0) {
         return r < 0 ? r : -EEXIST;
     }
@@ -154,7 +154,7 @@ static int publish(struct kv_object_writer *writer, const char *tmp_name)
         return r;
     }
     posix_name_format(writer->id, name);
-    r = posix_rename_new(storage, tmp_name, name);
+    r = posix_rename_new(storage, storage->dir, tmp_name, name);
     if (r < 0) {
         return r;
     }

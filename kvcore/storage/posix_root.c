@@ -193,7 +193,7 @@ static int make_root(struct posix_storage *storage, struct kv_slice content) REQ
 {
     int r = write_first(storage, content);
     if (r == 0) {
-        r = posix_rename_new(storage, POSIX_ROOT_TMP_NAME, POSIX_ROOT_NAME);
+        r = posix_rename_new(storage, storage->dir, POSIX_ROOT_TMP_NAME, POSIX_ROOT_NAME);
     }
     if (r < 0) {
         posix_discard_file(storage, POSIX_ROOT_TMP_NAME);

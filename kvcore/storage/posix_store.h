@@ -26,8 +26,10 @@ struct posix_storage {
     void *calls_arg;
     char *path;
     int dir;
-    uid_t owner; /* of the directory */
-    bool create; /* as opened: the store may be made here */
+    uid_t owner;              /* of the directory */
+    bool create;              /* as opened: the store may be made here */
+    char *tmp_name;           /* NULL, or the directory's own name until it is published */
+    _Atomic bool unpublished; /* the directory still has that name; see posix_publish.c */
     /* enum kv_lease_mode, 0: none. Written under `mu`, read anywhere. */
     _Atomic int lease;
     /* One change of the lease or of the root at a time. Held across their I/O, which is rare. */
@@ -57,12 +59,17 @@ KV_MUST_CHECK int posix_write(struct posix_storage *storage, int fd, const struc
 KV_MUST_CHECK int posix_fallocate_range(struct posix_storage *storage, int fd, int mode,
                                         uint64_t offset, uint64_t size);
 KV_MUST_CHECK int posix_sync_dir(struct posix_storage *storage);
-/* Rename within the store. Errors: -EEXIST `to` is taken. */
-KV_MUST_CHECK int posix_rename_new(struct posix_storage *storage, const char *from, const char *to);
+/* Rename within `dir`. Errors: -EEXIST `to` is taken. */
+KV_MUST_CHECK int posix_rename_new(struct posix_storage *storage, int dir, const char *from,
+                                   const char *to);
 /* Remove a file that was being made; a failure leaves a leftover, which does no harm. */
 void posix_discard_file(struct posix_storage *storage, const char *name);
 /* 1 there is such a name, 0 there is none. */
-KV_MUST_CHECK int posix_name_exists(struct posix_storage *storage, const char *name);
+KV_MUST_CHECK int posix_name_exists(struct posix_storage *storage, int dir, const char *name);
+/* Of an unpublished directory whose lease is held: remove what an earlier attempt left in it. */
+KV_MUST_CHECK int posix_wipe(struct posix_storage *storage);
+/* The same, and the directory itself. */
+void posix_unmake(struct posix_storage *storage);
 /* 0, or -EROFS under a shared lease. */
 KV_MUST_CHECK int posix_check_writable(const struct posix_storage *storage);
 
@@ -101,5 +108,6 @@ void posix_object_close(struct kv_object *object);
 int posix_object_discard(struct kv_storage *storage, struct kv_file_id id, uint64_t offset,
                          uint64_t size);
 int posix_object_link(struct kv_storage *storage, struct kv_file_id id, struct kv_storage *to);
+int posix_publish(struct kv_storage *storage);
 
 #endif

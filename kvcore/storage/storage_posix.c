@@ -14,10 +14,14 @@ static void posix_close(struct kv_storage *base)
     if (storage == NULL) {
         return;
     }
+    if (atomic_load(&storage->unpublished) && atomic_load(&storage->lease) == KV_LEASE_EXCLUSIVE) {
+        posix_unmake(storage);
+    }
     posix_close_file(storage, storage->lock_fd); /* and with it the lock is gone */
     posix_close_file(storage, storage->dir);
     mutex_finish(&storage->mu);
     free(storage->path);
+    free(storage->tmp_name);
     free(storage);
 }
 
@@ -205,6 +209,7 @@ static const struct kv_storage_ops posix_ops = {
     .object_close = posix_object_close,
     .object_discard = posix_object_discard,
     .object_link = posix_object_link,
+    .publish = posix_publish,
     .remove = posix_remove,
     .list = posix_list,
     .space = posix_space,

@@ -8,69 +8,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
-#include "kvcore/storage/posix_names.h"
-
 enum { FD_BASE = 1000 }; /* such numbers are no descriptors of this process */
-
-static const char *const call_names[SIM_CALL_COUNT] = {
-    [SIM_OPEN] = "openat",           [SIM_CREATE] = "openat(O_CREAT)",
-    [SIM_CLOSE] = "close",           [SIM_MKDIR] = "mkdirat",
-    [SIM_FCHMOD] = "fchmod",         [SIM_PREAD] = "pread",
-    [SIM_PWRITEV] = "pwritev",       [SIM_FDATASYNC] = "fdatasync",
-    [SIM_FSYNC] = "fsync",           [SIM_FALLOCATE] = "fallocate",
-    [SIM_SYNC_RANGE] = "sync_range", [SIM_FADVISE] = "fadvise",
-    [SIM_RENAME] = "renameat",       [SIM_LINK] = "linkat",
-    [SIM_UNLINK] = "unlinkat",       [SIM_FSTAT] = "fstat",
-    [SIM_LSTAT] = "lstatat",         [SIM_FSTATVFS] = "fstatvfs",
-    [SIM_FLOCK] = "flock",           [SIM_LIST] = "list",
-};
-
-static const char *const kind_names[SIM_KIND_COUNT] = {
-    [SIM_DIR] = "directory",       [SIM_PARENT] = "parent directory",
-    [SIM_LOCK] = "LOCK",           [SIM_ROOT] = "ROOT",
-    [SIM_ROOT_TMP] = "ROOT.tmp",   [SIM_LOG] = "log",
-    [SIM_MANIFEST] = "manifest",   [SIM_TABLE] = "table",
-    [SIM_TABLE_TMP] = "table.tmp", [SIM_RESERVE] = "RESERVE",
-    [SIM_BLOB] = "blob",           [SIM_OTHER] = "other",
-};
-
-const char *sim_call_name(enum sim_call call)
-{
-    return call_names[call];
-}
-
-const char *sim_kind_name(enum sim_kind kind)
-{
-    return kind_names[kind];
-}
-
-enum sim_kind sim_kind_of(const char *name)
-{
-    struct kv_file_id id;
-    if (strcmp(name, POSIX_LOCK_NAME) == 0) {
-        return SIM_LOCK;
-    }
-    if (strcmp(name, POSIX_ROOT_NAME) == 0) {
-        return SIM_ROOT;
-    }
-    if (strcmp(name, POSIX_ROOT_TMP_NAME) == 0) {
-        return SIM_ROOT_TMP;
-    }
-    if (strcmp(name, POSIX_RESERVE_NAME) == 0) {
-        return SIM_RESERVE;
-    }
-    switch (posix_name_parse(name, &id)) {
-    case POSIX_NAME_FILE:
-        return id.kind == KV_FILE_LOG        ? SIM_LOG
-               : id.kind == KV_FILE_MANIFEST ? SIM_MANIFEST
-               : id.kind == KV_FILE_BLOB     ? SIM_BLOB
-                                             : SIM_TABLE;
-    case POSIX_NAME_LEFTOVER:
-        return SIM_TABLE_TMP;
-    default:
-        return SIM_OTHER;
-    }
-}
 
 /* ---- around each call ---- */
 
@@ -202,18 +140,41 @@ static struct sim_inode *inode_of(struct sim_fs *sim, int fd)
     return &sim->inodes[open->inode];
 }
 
-static int fd_new(struct sim_fs *sim, enum sim_fd_type type, enum sim_kind kind, int inode)
+static int fd_new(struct sim_fs *sim, const struct sim_fd *open)
 {
     for (int i = 0; i < SIM_FD_MAX; i++) {
         if (sim->fds[i].type == SIM_FD_FREE) {
-            sim->fds[i] = (struct sim_fd){.type = type, .kind = kind, .inode = inode};
-            if (type == SIM_FD_FILE) {
-                sim->inodes[inode].open_count++;
+            sim->fds[i] = *open;
+            if (open->type == SIM_FD_FILE) {
+                sim->inodes[open->inode].open_count++;
             }
             return FD_BASE + i;
         }
     }
     return -EMFILE;
+}
+
+static int fd_new_file(struct sim_fs *sim, enum sim_kind kind, int inode)
+{
+    struct sim_fd open = {.type = SIM_FD_FILE, .kind = kind, .inode = inode};
+    return fd_new(sim, &open);
+}
+
+/* The directory in which a call names something; a whole path names one of the parent. */
+static int dir_of(struct sim_fs *sim, int dir, const char **name)
+{
+    if (dir == AT_FDCWD) {
+        const char *slash = strrchr(*name, '/');
+        *name = slash != NULL ? slash + 1 : *name;
+        return SIM_PARENT_DIR;
+    }
+    assert(fd_of(sim, dir)->type != SIM_FD_FILE);
+    return fd_of(sim, dir)->dir;
+}
+
+static enum sim_kind kind_in(int dir, const char *name)
+{
+    return dir == SIM_PARENT_DIR ? SIM_DIR : sim_kind_of(name);
 }
 
 /* ---- changes ---- */
@@ -245,10 +206,11 @@ static void change_names(struct sim_fs *sim, struct sim_name_change *change)
     sim->version++;
 }
 
-static void set_name(struct sim_name *to, const char *name, int inode)
+static void set_name(struct sim_name *to, int dir, const char *name, int inode)
 {
     size_t size = strlen(name);
     assert(size < sizeof to->name);
+    to->dir = dir;
     memcpy(to->name, name, size + 1);
     to->inode = inode;
 }
@@ -266,21 +228,28 @@ static int new_inode(struct sim_fs *sim)
 
 /* ---- the calls ---- */
 
-static int open_directory(struct sim_fs *sim, const char *name)
+static int open_directory(struct sim_fs *sim, int dir, const char *name)
 {
+    struct sim_fd open = {.type = SIM_FD_PARENT, .kind = SIM_PARENT, .inode = SIM_NO_INODE};
     bool parent = strcmp(name, "..") == 0;
+    const struct sim_name *found;
     int r = look(sim, SIM_OPEN, parent ? SIM_PARENT : SIM_DIR);
-    if (r < 0) {
-        return r;
+
+    if (r < 0 || parent) {
+        return r < 0 ? r : fd_new(sim, &open);
     }
-    if (!sim->dir_exists) {
+    dir = dir_of(sim, dir, &name);
+    found = sim_names_find(&sim->current, dir, name);
+    if (found == NULL) {
         return -ENOENT;
     }
-    return parent ? fd_new(sim, SIM_FD_PARENT, SIM_PARENT, SIM_NO_INODE)
-                  : fd_new(sim, SIM_FD_DIR, SIM_DIR, SIM_NO_INODE);
+    assert(dir == SIM_PARENT_DIR);
+    open = (struct sim_fd){
+        .type = SIM_FD_DIR, .kind = SIM_DIR, .inode = SIM_NO_INODE, .dir = found->inode};
+    return fd_new(sim, &open);
 }
 
-static int create_file(struct sim_fs *sim, const char *name)
+static int create_file(struct sim_fs *sim, int dir, const char *name)
 {
     struct sim_name_change change = {.count = 1};
     struct sim_event event;
@@ -291,10 +260,10 @@ static int create_file(struct sim_fs *sim, const char *name)
         return r;
     }
     inode = new_inode(sim);
-    set_name(&change.names[0], name, inode);
+    set_name(&change.names[0], dir, name, inode);
     change_names(sim, &change);
     r = moment(sim, &event);
-    return r < 0 ? r : fd_new(sim, SIM_FD_FILE, event.kind, inode);
+    return r < 0 ? r : fd_new_file(sim, event.kind, inode);
 }
 
 static int sim_openat(void *arg, int dir, const char *name, int flags, mode_t mode)
@@ -306,12 +275,13 @@ static int sim_openat(void *arg, int dir, const char *name, int flags, mode_t mo
     int r;
 
     if ((flags & O_DIRECTORY) != 0) {
-        return open_directory(sim, name);
+        return open_directory(sim, dir, name);
     }
     assert(fd_of(sim, dir)->type == SIM_FD_DIR);
-    found = sim_names_find(&sim->current, name);
+    dir = dir_of(sim, dir, &name);
+    found = sim_names_find(&sim->current, dir, name);
     if (found == NULL && (flags & O_CREAT) != 0) {
-        return create_file(sim, name);
+        return create_file(sim, dir, name);
     }
     r = enter(sim, SIM_OPEN, sim_kind_of(name), (flags & O_TRUNC) != 0, &event);
     if (r < 0) {
@@ -325,7 +295,7 @@ static int sim_openat(void *arg, int dir, const char *name, int flags, mode_t mo
         change_file(sim, &sim->inodes[inode], SIM_CHANGE_EMPTY, 0, kv_slice(NULL, 0));
     }
     r = moment(sim, &event);
-    return r < 0 ? r : fd_new(sim, SIM_FD_FILE, event.kind, inode);
+    return r < 0 ? r : fd_new_file(sim, event.kind, inode);
 }
 
 static void unlock(struct sim_fs *sim, struct sim_fd *open)
@@ -352,17 +322,19 @@ static int sim_close(void *arg, int fd)
 static int sim_mkdirat(void *arg, int dir, const char *name, mode_t mode)
 {
     struct sim_fs *sim = arg;
+    struct sim_name_change change = {.count = 1};
     struct sim_event event;
     int r = enter(sim, SIM_MKDIR, SIM_DIR, true, &event);
     if (r < 0) {
         return r;
     }
-    if (sim->dir_exists) {
+    dir = dir_of(sim, dir, &name);
+    assert(dir == SIM_PARENT_DIR);
+    if (sim_names_find(&sim->current, dir, name) != NULL) {
         return refuse(sim, &event, -EEXIST);
     }
-    sim->dir_exists = true;
-    sim->dir_order = ++sim->change_order;
-    sim->version++;
+    set_name(&change.names[0], dir, name, ++sim->dir_count);
+    change_names(sim, &change);
     return moment(sim, &event);
 }
 
@@ -465,7 +437,9 @@ static void forget_unnamed(struct sim_fs *sim)
         sim->inodes[i].used = sim->inodes[i].open_count > 0;
     }
     for (size_t i = 0; i < sim->current.count; i++) {
-        sim->inodes[sim->current.items[i].inode].used = true;
+        if (sim->current.items[i].dir != SIM_PARENT_DIR) {
+            sim->inodes[sim->current.items[i].inode].used = true;
+        }
     }
     for (int i = 0; i < sim->inode_count; i++) {
         struct sim_inode *inode = &sim->inodes[i];
@@ -479,20 +453,27 @@ static void forget_unnamed(struct sim_fs *sim)
     }
 }
 
+static void make_dir_durable(struct sim_fs *sim, int dir)
+{
+    size_t kept = 0;
+    sim_names_copy_dir(&sim->current, dir, &sim->durable);
+    for (size_t i = 0; i < sim->name_change_count; i++) {
+        if (sim->name_changes[i].names[0].dir != dir) {
+            sim->name_changes[kept++] = sim->name_changes[i];
+        }
+    }
+    sim->name_change_count = kept;
+    if (kept == 0) {
+        forget_unnamed(sim);
+    }
+}
+
 static void make_durable(struct sim_fs *sim, const struct sim_fd *open)
 {
-    switch (open->type) {
-    case SIM_FD_FILE:
+    if (open->type == SIM_FD_FILE) {
         make_file_durable(&sim->inodes[open->inode]);
-        break;
-    case SIM_FD_DIR:
-        sim_names_copy(&sim->current, &sim->durable);
-        sim->name_change_count = 0;
-        forget_unnamed(sim);
-        break;
-    default:
-        sim->dir_durable = sim->dir_exists;
-        break;
+    } else {
+        make_dir_durable(sim, open->dir);
     }
     sim->version++;
 }
@@ -564,10 +545,11 @@ static int sim_fadvise(void *arg, int fd, uint64_t offset, uint64_t size, int ad
 static int sim_rename(void *arg, int dir, const char *from, const char *to, unsigned flags)
 {
     struct sim_fs *sim = arg;
-    const struct sim_name *found = sim_names_find(&sim->current, from);
+    int in = dir_of(sim, dir, &from);
+    const struct sim_name *found = sim_names_find(&sim->current, in, from);
     struct sim_name_change change = {.count = 2};
     struct sim_event event;
-    int r = enter(sim, SIM_RENAME, sim_kind_of(to), true, &event);
+    int r = enter(sim, SIM_RENAME, kind_in(in, to), true, &event);
 
     if (r < 0) {
         return r;
@@ -575,11 +557,11 @@ static int sim_rename(void *arg, int dir, const char *from, const char *to, unsi
     if (found == NULL) {
         return refuse(sim, &event, -ENOENT);
     }
-    if ((flags & RENAME_NOREPLACE) != 0 && sim_names_find(&sim->current, to) != NULL) {
+    if ((flags & RENAME_NOREPLACE) != 0 && sim_names_find(&sim->current, in, to) != NULL) {
         return refuse(sim, &event, -EEXIST);
     }
-    set_name(&change.names[0], to, found->inode);
-    set_name(&change.names[1], from, SIM_NO_INODE);
+    set_name(&change.names[0], in, to, found->inode);
+    set_name(&change.names[1], in, from, SIM_NO_INODE);
     change_names(sim, &change);
     return moment(sim, &event);
 }
@@ -587,7 +569,9 @@ static int sim_rename(void *arg, int dir, const char *from, const char *to, unsi
 static int sim_linkat(void *arg, int from_dir, const char *from, int to_dir, const char *to)
 {
     struct sim_fs *sim = arg;
-    const struct sim_name *found = sim_names_find(&sim->current, from);
+    int to_in = dir_of(sim, to_dir, &to);
+    const struct sim_name *found =
+        sim_names_find(&sim->current, dir_of(sim, from_dir, &from), from);
     struct sim_name_change change = {.count = 1};
     struct sim_event event;
     int r = enter(sim, SIM_LINK, sim_kind_of(to), true, &event);
@@ -595,10 +579,35 @@ static int sim_linkat(void *arg, int from_dir, const char *from, int to_dir, con
     if (r < 0) {
         return r;
     }
-    if (found == NULL || sim_names_find(&sim->current, to) != NULL) {
+    if (found == NULL || sim_names_find(&sim->current, to_in, to) != NULL) {
         return refuse(sim, &event, found == NULL ? -ENOENT : -EEXIST);
     }
-    set_name(&change.names[0], to, found->inode);
+    set_name(&change.names[0], to_in, to, found->inode);
+    change_names(sim, &change);
+    return moment(sim, &event);
+}
+
+/* A directory that holds nothing more, or a file. */
+static int remove_name(struct sim_fs *sim, int dir, const char *name)
+{
+    int in = dir_of(sim, dir, &name);
+    const struct sim_name *found = sim_names_find(&sim->current, in, name);
+    struct sim_name_change change = {.count = 1};
+    struct sim_event event;
+    int r = enter(sim, SIM_UNLINK, kind_in(in, name), true, &event);
+
+    if (r < 0) {
+        return r;
+    }
+    if (found == NULL) {
+        return refuse(sim, &event, -ENOENT);
+    }
+    for (size_t i = 0; in == SIM_PARENT_DIR && i < sim->current.count; i++) {
+        if (sim->current.items[i].dir == found->inode) {
+            return refuse(sim, &event, -ENOTEMPTY);
+        }
+    }
+    set_name(&change.names[0], in, name, SIM_NO_INODE);
     change_names(sim, &change);
     return moment(sim, &event);
 }
@@ -606,19 +615,15 @@ static int sim_linkat(void *arg, int from_dir, const char *from, int to_dir, con
 static int sim_unlinkat(void *arg, int dir, const char *name)
 {
     struct sim_fs *sim = arg;
-    struct sim_name_change change = {.count = 1};
-    struct sim_event event;
-    int r = enter(sim, SIM_UNLINK, sim_kind_of(name), true, &event);
+    assert(fd_of(sim, dir)->type == SIM_FD_DIR);
+    return remove_name(sim, dir, name);
+}
 
-    if (r < 0) {
-        return r;
-    }
-    if (sim_names_find(&sim->current, name) == NULL) {
-        return refuse(sim, &event, -ENOENT);
-    }
-    set_name(&change.names[0], name, SIM_NO_INODE);
-    change_names(sim, &change);
-    return moment(sim, &event);
+static int sim_rmdirat(void *arg, int dir, const char *name)
+{
+    struct sim_fs *sim = arg;
+    assert(fd_of(sim, dir)->type == SIM_FD_PARENT);
+    return remove_name(sim, dir, name);
 }
 
 static struct stat stat_of(const struct sim_fs *sim, int inode)
@@ -634,7 +639,8 @@ static struct stat stat_of(const struct sim_fs *sim, int inode)
     st.st_blocks = (st.st_size + SIM_SECTOR_SIZE - 1) / SIM_SECTOR_SIZE;
     st.st_nlink = 0;
     for (size_t i = 0; i < sim->current.count; i++) {
-        st.st_nlink += sim->current.items[i].inode == inode;
+        const struct sim_name *name = &sim->current.items[i];
+        st.st_nlink += name->dir != SIM_PARENT_DIR && name->inode == inode;
     }
     return st;
 }
@@ -653,12 +659,13 @@ static int sim_fstat(void *arg, int fd, struct stat *ret_stat)
 static int sim_lstatat(void *arg, int dir, const char *name, struct stat *ret_stat)
 {
     struct sim_fs *sim = arg;
-    const struct sim_name *found = sim_names_find(&sim->current, name);
-    int r = look(sim, SIM_LSTAT, sim_kind_of(name));
+    int in = dir_of(sim, dir, &name);
+    const struct sim_name *found = sim_names_find(&sim->current, in, name);
+    int r = look(sim, SIM_LSTAT, kind_in(in, name));
     if (r < 0 || found == NULL) {
         return r < 0 ? r : -ENOENT;
     }
-    *ret_stat = stat_of(sim, found->inode);
+    *ret_stat = stat_of(sim, in == SIM_PARENT_DIR ? SIM_NO_INODE : found->inode);
     return 0;
 }
 
@@ -697,7 +704,7 @@ int sim_list_names(struct sim_fs *sim, int dir, struct sim_names *ret_names)
 {
     int r = look(sim, SIM_LIST, fd_of(sim, dir)->kind);
     if (r == 0) {
-        sim_names_copy(&sim->current, ret_names);
+        sim_names_copy_dir(&sim->current, fd_of(sim, dir)->dir, ret_names);
     }
     return r;
 }
@@ -717,6 +724,7 @@ const struct posix_calls sim_calls = {
     .rename = sim_rename,
     .linkat = sim_linkat,
     .unlinkat = sim_unlinkat,
+    .rmdirat = sim_rmdirat,
     .fstat = sim_fstat,
     .lstatat = sim_lstatat,
     .fstatvfs = sim_fstatvfs,

@@ -4,8 +4,9 @@
  *
  * The fault model
  *  - A file has durable bytes and a list of changes that no fsync or fdatasync of it has covered.
- *    The store's directory has durable names and a list of changed names that no fsync of the
- *    directory has covered. Syncing a file says nothing about its name, and the other way round.
+ *    A directory has durable names and a list of changed names that no fsync of the directory has
+ *    covered: that of the store, that of a copy of it, and the one in which these two are. Syncing
+ * a file says nothing about its name, and the other way round.
  *  - Power loss keeps, drops or tears each unsynced change by itself. Writes tear at sectors of 512
  *    bytes, any subset of which may be there, also with the file's size grown and zeros in it. A
  *    rename happens as a whole or not at all.
@@ -105,6 +106,10 @@ void sim_destroy(struct sim_fs *sim); /* accepts NULL; storages on it must be cl
 /* storage_posix on this file system. */
 KV_MUST_CHECK int sim_storage_open(struct sim_fs *sim, bool create,
                                    struct kv_storage **ret_storage);
+
+/* The directory of a copy of the store: one that is to be made, and one that there is. */
+KV_MUST_CHECK int sim_storage_begin_copy(struct sim_fs *sim, struct kv_storage **ret_storage);
+KV_MUST_CHECK int sim_storage_open_copy(struct sim_fs *sim, struct kv_storage **ret_storage);
 
 void sim_watch(struct sim_fs *sim, sim_watch_fn *fn, void *arg); /* NULL: nobody */
 /* Each sync returns so much later than it was done, and other threads' calls come in between. */

@@ -50,9 +50,14 @@ struct sim_inode {
     int lock_count; /* shared locks; -1: an exclusive one */
 };
 
+/* Directories are known by numbers from 1. What they have in common is their parent, number 0, in
+ * which there are only directories. */
+enum { SIM_PARENT_DIR = 0 };
+
 struct sim_name {
+    int dir; /* in which it stands */
     char name[SIM_NAME_SIZE];
-    int inode; /* SIM_NO_INODE in a change: the name goes */
+    int inode; /* SIM_NO_INODE in a change: the name goes. In the parent: number of a directory */
 };
 
 struct sim_names {
@@ -60,7 +65,7 @@ struct sim_names {
     size_t count;
 };
 
-/* Names that change together. */
+/* Names of one directory that change together. */
 struct sim_name_change {
     uint64_t order;
     int count;
@@ -73,6 +78,7 @@ struct sim_fd {
     enum sim_fd_type type;
     enum sim_kind kind;
     int inode;
+    int dir;  /* of a directory: its number */
     int lock; /* LOCK_SH, LOCK_EX or 0 */
 };
 
@@ -84,8 +90,7 @@ struct sim_fs {
     struct sim_names current, durable;
     struct sim_name_change *name_changes;
     size_t name_change_count;
-    bool dir_exists, dir_durable; /* the store's directory in its parent */
-    uint64_t dir_order;
+    int dir_count; /* numbers given to directories */
     struct sim_fd fds[SIM_FD_MAX];
     uint64_t call_count;
     uint64_t change_order;
@@ -109,9 +114,11 @@ void sim_bytes_own(struct sim_bytes **bytes, size_t size);
 /* Apply a change whole. */
 void sim_change_apply(const struct sim_change *change, struct sim_bytes **bytes);
 void sim_change_unref(struct sim_change *change);
-const struct sim_name *sim_names_find(const struct sim_names *names, const char *name);
+const struct sim_name *sim_names_find(const struct sim_names *names, int dir, const char *name);
 void sim_names_apply(struct sim_names *names, const struct sim_name_change *change);
 void sim_names_copy(const struct sim_names *from, struct sim_names *to);
+/* The names of `dir` become those that it has in `from`. */
+void sim_names_copy_dir(const struct sim_names *from, int dir, struct sim_names *to);
 enum sim_kind sim_kind_of(const char *name);
 
 /* All memory of a simulation goes through these three, sim_memory.c. Where there is none they end
@@ -121,7 +128,7 @@ void sim_free(void *memory);
 /* Append one item to an array. */
 void sim_append(void *array_pointer, size_t *count, const void *item, size_t item_size);
 
-/* The names of the store's directory: the call `list`, whose listener may make calls itself. */
+/* The names of a directory: the call `list`, whose listener may make calls itself. */
 KV_MUST_CHECK int sim_list_names(struct sim_fs *sim, int dir, struct sim_names *ret_names);
 
 /* One at a time. Without `list`. */

@@ -5,6 +5,7 @@
 #include <time.h>
 
 static const char store_path[] = "/sim/store";
+static const char copy_path[] = "/sim/copy";
 
 static int locked_openat(void *arg, int dir, const char *name, int flags, mode_t mode)
 {
@@ -137,6 +138,15 @@ static int locked_unlinkat(void *arg, int dir, const char *name)
     return r;
 }
 
+static int locked_rmdirat(void *arg, int dir, const char *name)
+{
+    struct sim_fs *sim = arg;
+    mutex_lock(&sim->mu);
+    int r = sim_calls.rmdirat(sim, dir, name);
+    mutex_unlock(&sim->mu);
+    return r;
+}
+
 static int locked_fstat(void *arg, int fd, struct stat *ret_stat)
 {
     struct sim_fs *sim = arg;
@@ -203,6 +213,7 @@ static const struct posix_calls locked_calls = {
     .rename = locked_rename,
     .linkat = locked_linkat,
     .unlinkat = locked_unlinkat,
+    .rmdirat = locked_rmdirat,
     .fstat = locked_fstat,
     .lstatat = locked_lstatat,
     .fstatvfs = locked_fstatvfs,
@@ -213,4 +224,14 @@ static const struct posix_calls locked_calls = {
 int sim_storage_open(struct sim_fs *sim, bool create, struct kv_storage **ret_storage)
 {
     return storage_posix_open_with_calls(store_path, create, &locked_calls, sim, ret_storage);
+}
+
+int sim_storage_open_copy(struct sim_fs *sim, struct kv_storage **ret_storage)
+{
+    return storage_posix_open_with_calls(copy_path, false, &locked_calls, sim, ret_storage);
+}
+
+int sim_storage_begin_copy(struct sim_fs *sim, struct kv_storage **ret_storage)
+{
+    return storage_posix_begin_with_calls(copy_path, &locked_calls, sim, ret_storage);
 }

@@ -84,10 +84,10 @@ static void change_grow_only(const struct sim_change *change, struct sim_bytes *
 
 /* ---- names ---- */
 
-const struct sim_name *sim_names_find(const struct sim_names *names, const char *name)
+const struct sim_name *sim_names_find(const struct sim_names *names, int dir, const char *name)
 {
     for (size_t i = 0; i < names->count; i++) {
-        if (strcmp(names->items[i].name, name) == 0) {
+        if (names->items[i].dir == dir && strcmp(names->items[i].name, name) == 0) {
             return &names->items[i];
         }
     }
@@ -97,7 +97,7 @@ const struct sim_name *sim_names_find(const struct sim_names *names, const char 
 static void names_set(struct sim_names *names, const struct sim_name *name)
 {
     for (size_t i = 0; i < names->count; i++) {
-        if (strcmp(names->items[i].name, name->name) != 0) {
+        if (names->items[i].dir != name->dir || strcmp(names->items[i].name, name->name) != 0) {
             continue;
         }
         if (name->inode == SIM_NO_INODE) {
@@ -126,6 +126,20 @@ void sim_names_copy(const struct sim_names *from, struct sim_names *to)
     to->items = sim_alloc(from->count, sizeof *to->items);
     if (from->count > 0) {
         memcpy(to->items, from->items, from->count * sizeof *to->items);
+    }
+}
+
+void sim_names_copy_dir(const struct sim_names *from, int dir, struct sim_names *to)
+{
+    for (size_t i = to->count; i-- > 0;) {
+        if (to->items[i].dir == dir) {
+            to->items[i] = to->items[--to->count];
+        }
+    }
+    for (size_t i = 0; i < from->count; i++) {
+        if (from->items[i].dir == dir) {
+            sim_append(&to->items, &to->count, &from->items[i], sizeof from->items[i]);
+        }
     }
 }
 
@@ -183,7 +197,7 @@ uint64_t sim_version(const struct sim_fs *sim)
 
 size_t sim_unsynced(const struct sim_fs *sim)
 {
-    size_t count = sim->name_change_count + (sim->dir_exists && !sim->dir_durable);
+    size_t count = sim->name_change_count;
     for (int i = 0; i < sim->inode_count; i++) {
         count += sim->inodes[i].change_count;
     }
@@ -229,7 +243,8 @@ size_t sim_count_names(const struct sim_fs *sim, enum sim_kind kind)
 {
     size_t count = 0;
     for (size_t i = 0; i < sim->current.count; i++) {
-        count += sim_kind_of(sim->current.items[i].name) == kind;
+        const struct sim_name *name = &sim->current.items[i];
+        count += name->dir != SIM_PARENT_DIR && sim_kind_of(name->name) == kind;
     }
     return count;
 }
@@ -245,21 +260,21 @@ size_t sim_count_open(const struct sim_fs *sim)
 
 /* ---- death of the process ---- */
 
+static void mark_named(struct sim_fs *sim, const struct sim_name *names, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (names[i].dir != SIM_PARENT_DIR && names[i].inode != SIM_NO_INODE) {
+            sim->inodes[names[i].inode].used = true;
+        }
+    }
+}
+
 static void mark_used(struct sim_fs *sim)
 {
-    for (size_t i = 0; i < sim->current.count; i++) {
-        sim->inodes[sim->current.items[i].inode].used = true;
-    }
-    for (size_t i = 0; i < sim->durable.count; i++) {
-        sim->inodes[sim->durable.items[i].inode].used = true;
-    }
+    mark_named(sim, sim->current.items, sim->current.count);
+    mark_named(sim, sim->durable.items, sim->durable.count);
     for (size_t i = 0; i < sim->name_change_count; i++) {
-        const struct sim_name_change *change = &sim->name_changes[i];
-        for (int n = 0; n < change->count; n++) {
-            if (change->names[n].inode != SIM_NO_INODE) {
-                sim->inodes[change->names[n].inode].used = true;
-            }
-        }
+        mark_named(sim, sim->name_changes[i].names, (size_t)sim->name_changes[i].count);
     }
 }
 
@@ -291,9 +306,7 @@ int sim_kill(const struct sim_fs *sim, struct sim_fs **ret_sim)
         memcpy(copy->name_changes, sim->name_changes,
                sim->name_change_count * sizeof *copy->name_changes);
     }
-    copy->dir_exists = sim->dir_exists;
-    copy->dir_durable = sim->dir_durable;
-    copy->dir_order = sim->dir_order;
+    copy->dir_count = sim->dir_count;
     copy->change_order = sim->change_order;
     copy->version = sim->version;
     copy->inode_count = sim->inode_count;
@@ -400,6 +413,26 @@ static void crash_inode(struct damage *damage, struct sim_inode *inode)
     inode->durable = sim_bytes_ref(bytes);
 }
 
+static bool dir_is_named(const struct sim_names *names, int dir)
+{
+    bool found = false;
+    for (size_t i = 0; i < names->count; i++) {
+        found |= names->items[i].dir == SIM_PARENT_DIR && names->items[i].inode == dir;
+    }
+    return found;
+}
+
+/* With a directory go the names in it. */
+static void drop_lost_dirs(struct sim_names *names)
+{
+    for (size_t i = names->count; i-- > 0;) {
+        int dir = names->items[i].dir;
+        if (dir != SIM_PARENT_DIR && !dir_is_named(names, dir)) {
+            names->items[i] = names->items[--names->count];
+        }
+    }
+}
+
 static void crash_names(struct damage *damage, struct sim_fs *sim)
 {
     for (size_t i = 0; i < sim->name_change_count; i++) {
@@ -411,15 +444,7 @@ static void crash_names(struct damage *damage, struct sim_fs *sim)
         }
     }
     sim->name_change_count = 0;
-    if (sim->dir_exists && !sim->dir_durable) {
-        enum fate fate = fate_of(damage, sim->dir_order);
-        sim->dir_exists = fate != FATE_DROPPED;
-        sim->dir_durable = sim->dir_exists;
-        note(damage, sim->dir_exists);
-    }
-    if (!sim->dir_exists) {
-        sim->durable.count = 0;
-    }
+    drop_lost_dirs(&sim->durable);
     sim_names_copy(&sim->durable, &sim->current);
 }
 

@@ -36,6 +36,7 @@ static uint64_t read_version(struct world *w)
     struct kv_buf bytes = {0};
     uint64_t version = 0;
     ck_ok(w->storage->ops->root_read(w->storage, &bytes, &version));
+    ck_ok(kv_buf_append(&bytes, kv_slice("", 1))); /* the end of the text */
     ck_assert_uint_eq(strtoull((const char *)bytes.data, NULL, 10), version);
     kv_buf_finish(&bytes);
     return version;

@@ -240,6 +240,18 @@ KV_PUBLIC KV_MUST_CHECK int kv_gather_run(struct kv_gather *gather);
 KV_PUBLIC KV_MUST_CHECK int kv_flush(struct kv_store *store);
 /* Flush, merge every table into its lowest level, give back what then is garbage, and wait. */
 KV_PUBLIC KV_MUST_CHECK int kv_compact(struct kv_store *store);
+/* Copy the store into `to`, which is empty and stays the caller's to close: storage of the same
+ * kind on the same file system, such as kv_storage_posix_begin() gives. The copy holds every write
+ * that returned before the call, of those that run beside it a prefix, and neither it nor the store
+ * ever changes the other. It shares the bytes of tables and large values with the store, so it
+ * takes time and space only for what was in memory; what both hold takes no room of its own until
+ * one of them no longer needs it, and nothing is given back inside a blob as long as both hold it.
+ * When 0 is returned the copy is durable and may be opened once `to` is closed; it has a store id
+ * of its own, and is closed cleanly. After an error `to` is of no further use. Errors: those of
+ * kv_flush(), -EROFS also of a store opened read-only; -EXDEV another file system or kind of
+ * storage; -EOPNOTSUPP it cannot share files; -EBUSY somebody else makes a copy there; -EEXIST
+ * there is something in `to`, or it was made under its name meanwhile. */
+KV_PUBLIC KV_MUST_CHECK int kv_checkpoint(struct kv_store *store, struct kv_storage *to);
 /* Tell others who holds the store: a line such as "process 812, mounted on /mnt/a". */
 KV_PUBLIC KV_MUST_CHECK int kv_describe_holder(struct kv_store *store, const char *holder);
 /* Free and used space of the store's device. */

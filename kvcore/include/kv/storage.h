@@ -67,7 +67,7 @@ struct kv_storage_ops {
      * holds it (process, mount point). Under an exclusive lease the names that are found are
      * durable, whatever an earlier process had no time to sync. Errors: -EBUSY held otherwise;
      * -ENOENT no such store; -ENOLCK a shared lease writes nothing, and the store's lock file is
-     * missing. */
+     * missing. An exclusive one of a storage that is not published yet empties it. */
     int (*lease_acquire)(struct kv_storage *storage, enum kv_lease_mode mode, const char *holder);
     /* Replace the holder's line under an exclusive lease (for example once the mount point is
      * known). */
@@ -144,6 +144,10 @@ struct kv_storage_ops {
     /* Make the finished object appear in `to` under the same id, sharing its bytes; not yet durable
      * there until `to` gets its root. Errors: -EXDEV, -EOPNOTSUPP (the caller then copies). */
     int (*object_link)(struct kv_storage *storage, struct kv_file_id id, struct kv_storage *to);
+    /* Of a storage that is not to be seen by its name before it is whole: give it the name, which
+     * is durable when 0 is returned, as everything in it has to be before. Any other: does nothing.
+     * Errors: -EEXIST the name is taken. After another failure it may have the name. */
+    int (*publish)(struct kv_storage *storage);
 
     /* Remove a log or object. Open ones stay readable until closed. Not durable until some later
      * sync: the caller copes with its return after a crash. Errors: -ENOENT. */
@@ -170,6 +174,14 @@ struct kv_storage {
  * not a store's. */
 KV_PUBLIC KV_MUST_CHECK int kv_storage_posix_open(const char *path, bool create,
                                                   struct kv_storage **ret_storage);
+
+/* A directory that is to become a store under `path`, on which there is nothing yet, when it is
+ * published; until then it is `path`.tmp, which may be there from an attempt that was cut short.
+ * Closing it unpublished while its lease is held removes it. Errors: -EEXIST there is something;
+ * -ENOENT no parent directory; -EINVAL the path ends in no name; -ENOTEMPTY `path`.tmp holds
+ * something that is not a store's. */
+KV_PUBLIC KV_MUST_CHECK int kv_storage_posix_begin(const char *path,
+                                                   struct kv_storage **ret_storage);
 
 /* A store in memory, empty, for tests. Contents live until kv_storage_mem_destroy(); close() only
  * gives up the lease, so that the same store can be opened again. Syncing always succeeds. */
