@@ -12,28 +12,17 @@
  * sync. With memory the store goes on without reopening, and closes; after closing, nothing that
  * the engine allocated is left. The options are those of fail_kv. */
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "tests/crash/alloc_wrap.h"
-#include "tests/crash/crash_options.h"
-#include "tests/crash/fail_rig.h"
-#include "tests/crash/tasks.h"
+#include "tests/crash/fail_tests.h"
 
 /* What is done with memory again: everything works. */
 static const char *const steps_after = "t n1 w1 y1 f m w1 c s g";
 
-struct test {
-    const struct crash_options *options;
-    struct fail_script script;
-    unsigned round; /* of a random one */
-    bool random;
-    struct fail_result *result;
-};
-
 /* One run of the script. */
 struct run {
     struct fail_run base;
-    struct test *test;
+    struct fail_test *test;
     bool fails;               /* an allocation is to fail */
     uint64_t failures_before; /* the present call of the engine */
     bool made_manifest;       /* that call */
@@ -165,7 +154,7 @@ static bool check_tidy(const struct run *run)
     return fail_say(&run->base, what, 0);
 }
 
-static bool run_script(struct test *test, uint64_t at, enum alloc_how how)
+static bool run_script(struct fail_test *test, uint64_t at, enum alloc_how how)
 {
     struct run run = {.base.result = test->result, .test = test, .fails = at > 0};
     struct rig *rig = &run.base.rig;
@@ -192,7 +181,7 @@ static bool run_script(struct test *test, uint64_t at, enum alloc_how how)
     return ok;
 }
 
-static bool run_case(struct test *test, uint64_t at, enum alloc_how how)
+static bool run_case(struct fail_test *test, uint64_t at, enum alloc_how how)
 {
     static const char *const how_texts[] = {
         [ALLOC_ONCE] = "",
@@ -200,22 +189,17 @@ static bool run_case(struct test *test, uint64_t at, enum alloc_how how)
         [ALLOC_FOREVER] = ", and every later one",
     };
     struct fail_result *result = test->result;
-    uint64_t number = (at - 1) * ALLOC_HOW_COUNT + (uint64_t)how + 1;
 
-    if (number % test->options->every != 0 ||
-        (test->options->point != 0 && test->options->point != number)) {
+    if (!fail_test_begin(test, (at - 1) * ALLOC_HOW_COUNT + (uint64_t)how + 1)) {
         return true;
     }
-    result->current = number;
-    result->cases++;
     snprintf(result->what, sizeof result->what, "allocation %" PRIu64 " fails%s", at,
              how_texts[how]);
     return run_script(test, at, how);
 }
 
-static bool run_test(void *arg, size_t i)
+static bool run_test(struct fail_test *test)
 {
-    struct test *test = (struct test *)arg + i;
     bool ok = run_script(test, 0, ALLOC_ONCE);
 
     for (uint64_t at = 1; at <= test->result->calls && ok; at++) {
@@ -226,65 +210,14 @@ static bool run_test(void *arg, size_t i)
     return ok;
 }
 
-/* ---- the whole ---- */
-
-static void report(void *arg, size_t i, unsigned number, int status)
-{
-    const struct test *test = (const struct test *)arg + i;
-    const struct fail_result *result = test->result;
-
-    printf("%sok %u - %s: %" PRIu64 " cases at %" PRIu64 " allocations, %" PRIu64
-           " failures, %" PRIu64 " openings; %" PRIu64 " engine calls went well all the same\n",
-           status == 0 ? "" : "not ", number, test->script.name, result->cases, result->calls,
-           result->strikes, result->openings, result->mended);
-    if (status != 0) {
-        printf("# status %d during %s\n# steps: %s\n# replay: fail_alloc --seed %" PRIu64
-               " --only '%s' --point %" PRIu64,
-               status, result->what, test->script.steps, test->options->seed, test->script.name,
-               result->current);
-        if (test->random) {
-            printf(" --round %u", test->round);
-        }
-        printf("\n");
-    }
-    fflush(stdout);
-}
-
-/* The fixed scripts, then the random ones, whose rounds count from 1. */
-static size_t make_tests(const struct crash_options *options, size_t most,
-                         struct fail_result *results, struct test *tests)
-{
-    size_t count = 0;
-    for (size_t i = 0; i < most; i++) {
-        struct test *test = &tests[count];
-        *test = (struct test){.options = options, .result = &results[count]};
-        fail_script_make(options->seed, i, &test->script);
-        test->random = i >= FAIL_SCRIPTS;
-        test->round = test->random ? (unsigned)(i - FAIL_SCRIPTS) + 1 : 0;
-        count += crash_options_want(options, test->script.name,
-                                    test->random ? test->round : (unsigned)options->round);
-    }
-    return count;
-}
-
 int main(int argc, char **argv)
 {
     struct crash_options options = crash_options_parse(argc, argv);
-    unsigned rounds = options.round >= 0 ? (unsigned)options.round + 1 : options.rounds;
-    size_t most = FAIL_SCRIPTS + rounds - 1;
-    struct test *tests = calloc(most, sizeof *tests);
-    struct fail_result *results = tasks_share(most * sizeof *results);
-    struct tasks tasks = {.run = run_test, .report = report, .jobs = options.jobs, .arg = tests};
-    size_t failed;
+    struct fail_tests tests = {
+        .program = "fail_alloc", .points = "allocations", .run = run_test, .options = &options};
+    size_t failed = fail_tests_run(&tests);
 
-    if (tests == NULL) {
-        printf("Bail out! no memory\n");
-        return 1;
-    }
-    printf("# seed %" PRIu64 "\n", options.seed);
-    tasks.count = make_tests(&options, most, results, tests);
-    failed = tasks_run(&tasks);
-    printf("1..%zu\n", tasks.count);
-    free(tests);
-    return failed == 0 && tasks.count > 0 ? 0 : 1;
+    printf("1..%zu\n", tests.count);
+    fail_tests_finish(&tests);
+    return failed == 0 && tests.count > 0 ? 0 : 1;
 }

@@ -11,12 +11,9 @@
  * acknowledged by a sync. No failure may be told as damage. --slow N runs N - 1 random scripts too,
  * of which --round picks one; --every N tries every N-th case; --point tries one case. */
 #include <stdio.h>
-#include <stdlib.h>
 
-#include "tests/crash/crash_options.h"
-#include "tests/crash/fail_rig.h"
 #include "tests/crash/fail_rules.h"
-#include "tests/crash/tasks.h"
+#include "tests/crash/fail_tests.h"
 
 enum { CALLS_MAX = 1024, CALLS_OF_A_SCRIPT_MAX = 200, DRAWS = 20, STEPS_CHECKED = 3 };
 
@@ -41,18 +38,10 @@ static const struct failure_way ways[] = {
 
 enum { WAY_COUNT = sizeof ways / sizeof ways[0] };
 
-struct shared {
-    struct fail_result result;
-    uint64_t by_rule[FAIL_RULES_MAX]; /* failures that were not told, by why not */
-};
-
-struct test {
-    const struct crash_options *options;
-    struct fail_script script;
-    unsigned round; /* of a random one */
-    bool random;
-    uint64_t seed; /* of the rows */
-    struct shared *shared;
+/* What is known of a script before anything fails in it. */
+struct plan {
+    struct fail_test *test;
+    uint64_t seed;                     /* of the rows */
     struct sim_event calls[CALLS_MAX]; /* of the run without a failure */
     size_t call_count;
 };
@@ -60,7 +49,7 @@ struct test {
 /* One run of the script. */
 struct run {
     struct fail_run base;
-    struct test *test;
+    struct plan *plan;
     const struct failure_way *way; /* NULL: nothing fails */
     bool struck;                   /* the failure has happened */
     unsigned steps_since;
@@ -78,20 +67,20 @@ static void note_strike(void *arg, struct sim_fs *sim, const struct sim_event *e
         run->now.strikes[run->now.strike_count] = *event;
     }
     run->now.strike_count += run->within;
-    run->test->shared->result.strikes += run->within;
+    run->base.result->strikes += run->within;
 }
 
 static void note_call(void *arg, struct sim_fs *sim, const struct sim_event *event)
 {
     struct run *run = arg;
-    struct test *test = run->test;
+    struct plan *plan = run->plan;
     size_t strikes =
         run->now.strike_count < FAIL_STRIKES_MAX ? run->now.strike_count : FAIL_STRIKES_MAX;
     /* One that fails late has been struck before it comes here. */
     bool good = strikes == 0 || run->now.strikes[strikes - 1].number != event->number;
 
-    if (run->way == NULL && test->call_count < CALLS_MAX) {
-        test->calls[test->call_count++] = *event;
+    if (run->way == NULL && plan->call_count < CALLS_MAX) {
+        plan->calls[plan->call_count++] = *event;
     }
     if (good && run->within) {
         run->now.last_good[event->call][event->kind] = event->number;
@@ -132,7 +121,7 @@ static bool error_fits(const struct run *run, int r)
 static void leave(void *arg, enum rig_call call, int r)
 {
     struct run *run = arg;
-    struct shared *shared = run->test->shared;
+    struct fail_result *result = run->base.result;
     bool right = r >= 0 || (run->way != NULL && error_fits(run, r));
 
     run->within = false;
@@ -141,7 +130,7 @@ static void leave(void *arg, enum rig_call call, int r)
         int rule = fail_rule_find(&run->now, strike);
         right = rule >= 0;
         if (right) {
-            shared->by_rule[rule]++;
+            result->exceptions[rule]++;
         }
         if (!right && run->wrong[0] == '\0') {
             snprintf(run->wrong, sizeof run->wrong, "%s tells nothing of a failed %s %s (%s)",
@@ -149,7 +138,7 @@ static void leave(void *arg, enum rig_call call, int r)
                      strike->error < 0 ? kv_strerror(strike->error) : "cut short");
         }
     }
-    shared->result.mended += run->now.strike_count > 0 && r >= 0;
+    result->mended += run->now.strike_count > 0 && r >= 0;
     if (!right && run->wrong[0] == '\0') {
         snprintf(run->wrong, sizeof run->wrong, "%s ends with the wrong error: %s",
                  rig_call_name(call), kv_strerror(r));
@@ -205,7 +194,7 @@ static bool run_step(struct run *run, char step, bool *ret_gone)
 
 static bool run_steps(struct run *run)
 {
-    const char *script = run->test->script.steps;
+    const char *script = run->plan->test->script.steps;
     unsigned count = 0;
     bool gone = false;
     bool ok = true;
@@ -219,15 +208,15 @@ static bool run_steps(struct run *run)
     return ok;
 }
 
-static bool run_script(struct test *test, const struct failure_way *way, uint64_t at)
+static bool run_script(struct plan *plan, const struct failure_way *way, uint64_t at)
 {
-    struct run run = {.base.result = &test->shared->result, .test = test, .way = way};
+    struct run run = {.base.result = plan->test->result, .plan = plan, .way = way};
     struct rig *rig = &run.base.rig;
     struct sim_fs *sim = NULL;
     bool ok;
 
     kv_ignore(sim_create(&sim)); /* cannot fail */
-    rig_init(rig, sim, test->seed);
+    rig_init(rig, sim, plan->seed);
     rig->observer = (struct rig_observer){.enter = enter, .leave = leave, .arg = &run};
     sim_watch(sim, note_call, &run);
     sim_watch_fault(sim, note_strike, &run);
@@ -248,34 +237,31 @@ static bool run_script(struct test *test, const struct failure_way *way, uint64_
     return ok;
 }
 
-static bool run_case(struct test *test, size_t call, size_t way)
+static bool run_case(struct plan *plan, size_t call, size_t way)
 {
-    const struct sim_event *event = &test->calls[call];
-    struct fail_result *result = &test->shared->result;
-    uint64_t number = call * WAY_COUNT + way + 1;
+    const struct sim_event *event = &plan->calls[call];
+    struct fail_result *result = plan->test->result;
 
-    if (!sim_can_fail(event, ways[way].failure) || number % test->options->every != 0 ||
-        (test->options->point != 0 && test->options->point != number)) {
+    if (!sim_can_fail(event, ways[way].failure) ||
+        !fail_test_begin(plan->test, call * WAY_COUNT + way + 1)) {
         return true;
     }
-    result->current = number;
-    result->cases++;
     snprintf(result->what, sizeof result->what, "%s at call %" PRIu64 ", %s %s", ways[way].name,
              event->number, sim_call_name(event->call), sim_kind_name(event->kind));
-    return run_script(test, &ways[way], event->number);
+    return run_script(plan, &ways[way], event->number);
 }
 
 /* Run the script without a failure. How many calls it makes depends on how large the rows are: for
  * a fixed script they are drawn until there are few enough. */
-static bool draw_rows(struct test *test)
+static bool draw_rows(struct plan *plan)
 {
     for (int i = 0; i < DRAWS; i++) {
-        test->seed = i == 0 ? test->options->seed : hash_u64(test->seed);
-        test->call_count = 0;
-        if (!run_script(test, NULL, 0)) {
+        plan->seed = i == 0 ? plan->test->options->seed : hash_u64(plan->seed);
+        plan->call_count = 0;
+        if (!run_script(plan, NULL, 0)) {
             return false;
         }
-        if (test->random || test->call_count <= CALLS_OF_A_SCRIPT_MAX) {
+        if (plan->test->random || plan->call_count <= CALLS_OF_A_SCRIPT_MAX) {
             return true;
         }
     }
@@ -283,53 +269,29 @@ static bool draw_rows(struct test *test)
     return false;
 }
 
-static bool run_test(void *arg, size_t i)
+static bool run_test(struct fail_test *test)
 {
-    struct test *test = (struct test *)arg + i;
-    bool ok = draw_rows(test);
+    struct plan plan = {.test = test};
+    bool ok = draw_rows(&plan);
 
-    test->shared->result.calls = test->call_count;
-    for (size_t call = 0; call < test->call_count && ok; call++) {
+    test->result->calls = plan.call_count;
+    for (size_t call = 0; call < plan.call_count && ok; call++) {
         for (size_t way = 0; way < WAY_COUNT && ok; way++) {
-            ok = run_case(test, call, way);
+            ok = run_case(&plan, call, way);
         }
     }
     return ok;
 }
 
-/* ---- the whole ---- */
-
-static void report(void *arg, size_t i, unsigned number, int status)
-{
-    const struct test *test = (const struct test *)arg + i;
-    const struct fail_result *result = &test->shared->result;
-
-    printf("%sok %u - %s: %" PRIu64 " cases at %" PRIu64 " calls, %" PRIu64 " failures, %" PRIu64
-           " openings; %" PRIu64 " engine calls went well all the same\n",
-           status == 0 ? "" : "not ", number, test->script.name, result->cases, result->calls,
-           result->strikes, result->openings, result->mended);
-    if (status != 0) {
-        printf("# status %d during %s\n# steps: %s\n# replay: fail_kv --seed %" PRIu64
-               " --only '%s' --point %" PRIu64,
-               status, result->what, test->script.steps, test->options->seed, test->script.name,
-               result->current);
-        if (test->random) {
-            printf(" --round %u", test->round);
-        }
-        printf("\n");
-    }
-    fflush(stdout);
-}
-
 /* Each of them happens: one that does not is no exception any more. */
-static bool print_exceptions(const struct test *tests, size_t count)
+static bool print_exceptions(const struct fail_tests *tests)
 {
     const char *text;
     bool all = true;
     for (int rule = 0; (text = fail_rule_text(rule)) != NULL; rule++) {
         uint64_t sum = 0;
-        for (size_t i = 0; i < count; i++) {
-            sum += tests[i].shared->by_rule[rule];
+        for (size_t i = 0; i < tests->count; i++) {
+            sum += tests->items[i].result->exceptions[rule];
         }
         printf("# %6" PRIu64 " x %s\n", sum, text);
         all = all && sum > 0;
@@ -337,49 +299,20 @@ static bool print_exceptions(const struct test *tests, size_t count)
     return all;
 }
 
-/* The fixed scripts, then the random ones, whose rounds count from 1. */
-static size_t make_tests(const struct crash_options *options, size_t most, struct shared *shared,
-                         struct test *tests)
-{
-    size_t count = 0;
-    for (size_t i = 0; i < most; i++) {
-        struct test *test = &tests[count];
-        *test = (struct test){.options = options, .shared = &shared[count]};
-        fail_script_make(options->seed, i, &test->script);
-        test->random = i >= FAIL_SCRIPTS;
-        test->round = test->random ? (unsigned)(i - FAIL_SCRIPTS) + 1 : 0;
-        count += crash_options_want(options, test->script.name,
-                                    test->random ? test->round : (unsigned)options->round);
-    }
-    return count;
-}
-
 int main(int argc, char **argv)
 {
     struct crash_options options = crash_options_parse(argc, argv);
-    unsigned rounds = options.round >= 0 ? (unsigned)options.round + 1 : options.rounds;
-    size_t most = FAIL_SCRIPTS + rounds - 1;
-    struct test *tests = calloc(most, sizeof *tests);
-    struct shared *shared = tasks_share(most * sizeof *shared);
-    struct tasks tasks = {.run = run_test, .report = report, .jobs = options.jobs, .arg = tests};
-    size_t failed;
-    bool whole;
-    bool all;
+    struct fail_tests tests = {
+        .program = "fail_kv", .points = "calls", .run = run_test, .options = &options};
+    size_t failed = fail_tests_run(&tests);
+    bool all = print_exceptions(&tests);
+    bool whole = failed == 0 && options.only == NULL && options.point == 0 && options.every == 1;
 
-    if (tests == NULL) {
-        printf("Bail out! no memory\n");
-        return 1;
-    }
-    printf("# seed %" PRIu64 "\n", options.seed);
-    tasks.count = make_tests(&options, most, shared, tests);
-    failed = tasks_run(&tasks);
-    all = print_exceptions(tests, tasks.count);
-    whole = failed == 0 && options.only == NULL && options.point == 0 && options.every == 1;
     if (whole) {
         printf("%sok %zu - every exception to telling of a failure happens\n", all ? "" : "not ",
-               tasks.count + 1);
+               tests.count + 1);
     }
-    printf("1..%zu\n", tasks.count + whole);
-    free(tests);
-    return failed == 0 && tasks.count > 0 && (all || !whole) ? 0 : 1;
+    printf("1..%zu\n", tests.count + whole);
+    fail_tests_finish(&tests);
+    return failed == 0 && tests.count > 0 && (all || !whole) ? 0 : 1;
 }

@@ -10,7 +10,7 @@
 
 #include "tests/crash/rig.h"
 
-enum { FAIL_SCRIPTS = 5, FAIL_STEPS_SIZE = 256 };
+enum { FAIL_SCRIPTS = 5, FAIL_STEPS_SIZE = 256, FAIL_RULES_MAX = 16 };
 
 struct fail_script {
     const char *name;
@@ -27,8 +27,9 @@ struct fail_result {
     uint64_t strikes;  /* failures of these */
     uint64_t openings; /* to look what is left */
     uint64_t mended;   /* engine calls that were struck and went well all the same */
-    uint64_t current;  /* case */
-    char what[160];    /* it is */
+    uint64_t exceptions[FAIL_RULES_MAX]; /* failures that were not told, by why not */
+    uint64_t current;                    /* case */
+    char what[160];                      /* it is */
 };
 
 /* One run of a script. */

@@ -5,9 +5,9 @@
 #ifndef TESTS_CRASH_FAIL_RULES_H
 #define TESTS_CRASH_FAIL_RULES_H
 
-#include "tests/crash/rig.h"
+#include "tests/crash/fail_rig.h"
 
-enum { FAIL_RULES_MAX = 16, FAIL_STRIKES_MAX = 256 };
+enum { FAIL_STRIKES_MAX = 256 };
 
 /* One call of the engine, and what happened below it. */
 struct fail_call {
