@@ -203,9 +203,10 @@ static void wait_for_work(struct kv_store *store, uint64_t seen)
     mutex_unlock(&store->mu);
 }
 
-static void *compact_main(void *arg)
+/* Take steps as long as there is something to do; a step returns 1, 0 nothing to do, or an error.
+ */
+static void work(struct kv_store *store, int (*step)(struct kv_store *), const char *failing)
 {
-    struct kv_store *store = arg;
     unsigned pause_ms = 0;
 
     while (!stopping(store)) {
@@ -214,43 +215,34 @@ static void *compact_main(void *arg)
         mutex_lock(&store->mu);
         seen = store->work_count;
         mutex_unlock(&store->mu);
-        r = compact_one(store);
+        r = step(store);
         if (r == 0) {
             wait_for_work(store, seen);
         } else if (r < 0 && r != -ECANCELED) {
-            back_off(store, "merging tables fails; trying again", r, &pause_ms);
+            back_off(store, failing, r, &pause_ms);
         } else if (pause_ms != 0) {
             pause_ms = 0;
             health_clear(store);
         }
     }
+}
+
+static void *compact_main(void *arg)
+{
+    work(arg, compact_one, "merging tables fails; trying again");
     return NULL;
+}
+
+static int reclaim_one(struct kv_store *store)
+{
+    return reclaim_step(store, atomic_load(&store->full));
 }
 
 /* A thread of its own: it joins the queue of writers, whose leader may wait for a flush or a merge.
  */
 static void *reclaim_main(void *arg)
 {
-    struct kv_store *store = arg;
-    unsigned pause_ms = 0;
-
-    while (!stopping(store)) {
-        uint64_t seen;
-        int r;
-        mutex_lock(&store->mu);
-        seen = store->work_count;
-        mutex_unlock(&store->mu);
-        r = reclaim_step(store, atomic_load(&store->full));
-        if (r == 0) {
-            wait_for_work(store, seen);
-        } else if (r < 0) {
-            back_off(store, "giving back dead bytes of large values fails; trying again", r,
-                     &pause_ms);
-        } else if (pause_ms != 0) {
-            pause_ms = 0;
-            health_clear(store);
-        }
-    }
+    work(arg, reclaim_one, "giving back dead bytes of large values fails; trying again");
     return NULL;
 }
 
