@@ -34,12 +34,18 @@ static int hopeless(struct kv_store *store) REQUIRES(&store->mu)
     if (atomic_load(&store->read_only_error) != 0 || atomic_load(&store->stopping)) {
         return -EROFS;
     }
-    return atomic_load(&store->full) ? -ENOSPC : store->health.error;
+    return atomic_load(&store->full) ? -ENOSPC : 0;
+}
+
+/* No flush is under way: there is no flush thread, or it stands in the queue of writers, behind
+ * this one or as this one. */
+static bool flushes_itself(const struct kv_store *store)
+{
+    return store->options.no_background || atomic_load(&store->flusher_queued);
 }
 
 /* Wait until a generation may be added: a flush is under way that ends this, or the store is
- * failing. The flush thread itself rotates with the highest limit and so does not wait for itself.
- */
+ * failing. Where nobody else can flush, the caller does. */
 static int wait_for_room(struct kv_store *store, unsigned limit)
 {
     uint64_t began = clock_monotonic_ns();
@@ -48,11 +54,15 @@ static int wait_for_room(struct kv_store *store, unsigned limit)
 
     mutex_lock(&store->mu);
     while (must_wait(store, limit) && (r = hopeless(store)) == 0) {
-        if (store->options.no_background) {
-            bool flush = too_many_waiting(store, limit);
+        bool flush = too_many_waiting(store, limit);
+        if (store->options.no_background || (flush && flushes_itself(store))) {
             mutex_unlock(&store->mu);
             r = flush ? flush_one(store) : 0;
             return r < 0 ? space_failed(store, r) : 0;
+        }
+        r = store->health.error;
+        if (r < 0) {
+            break;
         }
         waited = true;
         condvar_broadcast(&store->work);
@@ -212,11 +222,12 @@ int rotate(struct kv_store *store, unsigned limit)
         free(view);
         return space_failed(store, r);
     }
+    /* From the moment others see the new log, its syncs may fail, which must not be forgotten. */
+    atomic_store(&store->log_failed, false);
     install_generation(store, generation, view);
     store->deferred = false;
     store->rows_lost = store->rows_lost || lost;
     generation_unref(generation);
-    atomic_store(&store->log_failed, false);
     workers_wake(store);
     return rotate_settle(store);
 }

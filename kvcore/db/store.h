@@ -101,6 +101,7 @@ struct kv_store {
         visible_sequence;        /* newest row readers see; release by the leader of writers */
     _Atomic int read_only_error; /* not 0: every write fails with it until reopened */
     _Atomic bool stopping;
+    _Atomic bool flusher_queued; /* the flush thread may stand in the queue of writers */
     _Atomic bool reserved;       /* the reserve is set aside; see space.c */
     _Atomic bool full;           /* the device is: only writes that free space; see space.c */
     _Atomic uint64_t full_ns;    /* when it was found full last, monotonic */

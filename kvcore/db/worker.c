@@ -60,12 +60,38 @@ static void back_off(struct kv_store *store, const char *what, int error, unsign
     pause_for(store, *pause_ms);
 }
 
+/* Before the flush thread joins the queue of writers, and after: a leader that waits for a flush
+ * then flushes itself. */
+static void set_queued(struct kv_store *store, bool queued)
+{
+    mutex_lock(&store->mu);
+    atomic_store(&store->flusher_queued, queued);
+    condvar_broadcast(&store->progress);
+    mutex_unlock(&store->mu);
+}
+
+static int rotate_in_queue(struct kv_store *store)
+{
+    set_queued(store, true);
+    int r = write_rotate(store);
+    set_queued(store, false);
+    return r;
+}
+
+static int flush_all_in_queue(struct kv_store *store)
+{
+    set_queued(store, true);
+    int r = flush_all(store);
+    set_queued(store, false);
+    return r;
+}
+
 /* A log sync failed: rewrite everything unsynced to tables. If that fails as well the store cannot
  * keep its word any more: no writes until reopened. Unless it fails for want of space: then all is
  * in memory as it was, syncs go on failing, and the error returned says to try again later. */
 static int rescue(struct kv_store *store)
 {
-    int r = flush_all(store);
+    int r = flush_all_in_queue(store);
     uint64_t sequence = 0;
 
     if (space_is_full(r)) {
@@ -182,7 +208,7 @@ static void *flush_main(void *arg)
             continue;
         }
         watch_space(store, &watched_ns);
-        r = deletes_are_due(store, &watch) || generation_is_old(store) ? write_rotate(store) : 0;
+        r = deletes_are_due(store, &watch) || generation_is_old(store) ? rotate_in_queue(store) : 0;
         r = r < 0 ? r : flush_one(store);
         if (r < 0) {
             back_off(store, "writing memtables to tables fails; trying again", r, &pause_ms);

@@ -263,14 +263,14 @@ static bool group_hides_much(const struct group *group, const struct generation 
 
 /* Within one memtable iterators step through rows that a range delete hides; those of older ones
  * they pass at once. So the delete goes to the next generation. It may also stay in this one: where
- * there is no room for a new log. */
+ * there is no room for a new log. (Not behind rows that the old log lost.) */
 static int rotate_before_ranges(struct kv_store *store, const struct group *group)
 {
     int r = 0;
     if (group->with_ranges && group_hides_much(group, store->active)) {
         r = rotate(store, store->options.memtables_max);
     }
-    return r == -ENOSPC ? 0 : r;
+    return r == -ENOSPC && !store->rows_lost ? 0 : r;
 }
 
 /* Log the group, insert it, make it visible. */
