@@ -217,16 +217,26 @@ static int move_file(struct kv_store *store, const struct compaction *c)
     return r;
 }
 
+/* Merges of level 0 are put off, and the level they go to is allowed to grow, as long as there is
+ * room for merges that large: much more than the reserve holds. */
+enum { BASE_PART_SCARCE = 4 };
+
 /* The most urgent merge of all tables, marked busy. 1, 0 or an error. */
 static int pick(struct kv_store *store, struct merge *m) REQUIRES(&store->mu)
 {
-    struct picker_options options = {.level_base_bytes = store->options.level_base_bytes,
-                                     .l0_files = L0_COMPACT_FILES,
-                                     .file_bytes = store->options.file_bytes,
-                                     .squeeze = atomic_load(&store->full),
-                                     .oldest_snapshot = snapshot_oldest(store),
-                                     .blob_slack_bytes = store->options.blob_file_bytes / 16,
-                                     .flagged = reclaim_flagged(store)};
+    bool full = atomic_load(&store->full);
+    bool scarce = full || atomic_load(&store->reserved);
+    uint64_t base_bytes = store->options.level_base_bytes;
+    struct picker_options options = {
+        .level_base_bytes = scarce ? base_bytes / BASE_PART_SCARCE : base_bytes,
+        .l0_files = L0_COMPACT_FILES,
+        .l0_files_max = scarce ? L0_COMPACT_FILES : L0_COMPACT_FILES_MAX,
+        .file_bytes = store->options.file_bytes,
+        .idle = atomic_load(&store->idle),
+        .squeeze = full,
+        .oldest_snapshot = snapshot_oldest(store),
+        .blob_slack_bytes = store->options.blob_file_bytes / 16,
+        .flagged = reclaim_flagged(store)};
     double best_score = 0;
 
     for (uint32_t id = 1; id <= KV_TABLE_COUNT_MAX; id++) {

@@ -10,9 +10,20 @@ enum { MOVE_OVERLAP_FACTOR = 10 };
 /* So many deletes side by side cost a scan about a tenth of a millisecond. */
 enum { DELETE_RUN_MAX = 1000 };
 
+/* A merge for the sake of tombstones writes at most so many times the bytes that they hide. When
+ * nobody writes it may be more: what it saves are steps of scans then. */
+enum { TOMBSTONES_COST = 2, TOMBSTONES_COST_IDLE = 64 };
+
+/* Level 0 is merged early once it has at least these parts (4ths; 8ths when nobody writes) of what
+ * lies in the base level, which is written anew as a whole. */
+enum { L0_SHARE_4THS = 3, L0_SHARE_IDLE_8THS = 1, L0_FILES_IDLE = 2 };
+
 /* Of the large values that the tables below refer to, upper levels may hide these parts; between
  * the two, so much that a merge gives back this many times what it writes. */
 enum { HIDDEN_SHARE_MIN = 32, HIDDEN_SHARE_MAX = 10, MERGE_GAIN = 4 };
+
+/* The base level is no smaller than this part of its largest size. */
+enum { BASE_SHARE_MIN = 4 };
 
 /* Keeps the score of a merge for the sake of hidden rows above 0. */
 #define HIDING_SCORE 0.01
@@ -44,9 +55,6 @@ void level_targets(const struct table_files *files, uint64_t base_bytes,
         base--;
         size /= LEVEL_RATIO;
     }
-    if (size < base_bytes / LEVEL_RATIO + 1) {
-        size = base_bytes / LEVEL_RATIO + 1;
-    }
     if (base == LEVEL_DEEPEST) {
         size = base_bytes; /* one level below level 0: it may grow to the full base size */
     }
@@ -54,6 +62,11 @@ void level_targets(const struct table_files *files, uint64_t base_bytes,
     for (int level = base; level <= LEVEL_DEEPEST; level++) {
         ret_targets->bytes[level] = size;
         size = size > UINT64_MAX / LEVEL_RATIO ? UINT64_MAX : size * LEVEL_RATIO;
+    }
+    /* The base level takes in level 0 again and again: smaller than a merge of that it would be no
+     * more than a detour. */
+    if (ret_targets->bytes[base] < base_bytes / BASE_SHARE_MIN + 1) {
+        ret_targets->bytes[base] = base_bytes / BASE_SHARE_MIN + 1;
     }
 }
 
@@ -183,6 +196,35 @@ static int pick_l0(const struct table_files *files, const struct picker_options 
     return complete(files, options, c);
 }
 
+/* The oldest table of level 0 alone, if it overlaps nothing and so can be moved, as those of rows
+ * that come in order do. */
+static int pick_l0_move(const struct table_files *files, const struct picker_options *options,
+                        int base, struct compaction *c)
+{
+    const struct file_list *l0 = &files->levels[0];
+    int r;
+
+    if (l0->count == 0 || any_busy(l0)) {
+        return 0;
+    }
+    struct file_meta *oldest = l0->files[l0->count - 1];
+    for (size_t i = 0; i + 1 < l0->count; i++) {
+        if (file_overlaps(oldest, kv_buf_slice(&l0->files[i]->smallest),
+                          kv_buf_slice(&l0->files[i]->largest))) {
+            return 0;
+        }
+    }
+    c->level = 0;
+    c->output_level = base;
+    r = add_input(c, 0, oldest);
+    r = r < 0 ? r : complete(files, options, c);
+    if (r == 1 && !c->trivial_move) {
+        compaction_finish(c);
+        r = 0;
+    }
+    return r;
+}
+
 /* How much of the file is there to hide what lies deeper. */
 static double hiding_part(const struct file_meta *file)
 {
@@ -223,21 +265,69 @@ static int pick_level(const struct table_files *files, const struct picker_optio
     return r < 0 ? r : complete(files, options, c);
 }
 
-/* Is it worth merging the file for the rows it hides below? Mostly tombstones, or very many side by
- * side: yes. On a full device everything is that hides anything: a tombstone, or a newer version of
- * a row. */
-static bool is_worth_merging(const struct file_meta *file, const struct picker_options *options)
+/* What a table of the keyspace takes for a row, with large values: that is what a tombstone hides.
+ */
+static uint64_t bytes_per_row(const struct table_files *files)
 {
+    uint64_t bytes = 0;
+    uint64_t rows = 1;
+    for (int level = 0; level < KV_LEVEL_COUNT; level++) {
+        const struct file_list *list = &files->levels[level];
+        bytes += list->bytes + list->blob_bytes;
+        rows += list->row_count - list->tombstone_count;
+    }
+    return bytes / rows;
+}
+
+/* Bytes of `below` that merging the file takes along; a file of level 0 all of its level. */
+static uint64_t dragged_bytes(const struct file_list *list, const struct file_list *below,
+                              int level, const struct file_meta *file)
+{
+    uint64_t bytes = 0;
+    bool busy = false;
+
+    for (size_t i = 0; i < list->count; i++) {
+        if (level == 0 || list->files[i] == file) {
+            bytes += overlap_bytes(below, kv_buf_slice(&list->files[i]->smallest),
+                                   kv_buf_slice(&list->files[i]->largest), &busy);
+        }
+    }
+    return bytes < below->bytes ? bytes : below->bytes;
+}
+
+/* Are there enough tombstones for what merging them down would write? */
+static bool tombstones_pay(const struct table_files *files, const struct picker_options *options,
+                           int level, int base, const struct file_meta *file)
+{
+    const struct file_list *list = &files->levels[level];
+    const struct file_list *below = &files->levels[level == 0 ? base : level + 1];
+    uint64_t tombstones = level == 0 ? list->tombstone_count : file->tombstone_count;
+
+    return dragged_bytes(list, below, level, file) /
+               (options->idle ? TOMBSTONES_COST_IDLE : TOMBSTONES_COST) <=
+           tombstones * bytes_per_row(files);
+}
+
+/* Below range deletes that a snapshot does not see, merging gives nothing back. */
+static bool ranges_pay(const struct file_meta *file, const struct picker_options *options)
+{
+    return file->range_delete_count > 0 && file->sequence_max <= options->oldest_snapshot &&
+           (file->row_count == 0 || 2 * file->hidden_bytes >= file->size);
+}
+
+/* Is it worth merging the file for the rows it hides below? Mostly tombstones, or very many side by
+ * side: yes, if they pay. On a full device everything is that hides anything: a tombstone, or a
+ * newer version of a row. */
+static bool is_worth_merging(const struct table_files *files, const struct picker_options *options,
+                             int level, int base, const struct file_meta *file)
+{
+    bool dense = file->longest_delete_run >= DELETE_RUN_MAX ||
+                 (file->row_count > 0 && 2 * file->tombstone_count >= file->row_count);
     if (file->busy) {
         return false;
     }
-    if (options->squeeze || file->longest_delete_run >= DELETE_RUN_MAX ||
-        (file->row_count > 0 && 2 * file->tombstone_count >= file->row_count)) {
-        return true;
-    }
-    /* Below range deletes that a snapshot does not see, merging gives nothing back. */
-    return file->range_delete_count > 0 && file->sequence_max <= options->oldest_snapshot &&
-           (file->row_count == 0 || 2 * file->hidden_bytes >= file->size);
+    return options->squeeze || ranges_pay(file, options) ||
+           (dense && tombstones_pay(files, options, level, base, file));
 }
 
 static bool hides_more(const struct file_meta *a, const struct file_meta *b)
@@ -343,7 +433,8 @@ static int pick_hiding(const struct table_files *files, const struct picker_opti
     for (int level = 0; level < LEVEL_DEEPEST; level++) {
         for (size_t i = 0; i < files->levels[level].count; i++) {
             struct file_meta *file = files->levels[level].files[i];
-            if (is_worth_merging(file, options) && (best == NULL || hides_more(file, best))) {
+            if (is_worth_merging(files, options, level, base, file) &&
+                (best == NULL || hides_more(file, best))) {
                 best = file;
                 c->level = level;
             }
@@ -382,6 +473,24 @@ static uint64_t idle_bytes(const struct file_list *list)
     return bytes;
 }
 
+/* Merging level 0 writes the base level anew: it is put off, within bounds, until level 0 holds
+ * enough for that. 1.0: due. */
+static double l0_score(const struct table_files *files, const struct picker_options *options,
+                       int base)
+{
+    const struct file_list *l0 = &files->levels[0];
+    uint64_t below = files->levels[base].bytes;
+    size_t due = options->l0_files_max;
+
+    if (l0->bytes >= below / 4 * L0_SHARE_4THS) {
+        due = options->l0_files;
+    }
+    if (options->idle && l0->bytes >= below / 8 * L0_SHARE_IDLE_8THS && due > L0_FILES_IDLE) {
+        due = L0_FILES_IDLE;
+    }
+    return (double)l0->count / (double)due;
+}
+
 int compaction_pick(const struct table_files *files, uint32_t table_id,
                     const struct picker_options *options, struct compaction *ret_compaction,
                     double *ret_score)
@@ -390,7 +499,7 @@ int compaction_pick(const struct table_files *files, uint32_t table_id,
     double scores[KV_LEVEL_COUNT] = {0};
 
     level_targets(files, options->level_base_bytes, &targets);
-    scores[0] = (double)files->levels[0].count / (double)options->l0_files;
+    scores[0] = l0_score(files, options, targets.base);
     for (int level = 1; level < LEVEL_DEEPEST; level++) {
         uint64_t bytes = idle_bytes(&files->levels[level]);
         if (targets.bytes[level] == 0) {
@@ -406,11 +515,16 @@ int compaction_pick(const struct table_files *files, uint32_t table_id,
     for (;;) {
         struct compaction c = {0};
         int best = 0;
-        int r;
+        int r = 0;
         for (int level = 1; level < LEVEL_DEEPEST; level++) {
             best = scores[level] > scores[best] ? level : best;
         }
-        if (scores[best] < 1.0) {
+        if (files->levels[0].count >= options->l0_files) {
+            r = pick_l0_move(files, options, targets.base, &c);
+        }
+        if (r != 0) {
+            /* That is all for now: it costs nothing. */
+        } else if (scores[best] < 1.0) {
             r = pick_idle(files, options, targets.base, &c);
         } else if (best == 0) {
             r = pick_l0(files, options, targets.base, &c);

@@ -33,9 +33,11 @@ struct compaction {
 
 struct picker_options {
     uint64_t level_base_bytes;
-    size_t l0_files; /* start merging level 0 at this many */
+    size_t l0_files;     /* start merging level 0 at this many, if it is large beside the base */
+    size_t l0_files_max; /* or at this many */
     uint64_t file_bytes;
     uint64_t oldest_snapshot;  /* what is deleted at or before it is gone for everybody */
+    bool idle;                 /* nobody has written for a while: merge more than is due */
     bool squeeze;              /* the device is full: give back all space that merging can */
     uint64_t blob_slack_bytes; /* large values that upper levels may hide, however few there are */
     const struct blob_uses *flagged; /* blobs to be emptied; NULL: none */

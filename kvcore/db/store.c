@@ -15,7 +15,9 @@
 
 enum {
     MEMTABLES_DEFAULT = 4,
-    LEVEL_BASE_MEMTABLES = 2, /* about what a merge of level 0 brings, compressed */
+    /* Twice what a merge of level 0 brings, compressed: with less, a level between that and the
+     * deepest one costs more than it saves. */
+    LEVEL_BASE_MEMTABLES = 8,
 };
 
 static const size_t memtable_default = (size_t)64 << 20;

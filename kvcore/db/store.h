@@ -31,10 +31,11 @@
 #include "kvcore/util/message.h"
 
 enum {
-    L0_COMPACT_FILES = 4, /* start merging level 0 */
-    L0_SLOW_FILES = 16,   /* slow writers down, a little more with each file */
-    L0_STOP_FILES = 32,   /* stop them until a merge is done */
-    IMMUTABLE_MAX = 16,   /* bound of options.memtables_max */
+    L0_COMPACT_FILES = 4,      /* start merging level 0 if it is large beside the base level */
+    L0_COMPACT_FILES_MAX = 10, /* or now */
+    L0_SLOW_FILES = 16,        /* slow writers down, a little more with each file */
+    L0_STOP_FILES = 32,        /* stop them until a merge is done */
+    IMMUTABLE_MAX = 16,        /* bound of options.memtables_max */
     WORKER_MAX = 19,
     READER_PLACES = 32, /* a power of two */
 };
@@ -106,6 +107,7 @@ struct kv_store {
     _Atomic bool full;           /* the device is: only writes that free space; see space.c */
     _Atomic uint64_t full_ns;    /* when it was found full last, monotonic */
     _Atomic uint64_t rotated_ns; /* when the active generation began, monotonic */
+    _Atomic bool idle;           /* nobody has written for a while; see worker.c */
     _Atomic bool deletes_wait;   /* the active generation holds deletes that give back much space */
     _Atomic unsigned l0_files;   /* most tables of level 0 in any keyspace, for slowing down */
     _Atomic uint64_t view_stamp; /* of the present view; see view.c */

@@ -19,7 +19,8 @@ static const uint64_t full_min_ms = 1000;
 static const uint64_t space_check_ms = 500;       /* between looks for room on a full device */
 static const uint64_t space_watch_ms = 2000;      /* between looks how much is free */
 static const uint64_t generation_age_ms = 300000; /* rows wait no longer to be flushed */
-static const uint64_t deletes_idle_ms = 5000;     /* without a write before deletes are flushed */
+static const uint64_t idle_ms = 5000; /* without a write before deletes are flushed, and more than
+                                       * is due is merged */
 
 static const uint64_t ns_per_ms = 1000000;
 
@@ -145,16 +146,26 @@ struct idle_watch {
     uint64_t since_ns;
 };
 
-/* Deletes of ranges, or of very many keys, hide what only merging gives back: they go to a table
- * soon after the last write. */
-static bool deletes_are_due(const struct kv_store *store, struct idle_watch *watch)
+static void watch_idle(struct kv_store *store, struct idle_watch *watch)
 {
     uint64_t sequence = visible_sequence(store);
     uint64_t now = clock_monotonic_ns();
-    if (sequence != watch->sequence) {
+    bool idle;
+
+    if (sequence != watch->sequence || watch->since_ns == 0) {
         *watch = (struct idle_watch){.sequence = sequence, .since_ns = now};
     }
-    return atomic_load(&store->deletes_wait) && now - watch->since_ns > deletes_idle_ms * ns_per_ms;
+    idle = now - watch->since_ns > idle_ms * ns_per_ms;
+    if (atomic_exchange(&store->idle, idle) != idle && idle) {
+        workers_wake(store);
+    }
+}
+
+/* Deletes of ranges, or of very many keys, hide what only merging gives back: they go to a table
+ * soon after the last write. */
+static bool deletes_are_due(const struct kv_store *store)
+{
+    return atomic_load(&store->deletes_wait) && atomic_load(&store->idle);
 }
 
 static void wait_for_flush(struct kv_store *store) REQUIRES(&store->mu)
@@ -208,7 +219,8 @@ static void *flush_main(void *arg)
             continue;
         }
         watch_space(store, &watched_ns);
-        r = deletes_are_due(store, &watch) || generation_is_old(store) ? rotate_in_queue(store) : 0;
+        watch_idle(store, &watch);
+        r = deletes_are_due(store) || generation_is_old(store) ? rotate_in_queue(store) : 0;
         r = r < 0 ? r : flush_one(store);
         if (r < 0) {
             back_off(store, "writing memtables to tables fails; trying again", r, &pause_ms);
@@ -299,6 +311,7 @@ int workers_start(struct kv_store *store)
     if (store->options.no_background || store->options.read_only) {
         return 0;
     }
+    atomic_store(&store->idle, true); /* what an earlier life left is merged before much is read */
     r = start(store, "kv-flush", flush_main);
     for (unsigned i = 0; i < store->options.compaction_threads && r == 0; i++) {
         r = start(store, "kv-compact", compact_main);

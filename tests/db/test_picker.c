@@ -50,7 +50,7 @@ static struct version *empty(void)
 }
 
 static const struct picker_options options = {
-    .level_base_bytes = 64 * MIB, .l0_files = 4, .file_bytes = 32 * MIB};
+    .level_base_bytes = 64 * MIB, .l0_files = 4, .l0_files_max = 10, .file_bytes = 32 * MIB};
 
 START_TEST(targets_follow_the_deepest_level_and_level_0_goes_to_the_base)
 {
@@ -66,7 +66,7 @@ START_TEST(targets_follow_the_deepest_level_and_level_0_goes_to_the_base)
     version = apply(version, &edit);
     level_targets(version_table(version, 1), 64 * MIB, &targets);
     ck_assert_int_eq(targets.base, LEVEL_DEEPEST - 2);
-    ck_assert_uint_eq(targets.bytes[LEVEL_DEEPEST - 2], (uint64_t)10 * MIB);
+    ck_assert_uint_eq(targets.bytes[LEVEL_DEEPEST - 2], (uint64_t)16 * MIB + 1); /* not less */
     ck_assert_uint_eq(targets.bytes[LEVEL_DEEPEST - 1], (uint64_t)100 * MIB);
     ck_assert_uint_eq(targets.bytes[LEVEL_DEEPEST - 3], 0);
     version_unref(version);
@@ -159,6 +159,7 @@ START_TEST(files_that_hide_rows_are_merged_when_nothing_else_is_due)
     struct edit edit = {0};
     struct compaction c = {0};
     struct picker_options squeeze = options;
+    struct picker_options idle = options;
     double score = 0;
     struct version *version = empty();
     struct file_meta *dense = make_file(LEVEL_DEEPEST - 1, 1, "a", "b", MIB);
@@ -173,7 +174,8 @@ START_TEST(files_that_hide_rows_are_merged_when_nothing_else_is_due)
     ck_assert_uint_eq(c.inputs[0][0]->number, 1);
     compaction_finish(&c);
     dense->tombstone_count = 50;
-    ck_assert_int_eq(compaction_pick(version_table(version, 1), 1, &options, &c, &score), 1);
+    idle.idle = true;
+    ck_assert_int_eq(compaction_pick(version_table(version, 1), 1, &idle, &c, &score), 1);
     ck_assert_uint_eq(c.inputs[0][0]->number, 1);
     ck_assert(score > 0 && score < 1);
     compaction_finish(&c);
@@ -203,6 +205,7 @@ START_TEST(many_deletes_side_by_side_are_merged_though_most_rows_are_none)
 {
     struct edit edit = {0};
     struct compaction c = {0};
+    struct picker_options idle = options;
     double score = 0;
     struct version *version = empty();
     struct file_meta *file = make_file(LEVEL_DEEPEST - 1, 1, "a", "m", MIB);
@@ -212,8 +215,101 @@ START_TEST(many_deletes_side_by_side_are_merged_though_most_rows_are_none)
     add(&edit, file);
     add(&edit, make_file(LEVEL_DEEPEST, 3, "c", "z", (uint64_t)300 * MIB));
     version = apply(version, &edit);
-    ck_assert_int_eq(compaction_pick(version_table(version, 1), 1, &options, &c, &score), 1);
+    idle.idle = true;
+    ck_assert_int_eq(compaction_pick(version_table(version, 1), 1, &idle, &c, &score), 1);
     ck_assert_uint_eq(c.inputs[0][0]->number, 1);
+    compaction_finish(&c);
+    version_unref(version);
+}
+END_TEST
+
+START_TEST(tombstones_wait_until_they_hide_half_of_what_merging_them_writes)
+{
+    struct edit edit = {0};
+    struct compaction c = {0};
+    double score = 0;
+    struct version *version = empty();
+    struct file_meta *deletes = make_file(0, 1, "a", "k", MIB / 8);
+    struct file_meta *below = make_file(LEVEL_DEEPEST, 2, "a", "k", (uint64_t)60 * MIB);
+    below->row_count = 10000;
+    deletes->row_count = 4000;
+    deletes->tombstone_count = 4000;
+    deletes->longest_delete_run = 4000; /* of its own rows: those between lie below */
+    add(&edit, deletes);
+    add(&edit, below);
+    version = apply(version, &edit);
+    ck_assert_int_eq(compaction_pick(version_table(version, 1), 1, &options, &c, &score), 0);
+    deletes = make_file(0, 3, "a", "k", MIB / 8);
+    deletes->row_count = 2000;
+    deletes->tombstone_count = 2000;
+    add(&edit, deletes);
+    version = apply(version, &edit);
+    ck_assert_int_eq(compaction_pick(version_table(version, 1), 1, &options, &c, &score), 1);
+    ck_assert_uint_eq(c.input_counts[0], 2);
+    compaction_finish(&c);
+    version_unref(version);
+}
+END_TEST
+
+/* So many files of the size in level 0 above 100 MiB. */
+static int pick_above(size_t count, uint64_t size, bool idle)
+{
+    struct edit edit = {0};
+    struct compaction c = {0};
+    struct picker_options with = options;
+    struct version *version = empty();
+    double score = 0;
+    int r;
+
+    with.level_base_bytes = (uint64_t)400 * MIB;
+    with.idle = idle;
+    for (uint64_t n = 0; n < count; n++) {
+        add(&edit, make_file(0, 10 + n, "a", "k", size));
+    }
+    add(&edit, make_file(LEVEL_DEEPEST, 2, "a", "k", (uint64_t)100 * MIB));
+    version = apply(version, &edit);
+    r = compaction_pick(version_table(version, 1), 1, &with, &c, &score);
+    compaction_finish(&c);
+    version_unref(version);
+    return r;
+}
+
+START_TEST(level_0_waits_until_it_is_large_beside_what_merging_it_writes_or_nobody_writes)
+{
+    ck_assert_int_eq(pick_above(3, (uint64_t)60 * MIB, false), 0);
+    ck_assert_int_eq(pick_above(4, (uint64_t)20 * MIB, false), 1);
+    ck_assert_int_eq(pick_above(4, (uint64_t)10 * MIB, false), 0);
+    ck_assert_int_eq(pick_above(9, (uint64_t)2 * MIB, false), 0);
+    ck_assert_int_eq(pick_above(10, (uint64_t)2 * MIB, false), 1);
+    ck_assert_int_eq(pick_above(2, (uint64_t)10 * MIB, true), 1);
+    ck_assert_int_eq(pick_above(2, (uint64_t)5 * MIB, true), 0);
+}
+END_TEST
+
+START_TEST(tables_of_rows_that_come_in_order_are_moved_from_level_0_one_by_one)
+{
+    struct edit edit = {0};
+    struct compaction c = {0};
+    double score = 0;
+    struct version *version = empty();
+    add(&edit, make_file(LEVEL_DEEPEST, 1, "a", "c", 30 * MIB));
+    add(&edit, make_file(0, 2, "d", "e", 30 * MIB));
+    add(&edit, make_file(0, 3, "f", "g", 30 * MIB));
+    add(&edit, make_file(0, 4, "h", "i", 30 * MIB));
+    version = apply(version, &edit);
+    ck_assert_int_eq(compaction_pick(version_table(version, 1), 1, &options, &c, &score), 0);
+    add(&edit, make_file(0, 5, "k", "l", 30 * MIB));
+    version = apply(version, &edit);
+    ck_assert_int_eq(compaction_pick(version_table(version, 1), 1, &options, &c, &score), 1);
+    ck_assert(c.trivial_move);
+    ck_assert_uint_eq(c.input_counts[0], 1);
+    ck_assert_uint_eq(c.inputs[0][0]->number, 2); /* the oldest: what is newer stays above it */
+    compaction_finish(&c);
+    add(&edit, make_file(0, 6, "a", "d", MIB));
+    version = apply(version, &edit);
+    ck_assert_int_eq(compaction_pick(version_table(version, 1), 1, &options, &c, &score), 1);
+    ck_assert(!c.trivial_move);
+    ck_assert_uint_eq(c.input_counts[0], 5);
     compaction_finish(&c);
     version_unref(version);
 }
@@ -344,6 +440,10 @@ Suite *test_suite(void)
     suite_add(s, "pick", a_file_that_overlaps_nothing_below_is_only_moved);
     suite_add(s, "pick", files_that_hide_rows_are_merged_when_nothing_else_is_due);
     suite_add(s, "pick", a_file_with_tombstones_is_rewritten_not_moved_into_the_deepest_level);
+    suite_add(s, "pick", tombstones_wait_until_they_hide_half_of_what_merging_them_writes);
+    suite_add(s, "pick",
+              level_0_waits_until_it_is_large_beside_what_merging_it_writes_or_nobody_writes);
+    suite_add(s, "pick", tables_of_rows_that_come_in_order_are_moved_from_level_0_one_by_one);
     suite_add(s, "pick", range_deletes_are_merged_when_they_hide_much_and_every_snapshot_sees_them);
     suite_add(s, "pick",
               range_deletes_of_the_deepest_level_are_merged_once_no_snapshot_needs_what_they_hide);

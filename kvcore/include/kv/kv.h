@@ -46,7 +46,7 @@ struct kv_options {
     unsigned memtables_max;      /* 0: 4. Waiting to be flushed before writers are stopped */
     unsigned compaction_threads; /* 0: 1 */
     uint64_t file_bytes;         /* 0: 32 MiB. Aimed size of one sorted table */
-    uint64_t level_base_bytes;   /* 0: 2 memtables. Aimed size of the first level below level 0 */
+    uint64_t level_base_bytes;   /* 0: 8 memtables. Largest size of the first level below level 0 */
     unsigned sync_interval_ms;   /* 0: never. Logged writes are synced at least this often */
     size_t blob_commit_bytes;    /* 0: 16 KiB. Larger values go to blobs as they are written */
     size_t blob_flush_bytes;     /* 0: 4 KiB. Larger ones when memtables become tables */
