@@ -110,7 +110,8 @@ struct kv_store {
     _Atomic bool idle;           /* nobody has written for a while; see worker.c */
     _Atomic bool deletes_wait;   /* the active generation holds deletes that give back much space */
     _Atomic unsigned l0_files;   /* most tables of level 0 in any keyspace, for slowing down */
-    _Atomic uint64_t view_stamp; /* of the present view; see view.c */
+    _Atomic uint64_t large_per_row; /* bytes in blobs that a row of a table refers to on average */
+    _Atomic uint64_t view_stamp;    /* of the present view; see view.c */
     struct counters counters;
     struct reader_place readers[READER_PLACES];
 

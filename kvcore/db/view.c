@@ -154,6 +154,20 @@ static unsigned most_l0_files(const struct version *version)
     return (unsigned)most;
 }
 
+static uint64_t large_per_row(const struct version *version)
+{
+    uint64_t rows = 1;
+    uint64_t bytes = 0;
+    for (uint32_t id = 1; id <= KV_TABLE_COUNT_MAX; id++) {
+        const struct table_files *files = version_table(version, id);
+        for (int level = 0; files != NULL && level < KV_LEVEL_COUNT; level++) {
+            rows += files->levels[level].row_count;
+            bytes += files->levels[level].blob_bytes;
+        }
+    }
+    return bytes / rows;
+}
+
 int view_prepare(struct view **ret_view)
 {
     struct view *view = calloc(1, sizeof *view);
@@ -194,6 +208,7 @@ struct view *view_install(struct kv_store *store, struct view *take_view, struct
         empty_places(store, old);
     }
     atomic_store_explicit(&store->l0_files, most_l0_files(version), memory_order_relaxed);
+    atomic_store_explicit(&store->large_per_row, large_per_row(version), memory_order_relaxed);
     return old;
 }
 

@@ -16,8 +16,9 @@ enum {
     GROUP_BYTES_MAX = 1 << 20,
     GROUP_SMALL_BYTES = 128 << 10, /* a small leader does not wait for more than this */
     GROUP_COUNT_MAX = 128,
-    DELETES_WAIT = 4096, /* so many rows in memory that delete a key are worth a flush */
-    SLOW_STEP_US = 100,  /* delay per write group and table of level 0 beyond L0_SLOW_FILES */
+    DELETES_WAIT = 4096,          /* so many rows in memory that delete a key are worth a flush, */
+    DELETES_WAIT_BYTES = 4 << 20, /* or so many that hide so much in blobs */
+    SLOW_STEP_US = 100, /* delay per write group and table of level 0 beyond L0_SLOW_FILES */
 };
 
 struct writer {
@@ -233,12 +234,18 @@ static void group_insert(const struct group *group, struct generation *generatio
     }
 }
 
+static bool deletes_hide_much(const struct kv_store *store, uint64_t deletes)
+{
+    uint64_t each = atomic_load_explicit(&store->large_per_row, memory_order_relaxed);
+    return deletes >= DELETES_WAIT || deletes * each >= DELETES_WAIT_BYTES;
+}
+
 /* Deletes that hide much are not left in memory when nothing follows: see worker.c. */
 static void note_deletes(struct kv_store *store, const struct group *group)
 {
     struct generation *active = store->active;
     active->delete_count += group->deletes;
-    if ((group->with_ranges || active->delete_count >= DELETES_WAIT) &&
+    if ((group->with_ranges || deletes_hide_much(store, active->delete_count)) &&
         !atomic_load_explicit(&store->deletes_wait, memory_order_relaxed)) {
         atomic_store(&store->deletes_wait, true);
         workers_wake(store);

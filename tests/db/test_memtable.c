@@ -106,6 +106,7 @@ enum { WRITERS = 4, ROWS = 20000 };
 struct writer_arg {
     struct fixture *f;
     uint64_t first_sequence;
+    _Atomic uint64_t *last; /* counts the rows that came last */
     _Atomic bool *stop;
 };
 
@@ -114,7 +115,9 @@ static void *write_rows(void *arg)
     struct writer_arg *w = arg;
     for (uint64_t i = 0; i < ROWS; i++) {
         uint64_t sequence = w->first_sequence + i * WRITERS;
-        uint64_t number = hash_u64(sequence) % (WRITERS * ROWS / 2);
+        /* Every other row comes behind all that are there, where the other threads put theirs. */
+        uint64_t number = i % 2 == 0 ? 2 * WRITERS * ROWS + atomic_fetch_add(w->last, 1)
+                                     : hash_u64(sequence) % (WRITERS * ROWS / 2);
         char key[32];
         /* Half of the keys differ in their first eight bytes, the others behind them only. */
         snprintf(key, sizeof key, number % 2 == 0 ? "%05" PRIx64 : "%016" PRIx64, number);
@@ -158,12 +161,14 @@ START_TEST(concurrent_inserts_lose_nothing_and_readers_see_order)
     struct thread threads[WRITERS + 1];
     struct writer_arg args[WRITERS + 1];
     _Atomic bool stop = false;
+    _Atomic uint64_t last = 0;
     uint64_t count = 0;
     struct iter *it = NULL;
 
     fixture_init(&f);
     for (uint64_t i = 0; i <= WRITERS; i++) {
-        args[i] = (struct writer_arg){.f = &f, .first_sequence = 1 + i, .stop = &stop};
+        args[i] =
+            (struct writer_arg){.f = &f, .first_sequence = 1 + i, .last = &last, .stop = &stop};
         ck_ok(thread_start(&threads[i], "t", i < WRITERS ? write_rows : read_rows, &args[i]));
     }
     for (int i = 0; i < WRITERS; i++) {
