@@ -146,7 +146,8 @@ static bool may_move(const struct compaction *c)
            (file->tombstone_count == 0 && file->range_delete_count == 0);
 }
 
-/* Fill inputs[1] with what inputs[0] overlaps in the output level. 0: one of them is busy. */
+/* Fill inputs[1] with what inputs[0] overlaps in the output level. 0: one of them is busy, and
+ * nothing is left of what was gathered: the next attempt begins afresh. */
 static int complete(const struct table_files *files, const struct picker_options *options,
                     struct compaction *c)
 {
@@ -158,6 +159,7 @@ static int complete(const struct table_files *files, const struct picker_options
     input_range(c, &smallest, &largest);
     overlap_bytes(below, smallest, largest, &busy);
     if (busy) {
+        compaction_finish(c);
         return 0;
     }
     for (size_t i = file_list_find(below, smallest);
@@ -451,19 +453,6 @@ static int pick_hiding(const struct table_files *files, const struct picker_opti
     return r < 0 ? r : complete(files, options, c);
 }
 
-/* No level is too large. What the first attempt gathered before it met a busy file is not part of
- * the second. */
-static int pick_idle(const struct table_files *files, const struct picker_options *options,
-                     int base, struct compaction *c)
-{
-    int r = pick_hiding(files, options, base, c);
-    if (r != 0) {
-        return r;
-    }
-    compaction_finish(c);
-    return pick_flagged(files, options, base, c);
-}
-
 static uint64_t idle_bytes(const struct file_list *list)
 {
     uint64_t bytes = 0;
@@ -525,7 +514,8 @@ int compaction_pick(const struct table_files *files, uint32_t table_id,
         if (r != 0) {
             /* That is all for now: it costs nothing. */
         } else if (scores[best] < 1.0) {
-            r = pick_idle(files, options, targets.base, &c);
+            r = pick_hiding(files, options, targets.base, &c);
+            r = r == 0 ? pick_flagged(files, options, targets.base, &c) : r;
         } else if (best == 0) {
             r = pick_l0(files, options, targets.base, &c);
         } else {
