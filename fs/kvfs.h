@@ -196,12 +196,22 @@ KV_MUST_CHECK int kvfs_dir_read(struct kvfs_dir *dir, uint64_t offset, bool plus
 /* -ENODATA no such attribute. */
 KV_MUST_CHECK int kvfs_getxattr(struct kvfs *fs, uint64_t ino, const char *name,
                                 struct kv_buf *value);
-/* `flags`: 0, XATTR_CREATE (-EEXIST) or XATTR_REPLACE (-ENODATA). -EOPNOTSUPP name space, -E2BIG,
- * -ERANGE name. */
+/* Names of the spaces user, trusted and security, and the POSIX ACLs system.posix_acl_access and
+ * system.posix_acl_default in the form of the kernel. An access ACL is one with the permission bits
+ * of the mode: setting either changes both. What is made in a directory with a default ACL inherits
+ * it, and the umask of who makes it counts for nothing. */
+enum {
+    KVFS_XATTR_KILL_SGID = 1 << 8, /* setting an access ACL clears setgid: the caller is neither in
+                                      the group nor privileged */
+};
+/* `flags`: 0, XATTR_CREATE (-EEXIST) or XATTR_REPLACE (-ENODATA), which count for nothing with
+ * ACLs, and KVFS_XATTR_KILL_SGID. -EOPNOTSUPP name space, or ACL of a symbolic link; -E2BIG;
+ * -ERANGE name; -EINVAL no ACL; -EACCES default ACL of what is no directory. */
 KV_MUST_CHECK int kvfs_setxattr(struct kvfs *fs, uint64_t ino, const char *name,
                                 struct kv_slice value, int flags);
 /* Names, each ended by NUL. */
 KV_MUST_CHECK int kvfs_listxattr(struct kvfs *fs, uint64_t ino, struct kv_buf *names);
+/* -ENODATA; taking away an ACL that is not there succeeds. */
 KV_MUST_CHECK int kvfs_removexattr(struct kvfs *fs, uint64_t ino, const char *name);
 
 /* ---- keys are paths

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdlib.h>
 
+#include "fs/core/acl.h"
 #include "fs/core/file.h"
 #include "fs/core/fs_internal.h"
 
@@ -112,6 +113,9 @@ static int set_once(struct kvfs *fs, uint64_t ino, const struct stat *attr, unsi
         set_owner_and_mode(node, attr, mask);
         set_times(&node->node.inode, attr, mask, txn->now);
         node->dirty = true;
+        r = (mask & KVFS_SET_MODE) != 0 ? acl_follow_mode(txn, node) : 0;
+    }
+    if (r == 0) {
         r = txn_commit(txn);
     }
     if (r == 0) {

@@ -52,6 +52,8 @@ enum inode_tag {
 
 enum {
     INODE_HINT_XATTRS = 1 << 0, /* has, or had, extended attributes */
+    INODE_HINT_ACCESS_ACL = 1 << 1,
+    INODE_HINT_DEFAULT_ACL = 1 << 2,
 };
 
 enum {

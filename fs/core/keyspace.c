@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <stdio.h>
 
+#include "fs/core/acl.h"
 #include "fs/core/contents.h"
 #include "fs/core/file.h"
 #include "fs/core/fs_internal.h"
@@ -201,6 +202,7 @@ struct making {
     struct kv_slice value;
     uint64_t first_ino; /* consecutive, the file's is the last */
     unsigned count;
+    struct kv_buf acl; /* the default ACL of the first directory that is there, for all of them */
 };
 
 static unsigned count_components(struct kv_slice rest)
@@ -215,14 +217,18 @@ static unsigned count_components(struct kv_slice rest)
 
 /* The new directories, which nobody can reach before the commit; their inodes are not cached.
  * `at` becomes the place of the file, `parent` the inode of its directory. */
-static void put_directories(struct txn *txn, const struct making *making, struct dir_name *at,
-                            struct inode *parent)
+static int put_directories(struct txn *txn, const struct making *making, struct dir_name *at,
+                           struct inode *parent)
 {
     struct new_node new_node = {.who = making->who, .mode = S_IFDIR | 0755};
     struct kv_slice rest = making->walk->rest;
     for (unsigned i = 0; i + 1 < making->count; i++) {
         struct node node = {.ino = making->first_ino + i};
         namei_new_inode(&new_node, parent, txn->now, &node.inode);
+        int r = acl_inherit(txn, kv_buf_slice(&making->acl), new_node.mode, &node);
+        if (r < 0) {
+            return r;
+        }
         location_set(&node.loc, at->parent, at->name);
         node.inode.size = node.inode.allocated = 1;
         node.inode.nlink += i + 2 < making->count ? 1 : 0;
@@ -231,10 +237,11 @@ static void put_directories(struct txn *txn, const struct making *making, struct
         *parent = node.inode;
         *at = dir_name(node.ino, next_component(&rest));
     }
+    return 0;
 }
 
 /* Returns 1 if the name was made, or the directory removed, in between. */
-static int put_new(struct txn *txn, const struct making *making)
+static int put_new(struct txn *txn, struct making *making)
 {
     struct dir_name at = making->walk->at;
     struct new_node new_node = {.who = making->who, .mode = S_IFREG | 0644};
@@ -253,10 +260,21 @@ static int put_new(struct txn *txn, const struct making *making)
         return r == -ENOENT ? 1 : r;
     }
     struct inode parent = dir->node.inode;
+    r = acl_read_default(txn->fs, &dir->node, &making->acl);
+    if (r < 0) {
+        return r;
+    }
     dir_touch(txn, dir, 1, making->count > 1 ? 1 : 0);
-    put_directories(txn, making, &at, &parent);
+    r = put_directories(txn, making, &at, &parent);
+    if (r < 0) {
+        return r;
+    }
     struct txn_node *file = txn_add(txn, ino);
     namei_new_inode(&new_node, &parent, txn->now, &file->node.inode);
+    r = acl_inherit(txn, kv_buf_slice(&making->acl), new_node.mode, &file->node);
+    if (r < 0) {
+        return r;
+    }
     dir_add_first(txn, file, at);
     r = contents_write(txn, file, 0, making->value);
     file->node.inode.size = making->value.size;
@@ -296,6 +314,7 @@ static int put_once(struct kvfs *fs, const struct kvfs_who *who, struct kv_slice
     }
     r = walk.missing ? put_new(txn, &making) : put_existing(txn, &walk, value);
     txn_end(txn);
+    kv_buf_finish(&making.acl);
     if (r == 0 && walk.missing) {
         tell_new(fs, &making);
     } else if (r == 0) {

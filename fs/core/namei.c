@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 
+#include "fs/core/acl.h"
 #include "fs/core/fs_internal.h"
 #include "fs/core/handle.h"
 #include "fs/core/orphan.h"
@@ -163,6 +164,21 @@ void namei_new_inode(const struct new_node *new_node, const struct inode *dir, s
     };
 }
 
+/* The rules of acl(5) in place of the umask, where the directory has a default ACL. */
+static int inherit_acl(struct txn *txn, const struct node *dir, mode_t mode, struct node *node)
+{
+    struct kv_buf acl = {0};
+    if (!acl_may_exist(&dir->inode, ACL_DEFAULT)) {
+        return 0;
+    }
+    int r = acl_read_default(txn->fs, dir, &acl);
+    if (r == 0) {
+        r = acl_inherit(txn, kv_buf_slice(&acl), mode, node);
+    }
+    kv_buf_finish(&acl);
+    return r;
+}
+
 static int make_locked(struct txn *txn, const struct new_node *new_node, struct dir_name at,
                        uint64_t ino, struct txn_node **ret_node)
 {
@@ -186,6 +202,10 @@ static int make_locked(struct txn *txn, const struct new_node *new_node, struct 
     }
     struct txn_node *node = txn_add(txn, ino);
     namei_new_inode(new_node, &dir->node.inode, txn->now, &node->node.inode);
+    r = inherit_acl(txn, &dir->node, new_node->mode, &node->node);
+    if (r < 0) {
+        return r;
+    }
     dir_add_first(txn, node, at);
     dir_touch(txn, dir, 1, is_dir ? 1 : 0);
     *ret_node = node;

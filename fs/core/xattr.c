@@ -3,7 +3,9 @@
  * kernel's question for security.capability before a first write costs no read. */
 #include <sys/xattr.h>
 
+#include "fs/core/acl.h"
 #include "fs/core/fs_internal.h"
+#include "fs/core/xattr.h"
 
 static bool has_prefix(const char *name, const char *prefix)
 {
@@ -21,6 +23,10 @@ static int check_name(const char *name, struct kv_slice *ret_name)
     if (strcmp(name, "security.selinux") == 0) {
         return -EOPNOTSUPP;
     }
+    if (acl_kind(bytes) != ACL_NONE) {
+        *ret_name = bytes;
+        return 0;
+    }
     for (unsigned i = 0; i < sizeof spaces / sizeof spaces[0]; i++) {
         if (has_prefix(name, spaces[i])) {
             *ret_name = bytes;
@@ -35,6 +41,12 @@ static bool may_have_any(const struct node *node)
     return (node->inode.hints & INODE_HINT_XATTRS) != 0;
 }
 
+static bool may_have(const struct node *node, struct kv_slice name)
+{
+    enum acl_kind kind = acl_kind(name);
+    return may_have_any(node) && (kind == ACL_NONE || acl_may_exist(&node->inode, kind));
+}
+
 /* The value in a row: behind a zero byte. */
 static int decode_value(struct kvfs *fs, const struct rowkey *key, struct kv_slice row,
                         struct kv_slice *ret_value)
@@ -46,7 +58,7 @@ static int decode_value(struct kvfs *fs, const struct rowkey *key, struct kv_sli
     return 0;
 }
 
-static int read_value(struct kvfs *fs, uint64_t ino, struct kv_slice name, struct kv_buf *value)
+int xattr_read(struct kvfs *fs, uint64_t ino, struct kv_slice name, struct kv_buf *value)
 {
     struct kv_pinned pinned;
     struct rowkey key;
@@ -64,6 +76,29 @@ static int read_value(struct kvfs *fs, uint64_t ino, struct kv_slice name, struc
     return r;
 }
 
+int xattr_put(struct txn *txn, uint64_t ino, struct kv_slice name, struct kv_slice value)
+{
+    struct kv_buf row = {0};
+    struct rowkey key;
+    rowkey_xattr(&key, ino, name);
+    int r = kv_buf_append(&row, kv_slice("", 1));
+    if (r == 0) {
+        r = kv_buf_append(&row, value);
+    }
+    if (r == 0) {
+        txn_put(txn, txn->fs->meta, &key, kv_buf_slice(&row));
+    }
+    kv_buf_finish(&row);
+    return r;
+}
+
+void xattr_delete(struct txn *txn, uint64_t ino, struct kv_slice name)
+{
+    struct rowkey key;
+    rowkey_xattr(&key, ino, name);
+    txn_delete(txn, txn->fs->meta, &key);
+}
+
 int kvfs_getxattr(struct kvfs *fs, uint64_t ino, const char *name, struct kv_buf *value)
 {
     struct node node;
@@ -75,7 +110,7 @@ int kvfs_getxattr(struct kvfs *fs, uint64_t ino, const char *name, struct kv_buf
     stripe_lock(&fs->stripes, ino);
     r = node_load(fs, ino, NULL, &node);
     if (r == 0) {
-        r = may_have_any(&node) ? read_value(fs, ino, bytes, value) : -ENODATA;
+        r = may_have(&node, bytes) ? xattr_read(fs, ino, bytes, value) : -ENODATA;
     }
     stripe_unlock(&fs->stripes, ino);
     return r;
@@ -123,47 +158,73 @@ int kvfs_listxattr(struct kvfs *fs, uint64_t ino, struct kv_buf *names)
 }
 
 /* 0 it is there, -ENODATA it is not. */
-static int check_exists(struct kvfs *fs, const struct node *node, const struct rowkey *key)
+static int check_exists(struct kvfs *fs, const struct node *node, struct kv_slice name)
 {
     struct kv_pinned pinned;
+    struct rowkey key;
     if (!may_have_any(node)) {
         return -ENODATA;
     }
-    int r = fs_get(fs->meta, NULL, key, &pinned);
+    rowkey_xattr(&key, node->ino, name);
+    int r = fs_get(fs->meta, NULL, &key, &pinned);
     if (r == 0) {
         kv_pinned_release(&pinned);
     }
     return r == -ENOENT ? -ENODATA : r;
 }
 
-/* Load the inode, and find out whether it has the attribute: 0, -ENODATA, or another error. */
-static int begin(struct kvfs *fs, uint64_t ino, const struct rowkey *key, struct txn **ret_txn,
-                 struct txn_node **ret_node)
+/* Load the inode. */
+static int begin(struct kvfs *fs, uint64_t ino, struct txn **ret_txn, struct txn_node **ret_node)
 {
     int r = txn_begin(fs, ret_txn);
     if (r < 0) {
         return r;
     }
     txn_lock_inodes(*ret_txn, &ino, 1);
-    r = txn_load(*ret_txn, ino, NULL, ret_node);
-    return r < 0 ? r : check_exists(fs, &(*ret_node)->node, key);
+    return txn_load(*ret_txn, ino, NULL, ret_node);
 }
 
 static int commit(struct txn *txn, struct txn_node *node)
 {
     node->node.inode.ctime = txn->now;
-    node->node.inode.hints |= INODE_HINT_XATTRS;
     node->dirty = true;
     return txn_commit(txn);
+}
+
+/* An ACL is there or not as the caller wants it: the kernel's interface for them knows no flags. An
+ * empty value takes it away. */
+static int set_acl(struct txn *txn, struct txn_node *node, struct kv_slice name,
+                   struct kv_slice value, int flags)
+{
+    enum acl_kind kind = acl_kind(name);
+    int r = acl_set(txn, node, kind, value);
+    if (r == 0 && kind == ACL_ACCESS && (flags & KVFS_XATTR_KILL_SGID) != 0) {
+        node->node.inode.mode &= ~(uint32_t)S_ISGID;
+    }
+    return r;
+}
+
+static int set_plain(struct txn *txn, struct txn_node *node, struct kv_slice name,
+                     struct kv_slice value, int flags)
+{
+    int r = check_exists(txn->fs, &node->node, name);
+    if (r == 0 && (flags & XATTR_CREATE) != 0) {
+        r = -EEXIST;
+    } else if (r == -ENODATA && (flags & XATTR_REPLACE) == 0) {
+        r = 0;
+    }
+    if (r == 0) {
+        node->node.inode.hints |= INODE_HINT_XATTRS;
+        r = xattr_put(txn, node->node.ino, name, value);
+    }
+    return r;
 }
 
 int kvfs_setxattr(struct kvfs *fs, uint64_t ino, const char *name, struct kv_slice value, int flags)
 {
     struct txn *txn = NULL;
     struct txn_node *node;
-    struct rowkey key;
     struct kv_slice bytes;
-    struct kv_buf row = {0};
     int r = check_name(name, &bytes);
     if (r < 0) {
         return r;
@@ -171,28 +232,18 @@ int kvfs_setxattr(struct kvfs *fs, uint64_t ino, const char *name, struct kv_sli
     if (value.size > KVFS_XATTR_VALUE_SIZE_MAX) {
         return -E2BIG;
     }
-    if ((flags & ~(XATTR_CREATE | XATTR_REPLACE)) != 0) {
+    if ((flags & ~(XATTR_CREATE | XATTR_REPLACE | KVFS_XATTR_KILL_SGID)) != 0) {
         return -EINVAL;
     }
-    rowkey_xattr(&key, ino, bytes);
-    r = begin(fs, ino, &key, &txn, &node);
-    if (r == 0 && (flags & XATTR_CREATE) != 0) {
-        r = -EEXIST;
-    } else if (r == -ENODATA && (flags & XATTR_REPLACE) == 0) {
-        r = 0;
+    r = begin(fs, ino, &txn, &node);
+    if (r == 0) {
+        r = acl_kind(bytes) != ACL_NONE ? set_acl(txn, node, bytes, value, flags)
+                                        : set_plain(txn, node, bytes, value, flags);
     }
     if (r == 0) {
-        r = kv_buf_append(&row, kv_slice("", 1));
-    }
-    if (r == 0) {
-        r = kv_buf_append(&row, value);
-    }
-    if (r == 0) {
-        txn_put(txn, fs->meta, &key, kv_buf_slice(&row));
         r = commit(txn, node);
     }
     txn_end(txn);
-    kv_buf_finish(&row);
     return r;
 }
 
@@ -200,16 +251,21 @@ int kvfs_removexattr(struct kvfs *fs, uint64_t ino, const char *name)
 {
     struct txn *txn = NULL;
     struct txn_node *node;
-    struct rowkey key;
     struct kv_slice bytes;
     int r = check_name(name, &bytes);
     if (r < 0) {
         return r;
     }
-    rowkey_xattr(&key, ino, bytes);
-    r = begin(fs, ino, &key, &txn, &node);
+    r = begin(fs, ino, &txn, &node);
+    if (r == 0 && acl_kind(bytes) != ACL_NONE) {
+        r = set_acl(txn, node, bytes, kv_slice(NULL, 0), 0);
+    } else if (r == 0) {
+        r = check_exists(fs, &node->node, bytes);
+        if (r == 0) {
+            xattr_delete(txn, ino, bytes);
+        }
+    }
     if (r == 0) {
-        txn_delete(txn, fs->meta, &key);
         r = commit(txn, node);
     }
     txn_end(txn);

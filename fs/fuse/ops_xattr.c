@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Requests about extended attributes. */
+#include <limits.h>
+#include <stdlib.h>
+
 #include "fs/fuse/session.h"
 
 /* SELinux labels are never kept: refusing the name itself makes tools stop asking. */
@@ -29,10 +32,38 @@ static void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t
     kv_buf_finish(&value);
 }
 
+static bool is_in_group(fuse_req_t req, gid_t group)
+{
+    bool found = fuse_req_ctx(req)->gid == group;
+    gid_t *groups = malloc(NGROUPS_MAX * sizeof *groups);
+    int count = groups != NULL ? fuse_req_getgroups(req, NGROUPS_MAX, groups) : 0;
+    for (int i = 0; i < count && i < NGROUPS_MAX && !found; i++) {
+        found = groups[i] == group;
+    }
+    free(groups);
+    return found;
+}
+
+/* Setting an access ACL changes the mode, so the rule of chmod(2) for setgid holds. The kernel says
+ * nothing of it in the form of the request that libfuse takes. */
+static int setxattr_flags(fuse_req_t req, fuse_ino_t ino, const char *name)
+{
+    struct kvfs_mount *mount = fuse_req_userdata(req);
+    struct kvfs_entry entry;
+    if (strcmp(name, "system.posix_acl_access") != 0 || fuse_req_ctx(req)->uid == 0) {
+        return 0;
+    }
+    if (kvfs_getattr(mount->fs, ino, &entry) < 0 || (entry.stat.st_mode & S_ISGID) == 0) {
+        return 0;
+    }
+    return is_in_group(req, entry.stat.st_gid) ? 0 : KVFS_XATTR_KILL_SGID;
+}
+
 static void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value,
                         size_t size, int flags)
 {
     struct kvfs *fs = request_begin(req, REQUEST_SETXATTR);
+    flags |= setxattr_flags(req, ino, name);
     reply_result(req, is_refused(name)
                           ? -EOPNOTSUPP
                           : kvfs_setxattr(fs, ino, name, kv_slice(value, size), flags));

@@ -21,7 +21,7 @@ static void op_init(void *arg, struct fuse_conn_info *conn)
     unsigned wanted = FUSE_CAP_ASYNC_READ | FUSE_CAP_ATOMIC_O_TRUNC | FUSE_CAP_EXPORT_SUPPORT |
                       FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_ASYNC_DIO |
                       FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_CACHE_SYMLINKS |
-                      FUSE_CAP_EXPLICIT_INVAL_DATA |
+                      FUSE_CAP_EXPLICIT_INVAL_DATA | FUSE_CAP_POSIX_ACL | FUSE_CAP_DONT_MASK |
                       (mount->writeback ? FUSE_CAP_WRITEBACK_CACHE : 0);
     /* The kernel clears setuid bits itself and asks us to store the mode: told otherwise it would
      * leave that to each write. Changed times never mean that pages are stale: that is told. */

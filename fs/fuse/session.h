@@ -78,11 +78,11 @@ static inline struct kvfs *request_begin(fuse_req_t req, enum request_kind kind)
     return mount->fs;
 }
 
-/* Who asks. The kernel has applied the umask already. */
+/* Who asks. The kernel leaves the umask to us, as a directory's default ACL takes its place. */
 static inline struct kvfs_who request_who(fuse_req_t req)
 {
     const struct fuse_ctx *ctx = fuse_req_ctx(req);
-    return (struct kvfs_who){.uid = ctx->uid, .gid = ctx->gid};
+    return (struct kvfs_who){.uid = ctx->uid, .gid = ctx->gid, .umask = ctx->umask};
 }
 
 /* ---- reply.c ---------------------------------------------------------------------------------

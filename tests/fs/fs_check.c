@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <stdlib.h>
 
+#include "fs/core/acl.h"
 #include "fs/core/record.h"
 #include "kvcore/util/coding.h"
 #include "tests/lib/check_main.h"
@@ -176,6 +177,15 @@ static void check_xattr(struct walk *walk, struct kv_slice key, struct kv_slice 
     ck_assert(rowkey_decode_xattr(key, &ino, &name));
     ck_assert((find(walk, ino)->inode.hints & INODE_HINT_XATTRS) != 0);
     ck_assert(value.size >= 1 && value.data[0] == 0);
+    enum acl_kind kind = acl_kind(name);
+    if (kind != ACL_NONE) {
+        struct kv_slice acl = kv_slice(value.data + 1, value.size - 1);
+        const struct inode *inode = &find(walk, ino)->inode;
+        ck_assert(acl_may_exist(inode, kind));
+        ck_ok(acl_check(acl));
+        ck_assert(kind != ACL_ACCESS || acl_mode(acl) == (inode->mode & 0777));
+        ck_assert(kind != ACL_DEFAULT || S_ISDIR(inode->mode));
+    }
 }
 
 /* Second pass over the metadata. */

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Rows of extended attributes, for the other modules. */
+#ifndef FS_CORE_XATTR_H
+#define FS_CORE_XATTR_H
+
+#include "fs/core/txn.h"
+
+/* -ENODATA no such row; -EIO; -ENOMEM. */
+KV_MUST_CHECK int xattr_read(struct kvfs *fs, uint64_t ino, struct kv_slice name,
+                             struct kv_buf *value);
+/* Collect the row; the caller sets INODE_HINT_XATTRS. Errors: -ENOMEM. */
+KV_MUST_CHECK int xattr_put(struct txn *txn, uint64_t ino, struct kv_slice name,
+                            struct kv_slice value);
+void xattr_delete(struct txn *txn, uint64_t ino, struct kv_slice name);
+
+#endif
