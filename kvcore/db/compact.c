@@ -4,6 +4,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
+#include "kvcore/db/job.h"
 #include "kvcore/db/manifest.h"
 #include "kvcore/db/merge_iter.h"
 #include "kvcore/db/obsolete.h"
@@ -23,6 +24,7 @@ struct merge {
     struct file_list lower;             /* the files of inputs[1] that are read; owned array */
     size_t below_index[KV_LEVEL_COUNT]; /* how far is_deepest() has looked; keys only grow */
     uint64_t bytes_read;
+    uint64_t rows_read;
     uint64_t bytes_dropped, files_dropped; /* of inputs that need not be read */
 };
 
@@ -88,6 +90,7 @@ static bool needs_reading(struct merge *m, const struct file_meta *file)
     bool hidden = range_output_hides_file(&m->job.ranges, file);
     *(hidden ? &m->bytes_dropped : &m->bytes_read) += file->size;
     m->files_dropped += hidden;
+    m->rows_read += hidden ? 0 : file->row_count;
     return !hidden;
 }
 
@@ -143,8 +146,24 @@ static int record_inputs(struct merge *m, struct edit *edit)
     return r;
 }
 
+static struct kv_job job_of(const struct compaction *c)
+{
+    struct kv_job info = {.kind = KV_JOB_MERGE,
+                          .level_from = c->level,
+                          .level_to = c->output_level,
+                          .files = c->input_counts[0] + c->input_counts[1]};
+    for (int which = 0; which < 2; which++) {
+        for (size_t i = 0; i < c->input_counts[which]; i++) {
+            info.bytes += c->inputs[which][i]->size;
+        }
+    }
+    return info;
+}
+
 static int run_merge(struct kv_store *store, struct merge *m)
 {
+    struct kv_job info = job_of(&m->compaction);
+    struct job *job = job_begin(store, &info);
     struct edit edit = {0};
     struct iter *it = NULL;
     int output_level = m->compaction.output_level;
@@ -152,6 +171,7 @@ static int run_merge(struct kv_store *store, struct merge *m)
 
     m->job = (struct output_job){.table_id = m->compaction.table_id,
                                  .level = (uint32_t)output_level,
+                                 .progress = job,
                                  .version = m->view->version,
                                  .is_deepest = is_deepest,
                                  .is_range_deepest = is_range_deepest,
@@ -168,6 +188,7 @@ static int run_merge(struct kv_store *store, struct merge *m)
     r = r < 0 ? r : merge_ranges(store, m);
     r = r < 0 ? r : merge_inputs(store, m, &it);
     if (r == 0) {
+        job_set_rows(job, m->rows_read);
         iter_seek_first(it);
         r = output_rows(store, &m->job, it);
     }
@@ -184,6 +205,7 @@ static int run_merge(struct kv_store *store, struct merge *m)
         count_add(&store->counters.bytes_dropped, m->bytes_dropped);
         count_add(&store->counters.compaction_written, m->job.bytes_written);
     }
+    job_end(store, job, r, &edit);
     iter_destroy(it);
     free(m->lower.files);
     output_job_destroy(&m->job);

@@ -9,6 +9,7 @@
 
 #include <stdlib.h>
 
+#include "kvcore/db/latency.h"
 #include "kvcore/db/merge_iter.h"
 #include "kvcore/db/read.h"
 #include "kvcore/db/value.h"
@@ -169,13 +170,33 @@ void kv_iter_destroy(struct kv_iter *it)
     free(it);
 }
 
+/* Seeks are counted, and some measured. */
+struct seek {
+    struct reader_place *place;
+    uint64_t began;
+};
+
+static struct seek seek_begin(const struct kv_iter *it)
+{
+    struct reader_place *place = reader_place(it->table->store);
+    return (struct seek){place, latency_begin(&place->seeks, LATENCY_SEEK_ONE_IN)};
+}
+
+static void seek_end(const struct kv_iter *it, struct seek seek)
+{
+    count_add(&seek.place->seeks, 1);
+    latency_end(it->table->store, seek.place, KV_LATENCY_SEEK, seek.began);
+}
+
 void kv_iter_seek(struct kv_iter *it, struct kv_slice key)
 {
+    struct seek seek = seek_begin(it);
     if (below_lower(it, key)) {
         key = it->lower;
     }
     iter_seek(it->inner, key, row_seek_trailer(it->sequence));
     find_forward(it);
+    seek_end(it, seek);
 }
 
 /* Stand on the last row of any key below `key` (or of the last key, without one). */
@@ -195,10 +216,12 @@ static void seek_before(struct kv_iter *it, struct kv_slice key)
 
 void kv_iter_seek_for_prev(struct kv_iter *it, struct kv_slice key)
 {
+    struct seek seek;
     if (beyond_upper(it, key)) {
         kv_iter_seek_last(it);
         return;
     }
+    seek = seek_begin(it);
     iter_seek(it->inner, key, 0); /* behind all versions of the key */
     if (it->inner->valid) {
         iter_prev(it->inner);
@@ -206,22 +229,27 @@ void kv_iter_seek_for_prev(struct kv_iter *it, struct kv_slice key)
         iter_seek_last(it->inner);
     }
     find_backward(it);
+    seek_end(it, seek);
 }
 
 void kv_iter_seek_first(struct kv_iter *it)
 {
+    struct seek seek = seek_begin(it);
     if (it->lower.size > 0) {
         iter_seek(it->inner, it->lower, row_seek_trailer(it->sequence));
     } else {
         iter_seek_first(it->inner);
     }
     find_forward(it);
+    seek_end(it, seek);
 }
 
 void kv_iter_seek_last(struct kv_iter *it)
 {
+    struct seek seek = seek_begin(it);
     seek_before(it, it->upper);
     find_backward(it);
+    seek_end(it, seek);
 }
 
 void kv_iter_next(struct kv_iter *it)

@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
+#include "kvcore/db/job.h"
 #include "kvcore/db/large.h"
 #include "kvcore/db/manifest.h"
 #include "kvcore/db/output.h"
@@ -64,6 +65,16 @@ static int flush_memtable(struct kv_store *store, struct output_job *job,
     return r;
 }
 
+static uint64_t generation_rows(const struct generation *generation)
+{
+    uint64_t rows = 0;
+    for (uint32_t id = 1; id <= KV_TABLE_COUNT_MAX; id++) {
+        const struct memtable *memtable = generation->memtables[id - 1];
+        rows += memtable != NULL ? memtable_row_count(memtable) : 0;
+    }
+    return rows;
+}
+
 /* Rows are large enough on average that looking at each costs little. */
 enum { ROW_BYTES_WORTH_A_LOOK = 1024 };
 
@@ -71,15 +82,10 @@ enum { ROW_BYTES_WORTH_A_LOOK = 1024 };
 static int should_separate(const struct kv_store *store, const struct generation *generation,
                            bool *ret_separate)
 {
-    uint64_t rows = 0;
     uint64_t large = 0;
     int r = 0;
 
-    for (uint32_t id = 1; id <= KV_TABLE_COUNT_MAX; id++) {
-        const struct memtable *memtable = generation->memtables[id - 1];
-        rows += memtable != NULL ? memtable_row_count(memtable) : 0;
-    }
-    if (generation_bytes(generation) / ROW_BYTES_WORTH_A_LOOK < rows) {
+    if (generation_bytes(generation) / ROW_BYTES_WORTH_A_LOOK < generation_rows(generation)) {
         *ret_separate = false;
         return 0;
     }
@@ -95,9 +101,10 @@ static int should_separate(const struct kv_store *store, const struct generation
 }
 
 int flush_tables(struct kv_store *store, struct generation *generation,
-                 const struct version *version, struct edit *edit)
+                 const struct version *version, struct job *progress, struct edit *edit)
 {
     struct output_job job = {.level = 0,
+                             .progress = progress,
                              .is_flush = true,
                              .version = version,
                              .flushed_sequence = edit->last_sequence,
@@ -129,10 +136,14 @@ static int flush_generation(struct kv_store *store, struct generation *generatio
                             uint64_t next_log)
 {
     struct edit edit = {.released_log = next_log, .last_sequence = generation->sequence_last};
+    struct kv_job info = {
+        .kind = KV_JOB_FLUSH, .level_from = -1, .bytes = generation_bytes(generation)};
+    struct job *job = job_begin(store, &info);
     struct view *view = view_acquire(store);
     int r = large_seal(store, generation, &edit);
 
-    r = r < 0 ? r : flush_tables(store, generation, view->version, &edit);
+    job_set_rows(job, generation_rows(generation));
+    r = r < 0 ? r : flush_tables(store, generation, view->version, job, &edit);
     view_release(view);
     if (r < 0) {
         goto out;
@@ -143,6 +154,7 @@ static int flush_generation(struct kv_store *store, struct generation *generatio
     }
     count_add(&store->counters.flushes, 1);
 out:
+    job_end(store, job, r, &edit);
     edit_finish(&edit);
     return r;
 }

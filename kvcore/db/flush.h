@@ -8,9 +8,10 @@
 #include "kvcore/db/store.h"
 
 /* Write the rows of a generation to tables and add them to the edit, which says already how far the
- * logs are superfluous then. `version`: the tables before. */
+ * logs are superfluous then. `version`: the tables before. `progress` may be NULL. */
 KV_MUST_CHECK int flush_tables(struct kv_store *store, struct generation *generation,
-                               const struct version *version, struct edit *edit);
+                               const struct version *version, struct job *progress,
+                               struct edit *edit);
 /* Flush the oldest immutable generation. 1 if there was one, 0 if not, or an error. */
 KV_MUST_CHECK int flush_one(struct kv_store *store);
 /* Rotate, flush all and wait until it is done. */

@@ -3,12 +3,24 @@
 
 #include <stdatomic.h>
 
+#include "kvcore/db/job.h"
+
+static void tell_changed(struct kv_store *store, enum kv_health_state state, int error,
+                         const char *reason)
+{
+    struct kv_event event = {
+        .kind = KV_EVENT_HEALTH_CHANGED, .error = error, .health = state, .text = reason};
+    event_tell(store, &event);
+}
+
 void health_set(struct kv_store *store, enum kv_health_state state, int error, const char *reason)
 {
     bool changed;
+    bool final;
     mutex_lock(&store->mu);
     changed = store->health.state != state || store->health.error != error;
-    if (store->health.state != KV_HEALTH_READ_ONLY) {
+    final = store->health.state == KV_HEALTH_READ_ONLY;
+    if (!final) {
         store->health.state = state;
         store->health.error = error;
         strncpy(store->health.reason, reason, sizeof store->health.reason - 1);
@@ -18,6 +30,9 @@ void health_set(struct kv_store *store, enum kv_health_state state, int error, c
     if (changed) {
         message(&store->sink, KV_MESSAGE_ERROR, "%s: %s (%s)",
                 store->storage->ops->name(store->storage), reason, kv_strerror(error));
+    }
+    if (changed && !final) {
+        tell_changed(store, state, error, reason);
     }
 }
 
@@ -33,6 +48,7 @@ void health_clear(struct kv_store *store)
     if (changed) {
         message(&store->sink, KV_MESSAGE_INFO, "%s: works again",
                 store->storage->ops->name(store->storage));
+        tell_changed(store, KV_HEALTH_OK, 0, "works again");
     }
 }
 

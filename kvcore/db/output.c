@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "kvcore/db/output.h"
 #include "kvcore/db/hidden.h"
+#include "kvcore/db/job.h"
 #include "kvcore/db/snapshot.h"
 
 #include <assert.h>
@@ -10,6 +11,7 @@
 /* Cut a table when what it overlaps two levels down is this many times its aimed size: the merge
  * that will move it down stays bounded. */
 enum { GRANDPARENT_OVERLAP_FACTOR = 10 };
+enum { PROGRESS_ROWS = 256 }; /* so often it is told how far the job is */
 
 int output_job_init(struct kv_store *store, struct output_job *job)
 {
@@ -290,6 +292,7 @@ int output_ranges(struct output_job *job, const struct range_builder *builder)
 int output_rows(struct kv_store *store, struct output_job *job, struct iter *it)
 {
     struct range_sink sink = range_sink(job);
+    unsigned rows = 0;
     int r = 0;
 
     job->last_key.size = 0;
@@ -301,7 +304,12 @@ int output_rows(struct kv_store *store, struct output_job *job, struct iter *it)
             return -ECANCELED; /* the store is closing: a merge can be done again */
         }
         r = output_row(store, job, it->row);
+        if (++rows == PROGRESS_ROWS) {
+            job_advance(job->progress, rows);
+            rows = 0;
+        }
     }
+    job_advance(job->progress, rows);
     r = r < 0 ? r : it->error;
     r = r < 0 ? r : output_range_deletes(store, job, (struct kv_slice){0});
     return r < 0 ? r : range_output_close(&job->ranges, &sink);

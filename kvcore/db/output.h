@@ -30,6 +30,7 @@ struct output_job {
     struct kv_buf inputs;          /* numbers of merged tables as varints; owned */
     struct range_output ranges;    /* range deletes of the rows of the next output_rows; owned */
     struct output_blobs blobs;     /* large values */
+    struct job *progress;          /* told how many rows were read; NULL: nobody */
 
     /* The job's own. */
     struct kv_store *store;

@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
+#include "kvcore/db/latency.h"
 #include "kvcore/db/value.h"
 #include "kvcore/db/view.h"
 
@@ -161,7 +162,6 @@ static void unpin_block(void *pin)
 int damaged_row(struct kv_table *table)
 {
     struct kv_store *store = table->store;
-    count_add(&store->counters.damage_seen, 1);
     return message_damage(
         &store->sink,
         "%s: a row of table %s was lost to damage that was found before; write or "
@@ -223,6 +223,7 @@ int kv_get(struct kv_table *table, const struct kv_snapshot *snapshot, struct kv
 {
     struct kv_store *store = table->store;
     struct reader_place *place = reader_place(store);
+    uint64_t began = latency_begin(&place->gets, LATENCY_GET_ONE_IN);
     struct view *view = view_acquire(store);
     uint64_t sequence = snapshot != NULL ? snapshot->sequence : visible_sequence(store);
     const struct table_files *files = version_table(view->version, table->id);
@@ -239,13 +240,14 @@ int kv_get(struct kv_table *table, const struct kv_snapshot *snapshot, struct kv
     } else if (r == 0) {
         r = -ENOENT;
     } else {
-        count_add(&store->counters.read_errors, 1);
+        r = value_failed(store, r);
     }
     if (r == 0) {
         count_add(&place->gets_found, 1);
     }
     cached_block_unref(found.block);
     view_release(view);
+    latency_end(store, place, KV_LATENCY_GET, began);
     return r;
 }
 

@@ -307,7 +307,7 @@ static int flush_replayed(struct recovery *rec) NO_LOCK_ANALYSIS
         return 0;
     }
     r = recovered_blobs_seal(rec->blobs, &edit);
-    r = r < 0 ? r : flush_tables(store, rec->generation, rec->version, &edit);
+    r = r < 0 ? r : flush_tables(store, rec->generation, rec->version, NULL, &edit);
     r = r < 0 ? r : version_apply(rec->version, &edit, &version);
     if (r == 0) {
         version_unref(rec->version);

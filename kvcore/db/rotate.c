@@ -6,6 +6,7 @@
 
 #include "kvcore/db/flush.h"
 #include "kvcore/db/health.h"
+#include "kvcore/db/job.h"
 #include "kvcore/db/large.h"
 #include "kvcore/db/obsolete.h"
 #include "kvcore/db/space.h"
@@ -49,6 +50,7 @@ static bool flushes_itself(const struct kv_store *store)
 static int wait_for_room(struct kv_store *store, unsigned limit)
 {
     uint64_t began = clock_monotonic_ns();
+    uint64_t took;
     bool waited = false;
     int r = 0;
 
@@ -58,20 +60,30 @@ static int wait_for_room(struct kv_store *store, unsigned limit)
         if (store->options.no_background || (flush && flushes_itself(store))) {
             mutex_unlock(&store->mu);
             r = flush ? flush_one(store) : 0;
-            return r < 0 ? space_failed(store, r) : 0;
+            r = r < 0 ? space_failed(store, r) : 0;
+            mutex_lock(&store->mu);
+            break;
         }
         r = store->health.error;
         if (r < 0) {
             break;
         }
-        waited = true;
+        if (!waited) {
+            waited = true;
+            mutex_unlock(&store->mu);
+            event_tell(store, &(struct kv_event){.kind = KV_EVENT_STALL_BEGUN});
+            mutex_lock(&store->mu);
+            continue; /* it may have ended meanwhile */
+        }
         condvar_broadcast(&store->work);
         condvar_wait(&store->progress, &store->mu);
     }
     mutex_unlock(&store->mu);
     if (waited) {
         count_add(&store->counters.stalls, 1);
-        count_add(&store->counters.stall_ns, clock_monotonic_ns() - began);
+        took = clock_monotonic_ns() - began;
+        count_add(&store->counters.stall_ns, took);
+        event_tell(store, &(struct kv_event){.kind = KV_EVENT_STALL_ENDED, .duration_ns = took});
     }
     return r;
 }

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdatomic.h>
 
-#include "kvcore/db/store.h"
+#include "kvcore/db/job.h"
+#include "kvcore/db/picker.h"
 #include "kvcore/db/view.h"
+#include "kvcore/db/write.h"
+#include "kvcore/util/clock.h"
 
 static uint64_t value_of(const _Atomic uint64_t *counter)
 {
@@ -23,6 +26,18 @@ static void add_levels(const struct table_files *files, struct kv_stats *stats)
     }
 }
 
+/* Levels that a merge should make smaller. */
+static uint64_t levels_over_aim(const struct kv_store *store, const struct table_files *files)
+{
+    struct level_targets targets;
+    uint64_t count = files->levels[0].count >= L0_COMPACT_FILES;
+    level_targets(files, store->options.level_base_bytes, &targets);
+    for (int level = 1; level < LEVEL_DEEPEST; level++) {
+        count += targets.bytes[level] > 0 && files->levels[level].bytes > targets.bytes[level];
+    }
+    return count;
+}
+
 static void add_counters(const struct counters *c, struct kv_stats *stats)
 {
     stats->batches = value_of(&c->batches);
@@ -40,11 +55,14 @@ static void add_counters(const struct counters *c, struct kv_stats *stats)
     stats->bytes_dropped = value_of(&c->bytes_dropped);
     stats->stalls = value_of(&c->stalls);
     stats->stall_ns = value_of(&c->stall_ns);
+    stats->slowdowns = value_of(&c->slowdowns);
+    stats->slowdown_ns = value_of(&c->slowdown_ns);
     stats->read_errors = value_of(&c->read_errors);
     stats->write_errors = value_of(&c->write_errors);
     stats->damage_seen = value_of(&c->damage_seen);
     stats->resident_bytes = value_of(&c->resident_bytes);
     stats->blob_relocated_bytes = value_of(&c->blob_relocated);
+    stats->blob_commit_bytes = value_of(&c->blob_commit_bytes);
 }
 
 static void add_blobs(const struct version *version, struct kv_stats *stats)
@@ -65,6 +83,8 @@ static void add_readers(const struct kv_store *store, struct kv_stats *stats)
     for (size_t i = 0; i < READER_PLACES; i++) {
         stats->gets += value_of(&store->readers[i].gets);
         stats->gets_found += value_of(&store->readers[i].gets_found);
+        stats->seeks += value_of(&store->readers[i].seeks);
+        stats->writes += value_of(&store->readers[i].writes);
         stats->filter_useful += value_of(&store->readers[i].filter_useful);
     }
 }
@@ -95,6 +115,7 @@ void kv_stats(struct kv_store *store, struct kv_stats *ret_stats)
         const struct table_files *files = version_table(view->version, id);
         if (files != NULL) {
             add_levels(files, &stats);
+            stats.merges_pending += levels_over_aim(store, files);
         }
     }
     add_blobs(view->version, &stats);
@@ -106,5 +127,18 @@ void kv_stats(struct kv_store *store, struct kv_stats *ret_stats)
     stats.cache_hits = cache.hits;
     stats.cache_misses = cache.misses;
     stats.snapshots = count_snapshots(store);
+    stats.writers_waiting = writers_waiting(store);
+    stats.open_ns = clock_monotonic_ns() - store->opened_ns;
+    stats.job_count = job_list(store, stats.jobs);
+    for (unsigned i = 0; i < stats.job_count; i++) {
+        stats.merges_running += stats.jobs[i].kind == KV_JOB_MERGE;
+    }
     *ret_stats = stats;
+}
+
+double kv_stats_write_amplification(const struct kv_stats *stats)
+{
+    uint64_t written = stats->log_bytes + stats->blob_commit_bytes + stats->flush_bytes +
+                       stats->compaction_bytes_written;
+    return stats->bytes_written_user > 0 ? (double)written / (double)stats->bytes_written_user : 0;
 }

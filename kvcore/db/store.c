@@ -2,6 +2,8 @@
 #include "kvcore/db/store.h"
 #include "kvcore/blob/blob_set.h"
 #include "kvcore/db/flush.h"
+#include "kvcore/db/job.h"
+#include "kvcore/db/latency.h"
 #include "kvcore/db/manifest.h"
 #include "kvcore/db/obsolete.h"
 #include "kvcore/db/reclaim.h"
@@ -65,12 +67,25 @@ static void fill_options(const struct kv_options *from, struct kv_options *to)
     }
 }
 
+/* Wherever stored bytes are found damaged. */
+static void note_damage(void *arg, const char *text)
+{
+    struct kv_store *store = arg;
+    struct kv_event event = {.kind = KV_EVENT_DAMAGE_FOUND, .error = -KV_EDAMAGED, .text = text};
+    count_add(&store->counters.damage_seen, 1);
+    event_tell(store, &event);
+}
+
 static void init(struct kv_store *store, struct kv_storage *storage,
                  const struct kv_options *options)
 {
     fill_options(options, &store->options);
     store->storage = storage;
-    store->sink = (struct message_sink){.fn = options->message_fn, .arg = options->message_arg};
+    store->sink = (struct message_sink){.fn = options->message_fn,
+                                        .arg = options->message_arg,
+                                        .damage_fn = note_damage,
+                                        .damage_arg = store};
+    store->opened_ns = clock_monotonic_ns();
     store->health.state = KV_HEALTH_OK;
     store->next_table_number = 1;
     store->next_blob_number = 1;
@@ -110,6 +125,7 @@ static void destroy(struct kv_store *store) NO_LOCK_ANALYSIS
     reclaim_destroy(store);
     blob_set_destroy(store->blobs);
     block_cache_destroy(store->cache);
+    latency_destroy(store);
     condvar_finish(&store->progress);
     condvar_finish(&store->work);
     condvar_finish(&store->sync_done);
@@ -133,6 +149,7 @@ int kv_open(struct kv_storage *storage, const struct kv_options *options,
     init(store, storage, options);
     r = space_fit_options(store);
     r = r < 0 ? r : block_cache_create(store->options.cache_bytes, &store->cache);
+    r = r < 0 ? r : latency_create(store);
     r = r < 0 ? r : reclaim_create(store);
     r = r < 0 ? r : recover(store, options);
     if (r == 0 && !store->options.read_only) {

@@ -10,7 +10,8 @@
  *   recover   opening                            obsolete  files nobody needs any more
  *   space     a full device                      health    what is wrong, if anything
  *   large     large values on their way in       value     reading large values
- *   reclaim   dead bytes of blobs                      checkpoint  a copy in another place
+ *   reclaim   dead bytes of blobs                checkpoint  a copy in another place
+ *   job       what runs, and events              latency   how long operations take
  *
  * Lock order (util/lock_rank.h): write_mu, sync_mu, manifest_mu, mu. No I/O under mu or write_mu.
  */
@@ -63,8 +64,8 @@ struct view {
  * them: a place for the present view, see view.c, and counters. */
 struct reader_place {
     _Atomic(struct view *) view; /* with a reference; or NULL */
-    _Atomic uint64_t gets, gets_found, filter_useful;
-    uint8_t padding[32]; /* 64 bytes in all: the fields of two places are on lines of their own */
+    _Atomic uint64_t gets, gets_found, filter_useful, seeks, writes;
+    uint8_t padding[16]; /* 64 bytes in all: the fields of two places are on lines of their own */
 };
 _Static_assert(sizeof(struct reader_place) == 64, "a cache line");
 
@@ -81,8 +82,16 @@ struct counters {
     _Atomic uint64_t batches, rows_written, bytes_written_user, log_bytes, log_syncs;
     _Atomic uint64_t flushes, flush_bytes, compactions, compaction_read, compaction_written,
         trivial_moves, files_dropped, bytes_dropped;
-    _Atomic uint64_t stalls, stall_ns, read_errors, write_errors, damage_seen;
-    _Atomic uint64_t resident_bytes, blob_relocated;
+    _Atomic uint64_t stalls, stall_ns, slowdowns, slowdown_ns;
+    _Atomic uint64_t read_errors, write_errors, damage_seen;
+    _Atomic uint64_t resident_bytes, blob_relocated, blob_commit_bytes;
+};
+
+/* A flush or merge that runs; see job.h. */
+struct job {
+    struct kv_job info; /* kind 0: free. The job's own while it runs, but for readers of the list */
+    uint64_t began_ns;
+    _Atomic uint64_t rows_all, rows_done;
 };
 
 struct kv_store {
@@ -96,6 +105,8 @@ struct kv_store {
     struct reclaim *reclaim; /* the pointer is constant */
     uint64_t reserve_bytes;
     bool was_clean;
+    uint64_t opened_ns;          /* monotonic */
+    struct latencies *latencies; /* see latency.h; the pointer is constant */
 
     /* Read by anybody, each with its own rule. */
     _Atomic uint64_t
@@ -162,6 +173,7 @@ struct kv_store {
     uint64_t recyclable_log GUARDED_BY(&mu); /* released segment kept for reuse, or 0 */
     bool reclaim_waiting GUARDED_BY(&mu);    /* wake the workers when a view goes */
     unsigned compactions_running GUARDED_BY(&mu);
+    struct job jobs[KV_JOBS_MAX] GUARDED_BY(&mu);
     bool manual_compaction GUARDED_BY(&mu); /* automatic ones wait */
     bool rescue_wanted GUARDED_BY(&mu);     /* a sync failed: rotate and flush everything */
     struct kv_health health GUARDED_BY(&mu);

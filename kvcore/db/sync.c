@@ -4,6 +4,7 @@
 #include <stdatomic.h>
 
 #include "kvcore/db/health.h"
+#include "kvcore/db/latency.h"
 #include "kvcore/db/view.h"
 #include "kvcore/db/worker.h"
 #include "kvcore/db/write.h"
@@ -62,6 +63,7 @@ void sync_failed(struct kv_store *store, int error)
 /* As the thread that syncs for all. Called and returns with the mutex held. */
 static void run_sync(struct kv_store *store) REQUIRES(&store->sync_mu)
 {
+    uint64_t began = clock_monotonic_ns();
     uint64_t covered = 0; /* not the rows of a moment later, which may be held back again */
     int r;
 
@@ -71,6 +73,7 @@ static void run_sync(struct kv_store *store) REQUIRES(&store->sync_mu)
     if (r == 0) {
         r = sync_logs(store);
     }
+    latency_record(store, NULL, KV_LATENCY_SYNC, clock_monotonic_ns() - began);
     mutex_lock(&store->sync_mu);
     store->sync_running = false;
     if (r == 0 && store->synced_sequence < covered) {

@@ -5,9 +5,8 @@
 
 int value_failed(struct kv_store *store, int error)
 {
-    if (error == -KV_EDAMAGED) {
-        count_add(&store->counters.damage_seen, 1);
-    } else if (error != -ENOMEM) {
+    /* Damage was counted where it was found. */
+    if (error != -KV_EDAMAGED && error != -ENOMEM) {
         count_add(&store->counters.read_errors, 1);
     }
     return error;

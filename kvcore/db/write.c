@@ -6,6 +6,7 @@
 
 #include "kvcore/db/batch.h"
 #include "kvcore/db/large.h"
+#include "kvcore/db/latency.h"
 #include "kvcore/db/reclaim.h"
 #include "kvcore/db/rotate.h"
 #include "kvcore/db/space.h"
@@ -127,12 +128,15 @@ int write_push(struct kv_store *store, uint64_t *ret_sequence)
 }
 
 /* Slow writers down before they would have to stop: a little more with each table of level 0. */
-static void slow_down(const struct kv_store *store)
+static void slow_down(struct kv_store *store)
 {
     unsigned files = store_l0_files(store);
     if (files > L0_SLOW_FILES && !store->options.no_background) {
         struct timespec pause = {.tv_nsec = (long)(files - L0_SLOW_FILES) * SLOW_STEP_US * 1000};
+        uint64_t began = clock_monotonic_ns();
         nanosleep(&pause, NULL);
+        count_add(&store->counters.slowdowns, 1);
+        count_add(&store->counters.slowdown_ns, clock_monotonic_ns() - began);
     }
 }
 
@@ -323,6 +327,9 @@ static int group_commit(struct kv_store *store, struct group *group)
     count_add(&store->counters.batches, group->count);
     count_add(&store->counters.rows_written, group->rows);
     count_add(&store->counters.bytes_written_user, group->bytes);
+    if (group->large_bytes > 0) {
+        count_add(&store->counters.blob_commit_bytes, group->large_bytes);
+    }
     count_add(&store->counters.log_bytes, log_record_size(group->bytes - group->large_bytes));
     return 0;
 }
@@ -368,6 +375,8 @@ static int lead(struct kv_store *store, struct writer *w)
 int kv_write(struct kv_store *store, struct kv_batch *batch, enum kv_durability durability)
 {
     struct writer w = {.batch = batch, .durability = durability};
+    struct reader_place *place = reader_place(store);
+    uint64_t began;
     int r;
 
     workers_stand_in(store); /* which may find that the store can only be read from now on */
@@ -381,11 +390,25 @@ int kv_write(struct kv_store *store, struct kv_batch *batch, enum kv_durability 
     if (atomic_load_explicit(&store->full, memory_order_relaxed) && !batch->use_reserve) {
         return -ENOSPC;
     }
+    began = latency_begin(&place->writes, LATENCY_WRITE_ONE_IN);
+    count_add(&place->writes, 1);
     r = queue_join(store, &w) ? lead(store, &w) : w.result;
     if (r == 0 && durability == KV_DURABLE_SYNC) {
         r = sync_to(store, visible_sequence(store));
     }
+    latency_end(store, place, KV_LATENCY_WRITE, began);
     return r;
+}
+
+uint64_t writers_waiting(struct kv_store *store)
+{
+    uint64_t count = 0;
+    mutex_lock(&store->write_mu);
+    for (const struct writer *w = store->writers_head; w != NULL; w = w->next) {
+        count++;
+    }
+    mutex_unlock(&store->write_mu);
+    return count;
 }
 
 static int write_one(struct kv_table *table, struct kv_slice key, const struct kv_slice *value,

@@ -20,4 +20,7 @@ KV_MUST_CHECK int write_rotate(struct kv_store *store);
 /* Push deferred log bytes to the storage. All rows up to `ret_sequence` are in the logs then. */
 KV_MUST_CHECK int write_push(struct kv_store *store, uint64_t *ret_sequence);
 
+/* In the queue at the moment, the leader included. */
+uint64_t writers_waiting(struct kv_store *store);
+
 #endif

@@ -7,33 +7,36 @@
 
 enum { MESSAGE_SIZE_MAX = 1024 };
 
-static void send_message(const struct message_sink *sink, enum kv_message_level level,
-                         const char *format, va_list args) __attribute__((format(printf, 3, 0)));
-
-static void send_message(const struct message_sink *sink, enum kv_message_level level,
-                         const char *format, va_list args)
+void message(const struct message_sink *sink, enum kv_message_level level, const char *format, ...)
 {
     char text[MESSAGE_SIZE_MAX];
+    va_list args;
+
     if (sink == NULL || sink->fn == NULL) {
         return;
     }
-    vsnprintf(text, sizeof text, format, args);
-    sink->fn(sink->arg, level, text);
-}
-
-void message(const struct message_sink *sink, enum kv_message_level level, const char *format, ...)
-{
-    va_list args;
     va_start(args, format);
-    send_message(sink, level, format, args);
+    vsnprintf(text, sizeof text, format, args);
     va_end(args);
+    sink->fn(sink->arg, level, text);
 }
 
 int message_damage(const struct message_sink *sink, const char *format, ...)
 {
+    char text[MESSAGE_SIZE_MAX];
     va_list args;
+
+    if (sink == NULL) {
+        return -KV_EDAMAGED;
+    }
     va_start(args, format);
-    send_message(sink, KV_MESSAGE_ERROR, format, args);
+    vsnprintf(text, sizeof text, format, args);
     va_end(args);
+    if (sink->fn != NULL) {
+        sink->fn(sink->arg, KV_MESSAGE_ERROR, text);
+    }
+    if (sink->damage_fn != NULL) {
+        sink->damage_fn(sink->damage_arg, text);
+    }
     return -KV_EDAMAGED;
 }

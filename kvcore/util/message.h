@@ -13,6 +13,9 @@
 struct message_sink {
     kv_message_fn *fn;
     void *arg;
+    /* NULL: none. Called for each report of damage, with its text, after `fn`. */
+    void (*damage_fn)(void *damage_arg, const char *text);
+    void *damage_arg;
 };
 
 __attribute__((format(printf, 3, 4))) void

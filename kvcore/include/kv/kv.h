@@ -16,6 +16,7 @@
 #ifndef KV_KV_H
 #define KV_KV_H
 
+#include <kv/event.h>
 #include <kv/message.h>
 #include <kv/slice.h>
 #include <kv/storage.h>
@@ -57,6 +58,8 @@ struct kv_options {
     const uint8_t *store_id; /* at creation only; 16 bytes; NULL: random */
     kv_message_fn *message_fn; /* NULL: silent */
     void *message_arg;
+    kv_event_fn *event_fn; /* NULL: none. kv/event.h says what it must not do */
+    void *event_arg;
 };
 
 /* Open the store in `storage`. On success the store owns the storage; on failure the caller still
@@ -261,7 +264,21 @@ struct kv_level_stats {
     uint64_t files, bytes, rows, tombstones, range_deletes;
 };
 
+enum kv_job_kind { KV_JOB_FLUSH = 1, KV_JOB_MERGE };
+enum { KV_JOBS_MAX = 20 };
+
+/* A flush or merge that is running. */
+struct kv_job {
+    enum kv_job_kind kind;
+    int level_from, level_to; /* -1: memtables */
+    uint64_t files, bytes;    /* what it reads; of memtables the bytes in memory */
+    uint64_t bytes_done;      /* of these, as far as the share of the rows tells */
+    uint64_t running_ns;
+};
+
+/* Since opening, unless said otherwise. */
 struct kv_stats {
+    uint64_t open_ns;        /* so long the store is open */
     uint64_t sequence;       /* of the newest visible row */
     uint64_t memtable_bytes; /* active and waiting */
     uint64_t memtables_waiting;
@@ -273,7 +290,14 @@ struct kv_stats {
     uint64_t compactions, compaction_bytes_read, compaction_bytes_written, trivial_moves;
     uint64_t files_dropped, bytes_dropped; /* covered by range deletes: gone without being read */
     uint64_t gets, gets_found, filter_useful; /* table probes the filter saved */
-    uint64_t stalls, stall_ns;
+    uint64_t seeks;                           /* of iterators */
+    uint64_t writes;                          /* calls that wrote, by the threads that called */
+    uint64_t writers_waiting;                 /* now, the one at work included */
+    uint64_t stalls, stall_ns;                /* writers stopped, for so long altogether */
+    uint64_t slowdowns, slowdown_ns; /* writers held up a little before they would be stopped */
+    uint64_t merges_running, merges_pending; /* now; pending: levels over their aim, also those
+                                                that are being merged */
+    /* Damage: found in stored bytes by whoever read them. The other two do not count it. */
     uint64_t read_errors, write_errors, damage_seen;
     uint64_t snapshots;
     uint64_t blobs, blob_bytes;    /* files of large values, and what they take on the device */
@@ -281,9 +305,32 @@ struct kv_stats {
     uint64_t blob_garbage_bytes;   /* that no row of a table refers to: given back in time */
     uint64_t blob_punched_bytes;   /* given back inside blobs that go on */
     uint64_t blob_relocated_bytes; /* live bytes copied to get rid of garbage beside them */
+    uint64_t blob_commit_bytes;    /* of large values, written as they came */
     struct kv_level_stats levels[KV_LEVEL_COUNT]; /* all tables together */
+    unsigned job_count;
+    struct kv_job jobs[KV_JOBS_MAX];
 };
 KV_PUBLIC void kv_stats(struct kv_store *store, struct kv_stats *ret_stats);
+/* Bytes written to the device for one byte that users wrote, since opening: log, large values,
+ * flushes and merges. 0 if nothing was written. */
+KV_PUBLIC double kv_stats_write_amplification(const struct kv_stats *stats);
+
+enum kv_latency {
+    KV_LATENCY_GET,   /* one in 64 is measured */
+    KV_LATENCY_SEEK,  /* of iterators; one in 32 */
+    KV_LATENCY_WRITE, /* one in 32; waiting and syncing included */
+    KV_LATENCY_SYNC,  /* flushes of the device for the log, which several writers may share */
+    KV_LATENCY_FLUSH, /* of memtables to tables */
+    KV_LATENCY_MERGE,
+    KV_LATENCY_COUNT,
+};
+/* Of what was measured. A percentile is at most 1/32 too high. */
+struct kv_latency_stats {
+    uint64_t count, sum_ns, max_ns;
+    uint64_t p50_ns, p90_ns, p99_ns, p999_ns;
+};
+KV_PUBLIC void kv_latencies(struct kv_store *store,
+                            struct kv_latency_stats ret_stats[KV_LATENCY_COUNT]);
 
 enum kv_health_state {
     KV_HEALTH_OK = 1,
