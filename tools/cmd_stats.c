@@ -6,6 +6,8 @@
 #include <libsmartcols.h>
 #include <stdio.h>
 
+#include "tools/prometheus.h"
+
 static const struct argp_option json_option[] = {{"json", 'j', NULL, 0, "as one JSON object", 0},
                                                  {0}};
 
@@ -171,36 +173,118 @@ static void print_numbers(json_t *numbers, const char *title, bool zeros)
     scols_unref_table(table);
 }
 
+static void set_microseconds(struct libscols_line *line, size_t column, json_t *ns)
+{
+    char text[32];
+    snprintf(text, sizeof text, "%.1f", (double)json_integer_value(ns) / 1000);
+    scols_line_set_data(line, column, text);
+}
+
+static void print_latencies(json_t *latencies)
+{
+    static const char *const titles[] = {"LATENCY", "MEASURED", "P50 US",
+                                         "P99 US",  "P999 US",  "MAX US"};
+    static const char *const names[] = {"p50_ns", "p99_ns", "p999_ns", "max_ns"};
+    struct libscols_table *table = new_table(titles, 6);
+    const char *operation;
+    json_t *values;
+    json_object_foreach(latencies, operation, values)
+    {
+        json_int_t count = json_integer_value(json_object_get(values, "count"));
+        struct libscols_line *line =
+            table != NULL && count > 0 ? scols_table_new_line(table, NULL) : NULL;
+        if (line != NULL) {
+            scols_line_set_data(line, 0, operation);
+            set_number(line, 1, count);
+        }
+        for (size_t i = 0; line != NULL && i < sizeof names / sizeof names[0]; i++) {
+            set_microseconds(line, i + 2, json_object_get(values, names[i]));
+        }
+    }
+    if (table != NULL && scols_table_get_nlines(table) > 0) {
+        putchar('\n');
+        scols_print_table(table);
+    }
+    scols_unref_table(table);
+}
+
+static void print_jobs(json_t *jobs)
+{
+    size_t i;
+    json_t *job;
+    json_array_foreach(jobs, i, job)
+    {
+        double all = (double)json_integer_value(json_object_get(job, "bytes"));
+        double done = (double)json_integer_value(json_object_get(job, "bytes_done"));
+        printf("%sRunning: %s to level %" JSON_INTEGER_FORMAT ", %.0f of %.0f MiB, for %.1f s\n",
+               i == 0 ? "\n" : "", json_string_value(json_object_get(job, "kind")),
+               json_integer_value(json_object_get(job, "level_to")), done / (1 << 20),
+               all / (1 << 20),
+               (double)json_integer_value(json_object_get(job, "running_ns")) / 1e9);
+    }
+}
+
+static void print_stats(json_t *json)
+{
+    print_levels(json_object_get(json, "levels"));
+    print_jobs(json_object_get(json, "jobs"));
+    print_latencies(json_object_get(json, "latencies"));
+    print_numbers(json_object_get(json, "counters"), "COUNTER", true);
+    print_numbers(json_object_get(json, "space"), "SPACE", true);
+    print_numbers(json_object_get(json, "requests"), "REQUEST", false);
+    printf("\nWrite amplification: %.2f\n",
+           json_number_value(json_object_get(json, "write_amplification")));
+}
+
+struct stats_settings {
+    struct json_settings common; /* first: the parser of the others sees only this */
+    bool prometheus;
+};
+
+static error_t parse_stats(int key, char *value, struct argp_state *state)
+{
+    struct stats_settings *s = state->input;
+    if (key == 'P') {
+        s->prometheus = true;
+        return 0;
+    }
+    return json_settings_parse(key, value, state);
+}
+
 int cmd_stats(int argc, char **argv)
 {
-    static const struct argp argp = {json_option,
-                                     json_settings_parse,
-                                     "STORE|MOUNTPOINT",
-                                     "Examples:\n  kvfs stats /mnt/a\n  kvfs stats /srv/a "
-                                     "--json\n\nShow the levels of the store, "
-                                     "what its engine has done since it was opened, and how many "
-                                     "requests of each kind the mount "
-                                     "served.",
-                                     NULL,
-                                     NULL,
-                                     NULL};
-    struct json_settings s = {0};
+    static const struct argp_option options[] = {
+        {"json", 'j', NULL, 0, "as one JSON object", 0},
+        {"prometheus", 'P', NULL, 0, "in the text format of Prometheus", 0},
+        {0}};
+    static const struct argp argp = {
+        options,
+        parse_stats,
+        "STORE|MOUNTPOINT",
+        "Examples:\n  kvfs stats /mnt/a\n  kvfs stats /srv/a --json\n  kvfs stats /mnt/a "
+        "--prometheus > /var/lib/node_exporter/kvfs.prom\n\nShow the levels of the store, what its "
+        "engine has done since it was opened and how long that took, what it is doing, and how "
+        "many "
+        "requests of each kind the mount served.",
+        NULL,
+        NULL,
+        NULL};
+    struct stats_settings s = {0};
     struct target target;
     const char *store;
     cmd_parse(&argp, argc, argv, EXIT_USAGE, 0, &s);
-    int code = words_take_store(&s.words, "stats", argp.args_doc, 0, 0, &store);
+    int code = words_take_store(&s.common.words, "stats", argp.args_doc, 0, 0, &store);
     code = code == EXIT_DONE ? target_begin(&target, store, TARGET_ENGINE) : code;
     if (code != EXIT_DONE) {
         return code;
     }
     json_t *json = ask(&target, CONTROL_STATS, "tell the statistics", &code);
-    if (json != NULL && s.json) {
+    if (json != NULL && s.prometheus) {
+        prometheus_print(stdout, json);
+    } else if (json != NULL && s.common.json) {
         print_json(json);
     } else if (json != NULL) {
-        print_levels(json_object_get(json, "levels"));
-        print_numbers(json_object_get(json, "counters"), "COUNTER", true);
-        print_numbers(json_object_get(json, "space"), "SPACE", true);
-        print_numbers(json_object_get(json, "requests"), "REQUEST", false);
+        print_stats(json);
     }
     json_decref(json);
     return target_end(&target, code);

@@ -86,8 +86,15 @@ static json_t *counters_json(const struct kv_stats *s)
         {"gets", s->gets},
         {"gets_found", s->gets_found},
         {"filter_useful", s->filter_useful},
+        {"seeks", s->seeks},
+        {"writes", s->writes},
+        {"writers_waiting", s->writers_waiting},
         {"stalls", s->stalls},
         {"stall_ns", s->stall_ns},
+        {"slowdowns", s->slowdowns},
+        {"slowdown_ns", s->slowdown_ns},
+        {"merges_running", s->merges_running},
+        {"merges_pending", s->merges_pending},
         {"read_errors", s->read_errors},
         {"write_errors", s->write_errors},
         {"damage_seen", s->damage_seen},
@@ -98,6 +105,8 @@ static json_t *counters_json(const struct kv_stats *s)
         {"blob_garbage_bytes", s->blob_garbage_bytes},
         {"blob_punched_bytes", s->blob_punched_bytes},
         {"blob_relocated_bytes", s->blob_relocated_bytes},
+        {"blob_commit_bytes", s->blob_commit_bytes},
+        {"open_ns", s->open_ns},
     };
     json_t *json = json_object();
     for (size_t i = 0; i < sizeof counters / sizeof counters[0]; i++) {
@@ -120,6 +129,44 @@ static json_t *levels_json(const struct kv_stats *s)
     return levels;
 }
 
+/* The flushes and merges that run. Level -1: memtables. */
+static json_t *jobs_json(const struct kv_stats *s)
+{
+    json_t *jobs = json_array();
+    for (unsigned i = 0; i < s->job_count; i++) {
+        const struct kv_job *job = &s->jobs[i];
+        json_array_append_new(jobs,
+                              json_pack("{s:s, s:i, s:i, s:I, s:I, s:I, s:I}", "kind",
+                                        job->kind == KV_JOB_FLUSH ? "flush" : "merge", "level_from",
+                                        job->level_from, "level_to", job->level_to, "files",
+                                        (json_int_t)job->files, "bytes", (json_int_t)job->bytes,
+                                        "bytes_done", (json_int_t)job->bytes_done, "running_ns",
+                                        (json_int_t)job->running_ns));
+    }
+    return jobs;
+}
+
+static json_t *latencies_json(struct kv_store *engine)
+{
+    static const char *const names[KV_LATENCY_COUNT] = {
+        [KV_LATENCY_GET] = "get",   [KV_LATENCY_WRITE] = "write", [KV_LATENCY_SEEK] = "seek",
+        [KV_LATENCY_SYNC] = "sync", [KV_LATENCY_FLUSH] = "flush", [KV_LATENCY_MERGE] = "merge",
+    };
+    struct kv_latency_stats latencies[KV_LATENCY_COUNT];
+    json_t *json = json_object();
+    kv_latencies(engine, latencies);
+    for (size_t i = 0; i < KV_LATENCY_COUNT; i++) {
+        const struct kv_latency_stats *l = &latencies[i];
+        json_object_set_new(
+            json, names[i],
+            json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "count", (json_int_t)l->count,
+                      "sum_ns", (json_int_t)l->sum_ns, "p50_ns", (json_int_t)l->p50_ns, "p90_ns",
+                      (json_int_t)l->p90_ns, "p99_ns", (json_int_t)l->p99_ns, "p999_ns",
+                      (json_int_t)l->p999_ns, "max_ns", (json_int_t)l->max_ns));
+    }
+    return json;
+}
+
 static json_t *requests_json(const struct control_host *host)
 {
     json_t *requests = json_object();
@@ -138,14 +185,18 @@ static json_t *requests_json(const struct control_host *host)
 json_t *report_stats_json(const struct control_host *host)
 {
     struct kv_stats stats;
+    struct kv_health health;
     struct kv_space space = {0};
     kv_stats(host->engine, &stats);
+    kv_health(host->engine, &health);
     /* A device that does not tell leaves zeros, which the table shows as such. */
     kv_ignore(kv_space(host->engine, &space));
-    return json_pack("{s:i, s:o, s:o, s:o, s:o, s:o, s:{s:I, s:I, s:I}}", "format_version",
-                     FORMAT_VERSION, "store", text_json(host->store), "mountpoint",
-                     text_json(host->mountpoint), "counters", counters_json(&stats), "levels",
-                     levels_json(&stats), "requests", requests_json(host), "space", "total_bytes",
-                     (json_int_t)space.total_bytes, "free_bytes", (json_int_t)space.free_bytes,
-                     "used_bytes", (json_int_t)space.used_bytes);
+    return json_pack(
+        "{s:i, s:o, s:o, s:s, s:f, s:o, s:o, s:o, s:o, s:o, s:{s:I, s:I, s:I}}", "format_version",
+        FORMAT_VERSION, "store", text_json(host->store), "mountpoint", text_json(host->mountpoint),
+        "health", health_name(health.state), "write_amplification",
+        kv_stats_write_amplification(&stats), "counters", counters_json(&stats), "levels",
+        levels_json(&stats), "jobs", jobs_json(&stats), "latencies", latencies_json(host->engine),
+        "requests", requests_json(host), "space", "total_bytes", (json_int_t)space.total_bytes,
+        "free_bytes", (json_int_t)space.free_bytes, "used_bytes", (json_int_t)space.used_bytes);
 }

@@ -54,6 +54,30 @@ small_store_is_small() {
     fi
 }
 
+# What $out holds is the text format of Prometheus: samples stand below the one TYPE of their metric,
+# none comes twice, and the metrics that are named are among them.
+prometheus() {
+    python3 - "$out" "$@" <<'END'
+import re, sys
+SAMPLE = re.compile(r'(kvfs_[a-z0-9_]+)\{store="(?:[^"\\]|\\.)*"((?:,[a-z_]+="[^"]*")*)\} [-+0-9.e]+$')
+types, seen, metric = {}, set(), None
+for line in sys.argv[1].split("\n"):
+    if line.startswith("# TYPE "):
+        metric, kind = line.split()[2:]
+        assert metric not in types and kind in ("counter", "gauge", "summary"), line
+        assert (kind == "counter") == metric.endswith("_total"), line
+        types[metric] = kind
+        continue
+    match = SAMPLE.match(line)
+    assert match, line
+    allowed = [metric] + ([metric + "_sum", metric + "_count"] if types[metric] == "summary" else [])
+    assert match.group(1) in allowed and match.group(1, 2) not in seen, line
+    seen.add(match.group(1, 2))
+missing = set(sys.argv[2:]) - set(types)
+assert not missing, missing
+END
+}
+
 # ---- the same on a mounted and on an unmounted store: $1 is how the points are named ----
 
 binary_values_pass() {
@@ -159,6 +183,11 @@ keys_work() {
     point "$1: scan --json" scan_json
     point "$1: the store may come from KVFS_STORE" eval 'KVFS_STORE=$store prints Grace "$kvfs" get users/42/name'
     point "$1: stats --json" eval 'exits 0 "$kvfs" stats "$store" --json && json "j[\"format_version\"] == 1 and len(j[\"levels\"]) == 7"'
+    point "$1: stats --json tells latencies, jobs, health and write amplification" eval 'json "(
+        set(j[\"latencies\"]) == {\"get\", \"write\", \"seek\", \"sync\", \"flush\", \"merge\"} and
+        j[\"health\"] == \"ok\" and j[\"write_amplification\"] >= 0 and isinstance(j[\"jobs\"], list))"'
+    point "$1: stats --prometheus" eval 'exits 0 "$kvfs" stats "$store" --prometheus &&
+        prometheus kvfs_gets_total kvfs_level_bytes kvfs_latency_seconds kvfs_write_amplification kvfs_health kvfs_stall_seconds_total'
     point "$1: stats prints tables" eval 'exits 0 "$kvfs" stats "$store" && [[ $out == *LEVEL*COUNTER*SPACE* ]]'
     point "$1: sync" prints "" "$kvfs" sync "$store"
 }
@@ -283,6 +312,9 @@ point "mounted: values and files are the same thing" eval '[ "$(cat "$mnt/users/
 point "mounted: status names mount point, process and transport" eval 'exits 0 "$kvfs" status "$mnt" --json &&
     json "j[\"state\"] == \"mounted\" and j[\"mountpoint\"] == \"$mnt\" and j[\"transport\"] == \"dev_fuse\" and j[\"pid\"] > 1"'
 point "mounted: stats of the mount point count requests" eval 'exits 0 "$kvfs" stats "$mnt" --json && json "j[\"requests\"][\"write\"] > 0"'
+point "mounted: stats count and measure what the daemon did" eval 'exits 0 "$kvfs" stats "$mnt" --json &&
+    json "(j[\"counters\"][\"writes\"] > 0 and 0 < j[\"latencies\"][\"write\"][\"count\"] < j[\"counters\"][\"writes\"] and
+        j[\"latencies\"][\"write\"][\"max_ns\"] > 0 and j[\"counters\"][\"writers_waiting\"] == 0)"'
 point "mounted: what cannot be done is refused with the mount point's name" mounted_refusals
 point "mounted: the control socket is for its owner only" eval '[ "$(stat -c "%F %a" "$store/control")" = "socket 600" ]'
 point "the store is unmounted" umount_store
