@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Extended attributes: one row each. An inode that never had one says so in its hints, so that the
- * kernel's question for security.capability before a first write costs no read. */
+#include "fs/core/xattr.h"
+
 #include <sys/xattr.h>
 
 #include "fs/core/acl.h"
 #include "fs/core/fs_internal.h"
-#include "fs/core/xattr.h"
 
 static bool has_prefix(const char *name, const char *prefix)
 {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Rows of extended attributes, for the other modules. */
+/* Extended attributes: one row each. An inode that never had one says so in its hints, so that the
+ * kernel's question for security.capability before a first write costs no read. */
 #ifndef FS_CORE_XATTR_H
 #define FS_CORE_XATTR_H
 
