@@ -13,6 +13,7 @@
 #include "kvcore/db/sync.h"
 #include "kvcore/db/view.h"
 #include "kvcore/db/write.h"
+#include "kvcore/util/clock.h"
 
 enum {
     SLACK_SHARE = 64,      /* of the size of a blob: garbage that may always be there */
@@ -21,6 +22,10 @@ enum {
     GARBAGE_PART = 8,      /* of a blob's live bytes: less garbage is not worth emptying it */
     EVACUATION_SHARE = 32, /* of all live bytes, in blobs that are being emptied at once */
 };
+
+/* Giving back pages can take milliseconds each (a device that is told at once). Meanwhile whole
+ * blobs become garbage, which are given back at once: so a pass is not longer than this. */
+static const uint64_t punch_ns = 1000000000;
 
 struct reclaim {
     /* State mutex. */
@@ -31,6 +36,7 @@ struct reclaim {
      * come nor go while `stamp` is set. */
     struct candidates candidates;
     struct known_blobs known;
+    uint64_t punch_until_ns; /* monotonic */
     uint64_t last_stamp; /* of the view after the last pass, if nothing came in between; else 0 */
 };
 
@@ -198,13 +204,19 @@ static int begin_pass(struct kv_store *store, bool eager)
 
 /* ---- ending ---- */
 
-static bool any_touched(const struct candidates *candidates)
+/* The pass did not do what it could have: another one is to look at the blob. */
+static bool is_left(const struct candidate *candidate)
 {
-    bool touched = false;
+    return candidate->touched || candidate->unfinished;
+}
+
+static bool any_left(const struct candidates *candidates)
+{
+    bool left = false;
     for (size_t i = 0; i < candidates->count; i++) {
-        touched = touched || candidates->items[i].touched;
+        left = left || is_left(&candidates->items[i]);
     }
-    return touched;
+    return left;
 }
 
 /* What of the garbage there was at the time of the pass's view could not be given back, so that no
@@ -219,7 +231,7 @@ static int remember(struct kv_store *store, const struct version *version)
         const struct version_blob *blob = version_find_blob(version, candidate->info.number);
         struct version_blob then = {.referenced = candidate->referenced};
         struct known_blob *known = NULL;
-        if (blob != NULL && !candidate->touched) {
+        if (blob != NULL && !is_left(candidate)) {
             then.info = blob->info;
             r = known_blobs_get(&reclaim->known, candidate->info.number, &known);
         }
@@ -333,58 +345,82 @@ static void remove_blob(struct kv_store *store, uint64_t number)
     kv_ignore(store->storage->ops->remove(store->storage, id)); /* else the next opening does */
 }
 
-/* Give back what is dead of one candidate; the edit tells of it. */
-static int give_back(struct kv_store *store, const struct version *version,
-                     struct candidate *candidate, struct edit *edit)
+static bool may_be_given_back(const struct version *version, const struct candidate *candidate)
 {
-    const struct version_blob *blob = version_find_blob(version, candidate->info.number);
-    struct blob_info info = candidate->info;
-    struct known_blob *known = NULL;
-    int r;
-
-    if (candidate->out || candidate->touched || blob == NULL) {
-        return 0;
-    }
-    if (candidate->rows == 0) {
-        return blob->referenced == 0 ? edit_remove_blob(edit, info.number) : 0;
-    }
-    r = known_blobs_get(&store->reclaim->known, info.number, &known);
-    r = r < 0 ? r : reclaim_punch(store, candidate, &known->free, &info.punched_bytes);
-    if (r == 0 && info.punched_bytes > candidate->info.punched_bytes) {
-        r = edit_add_blob(edit, &info);
-    }
-    return r;
+    return !candidate->out && !candidate->touched &&
+           version_find_blob(version, candidate->info.number) != NULL;
 }
 
-static int give_back_all(struct kv_store *store, struct edit *edit)
+/* Blobs that nothing points at go first: that is one call each. */
+static int give_back_whole(struct kv_store *store, const struct version *version,
+                           struct candidate *candidate, struct edit *edit)
+{
+    (void)store;
+    if (candidate->rows > 0 || version_find_blob(version, candidate->info.number)->referenced > 0) {
+        return 0;
+    }
+    return edit_remove_blob(edit, candidate->info.number);
+}
+
+/* Give back the dead pages of one candidate; the edit tells of it. */
+static int give_back_pages(struct kv_store *store, const struct version *version,
+                           struct candidate *candidate, struct edit *edit)
+{
+    struct blob_info info = candidate->info;
+    struct known_blob *known = NULL;
+    int r = 0;
+
+    (void)version;
+    if (candidate->rows > 0) {
+        r = known_blobs_get(&store->reclaim->known, info.number, &known);
+        r = r < 0 ? r
+                  : reclaim_punch(store, candidate, store->reclaim->punch_until_ns, &known->free,
+                                  &info.punched_bytes);
+        candidate->unfinished = r > 0;
+    }
+    if (r >= 0 && info.punched_bytes > candidate->info.punched_bytes) {
+        r = edit_add_blob(edit, &info);
+    }
+    return r < 0 ? r : 0;
+}
+
+/* Do this to all candidates, and remember it in the manifest. */
+static int give_back(struct kv_store *store,
+                     int (*fn)(struct kv_store *, const struct version *, struct candidate *,
+                               struct edit *),
+                     unsigned *edits)
 {
     struct candidates *candidates = &store->reclaim->candidates;
     struct view *view = view_acquire(store);
+    struct edit edit = {0};
     int r = 0;
 
     for (size_t i = 0; i < candidates->count && r == 0; i++) {
-        r = give_back(store, view->version, &candidates->items[i], edit);
+        if (may_be_given_back(view->version, &candidates->items[i])) {
+            r = fn(store, view->version, &candidates->items[i], &edit);
+        }
     }
     view_release(view);
+    if (r == 0 && edit.blob_count + edit.removed_blob_count > 0) {
+        r = manifest_commit(store, &edit, NULL);
+        *edits += r == 0;
+    }
+    for (size_t i = 0; i < edit.removed_blob_count && r == 0; i++) {
+        remove_blob(store, edit.removed_blobs[i]);
+    }
+    edit_finish(&edit);
     return r;
 }
 
-/* The outcome is in the manifest. */
-static int settle(struct kv_store *store, const struct edit *edit)
+/* The outcome is in the manifest, after so many edits. */
+static int settle(struct kv_store *store, unsigned edits)
 {
-    struct view *view;
-    bool changed;
-    bool done;
+    struct view *view = view_acquire(store);
+    /* Only if nothing happened meanwhile but the edits there is nothing new to look at. */
+    bool done =
+        view->stamp == store->reclaim->stamp + edits && !any_left(&store->reclaim->candidates);
     int r;
 
-    for (size_t i = 0; i < edit->removed_blob_count; i++) {
-        remove_blob(store, edit->removed_blobs[i]);
-    }
-    view = view_acquire(store);
-    /* Only if nothing happened meanwhile but the edit there is nothing new to look at. */
-    changed = edit->blob_count + edit->removed_blob_count > 0;
-    done =
-        view->stamp == store->reclaim->stamp + changed && !any_touched(&store->reclaim->candidates);
     store->reclaim->last_stamp = done ? view->stamp : 0;
     r = remember(store, view->version);
     r = r < 0 ? r : flag_sparse(store, view->version);
@@ -393,30 +429,28 @@ static int settle(struct kv_store *store, const struct edit *edit)
 }
 
 /* 1 the pass is over, 0 somebody still holds an older view. */
-static int finish_pass(struct kv_store *store)
+static int finish_pass(struct kv_store *store, bool eager)
 {
-    struct edit edit = {0};
+    uint64_t now = clock_monotonic_ns();
+    unsigned edits = 0;
     int r = 0;
 
     if (!views_before_are_gone(store, store->reclaim->stamp)) {
         return 0;
     }
+    store->reclaim->punch_until_ns = eager ? UINT64_MAX : now + punch_ns;
     if (state_is_certain(store)) {
-        r = give_back_all(store, &edit);
-        if (r == 0 && edit.blob_count + edit.removed_blob_count > 0) {
-            r = manifest_commit(store, &edit, NULL);
-        }
-        r = r < 0 ? r : settle(store, &edit);
+        r = give_back(store, give_back_whole, &edits);
+        r = r < 0 ? r : give_back(store, give_back_pages, &edits);
+        r = r < 0 ? r : settle(store, edits);
     }
     end_pass(store);
-    edit_finish(&edit);
     return r < 0 ? r : 1;
 }
 
 static int step(struct kv_store *store, bool eager)
 {
     int begun = 1;
-    int r;
 
     if (store->reclaim->stamp == 0) {
         if (!state_is_certain(store)) {
@@ -427,8 +461,7 @@ static int step(struct kv_store *store, bool eager)
     if (begun <= 0) {
         return begun;
     }
-    r = finish_pass(store);
-    return r;
+    return finish_pass(store, eager);
 }
 
 int reclaim_step(struct kv_store *store, bool eager)

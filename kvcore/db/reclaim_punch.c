@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "kvcore/blob/blob_directory.h"
+#include "kvcore/util/clock.h"
 
 /* Where the values end: what a blob that was not sealed whole has behind them nobody knows. */
 static int values_end(struct kv_store *store, const struct blob_info *info, uint64_t *ret_end)
@@ -58,8 +59,8 @@ static bool is_refusal(int r)
     return r == -EMLINK || r == -EOPNOTSUPP || r == -ENOSYS;
 }
 
-int reclaim_punch(struct kv_store *store, const struct candidate *candidate, struct page_map *free,
-                  uint64_t *punched_bytes)
+int reclaim_punch(struct kv_store *store, const struct candidate *candidate, uint64_t until_ns,
+                  struct page_map *free, uint64_t *punched_bytes)
 {
     struct kv_file_id id = {.kind = KV_FILE_BLOB, .number = candidate->info.number};
     const struct page_map *live = &candidate->live;
@@ -77,6 +78,10 @@ int reclaim_punch(struct kv_store *store, const struct candidate *candidate, str
             if ((!page_map_get(live, to) && !page_map_get(free, to)) != fresh) {
                 break;
             }
+        }
+        if (fresh && clock_monotonic_ns() >= until_ns) {
+            r = 1;
+            break;
         }
         if (fresh) {
             r = store->storage->ops->object_discard(store->storage, id,

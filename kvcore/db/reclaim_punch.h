@@ -7,8 +7,9 @@
 
 /* Give back all pages of the candidate's values that are not marked live; those in `free` were
  * given back before, and the new ones enter it. `punched_bytes` becomes what is given back now
- * altogether, or stays if the storage cannot do it. Errors: -EIO, -ENOMEM. */
+ * altogether, or stays if the storage cannot do it. Begins nothing once clock_monotonic_ns() has
+ * reached `until_ns`: then 1, there is more to give back. Errors: -EIO, -ENOMEM. */
 KV_MUST_CHECK int reclaim_punch(struct kv_store *store, const struct candidate *candidate,
-                                struct page_map *free, uint64_t *punched_bytes);
+                                uint64_t until_ns, struct page_map *free, uint64_t *punched_bytes);
 
 #endif

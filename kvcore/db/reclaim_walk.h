@@ -14,6 +14,7 @@ struct candidate {
     uint64_t table_bytes; /* stored bytes that those in tables point at */
     bool out;             /* of the pass: what points at it is not known */
     bool touched;         /* a batch with parts of it came after the view; state mutex */
+    bool unfinished;      /* there was no time for all of its dead pages */
 };
 
 struct candidates {

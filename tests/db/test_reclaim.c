@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "kvcore/db/batch.h"
 #include "kvcore/db/compact.h"
@@ -335,6 +336,61 @@ START_TEST(a_batch_filled_before_a_pass_and_written_after_finds_its_bytes)
 }
 END_TEST
 
+/* ---- a device that takes its time ---- */
+
+static struct {
+    struct kv_storage_ops ops;
+    int (*discard)(struct kv_storage *, struct kv_file_id, uint64_t, uint64_t);
+    unsigned calls;
+    uint64_t blobs; /* that were there at the first call */
+} slow;
+
+static int discard_slowly(struct kv_storage *of, struct kv_file_id id, uint64_t offset,
+                          uint64_t size)
+{
+    struct timespec pause = {.tv_nsec = 20 * 1000000};
+    nanosleep(&pause, NULL);
+    if (slow.calls++ == 0) {
+        slow.blobs = count_files(KV_FILE_BLOB);
+    }
+    return slow.discard(of, id, offset, size);
+}
+
+START_TEST(giving_back_pages_that_takes_long_holds_up_no_whole_blobs)
+{
+    const struct kv_storage_ops *fast = storage->ops;
+    uint64_t blobs;
+    slow.ops = *fast;
+    slow.discard = fast->object_discard;
+    slow.ops.object_discard = discard_slowly;
+    slow.calls = 0;
+    storage->ops = &slow.ops;
+    put_some(0, 1, 1);
+    merge();
+    blobs = count_files(KV_FILE_BLOB);
+    put_some(KEYS / 2, 1, 2);
+    for (unsigned i = 0; i < KEYS / 2; i += 2) {
+        put(i, 2);
+    }
+    merge();
+    ck_assert_uint_gt(count_files(KV_FILE_BLOB), blobs);
+    blobs = count_files(KV_FILE_BLOB);
+    ck_assert_int_eq(reclaim_step(store, false), 1);
+    ck_assert_uint_lt(slow.blobs, blobs);
+    ck_assert_uint_gt(slow.calls, 0);
+    ck_assert_uint_lt(slow.calls, KEYS / 4); /* there was no time for the others */
+    ck_assert_uint_gt(stats().blob_garbage_bytes, 0);
+    slow.ops.object_discard = fast->object_discard;
+    ck_assert_int_eq(reclaim_step(store, false), 1);
+    ck_assert_uint_eq(stats().blob_garbage_bytes, 0);
+    ck_assert_int_eq(reclaim_step(store, false), 0);
+    for (unsigned i = 0; i < KEYS; i++) {
+        check(i, i >= KEYS / 2 || i % 2 == 0 ? 2 : 1, NULL);
+    }
+    storage->ops = fast;
+}
+END_TEST
+
 START_TEST(a_sparse_blob_of_odd_sizes_is_emptied_by_merges)
 {
     value_size = 5000; /* shares its pages with its neighbours */
@@ -397,6 +453,7 @@ Suite *test_suite(void)
     tcase_add_test(c, a_gather_that_was_begun_before_reads_what_it_was_asked_for);
     tcase_add_test(c, a_snapshot_keeps_what_it_sees_and_nothing_else);
     tcase_add_test(c, a_batch_filled_before_a_pass_and_written_after_finds_its_bytes);
+    tcase_add_test(c, giving_back_pages_that_takes_long_holds_up_no_whole_blobs);
     tcase_add_test(c, a_sparse_blob_of_odd_sizes_is_emptied_by_merges);
     tcase_add_test(c, overwriting_at_random_keeps_garbage_bounded);
     suite_add_tcase(s, c);
