@@ -10,6 +10,8 @@
 /* A batch that grew large once does not keep its memory for ever. */
 enum { BATCH_KEEP_BYTES = 1 << 20 };
 
+_Static_assert(KV_TABLE_COUNT_MAX <= 64, "a bit for each table");
+
 int kv_batch_create(struct kv_batch **ret_batch)
 {
     struct kv_batch *batch = calloc(1, sizeof *batch);
@@ -49,6 +51,7 @@ void kv_batch_clear(struct kv_batch *batch)
     batch->large_bytes = 0;
     batch->count = 0;
     batch->range_count = 0;
+    batch->tables = 0;
     batch->use_reserve = false;
     view_release(batch->view);
     batch->view = NULL;
@@ -97,6 +100,7 @@ static int append_row(struct kv_batch *batch, enum row_kind kind, const struct k
     }
     batch->payload.size = (size_t)(at - batch->payload.data);
     batch->count++;
+    batch->tables |= (uint64_t)1 << (table->id - 1);
     return 0;
 }
 

@@ -22,6 +22,7 @@ struct kv_batch {
     struct kv_buf payload;
     uint32_t count;
     uint32_t range_count; /* rows that delete ranges */
+    uint64_t tables;      /* bit id - 1 of those it has rows of */
     bool use_reserve;     /* see kv_batch_use_reserve() */
     struct view *view;    /* the oldest that parts were taken from; NULL: none were */
     /* Values that go to a blob when the batch is written, see large.h. */

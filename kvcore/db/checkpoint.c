@@ -86,6 +86,7 @@ static int note_state(struct checkpoint *copy)
     leave_out_garbage(copy);
     copy->state.first_log = copy->state.released_log;
     copy->state.closed_log_count = 0;
+    copy->state.dropped_count = 0; /* in no log of the copy is a row of them */
     coding_put_u64(copy->root.store_id, rng_entropy());
     coding_put_u64(copy->root.store_id + 8, rng_entropy());
     return r;

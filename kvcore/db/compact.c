@@ -262,7 +262,9 @@ static int pick(struct kv_store *store, struct merge *m) REQUIRES(&store->mu)
     double best_score = 0;
 
     for (uint32_t id = 1; id <= KV_TABLE_COUNT_MAX; id++) {
-        const struct table_files *files = version_table(store->view->version, id);
+        const struct kv_table *table = store->tables[id - 1];
+        const struct table_files *files =
+            table != NULL && !table->dropping ? version_table(store->view->version, id) : NULL;
         struct compaction c = {0};
         double score = 0;
         int r = files != NULL ? compaction_pick(files, id, &options, &c, &score) : 0;
@@ -339,7 +341,7 @@ int compact_table(struct kv_store *store, uint32_t table_id)
     }
     store->manual_compaction = true;
     m.files = version_table(store->view->version, table_id);
-    if (m.files != NULL) {
+    if (m.files != NULL && !store->tables[table_id - 1]->dropping) {
         r = compaction_pick_all(m.files, table_id, &m.compaction);
     }
     if (r == 1) {

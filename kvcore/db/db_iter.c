@@ -132,9 +132,13 @@ int kv_iter_create(struct kv_table *table, const struct kv_iter_options *options
                    struct kv_iter **ret_iter)
 {
     static const struct kv_iter_options defaults = {0};
-    struct kv_iter *it = calloc(1, sizeof *it);
-    int r;
+    struct kv_iter *it = NULL;
+    int r = table_check(table);
 
+    if (r < 0) {
+        return r;
+    }
+    it = calloc(1, sizeof *it);
     if (it == NULL) {
         return -ENOMEM;
     }

@@ -14,6 +14,7 @@ enum edit_tag {
     EDIT_TAG_CLOSED_LOG = 7,
     EDIT_TAG_RELEASED_LOG = 9,
     EDIT_TAG_TABLE = 11,
+    EDIT_TAG_DROPPED_TABLE = 13,
     EDIT_TAG_ADDED = 15,
     EDIT_TAG_REMOVED = 17,
     EDIT_TAG_BLOB = 23,
@@ -69,6 +70,7 @@ void edit_finish(struct edit *edit)
     free(edit->added);
     free(edit->removed);
     free(edit->tables);
+    free(edit->dropped);
     free(edit->closed_logs);
     free(edit->blobs);
     free(edit->removed_blobs);
@@ -93,6 +95,26 @@ int edit_add_table(struct edit *edit, const struct edit_table *table)
     }
     *slot = *table;
     return 0;
+}
+
+int edit_drop_table(struct edit *edit, uint32_t id, uint64_t sequence)
+{
+    struct edit_dropped *slot = grow((void **)&edit->dropped, &edit->dropped_count, sizeof *slot);
+    if (slot == NULL) {
+        return -ENOMEM;
+    }
+    *slot = (struct edit_dropped){.id = id, .sequence = sequence};
+    return 0;
+}
+
+bool edit_drops(const struct edit *edit, uint32_t id)
+{
+    for (size_t i = 0; i < edit->dropped_count; i++) {
+        if (edit->dropped[i].id == id) {
+            return true;
+        }
+    }
+    return false;
 }
 
 int edit_add_file(struct edit *edit, struct file_meta *file)
@@ -161,6 +183,13 @@ static int encode_table(const struct edit_table *table, struct kv_buf *to)
     return r;
 }
 
+static int encode_dropped(const struct edit_dropped *dropped, struct kv_buf *to)
+{
+    int r = coding_append_varint(to, dropped->id);
+    r |= coding_append_varint(to, dropped->sequence);
+    return r;
+}
+
 static int append_varint_if_set(struct kv_buf *to, uint64_t tag, uint64_t value)
 {
     return value != 0 ? coding_append_field_varint(to, tag, value) : 0;
@@ -209,6 +238,24 @@ static int encode_blob(const struct blob_info *blob, struct kv_buf *to)
     return r;
 }
 
+static int encode_tables(const struct edit *edit, struct kv_buf *to)
+{
+    struct kv_buf field = {0};
+    int r = 0;
+    for (size_t i = 0; i < edit->table_count; i++) {
+        field.size = 0;
+        r |= encode_table(&edit->tables[i], &field);
+        r |= coding_append_field(to, EDIT_TAG_TABLE, kv_buf_slice(&field));
+    }
+    for (size_t i = 0; i < edit->dropped_count; i++) {
+        field.size = 0;
+        r |= encode_dropped(&edit->dropped[i], &field);
+        r |= coding_append_field(to, EDIT_TAG_DROPPED_TABLE, kv_buf_slice(&field));
+    }
+    kv_buf_finish(&field);
+    return r;
+}
+
 static int encode_blobs(const struct edit *edit, struct kv_buf *to)
 {
     struct kv_buf field = {0};
@@ -240,11 +287,7 @@ int edit_encode(const struct edit *edit, struct kv_buf *to)
         r |= coding_append_field(to, EDIT_TAG_CLOSED_LOG, kv_buf_slice(&field));
     }
     r |= append_varint_if_set(to, EDIT_TAG_RELEASED_LOG, edit->released_log);
-    for (size_t i = 0; i < edit->table_count; i++) {
-        field.size = 0;
-        r |= encode_table(&edit->tables[i], &field);
-        r |= coding_append_field(to, EDIT_TAG_TABLE, kv_buf_slice(&field));
-    }
+    r |= encode_tables(edit, to);
     for (size_t i = 0; i < edit->removed_count; i++) {
         field.size = 0;
         r |= encode_removed(&edit->removed[i], &field);
@@ -330,6 +373,16 @@ static int decode_table(struct coding_cursor *c, struct edit *edit)
     memcpy(table.name, name.data, name.size);
     r = decode_table_options(c, &table.options);
     return r < 0 ? r : edit_add_table(edit, &table);
+}
+
+static int decode_dropped(struct coding_cursor *c, struct edit *edit)
+{
+    uint32_t id = (uint32_t)coding_read_varint_max(c, UINT32_MAX);
+    uint64_t sequence = coding_read_varint_max(c, ROW_SEQUENCE_MAX);
+    if (coding_done(c) && id > KV_TABLE_COUNT_MAX) {
+        return -KV_EFORMAT;
+    }
+    return coding_done(c) && id != 0 ? edit_drop_table(edit, id, sequence) : -KV_EDAMAGED;
 }
 
 static bool added_is_sound(const struct file_meta *file)
@@ -456,6 +509,8 @@ static int decode_field(uint64_t tag, struct kv_slice value, struct edit *edit)
         return decode_closed_log(&c, edit);
     case EDIT_TAG_TABLE:
         return decode_table(&c, edit);
+    case EDIT_TAG_DROPPED_TABLE:
+        return decode_dropped(&c, edit);
     case EDIT_TAG_ADDED:
         return decode_added(&c, edit);
     case EDIT_TAG_REMOVED:

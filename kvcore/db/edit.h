@@ -20,6 +20,12 @@ struct edit_table {
     struct kv_table_options options;
 };
 
+/* A table (keyspace) that is gone with all its files, and its rows in logs up to this one. */
+struct edit_dropped {
+    uint32_t id;
+    uint64_t sequence;
+};
+
 struct edit {
     uint64_t next_table;    /* 0: not set */
     uint64_t next_blob;     /* 0: not set */
@@ -30,6 +36,8 @@ struct edit {
     size_t closed_log_count;
     struct edit_table *tables;
     size_t table_count;
+    struct edit_dropped *dropped;
+    size_t dropped_count;
     struct file_meta **added; /* referenced */
     size_t added_count;
     struct edit_removed *removed;
@@ -43,6 +51,8 @@ struct edit {
 void edit_finish(struct edit *edit); /* an all-zero edit is empty */
 KV_MUST_CHECK int edit_add_closed_log(struct edit *edit, const struct log_end *end);
 KV_MUST_CHECK int edit_add_table(struct edit *edit, const struct edit_table *table);
+KV_MUST_CHECK int edit_drop_table(struct edit *edit, uint32_t id, uint64_t sequence);
+bool edit_drops(const struct edit *edit, uint32_t id);
 /* Takes a reference of its own. */
 KV_MUST_CHECK int edit_add_file(struct edit *edit, struct file_meta *file);
 KV_MUST_CHECK int edit_remove_file(struct edit *edit, const struct file_meta *file);

@@ -100,6 +100,17 @@ static int should_separate(const struct kv_store *store, const struct generation
     return r;
 }
 
+/* Rows of a dropped table stay in memory as long as their generation. Tables are dropped under the
+ * same mutex as generations are flushed. */
+static bool table_exists(struct kv_store *store, uint32_t id)
+{
+    bool exists;
+    mutex_lock(&store->mu);
+    exists = store->tables[id - 1] != NULL;
+    mutex_unlock(&store->mu);
+    return exists;
+}
+
 int flush_tables(struct kv_store *store, struct generation *generation,
                  const struct version *version, struct job *progress, struct edit *edit)
 {
@@ -115,7 +126,7 @@ int flush_tables(struct kv_store *store, struct generation *generation,
 
     for (uint32_t id = 1; id <= KV_TABLE_COUNT_MAX && r == 0; id++) {
         const struct memtable *memtable = generation->memtables[id - 1];
-        if (memtable != NULL && !memtable_is_empty(memtable)) {
+        if (memtable != NULL && !memtable_is_empty(memtable) && table_exists(store, id)) {
             job.table_id = id;
             r = flush_memtable(store, &job, memtable);
         }

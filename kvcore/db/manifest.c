@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "kvcore/db/manifest.h"
 
+#include <assert.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
@@ -78,6 +79,10 @@ int manifest_state(struct kv_store *store, struct edit *ret_edit)
     edit->last_sequence = store->flushed_sequence;
     for (size_t i = 0; i < store->closed_log_count && r == 0; i++) {
         r = edit_add_closed_log(edit, &store->closed_logs[i]);
+    }
+    for (uint32_t id = 1; id <= KV_TABLE_COUNT_MAX && r == 0; id++) {
+        const struct dropped_table *dropped = &store->dropped[id - 1];
+        r = dropped->is ? edit_drop_table(edit, id, dropped->sequence) : 0;
     }
     mutex_lock(&store->mu);
     edit->next_table = store->next_table_number;
@@ -210,6 +215,16 @@ static void forget_released_logs(struct kv_store *store) REQUIRES(&store->manife
     store->closed_log_count = kept;
 }
 
+/* How many files go with the edit. */
+static size_t count_going(const struct version *version, const struct edit *edit)
+{
+    size_t count = edit->removed_count;
+    for (size_t i = 0; i < edit->dropped_count; i++) {
+        count += version_count_files(version, edit->dropped[i].id);
+    }
+    return count;
+}
+
 /* Room for what apply must not fail at, before the edit is durable. */
 static int prepare(struct kv_store *store, const struct edit *edit, struct view **ret_view)
     REQUIRES(&store->manifest_mu)
@@ -224,8 +239,9 @@ static int prepare(struct kv_store *store, const struct edit *edit, struct view 
     }
     store->closed_logs = closed;
     mutex_lock(&store->mu);
-    obsolete = realloc(store->obsolete, (store->obsolete_count + edit->removed_count + 1) *
-                                            sizeof(struct file_meta *));
+    obsolete = realloc(store->obsolete,
+                       (store->obsolete_count + count_going(store->view->version, edit) + 1) *
+                           sizeof(struct file_meta *));
     if (obsolete != NULL) {
         store->obsolete = obsolete;
     } else {
@@ -262,6 +278,37 @@ static void note_obsolete(struct kv_store *store, const struct edit *edit,
     }
 }
 
+/* A table goes: its files as others do, its handle stays for who has it. */
+static void drop_table(struct kv_store *store, uint32_t id) REQUIRES(&store->mu)
+{
+    const struct table_files *files = version_table(store->view->version, id);
+    struct kv_table *table = store->tables[id - 1];
+
+    for (int level = 0; files != NULL && level < KV_LEVEL_COUNT; level++) {
+        for (size_t i = 0; i < files->levels[level].count; i++) {
+            file_meta_ref(files->levels[level].files[i]);
+            store->obsolete[store->obsolete_count++] = files->levels[level].files[i];
+        }
+    }
+    store->tables[id - 1] = NULL;
+    table->next = store->dropped_tables;
+    store->dropped_tables = table;
+}
+
+/* The tables (keyspaces) of the edit come and go in the same step as its files, so that a snapshot
+ * of the state has all of an edit or nothing. */
+static void install_tables(struct kv_store *store, const struct edit *edit) REQUIRES(&store->mu)
+{
+    if (edit->table_count > 0) {
+        assert(edit->table_count == 1 && store->new_table->id == edit->tables[0].id);
+        store->tables[store->new_table->id - 1] = store->new_table;
+        store->new_table = NULL;
+    }
+    for (size_t i = 0; i < edit->dropped_count; i++) {
+        drop_table(store, edit->dropped[i].id);
+    }
+}
+
 /* Put the new version in place, and take `flushed` out of the view. */
 static void install(struct kv_store *store, const struct edit *edit, struct version *version,
                     const struct generation *flushed, struct view *take_view)
@@ -274,6 +321,7 @@ static void install(struct kv_store *store, const struct edit *edit, struct vers
     for (size_t i = 0; i < edit->removed_count; i++) {
         note_obsolete(store, edit, &edit->removed[i]);
     }
+    install_tables(store, edit);
     for (unsigned i = 0; i < store->view->immutable_count; i++) {
         if (store->view->immutable[i] != flushed) {
             immutable[count++] = store->view->immutable[i];
@@ -328,6 +376,10 @@ static void note_logs(struct kv_store *store, const struct edit *edit, const str
     for (size_t i = 0; i < edit->closed_log_count; i++) {
         store->closed_logs[store->closed_log_count++] = edit->closed_logs[i];
         note_end_recorded(view, edit->closed_logs[i].number);
+    }
+    for (size_t i = 0; i < edit->dropped_count; i++) {
+        const struct edit_dropped *dropped = &edit->dropped[i];
+        store->dropped[dropped->id - 1] = (struct dropped_table){true, dropped->sequence};
     }
     if (edit->released_log > store->released_log) {
         store->released_log = edit->released_log;

@@ -229,8 +229,9 @@ int kv_get(struct kv_table *table, const struct kv_snapshot *snapshot, struct kv
     const struct table_files *files = version_table(view->version, table->id);
     uint64_t hash = filter_hash_key(key);
     struct found found = {0};
-    int r = search_memtables(view, table->id, key, hash, sequence, &found);
+    int r = table_check(table);
 
+    r = r < 0 ? r : search_memtables(view, table->id, key, hash, sequence, &found);
     if (r == 0 && files != NULL) {
         r = search_tables(store, files, key, hash, sequence, &found);
     }

@@ -117,7 +117,7 @@ static int read_root(struct kv_store *store) NO_LOCK_ANALYSIS
 static int add_table(struct kv_store *store, const struct edit_table *entry) NO_LOCK_ANALYSIS
 {
     struct kv_table *table;
-    if (store->tables[entry->id - 1] != NULL) {
+    if (store->tables[entry->id - 1] != NULL || store->dropped[entry->id - 1].is) {
         return -KV_EDAMAGED;
     }
     table = calloc(1, sizeof *table);
@@ -128,6 +128,13 @@ static int add_table(struct kv_store *store, const struct edit_table *entry) NO_
     memcpy(table->name, entry->name, sizeof table->name);
     store->tables[entry->id - 1] = table;
     return 0;
+}
+
+static void drop_table(struct kv_store *store, const struct edit_dropped *dropped) NO_LOCK_ANALYSIS
+{
+    free(store->tables[dropped->id - 1]);
+    store->tables[dropped->id - 1] = NULL;
+    store->dropped[dropped->id - 1] = (struct dropped_table){true, dropped->sequence};
 }
 
 static int note_closed_log(struct kv_store *store, const struct log_end *end) NO_LOCK_ANALYSIS
@@ -150,6 +157,9 @@ static int apply_edit(struct recovery *rec, const struct edit *edit) NO_LOCK_ANA
 
     for (size_t i = 0; i < edit->table_count && r == 0; i++) {
         r = add_table(store, &edit->tables[i]);
+    }
+    for (size_t i = 0; i < edit->dropped_count && r == 0; i++) {
+        drop_table(store, &edit->dropped[i]);
     }
     for (size_t i = 0; i < edit->closed_log_count && r == 0; i++) {
         r = note_closed_log(store, &edit->closed_logs[i]);
@@ -387,6 +397,8 @@ static int begin_writing(struct recovery *rec) NO_LOCK_ANALYSIS
     r = r < 0 ? r : begin_log(store, rec->version, &active);
     r = r < 0 ? r : install_view(rec, active);
     if (r == 0) {
+        /* The new manifest names no log with rows of them, so that it need not name them. */
+        memset(store->dropped, 0, sizeof store->dropped);
         store->root.clean = false;
         store->root.lease_epoch++;
         mutex_lock(&store->manifest_mu);

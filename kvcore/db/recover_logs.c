@@ -195,6 +195,20 @@ static int replay_range_delete(struct generation *generation, const struct batch
     return r;
 }
 
+/* 1 the row is to be replayed, 0 it is one of a table that was dropped. */
+static int judge_table(const struct kv_store *store, uint32_t id,
+                       uint64_t sequence) NO_LOCK_ANALYSIS
+{
+    if (id == 0 || id > KV_TABLE_COUNT_MAX) {
+        return -KV_EDAMAGED;
+    }
+    if (store->dropped[id - 1].is && sequence <= store->dropped[id - 1].sequence) {
+        return 0;
+    }
+    /* A table is durable before there is a handle to write with. */
+    return store->tables[id - 1] != NULL ? 1 : -KV_EDAMAGED;
+}
+
 static int replay_row(struct replay *replay, const struct batch_row *row,
                       uint64_t sequence) NO_LOCK_ANALYSIS
 {
@@ -202,11 +216,10 @@ static int replay_row(struct replay *replay, const struct batch_row *row,
     struct row stored = {
         .key = row->key, .trailer = row_trailer(sequence, row->kind), .value = row->value};
     uint8_t *memory;
-    int r;
+    int r = judge_table(replay->store, row->table_id, sequence);
 
-    if (row->table_id == 0 || row->table_id > KV_TABLE_COUNT_MAX ||
-        replay->store->tables[row->table_id - 1] == NULL) {
-        return -KV_EDAMAGED; /* a table is durable before there is a handle to write with */
+    if (r <= 0) {
+        return r;
     }
     r = generation_add_table(generation, row->table_id);
     if (r < 0) {

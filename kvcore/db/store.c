@@ -122,6 +122,11 @@ static void destroy(struct kv_store *store) NO_LOCK_ANALYSIS
     for (int i = 0; i < KV_TABLE_COUNT_MAX; i++) {
         free(store->tables[i]);
     }
+    for (struct kv_table *table = store->dropped_tables; table != NULL;) {
+        struct kv_table *next = table->next;
+        free(table);
+        table = next;
+    }
     reclaim_destroy(store);
     blob_set_destroy(store->blobs);
     block_cache_destroy(store->cache);

@@ -46,6 +46,22 @@ struct kv_table {
     uint32_t id;
     char name[KV_TABLE_NAME_SIZE_MAX + 1];
     struct kv_table_options options;
+    bool dropping;         /* no merge of it begins; state mutex */
+    _Atomic bool dropped;  /* nothing is read or written through it any more */
+    struct kv_table *next; /* of the dropped ones; state mutex */
+};
+
+/* Whether the table is dropped; else every call on it fails with this. */
+static inline int table_check(const struct kv_table *table)
+{
+    return atomic_load_explicit(&table->dropped, memory_order_relaxed) ? -EIDRM : 0;
+}
+
+/* What the manifest remembers of a table that was dropped since the store was opened: its rows in
+ * the logs count for nothing. Until the logs are gone its id means nothing else. */
+struct dropped_table {
+    bool is;
+    uint64_t sequence;
 };
 
 /* What a reader pins: the memtables and the version of one moment. Immutable; reference-counted. */
@@ -135,6 +151,7 @@ struct kv_store {
     struct generation *active; /* the leader's own reference */
     bool deferred;             /* the active log holds bytes that were not pushed */
     bool rows_lost;            /* by a log: nothing is logged before they are in tables */
+    uint64_t dropped_mask;     /* bit id - 1 of tables that are written no more */
     _Atomic bool log_failed;   /* the active log takes no more records; also set by a failed sync */
 
     struct mutex sync_mu; /* one device flush at a time, shared by those who wait */
@@ -159,13 +176,16 @@ struct kv_store {
     uint64_t released_log GUARDED_BY(&manifest_mu);
     uint64_t flushed_sequence GUARDED_BY(&manifest_mu);  /* rows up to here are in tables */
     struct file_meta *doubtful GUARDED_BY(&manifest_mu); /* tables that an edit may name or not */
+    struct dropped_table dropped[KV_TABLE_COUNT_MAX] GUARDED_BY(&manifest_mu); /* by id - 1 */
 
     struct mutex mu; /* the state below */
     struct view *view GUARDED_BY(&mu);
     struct view views GUARDED_BY(&mu); /* list head of all that live, the present one too */
     uint64_t next_stamp GUARDED_BY(&mu);
     struct kv_table *tables[KV_TABLE_COUNT_MAX] GUARDED_BY(&mu); /* by id - 1 */
-    struct kv_snapshot snapshots GUARDED_BY(&mu);                /* list head */
+    struct kv_table *new_table GUARDED_BY(&mu);      /* that the next edit with a table adds */
+    struct kv_table *dropped_tables GUARDED_BY(&mu); /* their handles live on */
+    struct kv_snapshot snapshots GUARDED_BY(&mu);    /* list head */
     uint64_t next_table_number GUARDED_BY(&mu);
     uint64_t next_blob_number GUARDED_BY(&mu);
     struct file_meta **obsolete GUARDED_BY(&mu); /* tables to remove once nobody reads them */

@@ -117,6 +117,16 @@ void version_unref(struct version *version)
     free(version);
 }
 
+size_t version_count_files(const struct version *version, uint32_t table_id)
+{
+    const struct table_files *files = version_table(version, table_id);
+    size_t count = 0;
+    for (int level = 0; files != NULL && level < KV_LEVEL_COUNT; level++) {
+        count += files->levels[level].count;
+    }
+    return count;
+}
+
 const struct file_meta *version_find_file(const struct version *version, uint32_t table_id,
                                           uint32_t level, uint64_t number)
 {
@@ -311,7 +321,12 @@ int version_apply(const struct version *base, const struct edit *edit, struct ve
     }
     for (uint32_t id = 1; id <= KV_TABLE_COUNT_MAX; id++) {
         struct table_files *files = base->tables[id - 1];
-        if (edit_touches(edit, id)) {
+        if (edit_drops(edit, id)) {
+            r = edit_touches(edit, id) ? -KV_EDAMAGED : 0;
+            if (r < 0) {
+                goto out;
+            }
+        } else if (edit_touches(edit, id)) {
             r = apply_table(files, edit, id, &version->tables[id - 1], &removed);
             if (r < 0) {
                 goto out;

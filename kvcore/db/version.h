@@ -73,8 +73,8 @@ struct version {
 };
 
 KV_MUST_CHECK int version_create_empty(struct version **ret_version);
-/* `base` with the files of `edit` added and removed. Checks the invariants: an edit that does not
- * fit is -KV_EDAMAGED. */
+/* `base` with the files of `edit` added and removed, and without those of tables it drops. Checks
+ * the invariants: an edit that does not fit is -KV_EDAMAGED. */
 KV_MUST_CHECK int version_apply(const struct version *base, const struct edit *edit,
                                 struct version **ret_version);
 void version_ref(struct version *version);
@@ -87,6 +87,8 @@ static inline const struct table_files *version_table(const struct version *vers
     return version->tables[table_id - 1];
 }
 
+/* How many files the table has. */
+size_t version_count_files(const struct version *version, uint32_t table_id);
 /* The file, valid as long as the version, or NULL. */
 const struct file_meta *version_find_file(const struct version *version, uint32_t table_id,
                                           uint32_t level, uint64_t number);

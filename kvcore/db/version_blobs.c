@@ -68,7 +68,7 @@ uint64_t version_blob_garbage(const struct version_blob *blob)
 
 static bool edit_concerns_blobs(const struct edit *edit)
 {
-    bool concerns = edit->blob_count > 0 || edit->removed_blob_count > 0;
+    bool concerns = edit->blob_count > 0 || edit->removed_blob_count > 0 || edit->dropped_count > 0;
     for (size_t i = 0; i < edit->added_count && !concerns; i++) {
         concerns = edit->added[i]->blobs.count > 0;
     }
@@ -120,10 +120,26 @@ static int count_uses(struct version_blobs *blobs, const struct blob_uses *uses,
     return 0;
 }
 
+/* The files of a table that is dropped use nothing any more. */
+static int count_dropped(struct version_blobs *blobs, const struct table_files *files)
+{
+    int r = 0;
+    for (int level = 0; files != NULL && level < KV_LEVEL_COUNT; level++) {
+        const struct file_list *list = &files->levels[level];
+        for (size_t i = 0; i < list->count && r == 0; i++) {
+            r = count_uses(blobs, &list->files[i]->blobs, false);
+        }
+    }
+    return r;
+}
+
 static int count_files(struct version_blobs *blobs, const struct version *base,
                        const struct edit *edit)
 {
     int r = 0;
+    for (uint32_t id = 1; id <= KV_TABLE_COUNT_MAX && r == 0; id++) {
+        r = edit_drops(edit, id) ? count_dropped(blobs, version_table(base, id)) : 0;
+    }
     for (size_t i = 0; i < edit->added_count && r == 0; i++) {
         r = count_uses(blobs, &edit->added[i]->blobs, true);
     }

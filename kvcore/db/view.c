@@ -142,16 +142,19 @@ void views_close(struct kv_store *store) NO_LOCK_ANALYSIS
     }
 }
 
-static unsigned most_l0_files(const struct version *version)
+void view_count_l0_files(struct kv_store *store)
 {
     size_t most = 0;
     for (uint32_t id = 1; id <= KV_TABLE_COUNT_MAX; id++) {
-        const struct table_files *files = version_table(version, id);
-        if (files != NULL && files->levels[0].count > most) {
+        const struct table_files *files = version_table(store->view->version, id);
+        const struct kv_table *table = store->tables[id - 1];
+        /* Nothing is merged in one that is being dropped: nobody may wait for that. */
+        bool counts = files != NULL && table != NULL && !table->dropping;
+        if (counts && files->levels[0].count > most) {
             most = files->levels[0].count;
         }
     }
-    return (unsigned)most;
+    atomic_store_explicit(&store->l0_files, (unsigned)most, memory_order_relaxed);
 }
 
 static uint64_t large_per_row(const struct version *version)
@@ -207,7 +210,7 @@ struct view *view_install(struct kv_store *store, struct view *take_view, struct
     if (old != NULL) {
         empty_places(store, old);
     }
-    atomic_store_explicit(&store->l0_files, most_l0_files(version), memory_order_relaxed);
+    view_count_l0_files(store);
     atomic_store_explicit(&store->large_per_row, large_per_row(version), memory_order_relaxed);
     return old;
 }

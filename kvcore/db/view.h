@@ -24,6 +24,8 @@ KV_MUST_CHECK struct view *
 view_install(struct kv_store *store, struct view *take_view, struct generation *active,
              struct generation *const *immutable, unsigned immutable_count, struct version *version)
     REQUIRES(&store->mu);
+/* Count the tables of level 0 anew, which writers look at. */
+void view_count_l0_files(struct kv_store *store) REQUIRES(&store->mu);
 /* The table of a file, opened at first use. Valid as long as a reference on the file. */
 KV_MUST_CHECK int file_table(struct kv_store *store, struct file_meta *file,
                              struct table **ret_table);

@@ -161,11 +161,17 @@ static bool wants_new_blob(const struct kv_store *store, const struct kv_batch *
     return batch->large_count > 0 && store->active->blob_failed;
 }
 
+/* Whether a table that the batch has rows of was dropped since. */
+static bool is_for_dropped(const struct kv_store *store, const struct kv_batch *batch)
+{
+    return (batch->tables & store->dropped_mask) != 0;
+}
+
 static bool may_join(const struct kv_store *store, const struct group *group,
                      const struct writer *w, size_t limit)
 {
     return w->batch != NULL && group->bytes + batch_bytes(w->batch) <= limit &&
-           !wants_new_blob(store, w->batch);
+           !wants_new_blob(store, w->batch) && !is_for_dropped(store, w->batch);
 }
 
 static void group_collect(struct kv_store *store, struct writer *leader, struct group *group)
@@ -361,6 +367,10 @@ static int lead(struct kv_store *store, struct writer *w)
     struct group group;
     int r;
 
+    if (is_for_dropped(store, w->batch)) {
+        queue_leave(store, w, w, 0);
+        return -EIDRM;
+    }
     slow_down(store);
     r = make_room(store, w->batch);
     group_collect(store, w, &group);

@@ -255,6 +255,33 @@ START_TEST(the_bytes_of_a_table_of_range_deletes_alone_never_change)
 }
 END_TEST
 
+static const uint8_t golden_drop[] = {13, 3, 2, 0xac, 2}; /* table 2, its rows up to 300 */
+
+START_TEST(the_bytes_of_a_dropped_table_never_change)
+{
+    struct edit edit = {0};
+    struct edit back;
+    struct kv_buf bytes = {0};
+    uint8_t bad[sizeof golden_drop];
+
+    ck_ok(edit_drop_table(&edit, 2, 300));
+    ck_ok(edit_encode(&edit, &bytes));
+    ck_assert_uint_eq(bytes.size, sizeof golden_drop);
+    ck_assert_mem_eq(bytes.data, golden_drop, sizeof golden_drop);
+    ck_ok(edit_decode(kv_buf_slice(&bytes), &back));
+    ck_assert(edit_drops(&back, 2) && !edit_drops(&back, 1));
+    ck_assert_uint_eq(back.dropped[0].sequence, 300);
+    edit_finish(&back);
+    memcpy(bad, golden_drop, sizeof bad);
+    bad[2] = 0;
+    ck_fails(edit_decode(kv_slice(bad, sizeof bad), &back), KV_EDAMAGED);
+    bad[2] = KV_TABLE_COUNT_MAX + 1;
+    ck_fails(edit_decode(kv_slice(bad, sizeof bad), &back), KV_EFORMAT);
+    edit_finish(&edit);
+    kv_buf_finish(&bytes);
+}
+END_TEST
+
 START_TEST(a_prefix_size_beyond_32_bits_is_not_taken_for_its_lower_half)
 {
     struct kv_buf table = {0};
@@ -292,6 +319,7 @@ START_TEST(flipped_and_cut_edits_never_do_harm)
 {
     flip_and_cut(golden_edit, sizeof golden_edit);
     flip_and_cut(golden_blob_edit, sizeof golden_blob_edit);
+    flip_and_cut(golden_drop, sizeof golden_drop);
 }
 END_TEST
 
@@ -391,6 +419,7 @@ Suite *test_suite(void)
     suite_add(s, "edit", the_bytes_of_an_edit_of_blobs_never_change);
     suite_add(s, "edit", a_blob_that_makes_no_sense_is_damage);
     suite_add(s, "edit", the_bytes_of_a_table_of_range_deletes_alone_never_change);
+    suite_add(s, "edit", the_bytes_of_a_dropped_table_never_change);
     suite_add(s, "edit", a_prefix_size_beyond_32_bits_is_not_taken_for_its_lower_half);
     suite_add(s, "edit", flipped_and_cut_edits_never_do_harm);
     suite_add(s, "edit", a_table_id_beyond_what_this_version_counts_is_newer);

@@ -95,10 +95,26 @@ struct kv_table_options {
 
 /* The named table, made if missing (then durable before the call returns). `options` NULL:
  * defaults; they matter at creation only. The handle lives as long as the store. Errors: -EINVAL
- * name empty or too long; -ENOSPC also: too many tables. */
+ * name empty or too long; -ENOSPC also: too many tables, where those count that were dropped since
+ * the store was opened; -ENOENT none of that name in a store opened read-only. */
 KV_PUBLIC KV_MUST_CHECK int kv_table_open(struct kv_store *store, const char *name,
                                           const struct kv_table_options *options,
                                           struct kv_table **ret_table);
+
+/* Drop the named table with all it holds, durable when 0 is returned; so is then all that was
+ * written before the call, to whichever table. Its space is given back as soon as no iterator or
+ * pinned value needs it. A table of the same name made later is another, and empty. Through handles
+ * of the dropped one everything fails with -EIDRM, kv_write() of a batch with rows for it, too;
+ * iterators go on, and snapshots do not keep it. After an error of writing the table cannot be used
+ * either, and it depends on what arrived on the device whether it is there when the store is opened
+ * again; dropping it may be tried again. Errors: -ENOENT no such table; those of kv_sync(). */
+KV_PUBLIC KV_MUST_CHECK int kv_table_drop(struct kv_store *store, const char *name);
+
+/* One table of the list; both live during the call only. What is not 0 ends the list. */
+typedef int kv_table_list_fn(void *arg, const char *name, const struct kv_table_options *options);
+/* Call `fn` for every table there was at one moment, without order. Returns what `fn` did last, or
+ * -ENOMEM. `fn` may make and drop tables. */
+KV_PUBLIC KV_MUST_CHECK int kv_table_list(struct kv_store *store, kv_table_list_fn *fn, void *arg);
 
 /* ---- writing ----------------------------------------------------------------------------------
  */
@@ -144,7 +160,7 @@ KV_PUBLIC KV_MUST_CHECK int kv_batch_delete_range(struct kv_batch *batch, struct
 /* Apply the batch, which stays as it is and may be used again after kv_batch_clear(). Returns when
  * the rows are visible to everybody and as durable as asked. An empty batch with KV_DURABLE_SYNC is
  * kv_sync(). Errors: -ESTALE a part's bytes were given back since its iterator saw them, because
- * nothing refers to them any more: read again. */
+ * nothing refers to them any more: read again; -EIDRM a table of the batch was dropped. */
 KV_PUBLIC KV_MUST_CHECK int kv_write(struct kv_store *store, struct kv_batch *batch,
                                      enum kv_durability durability);
 KV_PUBLIC KV_MUST_CHECK int kv_put(struct kv_table *table, struct kv_slice key,
