@@ -214,6 +214,16 @@ KV_MUST_CHECK int kvfs_listxattr(struct kvfs *fs, uint64_t ino, struct kv_buf *n
 /* -ENODATA; taking away an ACL that is not there succeeds. */
 KV_MUST_CHECK int kvfs_removexattr(struct kvfs *fs, uint64_t ino, const char *name);
 
+/* ---- flags of chattr(1)
+ * ---------------------------------------------------------------------------- */
+
+/* FS_IMMUTABLE_FL and FS_APPEND_FL, which are kept by every function here (-EPERM), FS_NODUMP_FL
+ * and FS_NOATIME_FL, which new files and directories inherit. Who may set them the caller decides.
+ */
+KV_MUST_CHECK int kvfs_getflags(struct kvfs *fs, uint64_t ino, unsigned *ret_flags);
+/* -EOPNOTSUPP another flag would change, or what is neither a file nor a directory. */
+KV_MUST_CHECK int kvfs_setflags(struct kvfs *fs, uint64_t ino, unsigned flags);
+
 /* ---- keys are paths
  * ------------------------------------------------------------------------------- */
 /* A key is a path below the root without the leading slash: `users/42/name`. See

@@ -3,6 +3,7 @@
 
 #include "fs/core/acl.h"
 #include "fs/core/file.h"
+#include "fs/core/flags.h"
 #include "fs/core/fs_internal.h"
 
 enum { SET_OWNER = KVFS_SET_UID | KVFS_SET_GID };
@@ -34,8 +35,26 @@ int kvfs_readlink(struct kvfs *fs, uint64_t ino, struct kv_buf *target)
     return r;
 }
 
+/* To a file that may only grow, times may be set to now; a change time is only ever set by the
+ * kernel, which tells when it wrote. */
+static int check_flags(const struct inode *inode, unsigned mask)
+{
+    const unsigned now = KVFS_SET_ATIME_NOW | KVFS_SET_MTIME_NOW;
+    bool written = (mask & KVFS_SET_CTIME) != 0;
+    bool harmless = (mask & ~now) == 0 ||
+                    (written && (mask & (SET_OWNER | KVFS_SET_MODE | KVFS_SET_SIZE)) == 0);
+    if (flags_immutable(inode)) {
+        return -EPERM;
+    }
+    return harmless ? 0 : flags_check_change(inode);
+}
+
 static int check(const struct stat *attr, unsigned mask, const struct inode *inode)
 {
+    int r = check_flags(inode, mask);
+    if (r < 0) {
+        return r;
+    }
     if ((mask & KVFS_SET_SIZE) != 0) {
         if (!S_ISREG(inode->mode)) {
             return S_ISDIR(inode->mode) ? -EISDIR : -EINVAL;

@@ -6,6 +6,7 @@
  * before and behind them are read and written. */
 #include "fs/core/contents.h"
 #include "fs/core/file.h"
+#include "fs/core/flags.h"
 #include "fs/core/fs_internal.h"
 
 enum {
@@ -121,6 +122,9 @@ static int check(struct copying *copying, uint64_t *ret_size)
     if (copying->in == copying->out && copying->offset_in < copying->offset_out + size &&
         copying->offset_out < copying->offset_in + size) {
         return -EINVAL;
+    }
+    if (flags_check_write(&copying->out->node.inode, copying->offset_out) < 0) {
+        return -EPERM;
     }
     if (size > 0 && (copying->offset_out > KVFS_FILE_SIZE_MAX ||
                      size > KVFS_FILE_SIZE_MAX - copying->offset_out)) {

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "fs/core/contents.h"
+#include "fs/core/flags.h"
 #include "fs/core/fs_internal.h"
 
 int file_check_regular(const struct inode *inode)
@@ -184,6 +185,10 @@ static int write_once(struct kvfs *fs, const struct write *write)
     if (offset > KVFS_FILE_SIZE_MAX || size > KVFS_FILE_SIZE_MAX - offset) {
         r = -EFBIG;
     }
+    if (r == 0) {
+        /* The kernel's write-back cache writes whole pages, also before what was appended. */
+        r = flags_check_write(inode, fs->keeps_sizes ? UINT64_MAX : offset);
+    }
     if (r == 0 && size > 0) {
         r = contents_write(txn, node, offset, write->data);
         if (r == 0) {
@@ -223,7 +228,9 @@ static int fallocate_once(struct kvfs *fs, uint64_t ino, int mode, uint64_t offs
         return r;
     }
     struct inode *inode = &node->node.inode;
-    if ((mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE)) != 0) {
+    bool punches = (mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE)) != 0;
+    r = punches ? flags_check_change(inode) : flags_check_write(inode, UINT64_MAX);
+    if (r == 0 && punches) {
         txn_frees_space(txn);
         r = inode->allocated > 0 ? contents_punch(txn, node, offset, offset + size) : 0;
     }

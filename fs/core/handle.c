@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 
+#include "fs/core/flags.h"
 #include "fs/core/fs_internal.h"
 
 struct kvfs_file {
@@ -27,13 +28,16 @@ void handle_attach(struct kvfs_file *file, uint64_t ino)
     file->ino = ino;
 }
 
-static int reference_regular(struct kvfs *fs, uint64_t ino)
+static int reference_regular(struct kvfs *fs, uint64_t ino, int flags)
 {
     struct node node;
     stripe_lock(&fs->stripes, ino);
     int r = node_load(fs, ino, NULL, &node);
     if (r == 0 && !S_ISREG(node.inode.mode)) {
         r = S_ISDIR(node.inode.mode) ? -EISDIR : S_ISLNK(node.inode.mode) ? -ELOOP : -ENXIO;
+    }
+    if (r == 0) {
+        r = flags_check_open(&node.inode, flags);
     }
     if (r == 0) {
         r = lookup_table_add(&fs->lookups, ino);
@@ -55,7 +59,7 @@ int kvfs_file_open(struct kvfs *fs, uint64_t ino, int flags, struct kvfs_file **
         r = -EROFS;
     }
     if (r == 0) {
-        r = reference_regular(fs, ino);
+        r = reference_regular(fs, ino, flags);
     }
     if (r == 0) {
         handle_attach(file, ino);

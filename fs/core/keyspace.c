@@ -7,6 +7,7 @@
 #include "fs/core/acl.h"
 #include "fs/core/contents.h"
 #include "fs/core/file.h"
+#include "fs/core/flags.h"
 #include "fs/core/fs_internal.h"
 #include "fs/core/namei.h"
 
@@ -179,6 +180,9 @@ static int put_existing(struct txn *txn, const struct key_walk *walk, struct kv_
     }
     struct inode *inode = &node->node.inode;
     if (r == 0) {
+        r = flags_check_change(inode);
+    }
+    if (r == 0) {
         r = contents_cut(txn, node, 0);
     }
     if (r < 0) {
@@ -260,7 +264,10 @@ static int put_new(struct txn *txn, struct making *making)
         return r == -ENOENT ? 1 : r;
     }
     struct inode parent = dir->node.inode;
-    r = acl_read_default(txn->fs, &dir->node, &making->acl);
+    r = flags_check_add(&parent);
+    if (r == 0) {
+        r = acl_read_default(txn->fs, &dir->node, &making->acl);
+    }
     if (r < 0) {
         return r;
     }

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 
 #include "fs/core/acl.h"
+#include "fs/core/flags.h"
 #include "fs/core/fs_internal.h"
 #include "fs/core/handle.h"
 #include "fs/core/orphan.h"
@@ -156,6 +157,7 @@ void namei_new_inode(const struct new_node *new_node, const struct inode *dir, s
         .size = new_node->target.size,
         .allocated = new_node->target.size,
         .target = new_node->target,
+        .flags = flags_inherited(dir, mode),
         .rdev = S_ISCHR(mode) || S_ISBLK(mode) ? new_node->rdev : 0,
         .mtime = now,
         .ctime = now,
@@ -195,6 +197,9 @@ static int make_locked(struct txn *txn, const struct new_node *new_node, struct 
     r = txn_load_dir(txn, at.parent, &dir);
     if (r < 0) {
         return r;
+    }
+    if (flags_check_add(&dir->node.inode) < 0) {
+        return -EPERM;
     }
     bool is_dir = S_ISDIR(new_node->mode);
     if (is_dir && dir->node.inode.nlink >= FORMAT_LINK_COUNT_MAX) {
@@ -370,7 +375,8 @@ static int link_locked(struct txn *txn, uint64_t ino, struct dir_name at,
         return r;
     }
     struct inode *inode = &node->node.inode;
-    if (S_ISDIR(inode->mode)) {
+    if (S_ISDIR(inode->mode) || flags_check_add(&dir->node.inode) < 0 ||
+        flags_check_change(inode) < 0) {
         return -EPERM;
     }
     if (inode->nlink == 0) {
@@ -455,6 +461,9 @@ static int unlink_locked(struct txn *txn, struct dir_name at, uint64_t *ret_orph
         struct location hint;
         location_set(&hint, at.parent, at.name);
         r = txn_load(txn, link.ino, &hint, &node);
+    }
+    if (r == 0) {
+        r = flags_check_drop(&dir->node.inode, &node->node.inode);
     }
     if (r < 0) {
         return r;

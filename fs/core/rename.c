@@ -8,6 +8,7 @@
 #include <dirent.h>
 #include <stdio.h>
 
+#include "fs/core/flags.h"
 #include "fs/core/fs_internal.h"
 #include "fs/core/namei.h"
 #include "fs/core/orphan.h"
@@ -99,6 +100,16 @@ static int check_kinds(struct kvfs *fs, const struct renaming *op)
     return op->dst.type == DT_DIR ? dir_check_empty(fs, op->dst.ino) : 0;
 }
 
+/* Both names go, or come, against what chattr(1) set. */
+static int check_flags(const struct renaming *op)
+{
+    int r = flags_check_drop(&op->from_dir->node.inode, &op->src_node->node.inode);
+    if (r == 0 && op->dst_node != NULL) {
+        r = flags_check_drop(&op->to_dir->node.inode, &op->dst_node->node.inode);
+    }
+    return r < 0 ? r : flags_check_add(&op->to_dir->node.inode);
+}
+
 static int load_child(struct txn *txn, struct dir_name at, uint64_t ino, struct txn_node **ret_node)
 {
     struct location hint;
@@ -172,6 +183,9 @@ static int build(struct txn *txn, struct renaming *op)
     int r = load_nodes(txn, op);
     if (r == 0) {
         r = check_kinds(txn->fs, op);
+    }
+    if (r == 0) {
+        r = check_flags(op);
     }
     if (r != 0) {
         return r == 1 ? 0 : r;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <dirent.h>
 
+#include "fs/core/flags.h"
 #include "fs/core/fs_internal.h"
 #include "fs/core/namei.h"
 #include "fs/core/orphan.h"
@@ -16,6 +17,9 @@ static int rmdir_build(struct txn *txn, struct dir_name at, uint64_t ino, uint64
     if (r == 0) {
         location_set(&hint, at.parent, at.name);
         r = txn_load(txn, ino, &hint, &node);
+    }
+    if (r == 0) {
+        r = flags_check_drop(&dir->node.inode, &node->node.inode);
     }
     if (r < 0) {
         return r;

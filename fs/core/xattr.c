@@ -4,6 +4,7 @@
 #include <sys/xattr.h>
 
 #include "fs/core/acl.h"
+#include "fs/core/flags.h"
 #include "fs/core/fs_internal.h"
 
 static bool has_prefix(const char *name, const char *prefix)
@@ -172,7 +173,7 @@ static int check_exists(struct kvfs *fs, const struct node *node, struct kv_slic
     return r == -ENOENT ? -ENODATA : r;
 }
 
-/* Load the inode. */
+/* Load the inode to change its attributes. */
 static int begin(struct kvfs *fs, uint64_t ino, struct txn **ret_txn, struct txn_node **ret_node)
 {
     int r = txn_begin(fs, ret_txn);
@@ -180,7 +181,8 @@ static int begin(struct kvfs *fs, uint64_t ino, struct txn **ret_txn, struct txn
         return r;
     }
     txn_lock_inodes(*ret_txn, &ino, 1);
-    return txn_load(*ret_txn, ino, NULL, ret_node);
+    r = txn_load(*ret_txn, ino, NULL, ret_node);
+    return r < 0 ? r : flags_check_change(&(*ret_node)->node.inode);
 }
 
 static int commit(struct txn *txn, struct txn_node *node)

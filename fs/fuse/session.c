@@ -48,6 +48,7 @@ static struct fuse_lowlevel_ops operations(void)
     ops_dir_install(&ops);
     ops_file_install(&ops);
     ops_xattr_install(&ops);
+    ops_ioctl_install(&ops);
     return ops;
 }
 
@@ -234,6 +235,7 @@ const char *kvfs_mount_request_count(const struct kvfs_mount *mount, unsigned ki
         [REQUEST_LISTXATTR] = "listxattr",
         [REQUEST_REMOVEXATTR] = "removexattr",
         [REQUEST_STATFS] = "statfs",
+        [REQUEST_IOCTL] = "ioctl",
     };
     if (kind >= REQUEST_KIND_COUNT) {
         return NULL;

@@ -45,6 +45,7 @@ enum request_kind {
     REQUEST_LISTXATTR,
     REQUEST_REMOVEXATTR,
     REQUEST_STATFS,
+    REQUEST_IOCTL,
     REQUEST_KIND_COUNT,
 };
 
@@ -100,5 +101,6 @@ void ops_name_install(struct fuse_lowlevel_ops *ops);
 void ops_dir_install(struct fuse_lowlevel_ops *ops);
 void ops_file_install(struct fuse_lowlevel_ops *ops);
 void ops_xattr_install(struct fuse_lowlevel_ops *ops);
+void ops_ioctl_install(struct fuse_lowlevel_ops *ops);
 
 #endif
