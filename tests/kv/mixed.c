@@ -4,7 +4,8 @@
  *   kv_mixed [DIR] [--seconds N] [--threads N] [--seed N]
  *
  * Threads overwrite, delete, delete ranges, write batches, read, scan both ways, hold snapshots and
- * read them again, and the store is closed and opened now and then; values are inline and in blobs.
+ * read them again, the store is copied by checkpoints, and closed and opened now and then; values
+ * are inline and in blobs.
  * See mixed_part.h for what is compared. DIR must not exist; without it a temporary one is used,
  * which stays if there was a difference. A seed repeats what each thread wants to do, not when.
  *
@@ -223,6 +224,7 @@ static bool differs(struct mixed *mixed)
 static void check_all(struct load *load)
 {
     struct mixed *mixed = &load->mixed;
+    struct mixed_floor floor;
     int r = close_store(load);
 
     r = r < 0 ? r : open_store(load);
@@ -233,7 +235,8 @@ static void check_all(struct load *load)
         struct mixed_part *part = &mixed->parts[i];
         bool same = mixed_part_check(part);
         for (int n = 0; n < CHECK_SCANS && same; n++) {
-            same = mixed_look_at_all(part, true);
+            mixed_floor_get(mixed, &floor);
+            same = mixed_look_at_all(part, true, &floor);
         }
     }
     r = close_store(load);
@@ -281,8 +284,8 @@ static void print_figures(const struct load *load)
     }
     printf("# reopened %u times, at most %.0f ms each\n", load->reopenings,
            (double)load->longest_open_ns / 1e6);
-    printf("# longest write %.1f ms (%s, at %.1f s); longest sync, flush or merge by hand %.0f "
-           "ms\n",
+    printf("# longest write %.1f ms (%s, at %.1f s); longest sync, flush, merge or checkpoint by "
+           "hand %.0f ms\n",
            (double)slow->longest_write_ns / 1e6, mixed_kind_name(slow->longest_write_kind),
            (double)(slow->longest_write_at_ns - mixed->began_ns) / 1e9, (double)upkeep_ns / 1e6);
     printf("# %.0f MiB written, %" PRIu64 " flushes, %" PRIu64 " merges, %.0f MiB moved out of "
@@ -372,6 +375,7 @@ static int prepare(struct load *load)
     mutex_init(&mixed->mu, LOCK_RANK_LEAF, "mixed");
     condvar_init(&mixed->changed);
     load->rng = (struct rng){mixed->seed};
+    mixed->dir = load->dir;
     for (unsigned i = 0; i < mixed->part_count && r == 0; i++) {
         r = mixed_part_init(mixed, i);
     }

@@ -42,6 +42,7 @@ const char *mixed_kind_name(enum mixed_kind kind)
         [MIXED_SYNC] = "sync",
         [MIXED_FLUSH] = "flush",
         [MIXED_MERGE_ALL] = "merge of everything",
+        [MIXED_COPY] = "checkpoint",
     };
     return names[kind];
 }
@@ -49,8 +50,10 @@ const char *mixed_kind_name(enum mixed_kind kind)
 int mixed_part_init(struct mixed *mixed, unsigned number)
 {
     struct mixed_part *part = &mixed->parts[number];
-    *part = (struct mixed_part){
-        .mixed = mixed, .number = number, .rng = {hash_u64(mixed->seed) + number}};
+    *part = (struct mixed_part){.mixed = mixed,
+                                .open = &mixed->open,
+                                .number = number,
+                                .rng = {hash_u64(mixed->seed) + number}};
     mixed_key_make(number, 0, &part->lower);
     mixed_key_make(number, MIXED_KEYS, &part->upper);
     part->state.versions = calloc(MIXED_KEYS, sizeof(uint32_t));
@@ -135,8 +138,7 @@ static bool overwrite(struct mixed_part *part)
 
     mixed_key_make(part->number, index, &key);
     began = clock_monotonic_ns();
-    r = r < 0 ? r
-              : kv_put(part->mixed->open.rows, key.slice, kv_buf_slice(&part->value), durability);
+    r = r < 0 ? r : kv_put(part->open->rows, key.slice, kv_buf_slice(&part->value), durability);
     time_write(part, MIXED_OVERWRITE, began);
     part->state.versions[index] = version;
     return wrote(part, MIXED_OVERWRITE, r);
@@ -151,7 +153,7 @@ static bool delete (struct mixed_part *part)
     int r;
 
     mixed_key_make(part->number, index, &key);
-    r = kv_delete(part->mixed->open.rows, key.slice, durability);
+    r = kv_delete(part->open->rows, key.slice, durability);
     time_write(part, MIXED_DELETE, began);
     part->state.versions[index] = 0;
     return wrote(part, MIXED_DELETE, r);
@@ -189,7 +191,7 @@ static bool delete_range(struct mixed_part *part)
 
     any_range(part, is_long ? RANGE_LONG : RANGE_SHORT, &range);
     began = clock_monotonic_ns();
-    r = kv_delete_range(part->mixed->open.rows, range.from.slice, range.to.slice, durability);
+    r = kv_delete_range(part->open->rows, range.from.slice, range.to.slice, durability);
     time_write(part, MIXED_RANGE_DELETE, began);
     forget_range(part, &range);
     return wrote(part, MIXED_RANGE_DELETE, r);
@@ -198,7 +200,7 @@ static bool delete_range(struct mixed_part *part)
 /* The model is changed at once: nobody looks before the batch is written. */
 static int add_row(struct mixed_part *part)
 {
-    struct kv_table *rows = part->mixed->open.rows;
+    struct kv_table *rows = part->open->rows;
     uint64_t kind = rng_below(&part->rng, 100);
     uint64_t index = any_index(part);
     struct mixed_key key;
@@ -223,7 +225,7 @@ static int add_row(struct mixed_part *part)
 
 static bool batch(struct mixed_part *part)
 {
-    const struct mixed_store *open = &part->mixed->open;
+    const struct mixed_store *open = part->open;
     uint64_t count = 1 + rng_below(&part->rng, BATCH_ROWS);
     enum kv_durability durability = any_durability(part);
     uint64_t stamp = ++part->state.stamp;
@@ -268,7 +270,7 @@ static bool hold_snapshot(struct mixed_part *part)
     int r;
 
     release(held);
-    r = kv_snapshot_create(part->mixed->open.store, &held->snapshot);
+    r = kv_snapshot_create(part->open->store, &held->snapshot);
     r = r < 0 ? r : mixed_iter(part, held->snapshot, &held->iter);
     if (r < 0) {
         return mixed_differs(part, "no snapshot: %s", kv_strerror(r));
@@ -312,6 +314,7 @@ static enum mixed_kind any_kind(struct mixed_part *part)
 
 static bool operate(struct mixed_part *part, enum mixed_kind kind)
 {
+    struct mixed_floor floor;
     switch (kind) {
     case MIXED_DELETE:
         return delete (part);
@@ -326,17 +329,20 @@ static bool operate(struct mixed_part *part, enum mixed_kind kind)
         return scan(part, kind == MIXED_SCAN_FORWARD);
     case MIXED_SCAN_ALL:
     case MIXED_STAMPS:
-        return mixed_look_at_all(part, kind == MIXED_SCAN_ALL);
+        mixed_floor_get(part->mixed, &floor);
+        return mixed_look_at_all(part, kind == MIXED_SCAN_ALL, &floor);
+    case MIXED_COPY:
+        return mixed_check_copy(part);
     case MIXED_SNAPSHOT:
         return hold_snapshot(part);
     case MIXED_READ_AGAIN:
         return read_again(part);
     case MIXED_SYNC:
-        return wrote(part, kind, kv_sync(part->mixed->open.store));
+        return wrote(part, kind, kv_sync(part->open->store));
     case MIXED_FLUSH:
-        return wrote(part, kind, kv_flush(part->mixed->open.store));
+        return wrote(part, kind, kv_flush(part->open->store));
     case MIXED_MERGE_ALL:
-        return wrote(part, kind, kv_compact(part->mixed->open.store));
+        return wrote(part, kind, kv_compact(part->open->store));
     default:
         return overwrite(part);
     }
@@ -345,8 +351,8 @@ static bool operate(struct mixed_part *part, enum mixed_kind kind)
 /* Now and then something by hand that otherwise happens by itself. */
 static bool upkeep(struct mixed_part *part)
 {
-    static const enum mixed_kind kinds[] = {MIXED_SYNC, MIXED_SYNC, MIXED_FLUSH, MIXED_FLUSH,
-                                            MIXED_MERGE_ALL};
+    static const enum mixed_kind kinds[] = {MIXED_SYNC,  MIXED_SYNC,      MIXED_FLUSH,
+                                            MIXED_FLUSH, MIXED_MERGE_ALL, MIXED_COPY};
     enum mixed_kind kind = kinds[rng_below(&part->rng, sizeof kinds / sizeof kinds[0])];
     uint64_t began = clock_monotonic_ns();
     uint64_t mean = part->mixed->upkeep_ns;

@@ -37,6 +37,7 @@ enum mixed_kind {
     MIXED_SYNC,
     MIXED_FLUSH,
     MIXED_MERGE_ALL,
+    MIXED_COPY, /* a checkpoint, opened and compared */
     MIXED_KINDS,
 };
 const char *mixed_kind_name(enum mixed_kind kind);
@@ -62,6 +63,7 @@ struct mixed;
 
 struct mixed_part {
     struct mixed *mixed;
+    const struct mixed_store *open; /* that of all, or for a while a copy */
     uint64_t number;
     struct thread thread;
     struct rng rng;
@@ -84,6 +86,7 @@ struct mixed_part {
 /* What all share. */
 struct mixed {
     uint64_t seed;
+    const char *dir; /* of the store; copies are made beside it */
     uint64_t began_ns;
     uint64_t upkeep_ns; /* about so far apart are a part's syncs, flushes and merges by hand */
     unsigned part_count;
@@ -124,8 +127,19 @@ bool mixed_get(struct mixed_part *part, const struct kv_snapshot *snapshot,
 /* An iterator over the part. */
 KV_MUST_CHECK int mixed_iter(struct mixed_part *part, const struct kv_snapshot *snapshot,
                              struct kv_iter **ret_iter);
+/* The stamps that the parts have been told are written. */
+struct mixed_floor {
+    uint64_t stamps[MIXED_PARTS_MAX];
+};
+void mixed_floor_get(struct mixed *mixed, struct mixed_floor *floor);
 /* Compare the stamps of all parts at one moment, and walk over rows of all parts at that if asked.
- */
-bool mixed_look_at_all(struct mixed_part *part, bool scan);
+ * What is shown is not older than `floor`. */
+bool mixed_look_at_all(struct mixed_part *part, bool scan, const struct mixed_floor *floor);
+
+/* ---- mixed_copy.c ---- */
+
+/* Copy the store while the others go on, and compare the copy with what this part knows of the
+ * moment. */
+bool mixed_check_copy(struct mixed_part *part);
 
 #endif

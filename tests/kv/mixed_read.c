@@ -136,7 +136,7 @@ bool mixed_get(struct mixed_part *part, const struct kv_snapshot *snapshot,
     int r;
 
     mixed_key_make(part->number, index, &key);
-    r = kv_get(part->mixed->open.rows, snapshot, key.slice, &pinned);
+    r = kv_get(part->open->rows, snapshot, key.slice, &pinned);
     if (r < 0 && r != -ENOENT) {
         return mixed_differs(part, "getting %s fails: %s", key.text, kv_strerror(r));
     }
@@ -160,7 +160,7 @@ int mixed_iter(struct mixed_part *part, const struct kv_snapshot *snapshot,
 {
     struct kv_iter_options options = {
         .snapshot = snapshot, .lower = part->lower.slice, .upper = part->upper.slice};
-    return kv_iter_create(part->mixed->open.rows, &options, ret_iter);
+    return kv_iter_create(part->open->rows, &options, ret_iter);
 }
 
 /* ---- across the parts ---- */
@@ -190,7 +190,7 @@ static int get_number(struct kv_table *table, const struct kv_snapshot *snapshot
 static bool compare_stamps(struct mixed_part *part, const struct kv_snapshot *snapshot,
                            uint64_t other, const struct bounds *bounds)
 {
-    const struct mixed_store *open = &part->mixed->open;
+    const struct mixed_store *open = part->open;
     struct mixed_key key;
     uint64_t one = 0;
     uint64_t two = 0;
@@ -277,7 +277,14 @@ static bool scan_any(struct mixed_part *part, struct kv_iter *iter, const struct
            mixed_differs(part, "a scan fails: %s", kv_strerror(kv_iter_error(iter)));
 }
 
-bool mixed_look_at_all(struct mixed_part *part, bool scan)
+void mixed_floor_get(struct mixed *mixed, struct mixed_floor *floor)
+{
+    for (unsigned i = 0; i < mixed->part_count; i++) {
+        floor->stamps[i] = atomic_load(&mixed->parts[i].stamp_done);
+    }
+}
+
+bool mixed_look_at_all(struct mixed_part *part, bool scan, const struct mixed_floor *floor)
 {
     struct mixed *mixed = part->mixed;
     struct bounds bounds[MIXED_PARTS_MAX];
@@ -287,15 +294,13 @@ bool mixed_look_at_all(struct mixed_part *part, bool scan)
     bool same = true;
     int r;
 
-    for (unsigned i = 0; i < mixed->part_count; i++) {
-        bounds[i].stamp_done = atomic_load(&mixed->parts[i].stamp_done);
-    }
     r = kv_snapshot_create(mixed->open.store, &snapshot);
     options.snapshot = snapshot;
     if (r == 0 && scan) {
         r = kv_iter_create(mixed->open.rows, &options, &iter);
     }
     for (unsigned i = 0; i < mixed->part_count; i++) {
+        bounds[i].stamp_done = floor->stamps[i];
         bounds[i].stamp_begun = atomic_load(&mixed->parts[i].stamp_begun);
         bounds[i].version_begun = atomic_load(&mixed->parts[i].version_begun);
     }
