@@ -36,6 +36,8 @@ struct load {
     uint64_t longest_open_ns;
     /* Highest memory in the second minute, in the last, and ever. */
     size_t rss_second, rss_last, rss_peak;
+    size_t rss_minute;      /* in the present minute, */
+    uint64_t minute;        /* counted from 0 */
     struct kv_stats totals; /* of the stores that were closed; only what main() prints */
 };
 
@@ -127,6 +129,14 @@ static size_t resident_bytes(void)
 static void sample_memory(struct load *load, uint64_t elapsed_s)
 {
     size_t bytes = resident_bytes();
+    if (elapsed_s / 60 != load->minute) {
+        printf("# minute %" PRIu64 ": memory at most %.1f MiB\n", load->minute + 1,
+               (double)load->rss_minute / (1 << 20));
+        fflush(stdout);
+        load->minute = elapsed_s / 60;
+        load->rss_minute = 0;
+    }
+    load->rss_minute = bytes > load->rss_minute ? bytes : load->rss_minute;
     load->rss_peak = bytes > load->rss_peak ? bytes : load->rss_peak;
     if (elapsed_s >= 60 && elapsed_s < 120 && bytes > load->rss_second) {
         load->rss_second = bytes;
