@@ -194,6 +194,18 @@ KV_PUBLIC void kv_pinned_release(struct kv_pinned *value);
 KV_PUBLIC KV_MUST_CHECK int kv_get_copy(struct kv_table *table, const struct kv_snapshot *snapshot,
                                         struct kv_slice key, struct kv_buf *value);
 
+struct kv_get_result {
+    int error;              /* of this key: 0, or what kv_get() would return */
+    struct kv_pinned value; /* to be released; all-zero where there is an error */
+};
+
+/* kv_get() of `count` keys, in any order, all at one state of the store; faster than one by one.
+ * `ret_results` has as many places. Errors: -EIDRM; what goes wrong with one key stands in its
+ * place, and the others are read all the same. */
+KV_PUBLIC KV_MUST_CHECK int kv_multi_get(struct kv_table *table, const struct kv_snapshot *snapshot,
+                                         const struct kv_slice *keys, size_t count,
+                                         struct kv_get_result *ret_results);
+
 /* The state after all writes that returned before. Costs nothing to take; holding it keeps old
  * versions of rows from being dropped. */
 KV_PUBLIC KV_MUST_CHECK int kv_snapshot_create(struct kv_store *store,
