@@ -410,7 +410,7 @@ static int commit_locked(struct kv_store *store, struct edit *edit, struct gener
         install(store, edit, version, flushed, prepared);
         prepared = NULL;
     } else {
-        obsolete_doubt(store, edit);
+        obsolete_doubt(store, edit, view);
     }
     free(prepared);
     version_unref(version);
@@ -420,7 +420,7 @@ static int commit_locked(struct kv_store *store, struct edit *edit, struct gener
 
 int manifest_commit(struct kv_store *store, struct edit *edit, struct generation *flushed)
 {
-    struct file_meta *doubtful = NULL;
+    struct doubtful doubtful = {0};
     uint64_t released_before;
     int r;
 
@@ -437,7 +437,7 @@ int manifest_commit(struct kv_store *store, struct edit *edit, struct generation
     for (uint64_t n = released_before; edit->released_log != 0 && n < edit->released_log; n++) {
         obsolete_log(store, n);
     }
-    obsolete_remove(store, doubtful);
+    obsolete_remove(store, &doubtful);
     obsolete_purge(store);
     return 0;
 }

@@ -4,6 +4,8 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
+#include "kvcore/blob/blob_writer.h"
+
 /* Take one table that only the list still holds off the list, or NULL. */
 static struct file_meta *take_unused(struct kv_store *store)
 {
@@ -41,34 +43,82 @@ static bool is_moved(const struct edit *edit, uint64_t number)
     return false;
 }
 
-void obsolete_doubt(struct kv_store *store, const struct edit *edit)
+static bool is_of_generation(const struct generation *generation, uint64_t blob)
 {
+    const struct blob_writer *writer = atomic_load(&generation->blob);
+    return writer != NULL && blob_writer_number(writer) == blob;
+}
+
+/* The edit names the blob, but it was not made for it: it was there before, or memtables refer to
+ * it. */
+static bool is_needed_anyway(const struct view *view, uint64_t blob)
+{
+    bool needed =
+        version_find_blob(view->version, blob) != NULL || is_of_generation(view->active, blob);
+    for (unsigned i = 0; i < view->immutable_count && !needed; i++) {
+        needed = is_of_generation(view->immutable[i], blob);
+    }
+    return needed;
+}
+
+static void doubt_blob(struct doubtful *doubtful, uint64_t number)
+{
+    uint64_t *larger =
+        reallocarray(doubtful->blobs, doubtful->blob_count + 1, sizeof doubtful->blobs[0]);
+    if (larger != NULL) { /* else it stays until the next opening */
+        doubtful->blobs = larger;
+        larger[doubtful->blob_count++] = number;
+    }
+}
+
+void obsolete_doubt(struct kv_store *store, const struct edit *edit, const struct view *view)
+{
+    struct doubtful *doubtful = &store->doubtful;
+
     for (size_t i = 0; i < edit->added_count; i++) {
         struct file_meta *file = edit->added[i];
         if (!is_moved(edit, file->number)) {
             file_meta_ref(file);
-            file->next_doubtful = store->doubtful;
-            store->doubtful = file;
+            file->next_doubtful = doubtful->tables;
+            doubtful->tables = file;
+        }
+    }
+    for (size_t i = 0; i < edit->blob_count; i++) {
+        if (!is_needed_anyway(view, edit->blobs[i].number)) {
+            doubt_blob(doubtful, edit->blobs[i].number);
         }
     }
 }
 
-struct file_meta *obsolete_settle(struct kv_store *store)
+struct doubtful obsolete_settle(struct kv_store *store)
 {
-    struct file_meta *doubtful = store->doubtful;
-    store->doubtful = NULL;
+    struct doubtful doubtful = store->doubtful;
+    store->doubtful = (struct doubtful){0};
     return doubtful;
 }
 
-void obsolete_remove(struct kv_store *store, struct file_meta *take_doubtful)
+void obsolete_forget(struct doubtful *take_doubtful)
 {
-    for (struct file_meta *file = take_doubtful; file != NULL;) {
+    for (struct file_meta *file = take_doubtful->tables; file != NULL;) {
         struct file_meta *next = file->next_doubtful;
-        struct kv_file_id id = {.kind = KV_FILE_TABLE, .number = file->number};
-        kv_ignore(store->storage->ops->remove(store->storage, id));
         file_meta_unref(file);
         file = next;
     }
+    free(take_doubtful->blobs);
+    *take_doubtful = (struct doubtful){0};
+}
+
+void obsolete_remove(struct kv_store *store, struct doubtful *take_doubtful)
+{
+    for (struct file_meta *file = take_doubtful->tables; file != NULL; file = file->next_doubtful) {
+        struct kv_file_id id = {.kind = KV_FILE_TABLE, .number = file->number};
+        kv_ignore(store->storage->ops->remove(store->storage, id));
+    }
+    for (size_t i = 0; i < take_doubtful->blob_count; i++) {
+        struct kv_file_id id = {.kind = KV_FILE_BLOB, .number = take_doubtful->blobs[i]};
+        kv_ignore(store->storage->ops->remove(store->storage, id));
+    }
+    obsolete_forget(take_doubtful);
 }
 
 void obsolete_log(struct kv_store *store, uint64_t number)

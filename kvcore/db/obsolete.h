@@ -10,12 +10,16 @@
 void obsolete_purge(struct kv_store *store);
 /* After opening: remove what a crash left behind. */
 KV_MUST_CHECK int obsolete_sweep(struct kv_store *store);
-/* The edit could not be made durable, and yet it may last: the tables that it adds stay until a
- * later edit is durable, which then stands in its place. */
-void obsolete_doubt(struct kv_store *store, const struct edit *edit) REQUIRES(&store->manifest_mu);
-/* An edit is durable: those tables, to be removed with obsolete_remove() once the mutex is free. */
-struct file_meta *obsolete_settle(struct kv_store *store) REQUIRES(&store->manifest_mu);
-void obsolete_remove(struct kv_store *store, struct file_meta *take_doubtful);
+/* The edit could not be made durable, and yet it may last: the tables and blobs that were made for
+ * it stay until a later edit is durable, which then stands in its place. `view` is the present one;
+ * blobs of its memtables stay anyway. */
+void obsolete_doubt(struct kv_store *store, const struct edit *edit, const struct view *view)
+    REQUIRES(&store->manifest_mu);
+/* An edit is durable: those files, to be removed with obsolete_remove() once the mutex is free. */
+struct doubtful obsolete_settle(struct kv_store *store) REQUIRES(&store->manifest_mu);
+void obsolete_remove(struct kv_store *store, struct doubtful *take_doubtful);
+/* Forget them: the store is closed, and the next opening decides. */
+void obsolete_forget(struct doubtful *take_doubtful);
 /* A log segment below the released mark: keep it for reuse or remove it. */
 void obsolete_log(struct kv_store *store, uint64_t number);
 

@@ -113,11 +113,7 @@ static void destroy(struct kv_store *store) NO_LOCK_ANALYSIS
         file_meta_unref(store->obsolete[i]);
     }
     free(store->obsolete);
-    for (struct file_meta *file = store->doubtful; file != NULL;) {
-        struct file_meta *next = file->next_doubtful;
-        file_meta_unref(file);
-        file = next;
-    }
+    obsolete_forget(&store->doubtful);
     free(store->closed_logs);
     for (int i = 0; i < KV_TABLE_COUNT_MAX; i++) {
         free(store->tables[i]);

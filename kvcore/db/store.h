@@ -91,6 +91,13 @@ struct kv_snapshot {
     struct kv_snapshot *prev, *next; /* ascending by sequence; state mutex */
 };
 
+/* Files that an edit may name or not; see obsolete.h. */
+struct doubtful {
+    struct file_meta *tables; /* each with a reference; by next_doubtful */
+    uint64_t *blobs;          /* numbers */
+    size_t blob_count;
+};
+
 /* One waiting writer; see write.c. */
 struct writer;
 
@@ -174,8 +181,8 @@ struct kv_store {
     size_t closed_log_count GUARDED_BY(&manifest_mu);
     uint64_t first_log GUARDED_BY(&manifest_mu);
     uint64_t released_log GUARDED_BY(&manifest_mu);
-    uint64_t flushed_sequence GUARDED_BY(&manifest_mu);  /* rows up to here are in tables */
-    struct file_meta *doubtful GUARDED_BY(&manifest_mu); /* tables that an edit may name or not */
+    uint64_t flushed_sequence GUARDED_BY(&manifest_mu); /* rows up to here are in tables */
+    struct doubtful doubtful GUARDED_BY(&manifest_mu);
     struct dropped_table dropped[KV_TABLE_COUNT_MAX] GUARDED_BY(&manifest_mu); /* by id - 1 */
 
     struct mutex mu; /* the state below */

@@ -195,6 +195,50 @@ START_TEST(a_merge_that_cannot_read_a_later_file_of_a_level_fails_and_drops_no_r
 }
 END_TEST
 
+/* ---- an edit fails ---- */
+
+/* All fails once a blob is synced. */
+static void fail_behind_a_blob(void *arg, struct sim_fs *sim, const struct sim_event *event)
+{
+    struct sim_fault fault = {.at = event->number + 1, .failure = SIM_FAIL_EIO, .forever = true};
+    (void)arg;
+    if (event->call == SIM_FDATASYNC && event->kind == SIM_BLOB) {
+        sim_fail(sim, &fault);
+    }
+}
+
+START_TEST(blobs_of_an_edit_that_failed_go_once_a_later_one_is_durable)
+{
+    struct kv_options options = {.create = true,
+                                 .no_background = true,
+                                 .blob_commit_bytes = SIZE_MAX,
+                                 .blob_flush_bytes = 128};
+    struct kv_storage *storage = NULL;
+    struct sim_world w = {0};
+    uint8_t value[VALUE_SIZE];
+    struct kv_stats stats;
+    char key[16];
+    ck_ok(sim_create(&w.sim));
+    ck_ok(sim_storage_open(w.sim, true, &storage));
+    ck_ok(kv_open(storage, &options, &w.store));
+    ck_ok(kv_table_open(w.store, "t", NULL, &w.table));
+    for (int i = 0; i < ROWS; i++) {
+        ck_ok(kv_put(w.table, key_of(i, key), value_of(i, i % 7 == 0, value), KV_DURABLE_WRITE));
+    }
+    sim_watch(w.sim, fail_behind_a_blob, NULL);
+    ck_fails(kv_flush(w.store), EIO);
+    sim_watch(w.sim, NULL, NULL);
+    sim_fail(w.sim, NULL);
+    ck_assert_uint_eq(sim_count_names(w.sim, SIM_BLOB), 1); /* nobody knows whether it counts */
+    ck_ok(kv_flush(w.store));
+    kv_stats(w.store, &stats);
+    ck_assert_uint_eq(stats.blobs, 1);
+    ck_assert_uint_eq(sim_count_names(w.sim, SIM_BLOB), 1);
+    expect_all(w.table);
+    sim_world_finish(&w);
+}
+END_TEST
+
 /* ---- no descriptors are left ---- */
 
 static int highest_descriptor(void)
@@ -297,5 +341,6 @@ Suite *test_suite(void)
     suite_add(s, "read", a_merge_that_cannot_read_a_later_file_of_a_level_fails_and_drops_no_row);
     suite_add(s, "descriptors", without_free_descriptors_reads_fail_and_no_row_counts_as_missing);
     suite_add(s, "manifest", a_manifest_that_has_outgrown_its_snapshot_is_begun_anew);
+    suite_add(s, "manifest", blobs_of_an_edit_that_failed_go_once_a_later_one_is_durable);
     return s;
 }
