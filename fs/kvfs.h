@@ -140,6 +140,9 @@ KV_MUST_CHECK int kvfs_rename(struct kvfs *fs, uint64_t old_parent, const char *
 KV_MUST_CHECK int kvfs_create(struct kvfs *fs, uint64_t parent, const char *name,
                               const struct kvfs_new *what, struct kvfs_entry *ret_entry,
                               struct kvfs_file **ret_file);
+/* In the `flags` of an open: truncation clears setuid, and setgid where group-executable. Linux
+ * uses the bit for no flag of open(2). */
+#define KVFS_OPEN_KILL_PRIV (1 << 30)
 /* Open an inode that exists; O_TRUNC in `flags` truncates. -EISDIR. */
 KV_MUST_CHECK int kvfs_file_open(struct kvfs *fs, uint64_t ino, int flags,
                                  struct kvfs_file **ret_file);

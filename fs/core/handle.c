@@ -64,7 +64,8 @@ int kvfs_file_open(struct kvfs *fs, uint64_t ino, int flags, struct kvfs_file **
     if (r == 0) {
         handle_attach(file, ino);
         if ((flags & O_TRUNC) != 0) {
-            r = kvfs_setattr(fs, ino, &empty, KVFS_SET_SIZE, &entry);
+            unsigned kill = (flags & KVFS_OPEN_KILL_PRIV) != 0 ? KVFS_KILL_PRIV : 0;
+            r = kvfs_setattr(fs, ino, &empty, KVFS_SET_SIZE | kill, &entry);
         }
     }
     if (r < 0) {

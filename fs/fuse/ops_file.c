@@ -17,6 +17,13 @@ static void fill_open(struct fuse_file_info *fi, struct kvfs_file *file)
     fi->noflush = 1; /* a write is in the log before it is answered */
 }
 
+/* Linux clears setuid and setgid itself, but not where an open truncates. Whether the caller may
+ * keep them (CAP_FSETID) is not told: root may. */
+static int open_flags(const struct kvfs_who *who, const struct fuse_file_info *fi)
+{
+    return fi->flags | ((fi->flags & O_TRUNC) != 0 && who->uid != 0 ? KVFS_OPEN_KILL_PRIV : 0);
+}
+
 static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
                       struct fuse_file_info *fi)
 {
@@ -26,8 +33,8 @@ static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_
     struct kvfs_file *file = NULL;
     struct fuse_entry_param param;
     int r = kvfs_create(fs, parent, name,
-                        &(struct kvfs_new){.who = who, .mode = mode, .flags = fi->flags}, &entry,
-                        &file);
+                        &(struct kvfs_new){.who = who, .mode = mode, .flags = open_flags(&who, fi)},
+                        &entry, &file);
     if (r < 0) {
         reply_result(req, r);
         return;
@@ -40,11 +47,23 @@ static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_
     }
 }
 
+/* Whether the kernel is to be told of bits that go with this open: it keeps the mode it knows. */
+static bool loses_bits(struct kvfs *fs, fuse_ino_t ino, int flags)
+{
+    struct kvfs_entry entry;
+    return (flags & KVFS_OPEN_KILL_PRIV) != 0 && kvfs_getattr(fs, ino, &entry) == 0 &&
+           (entry.stat.st_mode & (S_ISUID | S_ISGID)) != 0;
+}
+
 static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
+    struct kvfs_mount *mount = fuse_req_userdata(req);
     struct kvfs *fs = request_begin(req, REQUEST_OPEN);
+    struct kvfs_who who = request_who(req);
     struct kvfs_file *file = NULL;
-    int r = kvfs_file_open(fs, ino, fi->flags, &file);
+    int flags = open_flags(&who, fi);
+    bool tell = loses_bits(fs, ino, flags);
+    int r = kvfs_file_open(fs, ino, flags, &file);
     if (r < 0) {
         reply_result(req, r);
         return;
@@ -52,6 +71,8 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     fill_open(fi, file);
     if (fuse_reply_open(req, fi) != 0) {
         kvfs_file_close(file);
+    } else if (tell) {
+        kvfs_mount_tell(mount, ino, NULL);
     }
 }
 

@@ -239,6 +239,25 @@ START_TEST(a_file_of_many_extents_is_replaced_by_key_and_unlinked)
 }
 END_TEST
 
+START_TEST(an_open_that_truncates_clears_setuid_when_told_to)
+{
+    struct fs_fixture f;
+    struct kvfs_entry e;
+    struct kvfs_file *file;
+    struct stat attr = {.st_mode = 06755};
+    fixture_open(&f);
+    uint64_t ino = fixture_file(&f, ROOT, "f");
+    ck_ok(kvfs_setattr(f.fs, ino, &attr, KVFS_SET_MODE, &e));
+    ck_ok(kvfs_file_open(f.fs, ino, O_WRONLY | O_TRUNC, &file));
+    kvfs_file_close(file);
+    ck_assert_uint_eq(fixture_stat(&f, ino).stat.st_mode, S_IFREG | 06755);
+    ck_ok(kvfs_file_open(f.fs, ino, O_WRONLY | O_TRUNC | KVFS_OPEN_KILL_PRIV, &file));
+    kvfs_file_close(file);
+    ck_assert_uint_eq(fixture_stat(&f, ino).stat.st_mode, S_IFREG | 0755);
+    fixture_close(&f);
+}
+END_TEST
+
 START_TEST(writing_and_chown_clear_setuid)
 {
     struct fs_fixture f;
@@ -358,6 +377,7 @@ Suite *test_suite(void)
     suite_add(suite, "huge_punch", punching_removes_many_extents_by_their_range);
     suite_add(suite, "huge_put", a_file_of_many_extents_is_replaced_by_key_and_unlinked);
     suite_add(suite, "setuid", writing_and_chown_clear_setuid);
+    suite_add(suite, "setuid in opens", an_open_that_truncates_clears_setuid_when_told_to);
     suite_add(suite, "times", times_are_set_as_asked);
     suite_add(suite, "xattr", attributes_of_all_name_spaces_come_back);
     suite_add(suite, "kinds", wrong_kinds_are_refused);

@@ -1,0 +1,50 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# usage: test_posix.sh BUILD_DIR [TEXT]
+# The rules of tests/posix on a mount, on one with the kernel's write-back cache, and on ext4: a rule
+# that does not hold there is wrong, or says why. TEXT: only rules whose name or file contains it.
+set -uo pipefail
+unset KVFS_STORE
+# shellcheck source=tests/lib/mount.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../lib/mount.sh"
+
+rules=$(realpath "$1")/tests/posix_rules
+differences=$(realpath "$(dirname "${BASH_SOURCE[0]}")/../posix/differences")
+only=${2:-}
+ext4=$work/ext4
+trap 'umount "$ext4" 2>/dev/null; mount_cleanup' EXIT
+
+# run_rules TARGET DIRECTORY: the points of one run become points of this program.
+run_rules() {
+    local points failed
+    "$rules" --target "$1" --differences "$differences" --only "$only" "$2" >"$work/points"
+    echo "$1: exit status $?" >>"$work/points"
+    grep -E '^(ok|not ok|#|Bail out!)' "$work/points" | sed -E "s/^(ok|not ok) [0-9]+ - /\1 - $1: /"
+    points=$(grep -cE '^(ok|not ok) ' "$work/points")
+    failed=$(grep -c '^not ok ' "$work/points")
+    tap_count=$((tap_count + points))
+    tap_failed=$((tap_failed + failed))
+    point "$1: all rules were run" grep -qx "1..$points" "$work/points"
+}
+
+mount_ext4() {
+    mkdir "$ext4" && truncate -s 256M "$work/image" && mkfs.ext4 -q -F -b 4096 "$work/image" &&
+        mount -t ext4 -o loop,nosuid,nodev "$work/image" "$ext4"
+}
+
+every_difference_is_of_a_rule() {
+    grep -v '^#' "$differences" | cut -d ' ' -f 2 | sort -u >"$work/named"
+    "$rules" --list | sort >"$work/listed"
+    [ -z "$(comm -23 "$work/named" "$work/listed" | tee /dev/stderr)" ] && [ -z "$(uniq -d "$work/listed" | tee /dev/stderr)" ]
+}
+
+point "every known difference names a rule, and no two rules have one name" every_difference_is_of_a_rule
+point "a store is made and mounted" eval '"$kvfs" mkfs -q "$store" && mount_store' && run_rules kvfs "$mnt"
+point "it is mounted with the write-back cache" eval 'umount_store && mount_store -o writeback' && run_rules writeback "$mnt"
+point "the mount ends well" umount_store
+if mount_ext4 >"$work/log" 2>&1; then
+    run_rules ext4 "$ext4"
+else
+    skip "the rules hold on ext4" "no ext4 image can be mounted here: $(tail -n 1 "$work/log")"
+fi
+tap_finish
