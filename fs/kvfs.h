@@ -193,6 +193,11 @@ typedef bool kvfs_dir_fn(void *arg, const char *name, const struct kvfs_entry *e
 KV_MUST_CHECK int kvfs_dir_read(struct kvfs_dir *dir, uint64_t offset, bool plus, kvfs_dir_fn *fn,
                                 void *arg);
 
+/* The inode was read: its access time becomes now, where relatime says so (it was not read since it
+ * changed, or not for a day). Reading functions leave this to their caller. The new time is in
+ * memory until the next operation or sync. A failure changes nothing. */
+void kvfs_note_read(struct kvfs *fs, uint64_t ino);
+
 /* ---- extended attributes
  * -------------------------------------------------------------------------- */
 

@@ -153,3 +153,61 @@ int kvfs_setattr(struct kvfs *fs, uint64_t ino, const struct stat *attr, unsigne
     } while (r == -ESTALE);
     return r;
 }
+
+/* ---- access times -----------------------------------------------------------------------------
+ */
+
+static bool is_before(struct timespec a, struct timespec b)
+{
+    return a.tv_sec < b.tv_sec || (a.tv_sec == b.tv_sec && a.tv_nsec < b.tv_nsec);
+}
+
+/* relatime of mount(8): the time says whether the file was read since it changed, and roughly when
+ * it was last of use. */
+static bool access_time_is_old(const struct inode *inode, struct timespec now)
+{
+    enum { DAY_S = 24 * 60 * 60 };
+    bool read_since_change =
+        is_before(inode->mtime, inode->atime) && is_before(inode->ctime, inode->atime);
+    if (flags_no_atime(inode) || !is_before(inode->atime, now)) {
+        return false;
+    }
+    return !read_since_change || now.tv_sec - inode->atime.tv_sec >= DAY_S;
+}
+
+static int set_access_time(struct kvfs *fs, uint64_t ino)
+{
+    struct txn *txn = NULL;
+    struct txn_node *node;
+    int r = txn_begin(fs, &txn);
+    if (r < 0) {
+        return r;
+    }
+    txn_may_lag(txn);
+    txn_lock_inodes(txn, &ino, 1);
+    r = txn_load(txn, ino, NULL, &node);
+    if (r == 0) {
+        node->node.inode.atime = txn->now;
+        node->dirty = true;
+        r = txn_commit(txn);
+    }
+    txn_end(txn);
+    return r;
+}
+
+void kvfs_note_read(struct kvfs *fs, uint64_t ino)
+{
+    struct timespec now;
+    struct node node;
+    if (fs->read_only) {
+        return;
+    }
+    clock_gettime(CLOCK_REALTIME, &now);
+    stripe_lock(&fs->stripes, ino);
+    int r = node_load(fs, ino, NULL, &node);
+    stripe_unlock(&fs->stripes, ino);
+    if (r == 0 && access_time_is_old(&node.inode, now)) {
+        /* What could not be stored is tried again at the next reading. */
+        kv_ignore(set_access_time(fs, ino));
+    }
+}

@@ -21,6 +21,11 @@ bool flags_immutable(const struct inode *inode)
     return (inode->flags & FS_IMMUTABLE_FL) != 0;
 }
 
+bool flags_no_atime(const struct inode *inode)
+{
+    return (inode->flags & FS_NOATIME_FL) != 0;
+}
+
 int flags_check_open(const struct inode *inode, int open_flags)
 {
     bool writes = (open_flags & O_ACCMODE) != O_RDONLY || (open_flags & O_TRUNC) != 0;

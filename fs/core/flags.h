@@ -21,6 +21,8 @@ KV_MUST_CHECK int flags_check_change(const struct inode *inode);
 KV_MUST_CHECK int flags_check_add(const struct inode *dir);
 /* The name of `child` goes. */
 KV_MUST_CHECK int flags_check_drop(const struct inode *dir, const struct inode *child);
+/* Reading leaves no trace. */
+bool flags_no_atime(const struct inode *inode);
 /* What something made in `dir` inherits. */
 uint64_t flags_inherited(const struct inode *dir, uint32_t mode);
 

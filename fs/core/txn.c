@@ -75,7 +75,7 @@ int txn_begin(struct kvfs *fs, struct txn **ret_txn)
         }
         txn->fs = fs;
     }
-    txn->frees_space = false;
+    txn->frees_space = txn->may_lag = false;
     clock_gettime(CLOCK_REALTIME, &txn->now);
     *ret_txn = txn;
     return 0;
@@ -350,6 +350,11 @@ void txn_frees_space(struct txn *txn)
     txn->frees_space = true;
 }
 
+void txn_may_lag(struct txn *txn)
+{
+    txn->may_lag = true;
+}
+
 int txn_commit(struct txn *txn)
 {
     int r = collect_nodes(txn);
@@ -357,7 +362,8 @@ int txn_commit(struct txn *txn)
         kv_batch_use_reserve(txn->batch);
     }
     if (r == 0) {
-        r = fs_result(kv_write(txn->fs->store, txn->batch, KV_DURABLE_WRITE));
+        r = fs_result(kv_write(txn->fs->store, txn->batch,
+                               txn->may_lag ? KV_DURABLE_NONE : KV_DURABLE_WRITE));
         update_cache(txn, r == 0);
     }
     kv_batch_clear(txn->batch);

@@ -40,6 +40,7 @@ struct txn {
     unsigned rows;       /* collected */
     bool rename_held;
     bool frees_space; /* may use the engine's reserve */
+    bool may_lag;     /* see txn_may_lag() */
     struct stripe_set dirs;
     struct stripe_set inodes;
     unsigned node_count;
@@ -77,6 +78,8 @@ struct txn_node *txn_add(struct txn *txn, uint64_t ino);
 
 /* The operation frees space in the end: it is carried out on a full device too. */
 void txn_frees_space(struct txn *txn);
+/* Nobody minds if the process dies before the operation is handed to the operating system. */
+void txn_may_lag(struct txn *txn);
 void txn_put(struct txn *txn, struct kv_table *table, const struct rowkey *key,
              struct kv_slice value);
 void txn_delete(struct txn *txn, struct kv_table *table, const struct rowkey *key);

@@ -85,10 +85,20 @@ static void list(fuse_req_t req, struct fuse_file_info *fi, size_t size, off_t o
     free(to.bytes);
 }
 
+/* A listing counts where it begins. */
+static void note_read(fuse_req_t req, fuse_ino_t ino, off_t offset)
+{
+    const struct kvfs_mount *mount = fuse_req_userdata(req);
+    if (offset == 0 && !mount->nodiratime) {
+        kvfs_note_read(mount->fs, ino);
+    }
+}
+
 static void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
                        struct fuse_file_info *fi)
 {
     request_begin(req, REQUEST_READDIR);
+    note_read(req, ino, offset);
     list(req, fi, size, offset, false);
 }
 
@@ -96,6 +106,7 @@ static void op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t of
                            struct fuse_file_info *fi)
 {
     request_begin(req, REQUEST_READDIRPLUS);
+    note_read(req, ino, offset);
     list(req, fi, size, offset, true);
 }
 

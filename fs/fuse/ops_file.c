@@ -90,6 +90,9 @@ static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
     struct kvfs *fs = request_begin(req, REQUEST_READ);
     struct kv_buf bytes = buffers_take(&mount->buffers);
     int r = kvfs_read(fs, ino, (uint64_t)offset, size, &bytes);
+    if (r == 0 && !mount->noatime && (fi->flags & O_NOATIME) == 0) {
+        kvfs_note_read(fs, ino);
+    }
     reply_bytes(req, r, &bytes);
     buffers_give(&mount->buffers, &bytes);
 }

@@ -52,6 +52,26 @@ static struct fuse_lowlevel_ops operations(void)
     return ops;
 }
 
+/* What goes to mount(2). libfuse refuses nodiratime, which is kept here and means nothing to the
+ * kernel: it leaves access times to us. */
+static int add_kernel_options(const char *options, char **list)
+{
+    int r = 0;
+    char *copy = strdup(options != NULL ? options : "");
+    char *rest = copy;
+    char *option;
+    if (copy == NULL) {
+        return -ENOMEM;
+    }
+    while (r == 0 && (option = strsep(&rest, ",")) != NULL) {
+        if (option[0] != 0 && strcmp(option, "nodiratime") != 0) {
+            r = fuse_opt_add_opt(list, option);
+        }
+    }
+    free(copy);
+    return r;
+}
+
 /* The argument vector libfuse wants: the options one by one, with commas in values escaped. */
 static int build_args(const struct kvfs_mount_options *options, struct fuse_args *args)
 {
@@ -65,8 +85,7 @@ static int build_args(const struct kvfs_mount_options *options, struct fuse_args
         fuse_opt_add_opt_escaped(&list, fsname) != 0 ||
         (options->read_only && fuse_opt_add_opt(&list, "ro") != 0) ||
         (options->allow_other && fuse_opt_add_opt(&list, "allow_other") != 0) ||
-        (options->kernel_options != NULL && options->kernel_options[0] != '\0' &&
-         fuse_opt_add_opt(&list, options->kernel_options) != 0)) {
+        add_kernel_options(options->kernel_options, &list) != 0) {
         goto out;
     }
     if (fuse_opt_add_arg(args, "kvfs") != 0 || fuse_opt_add_arg(args, "-o") != 0 ||
@@ -110,6 +129,20 @@ out:
     return r;
 }
 
+/* Whether `name` stands in the comma-separated list, which may be NULL. */
+static bool has_option(const char *list, const char *name)
+{
+    size_t size = strlen(name);
+    for (const char *at = list; at != NULL && *at != 0; at += *at == ',') {
+        size_t length = strcspn(at, ",");
+        if (length == size && strncmp(at, name, size) == 0) {
+            return true;
+        }
+        at += length;
+    }
+    return false;
+}
+
 static void on_changed(void *arg, uint64_t ino, const char *name)
 {
     kvfs_mount_tell(arg, ino, name);
@@ -127,6 +160,8 @@ int kvfs_mount_create(struct kvfs *fs, const struct kvfs_mount_options *options,
     mount->sink = (struct message_sink){.fn = options->message_fn, .arg = options->message_arg};
     mount->threads = options->threads != 0 ? options->threads : default_threads();
     mount->writeback = options->writeback;
+    mount->noatime = has_option(options->kernel_options, "noatime");
+    mount->nodiratime = mount->noatime || has_option(options->kernel_options, "nodiratime");
     mount->ready_fn = options->ready_fn;
     mount->ready_arg = options->ready_arg;
     mount->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

@@ -58,6 +58,7 @@ struct kvfs_mount {
     char *mountpoint;
     unsigned threads;
     bool writeback;
+    bool noatime, nodiratime; /* reading leaves no trace: anywhere, in directories */
     kvfs_mount_ready_fn *ready_fn;
     void *ready_arg;
     int stop_fd;          /* eventfd that ends the thread waiting for signals */

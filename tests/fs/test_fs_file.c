@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <fcntl.h>
 #include <linux/falloc.h>
+#include <linux/fs.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/xattr.h>
@@ -303,6 +304,57 @@ START_TEST(times_are_set_as_asked)
 }
 END_TEST
 
+static struct timespec access_time(struct fs_fixture *f, uint64_t ino)
+{
+    return fixture_stat(f, ino).stat.st_atim;
+}
+
+static bool same_time(struct timespec a, struct timespec b)
+{
+    return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
+}
+
+/* Changed and read so many hours ago. */
+static void set_hours(struct fs_fixture *f, uint64_t ino, int changed, int read)
+{
+    struct kvfs_entry e;
+    time_t now = time(NULL);
+    struct stat attr = {.st_atim.tv_sec = now - read * 3600,
+                        .st_mtim.tv_sec = now - changed * 3600};
+    attr.st_ctim = attr.st_mtim;
+    ck_ok(kvfs_setattr(f->fs, ino, &attr, KVFS_SET_ATIME | KVFS_SET_MTIME | KVFS_SET_CTIME, &e));
+}
+
+START_TEST(reading_is_noted_once_after_a_change_and_once_a_day)
+{
+    struct fs_fixture f;
+    fixture_open(&f);
+    uint64_t ino = fixture_file(&f, ROOT, "f");
+    struct stat made = fixture_stat(&f, ino).stat;
+    kvfs_note_read(f.fs, ino);
+    struct timespec first = access_time(&f, ino);
+    ck_assert(first.tv_sec > made.st_atim.tv_sec || first.tv_nsec > made.st_atim.tv_nsec);
+    ck_assert(same_time(fixture_stat(&f, ino).stat.st_ctim, made.st_ctim));
+    kvfs_note_read(f.fs, ino);
+    fixture_reopen(&f);
+    ck_assert(same_time(access_time(&f, ino), first));
+    set_hours(&f, ino, 100, 23);
+    kvfs_note_read(f.fs, ino);
+    ck_assert_int_lt(access_time(&f, ino).tv_sec, first.tv_sec);
+    set_hours(&f, ino, 100, 25);
+    kvfs_note_read(f.fs, ino);
+    ck_assert_int_ge(access_time(&f, ino).tv_sec, first.tv_sec);
+    set_hours(&f, ino, 1, 2);
+    kvfs_note_read(f.fs, ino);
+    ck_assert_int_ge(access_time(&f, ino).tv_sec, first.tv_sec);
+    ck_ok(kvfs_setflags(f.fs, ino, FS_NOATIME_FL));
+    set_hours(&f, ino, 1, 2);
+    kvfs_note_read(f.fs, ino);
+    ck_assert_int_lt(access_time(&f, ino).tv_sec, first.tv_sec);
+    fixture_close(&f);
+}
+END_TEST
+
 START_TEST(attributes_of_all_name_spaces_come_back)
 {
     struct fs_fixture f;
@@ -379,6 +431,7 @@ Suite *test_suite(void)
     suite_add(suite, "setuid", writing_and_chown_clear_setuid);
     suite_add(suite, "setuid in opens", an_open_that_truncates_clears_setuid_when_told_to);
     suite_add(suite, "times", times_are_set_as_asked);
+    suite_add(suite, "atime", reading_is_noted_once_after_a_change_and_once_a_day);
     suite_add(suite, "xattr", attributes_of_all_name_spaces_come_back);
     suite_add(suite, "kinds", wrong_kinds_are_refused);
     return suite;
