@@ -16,7 +16,7 @@
 #include "tests/lib/temp_dir.h"
 #include "tests/sim/sim_fs.h"
 
-enum { KEYS = 60, LARGE_SIZE = 12 * 1024, SMALL_SIZE = 304 };
+enum { MOMENTS_MAX = 1000, KEYS = 60, LARGE_SIZE = 12 * 1024, SMALL_SIZE = 304 };
 
 static struct temp_dir dir;
 
@@ -384,6 +384,9 @@ struct crashes {
     struct kv_store *store;
     unsigned moments, whole, remade;
     bool done; /* kv_checkpoint() has returned */
+    struct sim_fs *all[MOMENTS_MAX];
+    bool all_done[MOMENTS_MAX];
+    size_t moment_count;
 };
 
 /* The copy in `sim`, if there is one, is whole. */
@@ -439,20 +442,32 @@ static void crash(struct crashes *crashes, struct sim_fs *sim, enum sim_mode mod
     sim_destroy(crashed);
 }
 
-static void crash_here(void *arg, struct sim_fs *sim, const struct sim_event *event)
+/* What is kept during a call is judged later: then other calls may be made. */
+static void keep_moment(void *arg, struct sim_fs *sim, const struct sim_event *event)
 {
     struct crashes *crashes = arg;
     if (event->changes) {
+        ck_assert_uint_lt(crashes->moment_count, MOMENTS_MAX);
+        crashes->all_done[crashes->moment_count] = crashes->done;
+        ck_ok(sim_kill(sim, &crashes->all[crashes->moment_count++]));
+    }
+}
+
+static void crash_at_moments(struct crashes *crashes)
+{
+    for (size_t i = 0; i < crashes->moment_count; i++) {
         crashes->moments++;
+        crashes->done = crashes->all_done[i];
         for (enum sim_mode mode = SIM_DROP_ALL; mode < SIM_MODE_COUNT; mode++) {
-            crash(crashes, sim, mode);
+            crash(crashes, crashes->all[i], mode);
         }
+        sim_destroy(crashes->all[i]);
     }
 }
 
 START_TEST(a_crash_leaves_a_whole_copy_or_none)
 {
-    struct crashes crashes = {0};
+    static struct crashes crashes;
     struct sim_fs *sim = NULL;
     struct kv_storage *storage = NULL;
     struct kv_storage *to = NULL;
@@ -464,13 +479,14 @@ START_TEST(a_crash_leaves_a_whole_copy_or_none)
     crashes.store = open_store(storage, &table);
     put_all(table, 1);
     ck_ok(kv_sync(crashes.store));
-    sim_watch(sim, crash_here, &crashes);
+    sim_watch(sim, keep_moment, &crashes);
     ck_ok(sim_storage_begin_copy(sim, &to));
     ck_ok(kv_checkpoint(crashes.store, to));
     to->ops->close(to);
     sim_watch(sim, NULL, NULL);
     crashes.done = true;
-    crash_here(&crashes, sim, &event);
+    keep_moment(&crashes, sim, &event);
+    crash_at_moments(&crashes);
     ck_assert_uint_gt(crashes.whole, 4); /* and not only at the very end */
     ck_assert_uint_gt(crashes.remade, 4);
     ck_assert_uint_gt(sim_count_names(sim, SIM_BLOB), 1);

@@ -12,7 +12,7 @@
 #include "kvcore/util/thread.h"
 #include "tests/sim/sim_fs.h"
 
-enum { KEYS = 80, LARGE_SIZE = 8 * 1024, SMALL_SIZE = 200 };
+enum { MOMENTS_MAX = 1000, KEYS = 80, LARGE_SIZE = 8 * 1024, SMALL_SIZE = 200 };
 
 static struct kv_slice key_of(size_t i, char to[16])
 {
@@ -302,8 +302,11 @@ END_TEST
 
 /* After a crash table t is whole (3) or gone, or, once its successor is there, is that, empty. */
 struct crashes {
-    bool dropped; /* it must be gone */
+    bool done; /* it must be gone */
     unsigned moments, gone, whole;
+    struct sim_fs *all[MOMENTS_MAX];
+    bool all_done[MOMENTS_MAX];
+    size_t moment_count;
 };
 
 static void check_crashed(struct crashes *crashes, struct sim_fs *sim)
@@ -316,7 +319,7 @@ static void check_crashed(struct crashes *crashes, struct sim_fs *sim)
     store = open_store(storage);
     ck_ok(kv_table_list(store, add_name, &names));
     check_all(open_table(store, "other"), 3);
-    if (strcmp(names.text, "other:0 t:0 ") == 0 && !crashes->dropped) {
+    if (strcmp(names.text, "other:0 t:0 ") == 0 && !crashes->done) {
         check_all(open_table(store, "t"), 3);
         crashes->whole++;
     } else {
@@ -332,27 +335,37 @@ static void check_crashed(struct crashes *crashes, struct sim_fs *sim)
     ck_ok(kv_close(store));
 }
 
-static void crash_here(void *arg, struct sim_fs *sim, const struct sim_event *event)
+/* What is kept during a call is judged later: then other calls may be made. */
+static void keep_moment(void *arg, struct sim_fs *sim, const struct sim_event *event)
 {
     struct crashes *crashes = arg;
-    for (int mode = 0; event->changes && mode < SIM_MODE_COUNT; mode++) {
-        struct sim_fs *crashed = NULL;
-        uint64_t damage;
-        if (mode == 0) {
-            ck_ok(sim_kill(sim, &crashed));
-        } else {
-            ck_ok(sim_crash(sim, test_seed() + crashes->moments, (enum sim_mode)mode, &crashed,
-                            &damage));
+    if (event->changes) {
+        ck_assert_uint_lt(crashes->moment_count, MOMENTS_MAX);
+        crashes->all_done[crashes->moment_count] = crashes->done;
+        ck_ok(sim_kill(sim, &crashes->all[crashes->moment_count++]));
+    }
+}
+
+static void crash_at_moments(struct crashes *crashes)
+{
+    for (size_t i = 0; i < crashes->moment_count; i++) {
+        crashes->done = crashes->all_done[i];
+        for (int mode = SIM_DROP_ALL; mode < SIM_MODE_COUNT; mode++) {
+            struct sim_fs *crashed = NULL;
+            uint64_t damage;
+            ck_ok(sim_crash(crashes->all[i], test_seed() + crashes->moments++, (enum sim_mode)mode,
+                            &crashed, &damage));
+            check_crashed(crashes, crashed);
+            sim_destroy(crashed);
         }
-        check_crashed(crashes, crashed);
-        sim_destroy(crashed);
-        crashes->moments++;
+        check_crashed(crashes, crashes->all[i]); /* only the process died */
+        sim_destroy(crashes->all[i]);
     }
 }
 
 START_TEST(rows_of_a_dropped_table_do_not_come_back_whatever_crashes)
 {
-    struct crashes crashes = {0};
+    static struct crashes crashes;
     struct sim_event event = {.changes = true};
     struct sim_fs *sim = NULL;
     struct kv_storage *storage = NULL;
@@ -364,10 +377,10 @@ START_TEST(rows_of_a_dropped_table_do_not_come_back_whatever_crashes)
     fill(store, "other");
     fill(store, "t");
     ck_ok(kv_sync(store));
-    sim_watch(sim, crash_here, &crashes);
+    sim_watch(sim, keep_moment, &crashes);
     ck_ok(kv_table_drop(store, "t"));
-    crashes.dropped = true;
-    crash_here(&crashes, sim, &event);
+    crashes.done = true;
+    keep_moment(&crashes, sim, &event);
     mutex_lock(&store->manifest_mu);
     store->manifest_roll_bytes = 0; /* a new manifest has to know, too */
     mutex_unlock(&store->manifest_mu);
@@ -376,6 +389,7 @@ START_TEST(rows_of_a_dropped_table_do_not_come_back_whatever_crashes)
     ck_ok(kv_compact(store));
     ck_ok(kv_close(store));
     sim_watch(sim, NULL, NULL);
+    crash_at_moments(&crashes);
     ck_assert_uint_gt(crashes.gone, 10);
     ck_assert_uint_gt(crashes.whole, 0);
     sim_destroy(sim);
@@ -412,7 +426,8 @@ START_TEST(a_drop_that_fails_leaves_a_table_that_is_whole_or_gone_after_the_next
 {
     bool hit = true;
     for (uint64_t n = 1; hit; n++) {
-        struct crashes crashes = {0};
+        static struct crashes crashes;
+
         struct sim_event event;
         struct sim_fs *sim = NULL;
         struct sim_fault fault = {.failure = n % 2 == 0 ? SIM_FAIL_EIO : SIM_FAIL_EIO_LATE};
@@ -421,6 +436,7 @@ START_TEST(a_drop_that_fails_leaves_a_table_that_is_whole_or_gone_after_the_next
         char key[16];
         int r;
 
+        crashes = (struct crashes){0};
         ck_ok(sim_create(&sim));
         ck_ok(sim_storage_open(sim, true, &storage));
         store = open_store(storage);
@@ -438,7 +454,7 @@ START_TEST(a_drop_that_fails_leaves_a_table_that_is_whole_or_gone_after_the_next
             put_all(open_table(store, "other"), 3);
         }
         if (r == 0 || kv_table_drop(store, "t") == 0) {
-            crashes.dropped = true;
+            crashes.done = true;
         }
         kv_ignore(kv_close(store));
         check_crashed(&crashes, sim);
@@ -501,7 +517,7 @@ START_TEST(tables_are_dropped_beside_writers_flushes_and_merges)
     for (int i = 0; i < 2; i++) {
         ck_ok(thread_start(&threads[i], "writer", write_on, &others));
     }
-    for (int i = 0; i < 50; i++) {
+    for (int i = 0; i < 20; i++) {
         struct kv_stats before;
         struct kv_stats now;
         int r = kv_table_drop(others.store, "t");
@@ -509,7 +525,7 @@ START_TEST(tables_are_dropped_beside_writers_flushes_and_merges)
         kv_stats(others.store, &before);
         do { /* until there is something to drop */
             kv_stats(others.store, &now);
-        } while (now.rows_written < before.rows_written + 1500 + 100 * (uint64_t)i);
+        } while (now.rows_written < before.rows_written + 500 + 100 * (uint64_t)i);
     }
     atomic_store(&others.stop, true);
     for (int i = 0; i < 2; i++) {
