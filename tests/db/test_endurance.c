@@ -329,7 +329,7 @@ static void open_with_other_options(struct rng *rng)
     ck_assert_ptr_nonnull(model);
     model_init(model, rng_next(rng));
     ck_ok(kv_storage_mem_create(&storage));
-    for (uint64_t round = 0; round < test_steps(4); round++) {
+    for (uint64_t round = 0; round < test_steps(4000) / 1000; round++) { /* each makes many */
         struct kv_options options = draw_options(rng);
         struct kv_table *tables[MODEL_TABLES];
         struct kv_store *store = NULL;
