@@ -38,13 +38,6 @@ static int hopeless(struct kv_store *store) REQUIRES(&store->mu)
     return atomic_load(&store->full) ? -ENOSPC : 0;
 }
 
-/* No flush is under way: there is no flush thread, or it stands in the queue of writers, behind
- * this one or as this one. */
-static bool flushes_itself(const struct kv_store *store)
-{
-    return store->options.no_background || atomic_load(&store->flusher_queued);
-}
-
 /* Wait until a generation may be added: a flush is under way that ends this, or the store is
  * failing. Where nobody else can flush, the caller does. */
 static int wait_for_room(struct kv_store *store, unsigned limit)
@@ -57,7 +50,9 @@ static int wait_for_room(struct kv_store *store, unsigned limit)
     mutex_lock(&store->mu);
     while (must_wait(store, limit) && (r = hopeless(store)) == 0) {
         bool flush = too_many_waiting(store, limit);
-        if (store->options.no_background || (flush && flushes_itself(store))) {
+        /* The flush thread, if there is one, stands in the queue of writers, behind this one or as
+         * this one: no flush is under way. */
+        if (store->options.no_background || (flush && atomic_load(&store->flusher_queued))) {
             mutex_unlock(&store->mu);
             r = flush ? flush_one(store) : 0;
             r = r < 0 ? space_failed(store, r) : 0;

@@ -71,18 +71,10 @@ static void set_queued(struct kv_store *store, bool queued)
     mutex_unlock(&store->mu);
 }
 
-static int rotate_in_queue(struct kv_store *store)
+static int do_in_queue(struct kv_store *store, int (*fn)(struct kv_store *))
 {
     set_queued(store, true);
-    int r = write_rotate(store);
-    set_queued(store, false);
-    return r;
-}
-
-static int flush_all_in_queue(struct kv_store *store)
-{
-    set_queued(store, true);
-    int r = flush_all(store);
+    int r = fn(store);
     set_queued(store, false);
     return r;
 }
@@ -92,7 +84,7 @@ static int flush_all_in_queue(struct kv_store *store)
  * in memory as it was, syncs go on failing, and the error returned says to try again later. */
 static int rescue(struct kv_store *store)
 {
-    int r = flush_all_in_queue(store);
+    int r = do_in_queue(store, flush_all);
     uint64_t sequence = 0;
 
     if (space_is_full(r)) {
@@ -220,7 +212,8 @@ static void *flush_main(void *arg)
         }
         watch_space(store, &watched_ns);
         watch_idle(store, &watch);
-        r = deletes_are_due(store) || generation_is_old(store) ? rotate_in_queue(store) : 0;
+        r = deletes_are_due(store) || generation_is_old(store) ? do_in_queue(store, write_rotate)
+                                                               : 0;
         r = r < 0 ? r : flush_one(store);
         if (r < 0) {
             back_off(store, "writing memtables to tables fails; trying again", r, &pause_ms);
