@@ -87,6 +87,21 @@ static int probe(struct kv_store *store, const struct candidates *candidates, st
     return 0;
 }
 
+/* At most one table of each level below level 0. */
+static int add_deep_candidates(struct kv_store *store, const struct table_files *files,
+                               struct kv_slice key, uint64_t hash, struct candidates *candidates)
+{
+    int r = 0;
+    for (int level = 1; level < KV_LEVEL_COUNT && r == 0; level++) {
+        const struct file_list *list = &files->levels[level];
+        size_t i = file_list_find(list, key);
+        if (i < list->count) {
+            r = add_candidate(store, candidates, list->files[i], key, hash);
+        }
+    }
+    return r;
+}
+
 /* 1 found, 0 not, or an error. Level 0 first: its tables may overlap and are newer. */
 static int search_tables(struct kv_store *store, const struct table_files *files,
                          struct kv_slice key, uint64_t hash, uint64_t sequence, struct found *found)
@@ -105,13 +120,7 @@ static int search_tables(struct kv_store *store, const struct table_files *files
         }
         r = add_candidate(store, &candidates, l0->files[i], key, hash);
     }
-    for (int level = 1; level < KV_LEVEL_COUNT && r == 0; level++) {
-        const struct file_list *list = &files->levels[level];
-        size_t i = file_list_find(list, key);
-        if (i < list->count) {
-            r = add_candidate(store, &candidates, list->files[i], key, hash);
-        }
-    }
+    r = r < 0 ? r : add_deep_candidates(store, files, key, hash, &candidates);
     return r < 0 ? r : probe(store, &candidates, key, hash, sequence, found);
 }
 
@@ -130,13 +139,7 @@ static int gather_candidates(struct kv_store *store, const struct table_files *f
     for (size_t i = 0; i < l0->count && r == 0; i++) {
         r = add_candidate(store, candidates, l0->files[i], key, hash);
     }
-    for (int level = 1; level < KV_LEVEL_COUNT && r == 0; level++) {
-        const struct file_list *list = &files->levels[level];
-        size_t i = file_list_find(list, key);
-        if (i < list->count) {
-            r = add_candidate(store, candidates, list->files[i], key, hash);
-        }
-    }
+    r = r < 0 ? r : add_deep_candidates(store, files, key, hash, candidates);
     return r < 0 ? r : 1;
 }
 
