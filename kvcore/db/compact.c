@@ -365,6 +365,5 @@ int kv_compact(struct kv_store *store)
     for (uint32_t id = 1; id <= KV_TABLE_COUNT_MAX && r == 0; id++) {
         r = compact_table(store, id);
     }
-    r = r < 0 ? r : reclaim_step(store, true);
-    return r < 0 ? r : 0;
+    return r < 0 ? r : reclaim_now(store);
 }

@@ -464,21 +464,47 @@ static int step(struct kv_store *store, bool eager)
     return finish_pass(store, eager);
 }
 
+static void end_turn(struct kv_store *store)
+{
+    mutex_lock(&store->mu);
+    store->reclaim->busy = false;
+    condvar_broadcast(&store->progress);
+    mutex_unlock(&store->mu);
+}
+
 int reclaim_step(struct kv_store *store, bool eager)
 {
-    struct reclaim *reclaim = store->reclaim;
+    bool busy;
     int r;
 
     mutex_lock(&store->mu);
-    if (reclaim->busy) {
-        mutex_unlock(&store->mu);
+    busy = store->reclaim->busy;
+    store->reclaim->busy = true;
+    mutex_unlock(&store->mu);
+    if (busy) {
         return 0;
     }
-    reclaim->busy = true;
-    mutex_unlock(&store->mu);
     r = step(store, eager);
-    mutex_lock(&store->mu);
-    reclaim->busy = false;
-    mutex_unlock(&store->mu);
+    end_turn(store);
     return r;
+}
+
+int reclaim_now(struct kv_store *store)
+{
+    bool waited;
+    int r;
+
+    mutex_lock(&store->mu);
+    while (store->reclaim->busy) {
+        condvar_wait(&store->progress, &store->mu);
+    }
+    store->reclaim->busy = true;
+    waited = store->reclaim->stamp != 0; /* a pass that knows nothing of the latest garbage */
+    mutex_unlock(&store->mu);
+    r = step(store, true);
+    if (r == 1 && waited) {
+        r = step(store, true);
+    }
+    end_turn(store);
+    return r < 0 ? r : 0;
 }

@@ -38,6 +38,9 @@ void reclaim_destroy(struct kv_store *store);
 /* Do what is due: begin a pass, or end one that waited. `eager`: any garbage is worth it. 1
  * something was done, 0 nothing could be, or an error (a later call tries again). */
 KV_MUST_CHECK int reclaim_step(struct kv_store *store, bool eager);
+/* Give back all that is garbage at this moment; what views that are older still read is left to a
+ * later step. Waits for whoever is at it. */
+KV_MUST_CHECK int reclaim_now(struct kv_store *store);
 /* As the leader of writers, before a batch with parts is logged. */
 void reclaim_note_batch(struct kv_store *store, const struct kv_batch *batch);
 /* Blobs that are being emptied; the bytes mean nothing. */

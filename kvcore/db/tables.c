@@ -124,9 +124,8 @@ int kv_table_open(struct kv_store *store, const char *name, const struct kv_tabl
     table = find_settled(store, name);
     mutex_unlock(&store->mu);
     if (table != NULL) {
-        r = table_check(table);
-        *ret_table = r == 0 ? table : *ret_table;
-        return r;
+        *ret_table = table; /* if it is dropped this moment, that came after the opening */
+        return 0;
     }
     if (store->options.read_only) {
         return -ENOENT;

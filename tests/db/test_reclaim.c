@@ -336,6 +336,23 @@ START_TEST(a_batch_filled_before_a_pass_and_written_after_finds_its_bytes)
 }
 END_TEST
 
+START_TEST(a_compaction_gives_back_also_what_a_pass_that_waited_knows_nothing_of)
+{
+    struct kv_batch *batch;
+    put_some(0, 1, 1);
+    merge();
+    batch = part_batch();
+    put_some(0, 1, 2);
+    merge();
+    ck_assert_int_eq(reclaim_step(store, false), 0); /* begun, and waits for the batch's view */
+    put_some(0, 1, 3);
+    kv_batch_destroy(batch);
+    ck_ok(kv_compact(store));
+    ck_assert_uint_eq(stats().blob_garbage_bytes, 0);
+    check_some(0, 1, 3);
+}
+END_TEST
+
 /* ---- a device that takes its time ---- */
 
 static struct {
@@ -453,6 +470,7 @@ Suite *test_suite(void)
     tcase_add_test(c, a_gather_that_was_begun_before_reads_what_it_was_asked_for);
     tcase_add_test(c, a_snapshot_keeps_what_it_sees_and_nothing_else);
     tcase_add_test(c, a_batch_filled_before_a_pass_and_written_after_finds_its_bytes);
+    tcase_add_test(c, a_compaction_gives_back_also_what_a_pass_that_waited_knows_nothing_of);
     tcase_add_test(c, giving_back_pages_that_takes_long_holds_up_no_whole_blobs);
     tcase_add_test(c, a_sparse_blob_of_odd_sizes_is_emptied_by_merges);
     tcase_add_test(c, overwriting_at_random_keeps_garbage_bounded);

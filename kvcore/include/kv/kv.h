@@ -269,7 +269,8 @@ KV_PUBLIC KV_MUST_CHECK int kv_gather_run(struct kv_gather *gather);
 
 /* Write all memtables to sorted tables and wait. */
 KV_PUBLIC KV_MUST_CHECK int kv_flush(struct kv_store *store);
-/* Flush, merge every table into its lowest level, give back what then is garbage, and wait. */
+/* Flush, merge every table into its lowest level, give back what then is garbage, and wait. What a
+ * snapshot, an iterator or a merge beside it still reads is given back once that has ended. */
 KV_PUBLIC KV_MUST_CHECK int kv_compact(struct kv_store *store);
 /* Copy the store into `to`, which is empty and stays the caller's to close: storage of the same
  * kind on the same file system, such as kv_storage_posix_begin() gives. The copy holds every write
