@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "fs/fuse/mount.h"
@@ -12,7 +13,7 @@
 #include "tools/store_open.h"
 #include "tools/text.h"
 
-enum { TIMEOUT_S_MAX = 1000000 };
+enum { TIMEOUT_S_MAX = 1000000, BUSY_PAUSE_MS = 50, BUSY_TRIES = 20 };
 
 struct settings {
     struct words words;
@@ -74,11 +75,24 @@ static int await_end(int pidfd, uint64_t timeout_s)
     }
 }
 
+/* Programs that look at every mount for a moment (df, an indexer) are nobody's reason to fail: ask
+ * for a second. */
+static int unmount_patiently(const char *mountpoint, bool lazy)
+{
+    struct timespec pause = {.tv_nsec = BUSY_PAUSE_MS * 1000000};
+    int r = kvfs_unmount(mountpoint, lazy);
+    for (int i = 0; i < BUSY_TRIES && r == -EBUSY; i++) {
+        nanosleep(&pause, NULL);
+        r = kvfs_unmount(mountpoint, lazy);
+    }
+    return r;
+}
+
 static int unmount(const struct mount_row *row, const struct settings *s)
 {
     int pidfd = watch_daemon(row->source);
     int code = EXIT_DONE;
-    int r = kvfs_unmount(row->target, s->lazy);
+    int r = unmount_patiently(row->target, s->lazy);
     if (r == -EBUSY) {
         complain("cannot unmount %s: a process uses it; 'fuser -vm %s' shows which.", row->target,
                  row->target);

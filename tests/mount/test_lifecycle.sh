@@ -125,6 +125,18 @@ umount_waits() {
     "$kvfs" umount "$mnt" && ! ls "/proc/$pid/fd/0" 2>/dev/null && [ "$(state)" = idle ] && [ "$("$kvfs" get "$store" f199)" = 199 ]
 }
 
+# It is busy when umount is called, and is not any more a fraction of a second later.
+umount_of_a_mount_busy_for_a_moment() {
+    local status
+    exec 9<"$mnt/kept"
+    sleep 0.3 &
+    exec 9<&-
+    "$kvfs" umount "$mnt"
+    status=$?
+    wait
+    "$kvfs" mount "$store" "$mnt" && [ $status -eq 0 ]
+}
+
 umount_of_a_busy_mount() {
     tail -f "$mnt/kept" >"$work/tail" &
     local holder=$! status i
@@ -269,6 +281,7 @@ point "a second mount of the store names the holder" complains 32 "locked by pro
     "$kvfs" mount "$store" "$(mkdir -p "$work/second" && echo "$work/second")"
 point "a second mount on the same directory is refused" eval '"$kvfs" mkfs -q "$work/other" && complains 32 "busy, $store is mounted there already" "$kvfs" mount "$work/other" "$mnt"'
 point "umount of a mount in use fails and says so" umount_of_a_busy_mount
+point "umount waits out a program that looks at the mount for a moment" umount_of_a_mount_busy_for_a_moment
 point "umount returns when the store is written and free" umount_waits
 point "umount of what is no mount fails" complains 1 'not the mount point of a kvfs store' "$kvfs" umount "$mnt"
 point "a failure in the background reaches the caller with status 32" failure_is_reported
