@@ -73,6 +73,20 @@ static void leave_out_garbage(struct checkpoint *copy)
     state->blob_count = kept;
 }
 
+/* Named snapshots made since the flush: what they see may be in no table yet. */
+static void leave_out_newer_snapshots(struct checkpoint *copy)
+{
+    struct edit *state = &copy->state;
+    size_t kept = 0;
+
+    for (size_t i = 0; i < state->snapshot_count; i++) {
+        if (state->snapshots[i].sequence <= state->last_sequence) {
+            state->snapshots[kept++] = state->snapshots[i];
+        }
+    }
+    state->snapshot_count = kept;
+}
+
 static int note_state(struct checkpoint *copy)
 {
     struct kv_store *store = copy->store;
@@ -84,6 +98,7 @@ static int note_state(struct checkpoint *copy)
     copy->root = store->root;
     mutex_unlock(&store->manifest_mu);
     leave_out_garbage(copy);
+    leave_out_newer_snapshots(copy);
     copy->state.first_log = copy->state.released_log;
     copy->state.closed_log_count = 0;
     copy->state.dropped_count = 0; /* in no log of the copy is a row of them */

@@ -3,49 +3,9 @@
 
 #include <stdlib.h>
 
+#include "kvcore/db/edit_format.h"
 #include "kvcore/util/codec.h"
 #include "kvcore/util/coding.h"
-
-/* On disk, never renumber; odd ones must be understood. */
-enum edit_tag {
-    EDIT_TAG_NEXT_TABLE = 1,
-    EDIT_TAG_LAST_SEQUENCE = 3,
-    EDIT_TAG_FIRST_LOG = 5,
-    EDIT_TAG_CLOSED_LOG = 7,
-    EDIT_TAG_RELEASED_LOG = 9,
-    EDIT_TAG_TABLE = 11,
-    EDIT_TAG_DROPPED_TABLE = 13,
-    EDIT_TAG_ADDED = 15,
-    EDIT_TAG_REMOVED = 17,
-    EDIT_TAG_BLOB = 23,
-    EDIT_TAG_REMOVED_BLOB = 25,
-    EDIT_TAG_NEXT_BLOB = 27,
-};
-
-/* Of an added file. */
-enum file_tag {
-    FILE_TAG_BLOBS = 1,
-    FILE_TAG_HIDDEN_BYTES = 2,
-    FILE_TAG_RANGE_DELETES = 3,
-    FILE_TAG_DELETE_RUN = 4,
-};
-
-/* Of a blob. */
-enum blob_tag {
-    BLOB_TAG_PUNCHED = 1,
-};
-
-enum table_tag {
-    TABLE_TAG_PREFIX_SIZE = 1,
-    TABLE_TAG_FILTER_BITS = 3,
-    TABLE_TAG_BLOCK_BYTES = 5,
-    TABLE_TAG_CODEC = 7,
-};
-
-/* A blob's values end within the first GiB; its directory is small beside them. */
-#define BLOB_FILE_SIZE_MAX ((uint64_t)1 << 32)
-
-enum { PREFIX_SIZE_MAX = 256, FILTER_BITS_MAX = 64, BLOCK_BYTES_MAX = 1 << 24 };
 
 /* Grow an array by one element. Returns the new element, zeroed, or NULL. */
 static void *grow(void **array, size_t *count, size_t element_size)
@@ -74,6 +34,8 @@ void edit_finish(struct edit *edit)
     free(edit->closed_logs);
     free(edit->blobs);
     free(edit->removed_blobs);
+    free(edit->snapshots);
+    free(edit->dropped_snapshots);
     *edit = (struct edit){0};
 }
 
@@ -157,6 +119,28 @@ int edit_remove_blob(struct edit *edit, uint64_t number)
         return -ENOMEM;
     }
     *slot = number;
+    return 0;
+}
+
+int edit_add_snapshot(struct edit *edit, const struct edit_snapshot *snapshot)
+{
+    struct edit_snapshot *slot =
+        grow((void **)&edit->snapshots, &edit->snapshot_count, sizeof *slot);
+    if (slot == NULL) {
+        return -ENOMEM;
+    }
+    *slot = *snapshot;
+    return 0;
+}
+
+int edit_drop_snapshot(struct edit *edit, const char *name)
+{
+    struct edit_snapshot *slot =
+        grow((void **)&edit->dropped_snapshots, &edit->dropped_snapshot_count, sizeof *slot);
+    if (slot == NULL) {
+        return -ENOMEM;
+    }
+    strncpy(slot->name, name, sizeof slot->name - 1);
     return 0;
 }
 
@@ -272,6 +256,26 @@ static int encode_blobs(const struct edit *edit, struct kv_buf *to)
     return r;
 }
 
+static int encode_snapshots(const struct edit *edit, struct kv_buf *to)
+{
+    struct kv_buf field = {0};
+    int r = 0;
+    for (size_t i = 0; i < edit->snapshot_count; i++) {
+        field.size = 0;
+        r |= coding_append_string(&field, kv_slice_str(edit->snapshots[i].name));
+        r |= coding_append_varint(&field, edit->snapshots[i].sequence);
+        r |= coding_append_varint(&field, edit->snapshots[i].time_s);
+        r |= coding_append_field(to, EDIT_TAG_SNAPSHOT, kv_buf_slice(&field));
+    }
+    for (size_t i = 0; i < edit->dropped_snapshot_count; i++) {
+        field.size = 0;
+        r |= coding_append_string(&field, kv_slice_str(edit->dropped_snapshots[i].name));
+        r |= coding_append_field(to, EDIT_TAG_DROPPED_SNAPSHOT, kv_buf_slice(&field));
+    }
+    kv_buf_finish(&field);
+    return r;
+}
+
 int edit_encode(const struct edit *edit, struct kv_buf *to)
 {
     struct kv_buf field = {0};
@@ -299,253 +303,7 @@ int edit_encode(const struct edit *edit, struct kv_buf *to)
         r |= coding_append_field(to, EDIT_TAG_ADDED, kv_buf_slice(&field));
     }
     r |= encode_blobs(edit, to);
+    r |= encode_snapshots(edit, to);
     kv_buf_finish(&field);
     return r != 0 ? -ENOMEM : 0;
-}
-
-/* ---- decoding ---- */
-
-static int decode_closed_log(struct coding_cursor *c, struct edit *edit)
-{
-    struct log_end end = {0};
-    end.number = coding_read_varint(c);
-    end.size = coding_read_varint_max(c, LOG_SIZE_MAX);
-    end.chain = coding_read_u64(c);
-    return coding_done(c) ? edit_add_closed_log(edit, &end) : -KV_EDAMAGED;
-}
-
-/* Looked at before it is put into a narrower type. */
-static uint64_t field_varint_max(struct coding_cursor *c, struct kv_slice value, uint64_t max)
-{
-    uint64_t v = coding_field_varint(c, value);
-    c->bad |= v > max;
-    return c->bad ? 0 : v;
-}
-
-static int decode_table_options(struct coding_cursor *c, struct kv_table_options *options)
-{
-    uint64_t tag;
-    struct kv_slice value;
-    uint64_t codec = CODEC_SNAPPY;
-
-    while (coding_read_field(c, &tag, &value)) {
-        switch (tag) {
-        case TABLE_TAG_PREFIX_SIZE:
-            options->prefix_size = (unsigned)field_varint_max(c, value, PREFIX_SIZE_MAX);
-            break;
-        case TABLE_TAG_FILTER_BITS:
-            options->filter_bits_per_key = (unsigned)field_varint_max(c, value, FILTER_BITS_MAX);
-            break;
-        case TABLE_TAG_BLOCK_BYTES:
-            options->block_bytes = (size_t)field_varint_max(c, value, BLOCK_BYTES_MAX);
-            break;
-        case TABLE_TAG_CODEC:
-            codec = coding_field_varint(c, value);
-            break;
-        default:
-            if (tag % 2 == 1) {
-                return -KV_EFORMAT;
-            }
-        }
-    }
-    if (coding_ok(c) && codec != CODEC_NONE && codec != CODEC_SNAPPY) {
-        return -KV_EFORMAT;
-    }
-    options->no_compression = codec == CODEC_NONE;
-    return coding_done(c) ? 0 : -KV_EDAMAGED;
-}
-
-static int decode_table(struct coding_cursor *c, struct edit *edit)
-{
-    struct edit_table table = {0};
-    struct kv_slice name;
-    int r;
-
-    table.id = (uint32_t)coding_read_varint_max(c, UINT32_MAX);
-    name = coding_read_string(c);
-    if (coding_ok(c) && table.id > KV_TABLE_COUNT_MAX) {
-        return -KV_EFORMAT; /* ids are not reused: a later version may count further */
-    }
-    if (!coding_ok(c) || table.id == 0 || name.size == 0 || name.size > KV_TABLE_NAME_SIZE_MAX ||
-        memchr(name.data, 0, name.size) != NULL) {
-        return -KV_EDAMAGED;
-    }
-    memcpy(table.name, name.data, name.size);
-    r = decode_table_options(c, &table.options);
-    return r < 0 ? r : edit_add_table(edit, &table);
-}
-
-static int decode_dropped(struct coding_cursor *c, struct edit *edit)
-{
-    uint32_t id = (uint32_t)coding_read_varint_max(c, UINT32_MAX);
-    uint64_t sequence = coding_read_varint_max(c, ROW_SEQUENCE_MAX);
-    if (coding_done(c) && id > KV_TABLE_COUNT_MAX) {
-        return -KV_EFORMAT;
-    }
-    return coding_done(c) && id != 0 ? edit_drop_table(edit, id, sequence) : -KV_EDAMAGED;
-}
-
-static bool added_is_sound(const struct file_meta *file)
-{
-    return file->table_id != 0 && file->number != 0 &&
-           (file->row_count != 0 || file->range_delete_count != 0) &&
-           file->sequence_min <= file->sequence_max && file->sequence_max <= ROW_SEQUENCE_MAX &&
-           file->tombstone_count <= file->row_count && file->smallest.size > 0 &&
-           row_compare(kv_buf_slice(&file->smallest), file->smallest_trailer,
-                       kv_buf_slice(&file->largest), file->largest_trailer) <= 0;
-}
-
-static int decode_file_fields(struct coding_cursor *c, struct file_meta *file)
-{
-    uint64_t tag;
-    struct kv_slice value;
-    int r = 0;
-
-    while (r == 0 && coding_read_field(c, &tag, &value)) {
-        if (tag == FILE_TAG_BLOBS) {
-            c->bad |= file->blobs.count > 0 || value.size == 0;
-            r = coding_ok(c) ? blob_uses_decode(value, &file->blobs) : 0;
-        } else if (tag == FILE_TAG_RANGE_DELETES) {
-            file->range_delete_count = coding_field_varint(c, value);
-        } else if (tag == FILE_TAG_HIDDEN_BYTES) {
-            file->hidden_bytes = coding_field_varint(c, value);
-        } else if (tag == FILE_TAG_DELETE_RUN) {
-            file->longest_delete_run = coding_field_varint(c, value);
-        } else if (tag % 2 == 1) {
-            r = -KV_EFORMAT;
-        }
-    }
-    return r == 0 && !coding_done(c) ? -KV_EDAMAGED : r;
-}
-
-static int decode_added(struct coding_cursor *c, struct edit *edit)
-{
-    struct file_meta *file = NULL;
-    struct kv_slice smallest;
-    struct kv_slice largest;
-    int r = file_meta_create(&file);
-
-    if (r < 0) {
-        return r;
-    }
-    file->table_id = (uint32_t)coding_read_varint_max(c, KV_TABLE_COUNT_MAX);
-    file->level = (uint32_t)coding_read_varint_max(c, KV_LEVEL_COUNT - 1);
-    file->number = coding_read_varint(c);
-    file->size = coding_read_varint(c);
-    smallest = coding_read_string(c);
-    file->smallest_trailer = coding_read_u64(c);
-    largest = coding_read_string(c);
-    file->largest_trailer = coding_read_u64(c);
-    file->sequence_min = coding_read_varint(c);
-    file->sequence_max = coding_read_varint(c);
-    file->row_count = coding_read_varint(c);
-    file->tombstone_count = coding_read_varint(c);
-    r = decode_file_fields(c, file);
-    r = r < 0 ? r : kv_buf_append(&file->smallest, smallest);
-    r = r < 0 ? r : kv_buf_append(&file->largest, largest);
-    if (r == 0) {
-        r = added_is_sound(file) ? edit_add_file(edit, file) : -KV_EDAMAGED;
-    }
-    file_meta_unref(file);
-    return r;
-}
-
-static int decode_removed(struct coding_cursor *c, struct edit *edit)
-{
-    struct file_meta file = {0};
-    file.table_id = (uint32_t)coding_read_varint_max(c, KV_TABLE_COUNT_MAX);
-    file.level = (uint32_t)coding_read_varint_max(c, KV_LEVEL_COUNT - 1);
-    file.number = coding_read_varint(c);
-    return coding_done(c) && file.table_id != 0 ? edit_remove_file(edit, &file) : -KV_EDAMAGED;
-}
-
-static int decode_blob(struct coding_cursor *c, struct edit *edit)
-{
-    struct blob_info blob = {0};
-    uint64_t tag;
-    struct kv_slice value;
-
-    blob.number = coding_read_varint(c);
-    blob.file_size = coding_read_varint_max(c, BLOB_FILE_SIZE_MAX);
-    blob.data_bytes = coding_read_varint(c);
-    while (coding_read_field(c, &tag, &value)) {
-        if (tag == BLOB_TAG_PUNCHED) {
-            blob.punched_bytes = coding_field_varint(c, value);
-        } else if (tag % 2 == 1) {
-            return -KV_EFORMAT;
-        }
-    }
-    if (!coding_done(c) || blob.number == 0 || blob.data_bytes > blob.file_size ||
-        blob.punched_bytes > blob.file_size) {
-        return -KV_EDAMAGED;
-    }
-    return edit_add_blob(edit, &blob);
-}
-
-static int decode_removed_blob(struct coding_cursor *c, struct edit *edit)
-{
-    uint64_t number = coding_read_varint(c);
-    return coding_done(c) && number != 0 ? edit_remove_blob(edit, number) : -KV_EDAMAGED;
-}
-
-static int decode_field(uint64_t tag, struct kv_slice value, struct edit *edit)
-{
-    struct coding_cursor c = coding_cursor(value);
-
-    switch (tag) {
-    case EDIT_TAG_NEXT_TABLE:
-        edit->next_table = coding_read_varint(&c);
-        break;
-    case EDIT_TAG_LAST_SEQUENCE:
-        edit->last_sequence = coding_read_varint_max(&c, ROW_SEQUENCE_MAX);
-        break;
-    case EDIT_TAG_FIRST_LOG:
-        edit->first_log = coding_read_varint(&c);
-        break;
-    case EDIT_TAG_RELEASED_LOG:
-        edit->released_log = coding_read_varint(&c);
-        break;
-    case EDIT_TAG_CLOSED_LOG:
-        return decode_closed_log(&c, edit);
-    case EDIT_TAG_TABLE:
-        return decode_table(&c, edit);
-    case EDIT_TAG_DROPPED_TABLE:
-        return decode_dropped(&c, edit);
-    case EDIT_TAG_ADDED:
-        return decode_added(&c, edit);
-    case EDIT_TAG_REMOVED:
-        return decode_removed(&c, edit);
-    case EDIT_TAG_NEXT_BLOB:
-        edit->next_blob = coding_read_varint(&c);
-        break;
-    case EDIT_TAG_BLOB:
-        return decode_blob(&c, edit);
-    case EDIT_TAG_REMOVED_BLOB:
-        return decode_removed_blob(&c, edit);
-    default:
-        return tag % 2 == 1 ? -KV_EFORMAT : 0;
-    }
-    return coding_done(&c) ? 0 : -KV_EDAMAGED;
-}
-
-int edit_decode(struct kv_slice from, struct edit *ret_edit)
-{
-    struct edit edit = {0};
-    struct coding_cursor c = coding_cursor(from);
-    uint64_t tag;
-    struct kv_slice value;
-    int r = 0;
-
-    while (r == 0 && coding_read_field(&c, &tag, &value)) {
-        r = decode_field(tag, value, &edit);
-    }
-    if (r == 0 && !coding_done(&c)) {
-        r = -KV_EDAMAGED;
-    }
-    if (r < 0) {
-        edit_finish(&edit);
-        return r;
-    }
-    *ret_edit = edit;
-    return 0;
 }

@@ -26,6 +26,13 @@ struct edit_dropped {
     uint64_t sequence;
 };
 
+/* A named snapshot that was made or, where only the name counts, dropped. */
+struct edit_snapshot {
+    char name[KV_SNAPSHOT_NAME_SIZE_MAX + 1];
+    uint64_t sequence;
+    uint64_t time_s;
+};
+
 struct edit {
     uint64_t next_table;    /* 0: not set */
     uint64_t next_blob;     /* 0: not set */
@@ -46,6 +53,10 @@ struct edit {
     size_t blob_count;
     uint64_t *removed_blobs;
     size_t removed_blob_count;
+    struct edit_snapshot *snapshots;
+    size_t snapshot_count;
+    struct edit_snapshot *dropped_snapshots;
+    size_t dropped_snapshot_count;
 };
 
 void edit_finish(struct edit *edit); /* an all-zero edit is empty */
@@ -59,6 +70,9 @@ KV_MUST_CHECK int edit_remove_file(struct edit *edit, const struct file_meta *fi
 
 KV_MUST_CHECK int edit_add_blob(struct edit *edit, const struct blob_info *blob);
 KV_MUST_CHECK int edit_remove_blob(struct edit *edit, uint64_t number);
+
+KV_MUST_CHECK int edit_add_snapshot(struct edit *edit, const struct edit_snapshot *snapshot);
+KV_MUST_CHECK int edit_drop_snapshot(struct edit *edit, const char *name);
 
 KV_MUST_CHECK int edit_encode(const struct edit *edit, struct kv_buf *to);
 /* `ret_edit` must be finished on success. Errors: -KV_EDAMAGED, -KV_EFORMAT, -ENOMEM. */

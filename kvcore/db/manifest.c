@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
+#include "kvcore/db/named_snapshot.h"
 #include "kvcore/db/obsolete.h"
 #include "kvcore/db/view.h"
 #include "kvcore/util/rng.h"
@@ -90,6 +91,7 @@ int manifest_state(struct kv_store *store, struct edit *ret_edit)
     r = r < 0 ? r : snapshot_tables(store, edit);
     r = r < 0 ? r : snapshot_files(store->view->version, edit);
     r = r < 0 ? r : snapshot_blobs(store->view->version, edit);
+    r = r < 0 ? r : named_snapshots_state(store, edit);
     mutex_unlock(&store->mu);
     return r;
 }
@@ -322,6 +324,7 @@ static void install(struct kv_store *store, const struct edit *edit, struct vers
         note_obsolete(store, edit, &edit->removed[i]);
     }
     install_tables(store, edit);
+    named_snapshots_install(store, edit);
     for (unsigned i = 0; i < store->view->immutable_count; i++) {
         if (store->view->immutable[i] != flushed) {
             immutable[count++] = store->view->immutable[i];

@@ -12,6 +12,7 @@
 #include "kvcore/db/flush.h"
 #include "kvcore/db/large.h"
 #include "kvcore/db/manifest.h"
+#include "kvcore/db/named_snapshot.h"
 #include "kvcore/db/obsolete.h"
 #include "kvcore/db/recover_blobs.h"
 #include "kvcore/db/recover_logs.h"
@@ -178,6 +179,7 @@ static int apply_edit(struct recovery *rec, const struct edit *edit) NO_LOCK_ANA
     }
     store->first_log = edit->first_log != 0 ? edit->first_log : store->first_log;
     store->released_log = edit->released_log != 0 ? edit->released_log : store->released_log;
+    r = r < 0 ? r : named_snapshots_restore(store, edit);
     r = r < 0 ? r : version_apply(rec->version, edit, &version);
     if (r < 0) {
         return r;
@@ -464,6 +466,7 @@ static int read_state(struct recovery *rec, const struct kv_options *options) NO
     set_numbers(rec);
     r = r < 0 ? r : recovered_blobs_create(store, &rec->files.blobs, rec->version, &rec->blobs);
     r = r < 0 ? r : recover_logs(store, rec->files.highest_log, rec->generation, rec->blobs);
+    r = r < 0 ? r : named_snapshots_check(store);
     atomic_store(&store->visible_sequence, store->last_sequence);
     return r;
 }

@@ -5,21 +5,31 @@
 
 #include "kvcore/db/worker.h"
 
+void snapshot_link(struct kv_store *store, struct kv_snapshot *snapshot)
+{
+    struct kv_snapshot *after = store->snapshots.prev;
+
+    /* The list's head is before the first: it ends the search. New ones belong to the end. */
+    while (after != &store->snapshots && after->sequence > snapshot->sequence) {
+        after = after->prev;
+    }
+    snapshot->prev = after;
+    snapshot->next = after->next;
+    after->next->prev = snapshot;
+    after->next = snapshot;
+}
+
 int kv_snapshot_create(struct kv_store *store, struct kv_snapshot **ret_snapshot)
 {
     struct kv_snapshot *snapshot = calloc(1, sizeof *snapshot);
-    struct kv_snapshot *head = &store->snapshots;
 
     if (snapshot == NULL) {
         return -ENOMEM;
     }
     snapshot->store = store;
     mutex_lock(&store->mu);
-    snapshot->sequence = visible_sequence(store); /* never below an earlier one: append */
-    snapshot->prev = head->prev;
-    snapshot->next = head;
-    head->prev->next = snapshot;
-    head->prev = snapshot;
+    snapshot->sequence = visible_sequence(store);
+    snapshot_link(store, snapshot);
     mutex_unlock(&store->mu);
     *ret_snapshot = snapshot;
     return 0;
@@ -45,6 +55,15 @@ static bool range_deletes_wait(const struct kv_store *store) REQUIRES(&store->mu
     return false;
 }
 
+bool snapshot_unlink(struct kv_store *store, struct kv_snapshot *snapshot)
+{
+    bool was_first = snapshot->prev == &store->snapshots;
+
+    snapshot->prev->next = snapshot->next;
+    snapshot->next->prev = snapshot->prev;
+    return was_first && store->view != NULL && range_deletes_wait(store);
+}
+
 void kv_snapshot_release(struct kv_snapshot *snapshot)
 {
     struct kv_store *store;
@@ -54,9 +73,7 @@ void kv_snapshot_release(struct kv_snapshot *snapshot)
     }
     store = snapshot->store;
     mutex_lock(&store->mu);
-    wake = snapshot->prev == &store->snapshots && range_deletes_wait(store);
-    snapshot->prev->next = snapshot->next;
-    snapshot->next->prev = snapshot->prev;
+    wake = snapshot_unlink(store, snapshot);
     mutex_unlock(&store->mu);
     if (wake) {
         workers_wake(store);

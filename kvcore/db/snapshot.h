@@ -5,6 +5,12 @@
 
 #include "kvcore/db/store.h"
 
+/* Put it into the list, where its sequence number belongs: rows that it sees are kept from now on.
+ */
+void snapshot_link(struct kv_store *store, struct kv_snapshot *snapshot) REQUIRES(&store->mu);
+/* Take it out; the caller frees it. Returns whether merges may have waited for that. */
+bool snapshot_unlink(struct kv_store *store, struct kv_snapshot *snapshot) REQUIRES(&store->mu);
+
 /* Sequence numbers that compaction must keep apart, ascending; the last is the newest visible one.
  * Free the array. */
 KV_MUST_CHECK int snapshot_list(struct kv_store *store, uint64_t **ret_sequences,

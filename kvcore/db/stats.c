@@ -2,6 +2,7 @@
 #include <stdatomic.h>
 
 #include "kvcore/db/job.h"
+#include "kvcore/db/named_snapshot.h"
 #include "kvcore/db/picker.h"
 #include "kvcore/db/view.h"
 #include "kvcore/db/write.h"
@@ -89,15 +90,14 @@ static void add_readers(const struct kv_store *store, struct kv_stats *stats)
     }
 }
 
-static uint64_t count_snapshots(struct kv_store *store)
+static void add_snapshots(struct kv_store *store, struct kv_stats *stats)
 {
-    uint64_t count = 0;
     mutex_lock(&store->mu);
     for (struct kv_snapshot *s = store->snapshots.next; s != &store->snapshots; s = s->next) {
-        count++;
+        stats->snapshots += s->named == NAMED_NOT;
+        stats->named_snapshots += named_snapshot_is_listed(s);
     }
     mutex_unlock(&store->mu);
-    return count;
 }
 
 void kv_stats(struct kv_store *store, struct kv_stats *ret_stats)
@@ -126,7 +126,7 @@ void kv_stats(struct kv_store *store, struct kv_stats *ret_stats)
     stats.cache_bytes = cache.bytes;
     stats.cache_hits = cache.hits;
     stats.cache_misses = cache.misses;
-    stats.snapshots = count_snapshots(store);
+    add_snapshots(store, &stats);
     stats.writers_waiting = writers_waiting(store);
     stats.open_ns = clock_monotonic_ns() - store->opened_ns;
     stats.job_count = job_list(store, stats.jobs);

@@ -5,6 +5,7 @@
 #include "kvcore/db/job.h"
 #include "kvcore/db/latency.h"
 #include "kvcore/db/manifest.h"
+#include "kvcore/db/named_snapshot.h"
 #include "kvcore/db/obsolete.h"
 #include "kvcore/db/reclaim.h"
 #include "kvcore/db/recover.h"
@@ -123,6 +124,7 @@ static void destroy(struct kv_store *store) NO_LOCK_ANALYSIS
         free(table);
         table = next;
     }
+    named_snapshots_free(store);
     reclaim_destroy(store);
     blob_set_destroy(store->blobs);
     block_cache_destroy(store->cache);

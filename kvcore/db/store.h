@@ -12,6 +12,7 @@
  *   large     large values on their way in       value     reading large values
  *   reclaim   dead bytes of blobs                checkpoint  a copy in another place
  *   job       what runs, and events              latency   how long operations take
+ *   named_snapshot  snapshots that the manifest names
  *
  * Lock order (util/lock_rank.h): write_mu, sync_mu, manifest_mu, mu. No I/O under mu or write_mu.
  */
@@ -85,10 +86,22 @@ struct reader_place {
 };
 _Static_assert(sizeof(struct reader_place) == 64, "a cache line");
 
+/* Of a named snapshot; see named_snapshot.h. */
+enum named_state {
+    NAMED_NOT = 0,   /* it has no name */
+    NAMED_MADE,      /* its name is being made durable */
+    NAMED_THERE,     /* the manifest names it */
+    NAMED_DROPPED,   /* the manifest names it, and is being told otherwise */
+    NAMED_FORGOTTEN, /* not any more */
+};
+
 struct kv_snapshot {
     struct kv_store *store;
     uint64_t sequence;
     struct kv_snapshot *prev, *next; /* ascending by sequence; state mutex */
+    enum named_state named;          /* state mutex */
+    char name[KV_SNAPSHOT_NAME_SIZE_MAX + 1];
+    uint64_t time_s; /* when it got its name, since 1970 */
 };
 
 /* Files that an edit may name or not; see obsolete.h. */
@@ -192,7 +205,7 @@ struct kv_store {
     struct kv_table *tables[KV_TABLE_COUNT_MAX] GUARDED_BY(&mu); /* by id - 1 */
     struct kv_table *new_table GUARDED_BY(&mu);      /* that the next edit with a table adds */
     struct kv_table *dropped_tables GUARDED_BY(&mu); /* their handles live on */
-    struct kv_snapshot snapshots GUARDED_BY(&mu);    /* list head */
+    struct kv_snapshot snapshots GUARDED_BY(&mu);    /* list head; named ones too */
     uint64_t next_table_number GUARDED_BY(&mu);
     uint64_t next_blob_number GUARDED_BY(&mu);
     struct file_meta **obsolete GUARDED_BY(&mu); /* tables to remove once nobody reads them */

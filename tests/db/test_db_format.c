@@ -282,6 +282,66 @@ START_TEST(the_bytes_of_a_dropped_table_never_change)
 }
 END_TEST
 
+static const uint8_t golden_snapshots[] = {
+    19, 8, 2, 'm', 'o', 0xac, 2, 0x80, 0x80, 1, /* "mo" sees rows up to 300; made at 16384 */
+    21, 3, 2, 't', 'u',                         /* "tu" was dropped */
+};
+
+START_TEST(the_bytes_of_named_snapshots_never_change)
+{
+    const struct edit_snapshot snapshot = {.name = "mo", .sequence = 300, .time_s = 16384};
+    struct edit edit = {0};
+    struct edit back;
+    struct kv_buf bytes = {0};
+
+    ck_ok(edit_add_snapshot(&edit, &snapshot));
+    ck_ok(edit_drop_snapshot(&edit, "tu"));
+    ck_ok(edit_encode(&edit, &bytes));
+    ck_assert_uint_eq(bytes.size, sizeof golden_snapshots);
+    ck_assert_mem_eq(bytes.data, golden_snapshots, sizeof golden_snapshots);
+    ck_ok(edit_decode(kv_buf_slice(&bytes), &back));
+    ck_assert_uint_eq(back.snapshot_count, 1);
+    ck_assert_mem_eq(&back.snapshots[0], &snapshot, sizeof snapshot);
+    ck_assert_uint_eq(back.dropped_snapshot_count, 1);
+    ck_assert_str_eq(back.dropped_snapshots[0].name, "tu");
+    edit_finish(&edit);
+    edit_finish(&back);
+    kv_buf_finish(&bytes);
+}
+END_TEST
+
+START_TEST(a_named_snapshot_that_makes_no_sense_is_damage_or_newer)
+{
+    static const struct {
+        uint8_t bytes[16];
+        size_t size;
+        int error;
+    } bad[] = {
+        {{19, 3, 0, 1, 1}, 5, KV_EDAMAGED},           /* no name */
+        {{19, 5, 2, 'm', 0, 1, 1}, 7, KV_EDAMAGED},   /* a NUL in it */
+        {{19, 4, 2, 'm', 'o', 1}, 6, KV_EDAMAGED},    /* cut */
+        {{19, 6, 1, 'm', 1, 1, 2, 0}, 8, 0},          /* a field that may be ignored */
+        {{19, 6, 1, 'm', 1, 1, 1, 0}, 8, KV_EFORMAT}, /* one that may not */
+        {{19, 12, 1, 'm', 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 1}, 14, KV_EDAMAGED},
+        {{21, 1, 0}, 3, KV_EDAMAGED}, /* none to drop */
+        {{21, 4, 1, 'm', 1, 0}, 6, KV_EFORMAT},
+    };
+    uint8_t long_name[2 + 1 + KV_SNAPSHOT_NAME_SIZE_MAX + 1] = {21, KV_SNAPSHOT_NAME_SIZE_MAX + 2,
+                                                                KV_SNAPSHOT_NAME_SIZE_MAX + 1};
+    struct edit back;
+
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        int r = edit_decode(kv_slice(bad[i].bytes, bad[i].size), &back);
+        ck_assert_msg(r == -bad[i].error, "bytes %zu: %s", i, kv_strerror(r));
+        if (r == 0) {
+            edit_finish(&back);
+        }
+    }
+    memset(long_name + 3, 'n', sizeof long_name - 3);
+    ck_fails(edit_decode(kv_slice(long_name, sizeof long_name), &back), KV_EDAMAGED);
+}
+END_TEST
+
 START_TEST(a_prefix_size_beyond_32_bits_is_not_taken_for_its_lower_half)
 {
     struct kv_buf table = {0};
@@ -320,6 +380,7 @@ START_TEST(flipped_and_cut_edits_never_do_harm)
     flip_and_cut(golden_edit, sizeof golden_edit);
     flip_and_cut(golden_blob_edit, sizeof golden_blob_edit);
     flip_and_cut(golden_drop, sizeof golden_drop);
+    flip_and_cut(golden_snapshots, sizeof golden_snapshots);
 }
 END_TEST
 
@@ -420,6 +481,8 @@ Suite *test_suite(void)
     suite_add(s, "edit", a_blob_that_makes_no_sense_is_damage);
     suite_add(s, "edit", the_bytes_of_a_table_of_range_deletes_alone_never_change);
     suite_add(s, "edit", the_bytes_of_a_dropped_table_never_change);
+    suite_add(s, "edit", the_bytes_of_named_snapshots_never_change);
+    suite_add(s, "edit", a_named_snapshot_that_makes_no_sense_is_damage_or_newer);
     suite_add(s, "edit", a_prefix_size_beyond_32_bits_is_not_taken_for_its_lower_half);
     suite_add(s, "edit", flipped_and_cut_edits_never_do_harm);
     suite_add(s, "edit", a_table_id_beyond_what_this_version_counts_is_newer);

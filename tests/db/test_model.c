@@ -9,7 +9,9 @@
 #include "kvcore/util/rng.h"
 #include "tests/db/model.h"
 
-enum { SNAPSHOTS = 3 };
+enum { SNAPSHOTS = 3, NAMES = 3 };
+
+static const char *const names[NAMES] = {"first", "the second", "third"};
 
 struct world {
     struct kv_storage *storage;
@@ -19,6 +21,7 @@ struct world {
     struct model model;
     struct kv_snapshot *snapshots[SNAPSHOTS];
     struct model_state *states[SNAPSHOTS];
+    struct model_state *named_states[NAMES]; /* NULL: there is none of that name */
     struct rng rng;
     struct kv_batch *batch;
 };
@@ -73,6 +76,9 @@ static void world_finish(struct world *w)
 {
     for (size_t i = 0; i < SNAPSHOTS; i++) {
         drop_snapshot(w, i);
+    }
+    for (size_t i = 0; i < NAMES; i++) {
+        free(w->named_states[i]);
     }
     ck_ok(kv_close(w->store));
     kv_storage_mem_destroy(w->storage);
@@ -139,6 +145,29 @@ static void toggle_snapshot(struct world *w)
     model_state_of(&w->model, w->states[i]);
 }
 
+static void check_named(struct world *w, size_t i)
+{
+    struct kv_snapshot *snapshot = NULL;
+    ck_ok(kv_named_snapshot_open(w->store, names[i], &snapshot));
+    model_check(&w->model, w->named_states[i], w->tables, snapshot, test_seed());
+    kv_snapshot_release(snapshot);
+}
+
+static void toggle_named(struct world *w)
+{
+    size_t i = rng_below(&w->rng, NAMES);
+    if (w->named_states[i] != NULL) {
+        check_named(w, i);
+        ck_ok(kv_named_snapshot_drop(w->store, names[i]));
+        free(w->named_states[i]);
+        w->named_states[i] = NULL;
+        return;
+    }
+    ck_ok(kv_named_snapshot_create(w->store, names[i]));
+    w->named_states[i] = malloc(sizeof *w->named_states[i]);
+    model_state_of(&w->model, w->named_states[i]);
+}
+
 static void check_now(struct world *w)
 {
     struct model_state state;
@@ -153,6 +182,11 @@ static void reopen(struct world *w)
     }
     ck_ok(kv_close(w->store));
     open_store(w);
+    for (size_t i = 0; i < NAMES; i++) {
+        if (w->named_states[i] != NULL) {
+            check_named(w, i);
+        }
+    }
 }
 
 static void step(struct world *w)
@@ -168,6 +202,8 @@ static void step(struct world *w)
         toggle_snapshot(w);
     } else if (what < 20) {
         check_now(w);
+    } else if (what < 24) {
+        toggle_named(w);
     } else {
         change(w);
     }

@@ -27,6 +27,8 @@ enum {
     KV_BATCH_SIZE_MAX = 128 * 1024 * 1024, /* encoded rows of one batch */
     KV_TABLE_NAME_SIZE_MAX = 64,
     KV_TABLE_COUNT_MAX = 64,
+    KV_SNAPSHOT_NAME_SIZE_MAX = 64,
+    KV_NAMED_SNAPSHOT_COUNT_MAX = 64,
     KV_LEVEL_COUNT = 7,
 };
 
@@ -213,6 +215,38 @@ KV_PUBLIC KV_MUST_CHECK int kv_snapshot_create(struct kv_store *store,
 KV_PUBLIC void kv_snapshot_release(struct kv_snapshot *snapshot); /* accepts NULL */
 KV_PUBLIC uint64_t kv_snapshot_sequence(const struct kv_snapshot *snapshot);
 
+/* Snapshots that the store itself keeps, by name: they last until they are dropped, also when the
+ * store is closed, or the power lost. Each holds old versions of rows and the room they take. A
+ * copy (kv_checkpoint) has those that were there when it was begun. A table that is dropped is
+ * gone from all of them; one that was made after a snapshot is empty in it. */
+
+/* Keep the state after all writes that returned before, as `name`: any bytes but NUL. When 0 is
+ * returned the name is durable, and so is all that was written before the call. After an error of
+ * writing it is not there, but may be when the store is opened again; making it may be tried again.
+ * Errors: -EINVAL name empty or too long; -EEXIST there is one of that name; -EDQUOT there are
+ * KV_NAMED_SNAPSHOT_COUNT_MAX; those of kv_sync(). */
+KV_PUBLIC KV_MUST_CHECK int kv_named_snapshot_create(struct kv_store *store, const char *name);
+/* Forget it, durable when 0 is returned. What was opened of it before goes on. After an error of
+ * writing it is still there, but perhaps not when the store is opened again; dropping it may be
+ * tried again. Space comes back as tables are merged. Errors: -ENOENT none of that name. */
+KV_PUBLIC KV_MUST_CHECK int kv_named_snapshot_drop(struct kv_store *store, const char *name);
+/* Open it for reading, also in a store opened read-only: a snapshot like others, to be released
+ * before the store is closed. Errors: -ENOENT none of that name; -ENOMEM. */
+KV_PUBLIC KV_MUST_CHECK int kv_named_snapshot_open(struct kv_store *store, const char *name,
+                                                   struct kv_snapshot **ret_snapshot);
+
+struct kv_named_snapshot {
+    const char *name;
+    uint64_t sequence; /* of the newest row it sees */
+    uint64_t time_s;   /* when it was made, seconds since 1970 */
+};
+/* One of the list; lives during the call only. What is not 0 ends the list. */
+typedef int kv_named_snapshot_list_fn(void *arg, const struct kv_named_snapshot *snapshot);
+/* Call `fn` for all there were at one moment, in the order they were made. Returns what `fn` did
+ * last, or -ENOMEM. `fn` may make and drop some. */
+KV_PUBLIC KV_MUST_CHECK int kv_named_snapshot_list(struct kv_store *store,
+                                                   kv_named_snapshot_list_fn *fn, void *arg);
+
 struct kv_iter_options {
     const struct kv_snapshot *snapshot; /* NULL: the state at creation. Must outlive the iterator */
     struct kv_slice lower; /* inclusive; empty: none. Both bounds must outlive the iterator */
@@ -328,7 +362,8 @@ struct kv_stats {
                                                 that are being merged */
     /* Damage: found in stored bytes by whoever read them. The other two do not count it. */
     uint64_t read_errors, write_errors, damage_seen;
-    uint64_t snapshots;
+    uint64_t snapshots;            /* that are open, named ones as often as they are opened */
+    uint64_t named_snapshots;      /* that the store keeps */
     uint64_t blobs, blob_bytes;    /* files of large values, and what they take on the device */
     uint64_t blob_live_bytes;      /* that rows refer to; those in memory are left out */
     uint64_t blob_garbage_bytes;   /* that no row of a table refers to: given back in time */
