@@ -215,6 +215,34 @@ static bool check_rows(struct attempt *attempt, const struct rig_rows *expected,
     return true;
 }
 
+/* Each named snapshot that was made is there, unless it was dropped, and shows the rows of then. */
+static bool check_names(struct attempt *attempt)
+{
+    const struct rig_model *model = attempt->check->model;
+    for (int i = 0; i < RIG_NAMES; i++) {
+        const struct rig_name *name = &attempt->history.bounds.names[i];
+        struct rig_rows rows;
+        bool right = false;
+        int r = rig_read_name(&attempt->rig, i, &rows);
+        if (r == -ENOENT && name->state != RIG_NAME_THERE) {
+            continue;
+        }
+        if (r < 0) {
+            return fail(attempt, r == -ENOENT ? "a named snapshot is lost" : "one cannot be read",
+                        r);
+        }
+        for (size_t n = name->from; n <= name->to; n++) {
+            right = right || model->digests[n] == rig_digest(&rows);
+        }
+        if (!right || name->state == RIG_NAME_ABSENT) {
+            return fail(
+                attempt,
+                right ? "a dropped name is there again" : "a named snapshot shows other rows", 0);
+        }
+    }
+    return true;
+}
+
 /* Lose the power with the store open. */
 static void lose_power(struct attempt *attempt, enum sim_mode mode)
 {
@@ -297,7 +325,7 @@ static bool check_found(struct attempt *attempt, struct rig_rows *ret_rows)
     if (r < 0) {
         return fail(attempt, "the store cannot be read after a crash", r);
     }
-    if (!check_prefix(attempt, ret_rows)) {
+    if (!check_prefix(attempt, ret_rows) || !check_names(attempt)) {
         return false;
     }
     r = rig_make_tables(rig);
@@ -366,7 +394,8 @@ static bool check_state(struct crash_check *check, struct sim_fs *take_sim,
     ok = ok && check_nested(&attempt);
     if (ok && history->depth == 0) {
         attempt.history.bounds.opened = true;
-        ok = reopen(&attempt, &rows) && work_on(&attempt, &rows) && reopen(&attempt, &rows);
+        ok = reopen(&attempt, &rows) && work_on(&attempt, &rows) && check_names(&attempt) &&
+             reopen(&attempt, &rows) && check_names(&attempt);
     }
     crash_images_clear(&attempt.images);
     rig_abandon(&attempt.rig);

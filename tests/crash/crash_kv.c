@@ -49,6 +49,11 @@ static const struct workload workloads[] = {
      "o r b6 f w60 f c b9 h w60 f c d h w9 d f c w60 f c d b6 f h w60 m f c h d r w60 f c d"},
     {"blobs, flushes and merges", "o r b2 f w30 f b1 w20 f c b2 w30 c f w20 f m m r b1 f c"},
     {"blobs and then none, and again", "o r b2 w9 o r b1 w9 f c o r b2 w9 y2 c"},
+    {"named snapshots", "r w10 k w10 f w10 k w9 f x w10 f c w5 k r w10 c g x r n5 k w3"},
+    {"named snapshots of unlogged writes", "r n20 k n9 x n5 k y1 n9 r n9 x k n5 f x k n5"},
+    {"named snapshots and new manifests", "r w5 l k w5 l x w5 l k l k l x l f w3"},
+    {"named snapshots and large values",
+     "o r b3 w5 k b4 f w30 f c d x b2 h f c d k r b3 d x f c d"},
     {"nothing but opening", "r r r r"},
     {"idle syncs", "r s w1 s s f s n1 s c s r s"},
     {"random a", NULL},
@@ -97,7 +102,7 @@ static void watch(void *arg, struct sim_fs *sim, const struct sim_event *event)
 
 static void random_script(uint64_t seed, char *to, size_t size)
 {
-    static const char steps[] = "nnwwwyybbsfffmmcdpphrt";
+    static const char steps[] = "nnwwwyybbsfffmmcdpphrtkkx";
     struct rng rng = {hash_u64(seed + 77)};
     size_t used = (size_t)snprintf(to, size, "r");
     for (int i = 0; i < 24; i++) {

@@ -16,11 +16,12 @@ static const struct fail_script scripts[FAIL_SCRIPTS] = {
     {"new manifests", "r t w2 l f w1 l f y1 l f w1"},
     {"rotations", "r t b1 n3 b1 w2 b1 s b1 n2 b1 y1 f w1 g"},
     {"blobs", "r t o r b1 n2 s b1 f b1 y1"},
+    {"named snapshots", "r t n2 k w2 x n1 k w1 k f c x r g"},
 };
 
 static void random_steps(uint64_t seed, char to[FAIL_STEPS_SIZE])
 {
-    static const char steps[] = "nnwwyybsffmcrtg";
+    static const char steps[] = "nnwwyybsffmcrtgkx";
     struct rng rng = {hash_u64(seed)};
     size_t used = (size_t)snprintf(to, FAIL_STEPS_SIZE, "r t t");
     for (int i = 0; i < 16; i++) {
@@ -115,6 +116,28 @@ size_t fail_count_tables(struct kv_store *store)
     return count;
 }
 
+/* As far as it is known whether they are there. */
+static bool check_names(const struct fail_run *run, struct rig *rig, const char *when)
+{
+    char what[160];
+    for (int i = 0; i < RIG_NAMES; i++) {
+        const struct rig_name *name = &run->rig.bounds.names[i];
+        struct rig_rows rows = {0};
+        int r = rig_read_name(rig, i, &rows);
+        bool right = r == 0 ? false : r == -ENOENT && name->state != RIG_NAME_THERE;
+
+        for (size_t n = name->from; n <= name->to && r == 0; n++) {
+            right =
+                right || (name->state != RIG_NAME_ABSENT && rows_fit(&run->rig.model, n, &rows));
+        }
+        if (!right) {
+            snprintf(what, sizeof what, "a named snapshot is not as it was acknowledged, %s", when);
+            return fail_say(run, what, r);
+        }
+    }
+    return true;
+}
+
 /* A removal that failed is made up for by the next opening, and so is a reserve that could not be
  * made. */
 static bool check_files(const struct fail_run *run, const struct rig *rig)
@@ -187,7 +210,7 @@ static bool open_and_compare(const struct fail_run *run, struct rig *rig, size_t
         return fail_say(run, what, r);
     }
     return check_files(run, rig) && fail_check_rows(run, &rows, lowest, when) &&
-           check_stays(run, rig, &rows);
+           check_names(run, rig, when) && check_stays(run, rig, &rows);
 }
 
 /* Lose the power at a moment of the opening: what a failed sync left in memory only, and the

@@ -10,7 +10,7 @@
 
 #include "tests/crash/rig.h"
 
-enum { FAIL_SCRIPTS = 5, FAIL_STEPS_SIZE = 256, FAIL_RULES_MAX = 16 };
+enum { FAIL_SCRIPTS = 6, FAIL_STEPS_SIZE = 256, FAIL_RULES_MAX = 16 };
 
 struct fail_script {
     const char *name;

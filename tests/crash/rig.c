@@ -23,6 +23,8 @@ const char *rig_call_name(enum rig_call call)
         [RIG_COMPACT] = "kv_compact",
         [RIG_MERGE] = "a merge",
         [RIG_RECLAIM] = "giving back blobs",
+        [RIG_NAME_CREATE] = "kv_named_snapshot_create",
+        [RIG_NAME_DROP] = "kv_named_snapshot_drop",
     };
     return names[call];
 }

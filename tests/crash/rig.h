@@ -8,6 +8,7 @@
  *   s         kv_sync          f  kv_flush         c  kv_compact
  *   m         one merge, if one is due                  g  read everything
  *   t         make one more table                  r  close and open again
+ *   k, x      make a named snapshot, drop one
  *   l         have the next edit begin a new manifest
  *   o         from the next opening on large values go to blobs, or no longer */
 #ifndef TESTS_CRASH_RIG_H
@@ -18,7 +19,7 @@
 #include "kvcore/util/rng.h"
 #include "tests/sim/sim_fs.h"
 
-enum { RIG_TABLES = 3, RIG_KEYS = 48, RIG_VALUE_MAX = 48 * 1024, RIG_BATCH_MAX = 6 };
+enum { RIG_TABLES = 3, RIG_KEYS = 48, RIG_VALUE_MAX = 48 * 1024, RIG_BATCH_MAX = 6, RIG_NAMES = 2 };
 
 /* Number of each key's value; 0: absent. A value is made from its number. */
 struct rig_rows {
@@ -47,6 +48,18 @@ struct rig_model {
     uint32_t next_value;
 };
 
+enum rig_name_state {
+    RIG_NAME_ABSENT = 0,
+    RIG_NAME_MAYBE, /* making or dropping it is under way, or failed */
+    RIG_NAME_THERE,
+};
+
+/* A named snapshot: if it is there it shows the rows after so many batches, `from` to `to`. */
+struct rig_name {
+    enum rig_name_state state;
+    size_t from, to;
+};
+
 /* What the state after a crash may be: the first so many batches, at least, and at most. */
 struct rig_bounds {
     size_t synced;  /* acknowledged to survive power loss */
@@ -54,6 +67,7 @@ struct rig_bounds {
     size_t issued;  /* begun */
     bool opened;    /* the store was opened, so it must be there */
     int tables;     /* so many were made */
+    struct rig_name names[RIG_NAMES];
 };
 
 /* The calls of the engine that a rig makes. */
@@ -70,6 +84,8 @@ enum rig_call {
     RIG_COMPACT,
     RIG_MERGE,
     RIG_RECLAIM,
+    RIG_NAME_CREATE,
+    RIG_NAME_DROP,
     RIG_CALL_COUNT,
 };
 
@@ -113,6 +129,8 @@ void rig_abandon(struct rig *rig);
 /* Read every row of every table in every way there is. Errors: -KV_EDAMAGED the reads contradict
  * each other, or a value is not one that was ever written. */
 KV_MUST_CHECK int rig_read(struct rig *rig, struct rig_rows *ret_rows);
+/* The same at named snapshot `i`. -ENOENT: it is not there. */
+KV_MUST_CHECK int rig_read_name(struct rig *rig, int i, struct rig_rows *ret_rows);
 const char *rig_call_name(enum rig_call call);
 uint64_t rig_digest(const struct rig_rows *rows);
 void rig_apply(struct rig_rows *rows, const struct rig_batch *batch);

@@ -27,4 +27,13 @@ void rig_drop_late(struct rig *rig);
 KV_MUST_CHECK int rig_fill_batch(struct rig *rig, const struct rig_batch *from,
                                  struct kv_batch *to);
 
+/* Read every row at `snapshot` (NULL: now), in every way there is. */
+KV_MUST_CHECK int rig_read_at(struct rig *rig, const struct kv_snapshot *snapshot,
+                              struct rig_rows *ret_rows);
+/* Named snapshot `i` shows what it must. Between steps, and every batch was written. */
+KV_MUST_CHECK int rig_check_name(struct rig *rig, int i);
+/* Make a named snapshot, drop one. */
+KV_MUST_CHECK int rig_step_keep(struct rig *rig);
+KV_MUST_CHECK int rig_step_forget(struct rig *rig);
+
 #endif

@@ -35,11 +35,13 @@ static int judge_row(struct kv_iter *it, int *ret_key, uint32_t *ret_value)
     return -KV_EDAMAGED;
 }
 
-static int scan(struct kv_table *table, uint32_t values[RIG_KEYS])
+static int scan(struct kv_table *table, const struct kv_snapshot *snapshot,
+                uint32_t values[RIG_KEYS])
 {
+    struct kv_iter_options options = {.snapshot = snapshot};
     struct kv_iter *it = NULL;
     int last = -1;
-    int r = kv_iter_create(table, &(struct kv_iter_options){0}, &it);
+    int r = kv_iter_create(table, &options, &it);
 
     if (r < 0) {
         return r;
@@ -59,11 +61,12 @@ static int scan(struct kv_table *table, uint32_t values[RIG_KEYS])
     return r;
 }
 
-static int get(struct kv_table *table, int key, uint32_t *ret_value)
+static int get(struct kv_table *table, const struct kv_snapshot *snapshot, int key,
+               uint32_t *ret_value)
 {
     struct kv_pinned pinned = {0};
     char bytes[16];
-    int r = kv_get(table, NULL, rig_key(key, bytes), &pinned);
+    int r = kv_get(table, snapshot, rig_key(key, bytes), &pinned);
     if (r == -ENOENT) {
         *ret_value = 0;
         return 0;
@@ -73,19 +76,19 @@ static int get(struct kv_table *table, int key, uint32_t *ret_value)
     return r;
 }
 
-static int read_tables(struct rig *rig, struct rig_rows *ret_rows)
+int rig_read_at(struct rig *rig, const struct kv_snapshot *snapshot, struct rig_rows *ret_rows)
 {
     struct rig_rows rows = {0};
     int r = 0;
 
     for (int t = 0; t < RIG_TABLES && r == 0; t++) {
         if (rig->tables[t] != NULL) {
-            r = scan(rig->tables[t], rows.value[t]);
+            r = scan(rig->tables[t], snapshot, rows.value[t]);
         }
         /* Point reads of a few, by other code than the scan. */
         for (int k = 0; k < RIG_KEYS && r == 0 && rig->tables[t] != NULL; k += 5) {
             uint32_t value = 0;
-            r = get(rig->tables[t], k, &value);
+            r = get(rig->tables[t], snapshot, k, &value);
             if (r == 0 && value != rows.value[t][k]) {
                 r = -KV_EDAMAGED;
             }
@@ -100,5 +103,5 @@ static int read_tables(struct rig *rig, struct rig_rows *ret_rows)
 int rig_read(struct rig *rig, struct rig_rows *ret_rows)
 {
     rig_enter(rig, RIG_READ);
-    return rig_leave(rig, RIG_READ, read_tables(rig, ret_rows));
+    return rig_leave(rig, RIG_READ, rig_read_at(rig, NULL, ret_rows));
 }

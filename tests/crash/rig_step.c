@@ -143,7 +143,13 @@ static int step_read(struct rig *rig)
     for (size_t i = 0; i < rig->model.batch_count; i++) {
         sure = sure && !rig->model.batches[i].failed;
     }
-    return r == 0 && sure && rig_digest(&rows) != rig_digest(&rig->model.rows) ? -KV_EDAMAGED : r;
+    if (r == 0 && sure && rig_digest(&rows) != rig_digest(&rig->model.rows)) {
+        return -KV_EDAMAGED;
+    }
+    for (int i = 0; i < RIG_NAMES && r == 0 && sure; i++) {
+        r = rig_check_name(rig, i);
+    }
+    return r;
 }
 
 /* Steps after whose success everything is durable. */
@@ -193,6 +199,10 @@ int rig_step(struct rig *rig, char step)
         return step_part(rig);
     case 'h':
         return step_late(rig);
+    case 'k':
+        return rig_step_keep(rig);
+    case 'x':
+        return rig_step_forget(rig);
     case 'g':
         return step_read(rig);
     case 'l':
