@@ -125,6 +125,7 @@ KV_MUST_CHECK int kvfs_mkdir(struct kvfs *fs, const struct kvfs_who *who, uint64
                              const char *name, mode_t mode, struct kvfs_entry *ret_entry);
 KV_MUST_CHECK int kvfs_symlink(struct kvfs *fs, const struct kvfs_who *who, uint64_t parent,
                                const char *name, const char *target, struct kvfs_entry *ret_entry);
+/* -ENOENT also: the inode lost its last link. */
 KV_MUST_CHECK int kvfs_link(struct kvfs *fs, uint64_t ino, uint64_t parent, const char *name,
                             struct kvfs_entry *ret_entry);
 KV_MUST_CHECK int kvfs_unlink(struct kvfs *fs, uint64_t parent, const char *name);
@@ -140,6 +141,11 @@ KV_MUST_CHECK int kvfs_rename(struct kvfs *fs, uint64_t old_parent, const char *
 KV_MUST_CHECK int kvfs_create(struct kvfs *fs, uint64_t parent, const char *name,
                               const struct kvfs_new *what, struct kvfs_entry *ret_entry,
                               struct kvfs_file **ret_file);
+/* The same without a name in the directory `parent`, for O_TMPFILE: the file goes with its last
+ * handle or reference, or in a crash, unless kvfs_link() gave it a name, which O_EXCL in `flags`
+ * forbids. */
+KV_MUST_CHECK int kvfs_create_unnamed(struct kvfs *fs, uint64_t parent, const struct kvfs_new *what,
+                                      struct kvfs_entry *ret_entry, struct kvfs_file **ret_file);
 /* In the `flags` of an open: truncation clears setuid, and setgid where group-executable. Linux
  * uses the bit for no flag of open(2). */
 #define KVFS_OPEN_KILL_PRIV (1 << 30)

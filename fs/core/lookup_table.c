@@ -1,17 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fs/core/lookup_table.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #include "kvcore/util/checksum.h"
 
 enum { SLOTS_FIRST = 1024 };
 
-#define ORPHAN ((uint64_t)1 << 63)
+#define ORPHAN   ((uint64_t)1 << 63)
+#define LINKABLE ((uint64_t)1 << 62) /* an orphan that link(2) may give a name */
+#define MARKS    (ORPHAN | LINKABLE)
 
 struct lookup_slot {
     uint64_t ino;   /* 0: free */
-    uint64_t count; /* bit 63: orphan */
+    uint64_t count; /* and marks */
 };
 
 void lookup_table_init(struct lookup_table *table)
@@ -98,9 +101,9 @@ bool lookup_table_sub(struct lookup_table *table, uint64_t ino, uint64_t count)
     uint64_t at = table->slot_count > 0 ? probe(table, ino) : 0;
     if (table->slot_count > 0 && table->slots[at].ino == ino) {
         struct lookup_slot *slot = &table->slots[at];
-        uint64_t held = slot->count & ~ORPHAN;
+        uint64_t held = slot->count & ~MARKS;
         slot->count -= count < held ? count : held;
-        if ((slot->count & ~ORPHAN) == 0) {
+        if ((slot->count & ~MARKS) == 0) {
             last_of_orphan = (slot->count & ORPHAN) != 0;
             remove_slot(table, at);
         }
@@ -109,23 +112,58 @@ bool lookup_table_sub(struct lookup_table *table, uint64_t ino, uint64_t count)
     return last_of_orphan;
 }
 
+/* The slot of an inode in use, or NULL. */
+static struct lookup_slot *find(const struct lookup_table *table, uint64_t ino)
+{
+    if (table->slot_count == 0) {
+        return NULL;
+    }
+    struct lookup_slot *slot = &table->slots[probe(table, ino)];
+    return slot->ino == ino ? slot : NULL;
+}
+
 bool lookup_table_has(struct lookup_table *table, uint64_t ino)
 {
     mutex_lock(&table->mu);
-    bool has = table->slot_count > 0 && table->slots[probe(table, ino)].ino == ino;
+    bool has = find(table, ino) != NULL;
     mutex_unlock(&table->mu);
     return has;
 }
 
+void lookup_table_mark_unnamed(struct lookup_table *table, uint64_t ino, bool linkable)
+{
+    mutex_lock(&table->mu);
+    struct lookup_slot *slot = find(table, ino);
+    assert(slot != NULL);
+    slot->count |= ORPHAN | (linkable ? LINKABLE : 0);
+    mutex_unlock(&table->mu);
+}
+
+bool lookup_table_is_linkable(struct lookup_table *table, uint64_t ino)
+{
+    mutex_lock(&table->mu);
+    const struct lookup_slot *slot = find(table, ino);
+    bool linkable = slot != NULL && (slot->count & LINKABLE) != 0;
+    mutex_unlock(&table->mu);
+    return linkable;
+}
+
+void lookup_table_unmark(struct lookup_table *table, uint64_t ino)
+{
+    mutex_lock(&table->mu);
+    struct lookup_slot *slot = find(table, ino);
+    assert(slot != NULL);
+    slot->count &= ~MARKS;
+    mutex_unlock(&table->mu);
+}
+
 bool lookup_table_mark_orphan(struct lookup_table *table, uint64_t ino)
 {
-    bool has = false;
     mutex_lock(&table->mu);
-    if (table->slot_count > 0) {
-        struct lookup_slot *slot = &table->slots[probe(table, ino)];
-        has = slot->ino == ino;
-        slot->count |= has ? ORPHAN : 0;
+    struct lookup_slot *slot = find(table, ino);
+    if (slot != NULL) {
+        slot->count |= ORPHAN;
     }
     mutex_unlock(&table->mu);
-    return has;
+    return slot != NULL;
 }

@@ -28,6 +28,11 @@ KV_MUST_CHECK int lookup_table_add(struct lookup_table *table, uint64_t ino);
  * an inode marked as orphan, which the caller must finish. */
 bool lookup_table_sub(struct lookup_table *table, uint64_t ino, uint64_t count);
 bool lookup_table_has(struct lookup_table *table, uint64_t ino);
+/* Mark an inode that is in use and was made without a name; `linkable`: it may get one. */
+void lookup_table_mark_unnamed(struct lookup_table *table, uint64_t ino, bool linkable);
+bool lookup_table_is_linkable(struct lookup_table *table, uint64_t ino);
+/* It got a name. */
+void lookup_table_unmark(struct lookup_table *table, uint64_t ino);
 /* Mark an unlinked inode. False: nobody uses it any more, the caller must finish it. */
 bool lookup_table_mark_orphan(struct lookup_table *table, uint64_t ino);
 

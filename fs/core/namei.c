@@ -166,8 +166,7 @@ void namei_new_inode(const struct new_node *new_node, const struct inode *dir, s
     };
 }
 
-/* The rules of acl(5) in place of the umask, where the directory has a default ACL. */
-static int inherit_acl(struct txn *txn, const struct node *dir, mode_t mode, struct node *node)
+int namei_inherit_acl(struct txn *txn, const struct node *dir, mode_t mode, struct node *node)
 {
     struct kv_buf acl = {0};
     if (!acl_may_exist(&dir->inode, ACL_DEFAULT)) {
@@ -207,7 +206,7 @@ static int make_locked(struct txn *txn, const struct new_node *new_node, struct 
     }
     struct txn_node *node = txn_add(txn, ino);
     namei_new_inode(new_node, &dir->node.inode, txn->now, &node->node.inode);
-    r = inherit_acl(txn, &dir->node, new_node->mode, &node->node);
+    r = namei_inherit_acl(txn, &dir->node, new_node->mode, &node->node);
     if (r < 0) {
         return r;
     }
@@ -379,7 +378,8 @@ static int link_locked(struct txn *txn, uint64_t ino, struct dir_name at,
         flags_check_change(inode) < 0) {
         return -EPERM;
     }
-    if (inode->nlink == 0) {
+    bool first = inode->nlink == 0;
+    if (first && !lookup_table_is_linkable(&fs->lookups, ino)) {
         return -ENOENT;
     }
     if (inode->nlink >= FORMAT_LINK_COUNT_MAX) {
@@ -387,7 +387,12 @@ static int link_locked(struct txn *txn, uint64_t ino, struct dir_name at,
     }
     inode->nlink++;
     inode->ctime = txn->now;
-    dir_add_link(txn, node, at);
+    if (first) {
+        orphan_revive(txn, node);
+        dir_add_first(txn, node, at);
+    } else {
+        dir_add_link(txn, node, at);
+    }
     dir_touch(txn, dir, 1, 0);
     r = lookup_table_add(&fs->lookups, ino);
     if (r < 0) {
@@ -398,6 +403,9 @@ static int link_locked(struct txn *txn, uint64_t ino, struct dir_name at,
         /* It had references before, or else a name: it cannot be the last of an orphan. */
         lookup_table_sub(&fs->lookups, ino, 1);
         return r;
+    }
+    if (first) {
+        lookup_table_unmark(&fs->lookups, ino);
     }
     node_entry(&node->node, ret_entry);
     return 0;

@@ -16,6 +16,10 @@ struct new_node {
 /* The inode of a new file in `dir`: owner, mode and times by the rules. */
 void namei_new_inode(const struct new_node *new_node, const struct inode *dir, struct timespec now,
                      struct inode *ret_inode);
+/* The rules of acl(5) in place of the umask, where the directory has a default ACL: for `node`,
+ * which is made in it with `mode`. */
+KV_MUST_CHECK int namei_inherit_acl(struct txn *txn, const struct node *dir, mode_t mode,
+                                    struct node *node);
 /* Drop a link whose D row the caller deletes or replaces, and end the inode if it was the last.
  * `ret_orphan` gets the number that orphan_settle() is to be given after txn_end(), or 0. */
 KV_MUST_CHECK int namei_drop_link(struct txn *txn, struct txn_node *node, struct dir_name at,

@@ -59,12 +59,13 @@ static int delete_contents(struct txn *txn, const struct node *node)
     return r;
 }
 
-static void put_orphan(struct txn *txn, uint64_t ino)
+void orphan_put(struct txn *txn, struct txn_node *node)
 {
     struct rowkey key;
     uint8_t zero = 0;
-    rowkey_orphan(&key, ino);
+    rowkey_orphan(&key, node->node.ino);
     txn_put(txn, txn->fs->meta, &key, kv_slice(&zero, 1));
+    node->dirty = true;
 }
 
 static void delete_own_rows(struct txn *txn, uint64_t ino)
@@ -74,6 +75,11 @@ static void delete_own_rows(struct txn *txn, uint64_t ino)
     txn_delete(txn, txn->fs->meta, &key);
     rowkey_orphan(&key, ino);
     txn_delete(txn, txn->fs->meta, &key);
+}
+
+void orphan_revive(struct txn *txn, const struct txn_node *node)
+{
+    delete_own_rows(txn, node->node.ino);
 }
 
 int orphan_make(struct txn *txn, struct txn_node *node, bool had_row)
@@ -93,8 +99,7 @@ int orphan_make(struct txn *txn, struct txn_node *node, bool had_row)
         node->gone = true;
         return 0;
     }
-    put_orphan(txn, ino);
-    node->dirty = true;
+    orphan_put(txn, node);
     return 0;
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The end of an inode: its last link is gone. In use, it keeps its I row and gets an O row until
- * the last reference is given back; otherwise it goes with the operation. Many rows are deleted by
- * their range, so that neither takes longer for a larger file. A crash in between leaves an orphan
- * that the next opening finishes. */
+ * the last reference is given back; so does an inode made without a link. Otherwise it goes with
+ * the operation. Many rows are deleted by their range, so that neither takes longer for a larger
+ * file. A crash in between leaves an orphan that the next opening finishes. */
 #ifndef FS_CORE_ORPHAN_H
 #define FS_CORE_ORPHAN_H
 
@@ -11,6 +11,10 @@
 /* The node's last link was dropped (dir_drop_backptr). Collects what is to happen to its rows.
  * `had_row`: it had an I row before. */
 KV_MUST_CHECK int orphan_make(struct txn *txn, struct txn_node *node, bool had_row);
+/* A node that is made without a link: it is an orphan from now on. */
+void orphan_put(struct txn *txn, struct txn_node *node);
+/* The node gets a link again: it is no orphan any more, and has no I row until it gets one. */
+void orphan_revive(struct txn *txn, const struct txn_node *node);
 /* After the commit and txn_end(): finish the inode if nobody uses it. `ino` 0: nothing. */
 void orphan_settle(struct kvfs *fs, uint64_t ino);
 /* Remove all rows of an orphan that nobody uses. */

@@ -27,14 +27,15 @@ static int open_flags(const struct kvfs_who *who, const struct fuse_file_info *f
 static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
                       struct fuse_file_info *fi)
 {
-    struct kvfs *fs = request_begin(req, REQUEST_CREATE);
+    bool unnamed = strcmp(name, WIRE_NO_NAME) == 0;
+    struct kvfs *fs = request_begin(req, unnamed ? REQUEST_TMPFILE : REQUEST_CREATE);
     struct kvfs_who who = request_who(req);
+    struct kvfs_new new = {.who = who, .mode = mode, .flags = open_flags(&who, fi)};
     struct kvfs_entry entry;
     struct kvfs_file *file = NULL;
     struct fuse_entry_param param;
-    int r = kvfs_create(fs, parent, name,
-                        &(struct kvfs_new){.who = who, .mode = mode, .flags = open_flags(&who, fi)},
-                        &entry, &file);
+    int r = unnamed ? kvfs_create_unnamed(fs, parent, &new, &entry, &file)
+                    : kvfs_create(fs, parent, name, &new, &entry, &file);
     if (r < 0) {
         reply_result(req, r);
         return;

@@ -33,10 +33,15 @@ static void op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_dat
 
 static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-    struct kvfs *fs = request_begin(req, REQUEST_GETATTR);
+    bool statx = fi != NULL && fi->fh == WIRE_STATX_HANDLE;
+    struct kvfs *fs = request_begin(req, statx ? REQUEST_STATX : REQUEST_GETATTR);
     struct kvfs_entry entry;
     int r = kvfs_getattr(fs, ino, &entry);
-    reply_attr(req, r, &entry);
+    if (statx) {
+        reply_statx(req, r, &entry);
+    } else {
+        reply_attr(req, r, &entry);
+    }
 }
 
 static unsigned setattr_mask(int to_set)

@@ -52,6 +52,19 @@ void reply_attr(fuse_req_t req, int result, const struct kvfs_entry *entry)
     fuse_reply_attr(req, &st, SESSION_CACHE_S);
 }
 
+void reply_statx(fuse_req_t req, int result, const struct kvfs_entry *entry)
+{
+    struct stat st;
+    struct wire_statx out;
+    if (result < 0) {
+        reply_result(req, result);
+        return;
+    }
+    fill_stat(entry, &st);
+    wire_statx_fill(&st, entry->btime, (uint64_t)SESSION_CACHE_S, &out);
+    fuse_reply_buf(req, (const char *)&out, sizeof out);
+}
+
 void reply_bytes(fuse_req_t req, int result, const struct kv_buf *bytes)
 {
     if (result < 0) {

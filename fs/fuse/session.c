@@ -124,6 +124,9 @@ static int mount_open(struct kvfs_mount *mount, const struct kvfs_mount_options 
     if (r == 0 && fuse_session_mount(mount->session, mount->mountpoint) != 0) {
         r = -EIO;
     }
+    if (r == 0) {
+        r = wire_install(mount->session);
+    }
 out:
     fuse_opt_free_args(&args);
     return r;
@@ -271,6 +274,8 @@ const char *kvfs_mount_request_count(const struct kvfs_mount *mount, unsigned ki
         [REQUEST_REMOVEXATTR] = "removexattr",
         [REQUEST_STATFS] = "statfs",
         [REQUEST_IOCTL] = "ioctl",
+        [REQUEST_TMPFILE] = "tmpfile",
+        [REQUEST_STATX] = "statx",
     };
     if (kind >= REQUEST_KIND_COUNT) {
         return NULL;

@@ -10,6 +10,7 @@
 #include "fs/fuse/buffers.h"
 #include "fs/fuse/mount.h"
 #include "fs/fuse/notify.h"
+#include "fs/fuse/wire.h"
 #include "kvcore/util/message.h"
 
 enum request_kind {
@@ -46,6 +47,8 @@ enum request_kind {
     REQUEST_REMOVEXATTR,
     REQUEST_STATFS,
     REQUEST_IOCTL,
+    REQUEST_TMPFILE,
+    REQUEST_STATX,
     REQUEST_KIND_COUNT,
 };
 
@@ -54,6 +57,7 @@ struct kvfs_mount {
     struct fuse_session *session;
     struct notify notify;
     struct buffers buffers;
+    struct wire wire;
     struct message_sink sink;
     char *mountpoint;
     unsigned threads;
@@ -92,6 +96,8 @@ static inline struct kvfs_who request_who(fuse_req_t req)
 void reply_result(fuse_req_t req, int result);
 void reply_entry(fuse_req_t req, int result, const struct kvfs_entry *entry);
 void reply_attr(fuse_req_t req, int result, const struct kvfs_entry *entry);
+/* As reply_attr(), to a GETATTR of WIRE_STATX_HANDLE. */
+void reply_statx(fuse_req_t req, int result, const struct kvfs_entry *entry);
 void reply_bytes(fuse_req_t req, int result, const struct kv_buf *bytes);
 void entry_to_param(const struct kvfs_entry *entry, struct fuse_entry_param *ret_param);
 

@@ -37,6 +37,8 @@ static const struct workload workloads[] = {
     {"copies", "c4 W3 s y6 s b6 y5 u1 y4 f w4 y5 p3 s y4 t3 C y5 r y5 b4 u2 s y4"},
     {"attributes", "c4 d2 l1 v9 s v8 g6 s h2 v5 g4 u2 v6 r v4 g3"},
     {"unlinked while open", "c5 w5 v3 o4 u7 w4 a2 s T2 w2 q2 s W1 o4 u5 q1 s r c3 w3 o2 u4 q2"},
+    {"files made without a name",
+     "n3 w3 s N2 n4 w6 v3 N3 s q1 n2 W1 N1 u2 h2 s q3 r n3 w4 f N2 q2"},
     {"large files unlinked and replaced", "c4 W3 s u4 c3 W2 M3 o2 W1 u4 s q2 f c2 W1 u4 q"},
     {"keys", "k6 s k5 K3 s k6 K3 f k3 K3 r k3 K2"},
     {"keys and names", "k4 d2 c3 w3 s m4 k4 K2 h3 k4 s x2 K4 u2 r k3"},

@@ -171,6 +171,11 @@ static bool is_open_file(const struct tree_node *node)
     return node->file != NULL;
 }
 
+static bool is_unnamed(const struct tree_node *node)
+{
+    return node->unnamed && node->file != NULL;
+}
+
 static bool is_linked(const struct tree_node *node)
 {
     return !S_ISDIR(node->mode) && node->nlink > 0;
@@ -237,6 +242,43 @@ static void step_link(struct fs_rig *rig)
         ck_ok(kvfs_link(rig->fs, rig->tree.nodes[node].ino, rig->tree.nodes[place.dir].ino,
                         tree_name(place.name), &entry));
         kvfs_forget(rig->fs, entry.ino, 1);
+        tree_put(&rig->tree, place.dir, place.name, node);
+        fs_rig_acknowledge(rig);
+    }
+}
+
+static void step_make_unnamed(struct fs_rig *rig)
+{
+    struct kvfs_new what = {.who = who, .mode = S_IFREG | 0644};
+    struct kvfs_entry entry;
+    struct kvfs_file *file = NULL;
+    uint64_t parent = rig->tree.nodes[pick_dir(rig)].ino;
+
+    if (rig->tree.nodes[TREE_NODES - 4].ino != 0) {
+        return;
+    }
+    fs_rig_issue(rig);
+    ck_ok(kvfs_create_unnamed(rig->fs, parent, &what, &entry, &file));
+    kvfs_forget(rig->fs, entry.ino, 1);
+    int node = tree_add(&rig->tree, entry.ino, entry.stat.st_mode);
+    ck_assert_int_gt(node, 0);
+    rig->tree.nodes[node].file = file;
+    rig->tree.nodes[node].unnamed = true;
+    fs_rig_acknowledge(rig);
+}
+
+static void step_name(struct fs_rig *rig)
+{
+    int node = fs_rig_pick_node(rig, is_unnamed);
+    struct kvfs_entry entry;
+    struct place place;
+
+    if (node >= 0 && pick_used(rig, false, &place)) {
+        fs_rig_issue(rig);
+        ck_ok(kvfs_link(rig->fs, rig->tree.nodes[node].ino, rig->tree.nodes[place.dir].ino,
+                        tree_name(place.name), &entry));
+        kvfs_forget(rig->fs, entry.ino, 1);
+        rig->tree.nodes[node].unnamed = false;
         tree_put(&rig->tree, place.dir, place.name, node);
         fs_rig_acknowledge(rig);
     }
@@ -475,6 +517,8 @@ void fs_rig_step(struct fs_rig *rig, char step)
         {"h", NULL, step_link},
         {"u", NULL, step_unlink},
         {"mMx", step_rename, NULL},
+        {"n", NULL, step_make_unnamed},
+        {"N", NULL, step_name},
         {"o", NULL, step_open},
         {"q", NULL, step_close},
         {"wWa", fs_rig_step_write, NULL},

@@ -5,6 +5,7 @@
  * A script is a text of steps, each a letter and perhaps a count: "c5 w20 s r". What a step is done
  * to is drawn at random from what is there; a step that nothing can be done with is passed over.
  *   c create   d mkdir    l symlink      h link         u unlink or rmdir
+ *   n create without a name, open         N give such a file its name
  *   m rename   M rename over something   x exchange     o open, to be unlinked later   q close
  *   w write    W write much              a append       p punch or zero a range
  *   b write pages of a file              y copy a range to a file

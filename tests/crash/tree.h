@@ -28,6 +28,7 @@ struct tree_node {
     uint32_t target;             /* of a symbolic link; see tree_target() */
     uint32_t xattr[TREE_XATTRS]; /* 0: none; see tree_xattr() */
     struct kvfs_file *file;      /* keeps the node when its last name goes */
+    bool unnamed;                /* never had a name */
 };
 
 /* Node 0 is the root. */
