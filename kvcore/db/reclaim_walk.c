@@ -115,14 +115,18 @@ static int walk_rows(const struct kv_store *store, const struct candidates *cand
     return it->error;
 }
 
-static int walk_generation(const struct kv_store *store, const struct candidates *candidates,
+/* A table that is made meanwhile has newer rows only, which do not matter. */
+static int walk_generation(struct kv_store *store, const struct candidates *candidates,
                            const struct generation *generation)
 {
+    const struct memtable *memtables[KV_TABLE_COUNT_MAX];
     int r = 0;
+
+    view_list_memtables(store, generation, memtables);
     for (uint32_t id = 1; id <= KV_TABLE_COUNT_MAX && r == 0; id++) {
         struct iter *it = NULL;
-        if (generation->memtables[id - 1] != NULL) {
-            r = memtable_iter_create(generation->memtables[id - 1], &it);
+        if (memtables[id - 1] != NULL) {
+            r = memtable_iter_create(memtables[id - 1], &it);
             r = r < 0 ? r : walk_rows(store, candidates, it, false);
             iter_destroy(it);
         }

@@ -69,7 +69,7 @@ static void fill_options(const struct kv_options *from, struct kv_options *to)
 }
 
 /* Wherever stored bytes are found damaged. */
-static void note_damage(void *arg, const char *text)
+static void note_damage(void *arg, uint64_t offset, const char *text)
 {
     struct kv_store *store = arg;
     struct kv_event event = {.kind = KV_EVENT_DAMAGE_FOUND, .error = -KV_EDAMAGED, .text = text};

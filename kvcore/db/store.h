@@ -11,6 +11,7 @@
  *   space     a full device                      health    what is wrong, if anything
  *   large     large values on their way in       value     reading large values
  *   reclaim   dead bytes of blobs                checkpoint  a copy in another place
+ *   verify    every byte, beside everything
  *   job       what runs, and events              latency   how long operations take
  *   named_snapshot  snapshots that the manifest names
  *

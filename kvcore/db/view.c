@@ -133,6 +133,47 @@ void view_release(struct view *view)
     }
 }
 
+/* Its place is right behind the other's, so that the list stays in the order of stamps. */
+int view_pin_tables(struct view *view, struct view **ret_pinned)
+{
+    struct kv_store *store = view->store;
+    struct view *pinned = calloc(1, sizeof *pinned);
+
+    if (pinned == NULL) {
+        return -ENOMEM;
+    }
+    atomic_init(&pinned->refs, 1);
+    pinned->stamp = view->stamp;
+    pinned->store = store;
+    version_ref(view->version);
+    pinned->version = view->version;
+    mutex_lock(&store->mu);
+    pinned->prev = view;
+    pinned->next = view->next;
+    view->next->prev = pinned;
+    view->next = pinned;
+    mutex_unlock(&store->mu);
+    *ret_pinned = pinned;
+    return 0;
+}
+
+void view_unpin_tables(struct view *pinned)
+{
+    if (pinned != NULL) {
+        drop(pinned); /* never left for other readers, who want memtables */
+    }
+}
+
+void view_list_memtables(struct kv_store *store, const struct generation *generation,
+                         const struct memtable *ret_memtables[KV_TABLE_COUNT_MAX])
+{
+    mutex_lock(&store->mu);
+    for (size_t i = 0; i < KV_TABLE_COUNT_MAX; i++) {
+        ret_memtables[i] = generation->memtables[i];
+    }
+    mutex_unlock(&store->mu);
+}
+
 void views_close(struct kv_store *store) NO_LOCK_ANALYSIS
 {
     if (store->view != NULL) {

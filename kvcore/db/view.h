@@ -10,6 +10,15 @@
 struct view *view_acquire(struct kv_store *store);
 void view_ref(struct view *view);
 void view_release(struct view *view); /* accepts NULL. Not with the state mutex held */
+/* A view of the same moment as `view` that holds its tables and, with them, the blobs that rows of
+ * them refer to, but none of its memtables: for those who take long. It is nobody's to read
+ * memtables from, and goes with view_unpin_tables(). Errors: -ENOMEM. */
+KV_MUST_CHECK int view_pin_tables(struct view *view, struct view **ret_pinned);
+void view_unpin_tables(struct view *pinned); /* accepts NULL. Not with the state mutex held */
+/* The memtables of a generation by table id - 1, as they are now: tables that are made later add
+ * theirs to it. As long as the generation. */
+void view_list_memtables(struct kv_store *store, const struct generation *generation,
+                         const struct memtable *ret_memtables[KV_TABLE_COUNT_MAX]);
 /* The store is closed: let go of its view, if it has one. */
 void views_close(struct kv_store *store);
 /* Whether all views that are older than this stamp are gone. If not, workers are woken when one

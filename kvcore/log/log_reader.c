@@ -189,11 +189,11 @@ static int looks_begun(struct log_reader *reader, bool *ret_begun)
 static int damage(struct log_reader *reader, const char *why, uint64_t other)
 {
     reader->error =
-        message_damage(reader->sink,
-                       "%s: %s %" PRIu64 " is damaged at offset %" PRIu64 ": %s %" PRIu64
-                       ". What was written from there on cannot be read; run fsck on the store",
-                       reader->storage->ops->name(reader->storage), kind_text(reader),
-                       reader->id.number, reader->position, why, other);
+        message_damage_at(reader->sink, reader->position,
+                          "%s: %s %" PRIu64 " is damaged at offset %" PRIu64 ": %s %" PRIu64
+                          ". What was written from there on cannot be read; run fsck on the store",
+                          reader->storage->ops->name(reader->storage), kind_text(reader),
+                          reader->id.number, reader->position, why, other);
     return reader->error;
 }
 

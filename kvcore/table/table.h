@@ -8,6 +8,7 @@
 #include "kvcore/table/filter.h"
 #include "kvcore/table/iter.h"
 #include "kvcore/table/range_dels.h"
+#include "kvcore/table/rows_block.h"
 #include "kvcore/table/table_format.h"
 #include "kvcore/util/message.h"
 
@@ -48,7 +49,20 @@ KV_MUST_CHECK int table_get(struct table *table, struct kv_slice key, uint64_t s
  * do not count as used. The table must outlive the iterator. */
 KV_MUST_CHECK int table_iter_create(struct table *table, bool keep_cache, struct iter **ret_iter);
 
-/* Read every block of the file and check it; what is wrong goes to the sink. 0 or -KV_EDAMAGED. */
-KV_MUST_CHECK int table_verify(struct table *table);
+/* Told by table_verify() as it goes. Members may be NULL. */
+struct table_watch {
+    /* So many bytes of the file are read next. What is not 0 ends the run and is its result. */
+    int (*read_fn)(void *arg, uint64_t bytes);
+    /* The rows of a data block that is sound; they live during the call. Not 0: as above. */
+    int (*rows_fn)(void *arg, const struct rows_block *rows);
+    /* The damage that the sink was told of last costs the rows behind `after`, the whole of which
+     * may still be there, up to `last`. Empty: there is no such bound. */
+    void (*lost_fn)(void *arg, struct kv_slice after, struct kv_slice last);
+    void *arg;
+};
+
+/* Read every block of the file and check it; what is wrong goes to the sink. Goes on behind a
+ * damaged block. `watch` may be NULL. Errors: -KV_EDAMAGED; -EIO, -ENOMEM; what `watch` said. */
+KV_MUST_CHECK int table_verify(struct table *table, const struct table_watch *watch);
 
 #endif

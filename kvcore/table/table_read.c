@@ -16,10 +16,11 @@ enum {
 
 int table_damaged(const struct table *table, uint64_t offset, const char *fault)
 {
-    return message_damage(table->sink,
-                          "table %08" PRIu64 ": block at %" PRIu64 ": %s; its rows cannot be read. "
-                          "Run 'kvfs fsck' on the store",
-                          table->number, offset, fault);
+    return message_damage_at(table->sink, offset,
+                             "table %08" PRIu64 ": block at %" PRIu64
+                             ": %s; its rows cannot be read. "
+                             "Run 'kvfs fsck' on the store",
+                             table->number, offset, fault);
 }
 
 int table_read_bytes(const struct table *table, uint64_t offset, void *to, size_t size)

@@ -8,6 +8,7 @@
 
 struct verify {
     const struct table *table;
+    struct table_watch watch;
     struct table_window window;
     struct kv_buf key;
     uint64_t rows, tombstones, key_bytes, value_bytes;
@@ -68,18 +69,46 @@ static int verify_rows(struct verify *v, uint32_t index, const struct rows_block
                   : 0;
 }
 
+static int will_read(const struct verify *v, uint64_t bytes)
+{
+    return v->watch.read_fn != NULL ? v->watch.read_fn(v->watch.arg, bytes) : 0;
+}
+
 static int verify_block(struct verify *v, uint32_t index)
 {
     struct cached_block *block = NULL;
-    int r = table_read_block(v->table, index, &v->window, &block);
+    int r = will_read(v, v->table->index.handles[index].size);
 
+    if (r == 0) {
+        r = table_read_block(v->table, index, &v->window, &block);
+    }
     if (r == 0) {
         r = verify_header(v, index, &block->rows);
     }
     if (r == 0) {
         r = verify_rows(v, index, &block->rows);
     }
+    if (r == 0 && v->watch.rows_fn != NULL) {
+        r = v->watch.rows_fn(v->watch.arg, &block->rows);
+    }
     cached_block_unref(block);
+    return r;
+}
+
+/* The index says which keys the block was for. */
+static int tell_lost(struct verify *v, uint32_t index)
+{
+    const struct rows_block *rows = &v->table->index.rows;
+    struct kv_buf after = {0};
+    int r = v->watch.lost_fn == NULL ? 0 : rows_block_key(rows, index, &v->key);
+
+    if (r == 0 && v->watch.lost_fn != NULL && index > 0) {
+        r = rows_block_key(rows, index - 1, &after);
+    }
+    if (r == 0 && v->watch.lost_fn != NULL) {
+        v->watch.lost_fn(v->watch.arg, kv_buf_slice(&after), kv_buf_slice(&v->key));
+    }
+    kv_buf_finish(&after);
     return r;
 }
 
@@ -95,7 +124,11 @@ static int verify_data(struct verify *v)
     int r = 0;
 
     for (uint32_t i = 0; r == 0 && i < v->table->index.rows.count; i++) {
-        r = noted(v, verify_block(v, i));
+        r = verify_block(v, i);
+        if (r == -KV_EDAMAGED) {
+            r = tell_lost(v, i);
+            v->damaged = true;
+        }
     }
     return r;
 }
@@ -109,6 +142,10 @@ static int verify_frame(struct verify *v, struct block_handle handle, enum block
 
     if (handle.size == 0) {
         return 0;
+    }
+    r = will_read(v, handle.size);
+    if (r != 0) {
+        return r;
     }
     framed = malloc(handle.size);
     if (framed == NULL) {
@@ -238,11 +275,15 @@ static int verify_bounds(struct verify *v)
     return r;
 }
 
-int table_verify(struct table *table)
+int table_verify(struct table *table, const struct table_watch *watch)
 {
     struct verify v = {.table = table, .sequence_min = UINT64_MAX};
-    int r = verify_data(&v);
+    int r;
 
+    if (watch != NULL) {
+        v.watch = *watch;
+    }
+    r = verify_data(&v);
     if (r == 0) {
         r = verify_tail(&v);
     }

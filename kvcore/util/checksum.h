@@ -19,6 +19,14 @@ uint64_t checksum_file_seed(uint64_t store_seed, uint32_t kind, uint64_t number)
 /* Checksum of bytes that begin at `offset` of the file that `file_seed` stands for. */
 uint64_t checksum_at(uint64_t file_seed, uint64_t offset, struct kv_slice bytes);
 
+/* The same of bytes that come in pieces. Any number of checksums by one, each begun anew. */
+struct checksum_stream;
+KV_MUST_CHECK int checksum_stream_create(struct checksum_stream **ret_stream);
+void checksum_stream_destroy(struct checksum_stream *stream); /* accepts NULL */
+void checksum_stream_begin(struct checksum_stream *stream, uint64_t file_seed, uint64_t offset);
+void checksum_stream_add(struct checksum_stream *stream, struct kv_slice bytes);
+uint64_t checksum_stream_end(const struct checksum_stream *stream);
+
 /* Plain hash for filters, caches and hash tables; different seeds give independent hashes. */
 uint64_t hash_bytes(struct kv_slice bytes, uint64_t seed);
 

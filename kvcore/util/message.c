@@ -21,22 +21,39 @@ void message(const struct message_sink *sink, enum kv_message_level level, const
     sink->fn(sink->arg, level, text);
 }
 
-int message_damage(const struct message_sink *sink, const char *format, ...)
+__attribute__((format(printf, 3, 0))) static void
+report(const struct message_sink *sink, uint64_t offset, const char *format, va_list args)
 {
     char text[MESSAGE_SIZE_MAX];
-    va_list args;
 
     if (sink == NULL) {
-        return -KV_EDAMAGED;
+        return;
     }
-    va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
-    va_end(args);
     if (sink->fn != NULL) {
         sink->fn(sink->arg, KV_MESSAGE_ERROR, text);
     }
     if (sink->damage_fn != NULL) {
-        sink->damage_fn(sink->damage_arg, text);
+        sink->damage_fn(sink->damage_arg, offset, text);
     }
+}
+
+int message_damage_at(const struct message_sink *sink, uint64_t offset, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    report(sink, offset, format, args);
+    va_end(args);
+    return -KV_EDAMAGED;
+}
+
+int message_damage(const struct message_sink *sink, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    report(sink, MESSAGE_NO_OFFSET, format, args);
+    va_end(args);
     return -KV_EDAMAGED;
 }

@@ -134,7 +134,7 @@ static void read_table(struct table *table)
     struct seen seen = {0};
     struct iter *it = NULL;
     uint64_t forwards = 0, backwards = 0;
-    int verdict = table_verify(table);
+    int verdict = table_verify(table, NULL);
 
     fuzz_expect_verdict(verdict);
     fuzz_need(table_iter_create(table, false, &it));

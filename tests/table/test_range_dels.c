@@ -259,7 +259,7 @@ static void check_and_finish(struct written *w, size_t rows, size_t deletes)
     size_t seen = 0;
 
     ck_ok(table_open(w->storage, TEST_SEED, TEST_TABLE, NULL, &sink, &table));
-    ck_ok(table_verify(table));
+    ck_ok(table_verify(table, NULL));
     ck_assert_msg(heard.count == 0, "%s", heard.last);
     ck_assert_uint_eq(table_range_dels(table)->delete_count, deletes);
     ck_assert_uint_gt(table_resident_bytes(table), table_range_dels(table)->memory_bytes);

@@ -103,7 +103,7 @@ static void check_table(struct rng *rng, const struct model_shape *shape, enum c
     check_backward(table, &m);
     check_gets(rng, table, &m, shape);
     check_walk(rng, table, &m);
-    ck_ok(table_verify(table));
+    ck_ok(table_verify(table, NULL));
     ck_assert_msg(heard.count == 0, "%s", heard.last);
     table_close(table);
     kv_storage_mem_destroy(storage);
@@ -210,7 +210,7 @@ START_TEST(many_versions_of_one_key_span_blocks_and_each_is_seen)
             cached_block_unref(block);
         }
     }
-    ck_ok(table_verify(table));
+    ck_ok(table_verify(table, NULL));
     table_close(table);
     kv_storage_mem_destroy(storage);
 }
@@ -273,7 +273,7 @@ START_TEST(a_hundred_thousand_rows_are_found_and_no_others)
         }
     }
     ck_assert_uint_lt(passed, 1500);
-    ck_ok(table_verify(table));
+    ck_ok(table_verify(table, NULL));
     table_close(table);
     block_cache_destroy(cache);
     kv_storage_mem_destroy(storage);

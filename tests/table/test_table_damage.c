@@ -84,7 +84,7 @@ static bool read_all(struct fixture *f)
     r = check_scan(table, &f->model, true);
     ck_assert(r == 0 || r == -KV_EDAMAGED);
     failed |= r < 0;
-    r = table_verify(table);
+    r = table_verify(table, NULL);
     ck_assert(r == 0 || r == -KV_EDAMAGED);
     ck_assert(!failed || r < 0);
     failed |= r < 0;
@@ -309,7 +309,7 @@ static void use_deceiving(struct fixture *f)
             cached_block_unref(block);
         }
     }
-    kv_ignore(table_verify(table)); /* any answer, but a safe one */
+    kv_ignore(table_verify(table, NULL)); /* any answer, but a safe one */
     table_close(table);
 }
 

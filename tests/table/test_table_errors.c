@@ -155,7 +155,7 @@ static int try_read(struct kv_storage *storage, const struct model *m)
         r = check_scan(table, m, false);
     }
     if (r == 0) {
-        r = table_verify(table);
+        r = table_verify(table, NULL);
     }
     table_close(table);
     return r;
