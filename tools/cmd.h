@@ -30,6 +30,7 @@ int cmd_mount(int argc, char **argv);
 int cmd_mount_helper(int argc, char **argv); /* as mount(8) calls mount.kvfs */
 int cmd_put(int argc, char **argv);
 int cmd_scan(int argc, char **argv);
+int cmd_snapshot(int argc, char **argv);
 int cmd_stats(int argc, char **argv);
 int cmd_status(int argc, char **argv);
 int cmd_sync(int argc, char **argv);
@@ -55,6 +56,11 @@ struct json_settings {
     bool json;
 };
 error_t json_settings_parse(int key, char *value, struct argp_state *state);
+
+struct json_t; /* of jansson */
+/* The JSON object that answers `op`, a new reference; NULL with the exit code set and the complaint
+ * made. */
+struct json_t *cmd_ask(struct target *target, enum control_op op, const char *verb, int *ret_code);
 
 /* Take STORE off the words: the first one, or KVFS_STORE if that is set and `min` to `max` words
  * make sense without it. `usage` (such as "STORE KEY") is for the complaint. Returns an exit code.

@@ -18,9 +18,7 @@ static int collect(void *arg, const struct control_reply *reply)
     return kv_buf_append(arg, reply->bytes);
 }
 
-/* The JSON object that answers `op`, a new reference; NULL with the exit code set and the complaint
- * made. */
-static json_t *ask(struct target *target, enum control_op op, const char *verb, int *ret_code)
+struct json_t *cmd_ask(struct target *target, enum control_op op, const char *verb, int *ret_code)
 {
     struct control_request request = {.op = op};
     struct kv_buf text = {0};
@@ -99,7 +97,7 @@ int cmd_status(int argc, char **argv)
     if (r < 0 && r != -KV_EDAMAGED) {
         return target_open_complain(&fault);
     }
-    json_t *json = r == 0 ? ask(&target, CONTROL_STATUS, "tell the status", &code)
+    json_t *json = r == 0 ? cmd_ask(&target, CONTROL_STATUS, "tell the status", &code)
                           : damaged_json(store, fault.text);
     code = r < 0 ? EXIT_DAMAGED : code;
     if (json != NULL && s.json) {
@@ -278,7 +276,7 @@ int cmd_stats(int argc, char **argv)
     if (code != EXIT_DONE) {
         return code;
     }
-    json_t *json = ask(&target, CONTROL_STATS, "tell the statistics", &code);
+    json_t *json = cmd_ask(&target, CONTROL_STATS, "tell the statistics", &code);
     if (json != NULL && s.prometheus) {
         prometheus_print(stdout, json);
     } else if (json != NULL && s.common.json) {

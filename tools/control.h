@@ -23,13 +23,16 @@ enum control_op {
     CONTROL_STATUS = 1, /* data: a JSON object */
     CONTROL_STATS = 2,  /* data: a JSON object */
     CONTROL_SYNC = 3,
-    CONTROL_GET = 4,    /* data: the value, in pieces */
-    CONTROL_PUT = 5,    /* key, value */
-    CONTROL_DELETE = 6, /* key; flag prune */
-    CONTROL_EXISTS = 7, /* done without error, or ENOENT */
-    CONTROL_SCAN = 8,   /* rows */
+    CONTROL_GET = 4,             /* data: the value, in pieces */
+    CONTROL_PUT = 5,             /* key, value */
+    CONTROL_DELETE = 6,          /* key; flag prune */
+    CONTROL_EXISTS = 7,          /* done without error, or ENOENT */
+    CONTROL_SCAN = 8,            /* rows */
+    CONTROL_SNAPSHOT_CREATE = 9, /* key: its name */
+    CONTROL_SNAPSHOT_DROP = 10,  /* key: its name */
+    CONTROL_SNAPSHOT_LIST = 11,  /* data: a JSON object */
 };
-enum { CONTROL_OP_MAX = CONTROL_SCAN };
+enum { CONTROL_OP_MAX = CONTROL_SNAPSHOT_LIST };
 
 enum control_reply_type {
     CONTROL_DONE = 128,

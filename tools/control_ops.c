@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tools/control_ops.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "tools/report_json.h"
@@ -125,6 +126,34 @@ static int do_scan(struct execution *e)
     return kvfs_scan(e->host->fs, &options, send_row, e);
 }
 
+/* Its errors read differently than those of keys. */
+static void say_why(struct execution *e, int error)
+{
+    const char *why = error == -EEXIST   ? "there is a snapshot of that name"
+                      : error == -ENOENT ? "there is no snapshot of that name"
+                      : error == -EMLINK ? "there are as many snapshots as there can be. Drop one"
+                      : error == -EINVAL
+                          ? "the name of a snapshot has 1 to 64 bytes, none of them 0"
+                          : "";
+    snprintf(e->detail, sizeof e->detail, "%s", why);
+}
+
+static int do_snapshot(struct execution *e)
+{
+    struct kv_slice key = e->request->key;
+    char name[KV_SNAPSHOT_NAME_SIZE_MAX + 1] = {0};
+    int r = -EINVAL;
+
+    if (key.size > 0 && key.size < sizeof name && memchr(key.data, 0, key.size) == NULL) {
+        memcpy(name, key.data, key.size);
+        r = e->request->op == CONTROL_SNAPSHOT_CREATE
+                ? kv_named_snapshot_create(e->host->engine, name)
+                : kv_named_snapshot_drop(e->host->engine, name);
+    }
+    say_why(e, r);
+    return r;
+}
+
 static bool takes_key(enum control_op op)
 {
     return op == CONTROL_GET || op == CONTROL_PUT || op == CONTROL_DELETE || op == CONTROL_EXISTS;
@@ -156,6 +185,11 @@ static int carry_out(struct execution *e)
         return do_exists(e);
     case CONTROL_SCAN:
         return do_scan(e);
+    case CONTROL_SNAPSHOT_CREATE:
+    case CONTROL_SNAPSHOT_DROP:
+        return do_snapshot(e);
+    case CONTROL_SNAPSHOT_LIST:
+        return send_json(e, report_snapshots_json(e->host));
     }
     return -EOPNOTSUPP;
 }

@@ -22,6 +22,7 @@ static const struct cmd cmds[] = {
     {"info", cmd_info, "show the attributes of a file of a store that is not mounted"},
     {"status", cmd_status, "say whether a store is mounted, and how it is"},
     {"stats", cmd_stats, "show levels, counters and requests"},
+    {"snapshot", cmd_snapshot, "keep, drop or list states of a store by name"},
     {"sync", cmd_sync, "make everything durable"},
     {"bench", cmd_bench, "measure the engine"},
     {"version", cmd_version, "show the version"},

@@ -99,6 +99,7 @@ static json_t *counters_json(const struct kv_stats *s)
         {"write_errors", s->write_errors},
         {"damage_seen", s->damage_seen},
         {"snapshots", s->snapshots},
+        {"named_snapshots", s->named_snapshots},
         {"blobs", s->blobs},
         {"blob_bytes", s->blob_bytes},
         {"blob_live_bytes", s->blob_live_bytes},
@@ -199,4 +200,30 @@ json_t *report_stats_json(const struct control_host *host)
         levels_json(&stats), "jobs", jobs_json(&stats), "latencies", latencies_json(host->engine),
         "requests", requests_json(host), "space", "total_bytes", (json_int_t)space.total_bytes,
         "free_bytes", (json_int_t)space.free_bytes, "used_bytes", (json_int_t)space.used_bytes);
+}
+
+static int add_snapshot(void *arg, const struct kv_named_snapshot *snapshot)
+{
+    struct kv_buf shown = {0};
+    json_t *name = json_string(snapshot->name);
+    int r = 0;
+
+    if (name == NULL) { /* not UTF-8 */
+        r = text_append(&shown, kv_slice_str(snapshot->name), TEXT_AUTO);
+        name = json_stringn((const char *)shown.data, shown.size);
+        kv_buf_finish(&shown);
+    }
+    json_t *entry = json_pack("{s:o, s:I, s:I}", "name", name, "sequence",
+                              (json_int_t)snapshot->sequence, "time", (json_int_t)snapshot->time_s);
+    return r < 0 || json_array_append_new(arg, entry) < 0 ? -ENOMEM : 0;
+}
+
+json_t *report_snapshots_json(const struct control_host *host)
+{
+    json_t *snapshots = json_array();
+    if (snapshots != NULL && kv_named_snapshot_list(host->engine, add_snapshot, snapshots) < 0) {
+        json_decref(snapshots);
+        return NULL;
+    }
+    return json_pack("{s:i, s:o}", "format_version", FORMAT_VERSION, "snapshots", snapshots);
 }

@@ -10,5 +10,7 @@
 /* A new reference, or NULL when out of memory. Fields are only ever added. */
 json_t *report_status_json(const struct control_host *host);
 json_t *report_stats_json(const struct control_host *host);
+/* The named snapshots, in the order they were made. */
+json_t *report_snapshots_json(const struct control_host *host);
 
 #endif

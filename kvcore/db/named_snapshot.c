@@ -166,7 +166,7 @@ static int begin_making(struct kv_store *store, struct kv_snapshot *snapshot)
     if (find_settled(store, snapshot->name) != NULL) {
         r = -EEXIST;
     } else if (count_names(store) >= KV_NAMED_SNAPSHOT_COUNT_MAX) {
-        r = -EDQUOT;
+        r = -EMLINK;
     } else {
         snapshot->named = NAMED_MADE;
         snapshot->sequence = visible_sequence(store);

@@ -279,9 +279,9 @@ START_TEST(names_that_are_empty_too_long_or_too_many_are_refused)
         snprintf(name, sizeof name, "%d", i);
         ck_ok(kv_named_snapshot_create(store, name));
     }
-    ck_fails(kv_named_snapshot_create(store, "one more"), EDQUOT);
+    ck_fails(kv_named_snapshot_create(store, "one more"), EMLINK);
     reopen();
-    ck_fails(kv_named_snapshot_create(store, "one more"), EDQUOT);
+    ck_fails(kv_named_snapshot_create(store, "one more"), EMLINK);
     ck_ok(kv_named_snapshot_drop(store, "7"));
     ck_ok(kv_named_snapshot_create(store, "one more"));
 }

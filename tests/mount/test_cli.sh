@@ -40,6 +40,23 @@ json() {
     python3 -c 'import json, sys; j = json.loads(sys.argv[1]); sys.exit(0 if eval(sys.argv[2]) else 1)' "$out" "$1"
 }
 
+# Snapshots by name; "kept" stays from the first time on, over openings.
+snapshots_work() {
+    local names='" ".join(s["name"] for s in j["snapshots"])'
+    if exits 0 "$kvfs" snapshot list "$store" --json && json "not j[\"snapshots\"]"; then
+        prints "" "$kvfs" snapshot create "$store" kept || return
+    fi
+    prints "" "$kvfs" snapshot create "$store" "of monday" && complains 1 "create snapshot of monday of .*there is a snapshot" \
+        "$kvfs" snapshot create "$store" "of monday" &&
+        exits 0 "$kvfs" snapshot list "$store" --json && json "$names == \"kept of monday\" and j[\"snapshots\"][1][\"time\"] > 1500000000" &&
+        exits 0 "$kvfs" snapshot list "$store" && [[ $out == *"  kept"*"  of monday" ]] &&
+        exits 0 "$kvfs" stats "$store" --json && json "j[\"counters\"][\"named_snapshots\"] == 2" &&
+        prints "" "$kvfs" snapshot drop "$store" "of monday" && complains 3 "there is no snapshot" "$kvfs" snapshot drop "$store" "of monday" &&
+        exits 0 env KVFS_STORE="$store" "$kvfs" snapshot list --json && json "$names == \"kept\"" &&
+        complains 1 "1 to 64 bytes" "$kvfs" snapshot create "$store" "" &&
+        complains 2 "usage" "$kvfs" snapshot keep "$store" x && complains 2 "usage" "$kvfs" snapshot create "$store"
+}
+
 # Space for deletes on a full device is set aside only where little is free.
 small_store_is_small() {
     local free_kib used_kib
@@ -291,6 +308,7 @@ point "mkfs needs the directory above" complains 1 'Make the directory above' "$
 point "mkfs.kvfs is the same" eval '"$(dirname "$kvfs")/mkfs.kvfs" -q "$work/alias" && [ -e "$work/alias/ROOT" ]'
 
 keys_work "unmounted"
+point "unmounted: snapshots are kept, listed and dropped" snapshots_work
 point "unmounted: ls, cat, info" tree_commands
 point "unmounted: reading changes no byte of the store" reading_changes_nothing
 point "unmounted: status is idle" eval 'exits 0 "$kvfs" status "$store" --json && json "j[\"state\"] == \"idle\" and j[\"mountpoint\"] is None"'
@@ -307,6 +325,7 @@ mounted_refusals() {
 
 point "the store is mounted" mount_store
 keys_work "mounted"
+point "mounted: snapshots are kept, listed and dropped" snapshots_work
 point "mounted: values and files are the same thing" eval '[ "$(cat "$mnt/users/42/name")" = Grace ] &&
     echo -n Barbara >"$mnt/users/42/name" && prints Barbara "$kvfs" get "$store" users/42/name'
 point "mounted: status names mount point, process and transport" eval 'exits 0 "$kvfs" status "$mnt" --json &&

@@ -223,7 +223,7 @@ KV_PUBLIC uint64_t kv_snapshot_sequence(const struct kv_snapshot *snapshot);
 /* Keep the state after all writes that returned before, as `name`: any bytes but NUL. When 0 is
  * returned the name is durable, and so is all that was written before the call. After an error of
  * writing it is not there, but may be when the store is opened again; making it may be tried again.
- * Errors: -EINVAL name empty or too long; -EEXIST there is one of that name; -EDQUOT there are
+ * Errors: -EINVAL name empty or too long; -EEXIST there is one of that name; -EMLINK there are
  * KV_NAMED_SNAPSHOT_COUNT_MAX; those of kv_sync(). */
 KV_PUBLIC KV_MUST_CHECK int kv_named_snapshot_create(struct kv_store *store, const char *name);
 /* Forget it, durable when 0 is returned. What was opened of it before goes on. After an error of
