@@ -184,6 +184,7 @@ static int init_memory(struct kvfs *fs, uint64_t memory)
     mutex_init(&fs->rename_mu, LOCK_RANK_FS_RENAME, "directory rename");
     stripes_init(&fs->stripes, (size_t)(memory / 16));
     lookup_table_init(&fs->lookups);
+    listings_init(&fs->listings);
     txn_pool_init(&fs->txns);
     return 0;
 }
@@ -193,6 +194,7 @@ static void finish_memory(struct kvfs *fs)
     if (fs->name_hints != NULL) {
         txn_pool_finish(&fs->txns);
         lookup_table_finish(&fs->lookups);
+        listings_finish(&fs->listings);
         stripes_finish(&fs->stripes);
         mutex_finish(&fs->rename_mu);
     }

@@ -7,13 +7,14 @@
  *   dir stripe     guards which names a directory has
  *   inode stripe   guards attributes, location and data of an inode; held while its rows are
  *                  committed, never while waiting for a sync
- *   lookups, inos  leaves
+ *   lookups, listings, inos  leaves
  * A name operation reads the entries under the directory stripes, so learns the inodes, then takes
  * their stripes and those of the directories. */
 #ifndef FS_CORE_FS_INTERNAL_H
 #define FS_CORE_FS_INTERNAL_H
 
 #include "fs/core/ino.h"
+#include "fs/core/listings.h"
 #include "fs/core/lookup_table.h"
 #include "fs/core/node.h"
 #include "fs/core/stripes.h"
@@ -38,6 +39,7 @@ struct kvfs {
     struct mutex rename_mu;
     struct stripes stripes;
     struct lookup_table lookups;
+    struct listings listings;
     struct ino_source inos;
     struct txn_pool txns;
 };

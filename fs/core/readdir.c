@@ -4,7 +4,8 @@
  *
  * Names come in byte order from a fresh iterator per call. Where the handle was before, it gives
  * out the names it gave then, less those that are gone; names that appeared in that part meanwhile
- * are left to the next listing from the start, as readdir(3) allows. So an offset always stands
+ * are left to the next listing from the start, as readdir(3) allows; so are names further on that
+ * were made by renaming one it gave (listings.h). So an offset always stands
  * behind the same name. Beyond DIR_OFFSETS_EXACT names only some are remembered: going back there
  * counts names from the last remembered one if the directory did not change since the listing
  * began; otherwise it continues with the remembered one, which repeats names but skips none. */
@@ -26,6 +27,7 @@ struct kvfs_dir {
     struct mutex mu; /* guards the rest */
     struct dir_offsets offsets;
     struct timespec began; /* the directory's change time when the listing began */
+    struct listing listing;
 };
 
 /* One call of kvfs_dir_read(). */
@@ -73,6 +75,7 @@ void kvfs_dir_close(struct kvfs_dir *dir)
     if (dir == NULL) {
         return;
     }
+    listing_stop(&dir->fs->listings, &dir->listing);
     kvfs_forget(dir->fs, dir->ino, 1);
     dir_offsets_finish(&dir->offsets);
     mutex_finish(&dir->mu);
@@ -173,7 +176,8 @@ static bool place(struct reading *reading, struct kv_slice name)
             dir_offsets_truncate(offsets, index);
         }
     }
-    return true;
+    return !reading->changed ||
+           !listing_leaves_out(&reading->dir->fs->listings, &reading->dir->listing, name);
 }
 
 /* Returns 1 if the caller has no more room. */
@@ -290,6 +294,15 @@ static int read_names(struct reading *reading)
     return r;
 }
 
+static void note_reached(struct kvfs_dir *dir)
+{
+    uint64_t index;
+    if (dir->offsets.count > 0) {
+        listing_reach(&dir->fs->listings, &dir->listing,
+                      dir_offsets_find(&dir->offsets, dir->offsets.count - 1, &index));
+    }
+}
+
 static int read_locked(struct reading *reading, uint64_t offset)
 {
     struct kvfs_dir *dir = reading->dir;
@@ -300,6 +313,7 @@ static int read_locked(struct reading *reading, uint64_t offset)
     }
     if (offset == 0) {
         dir_offsets_truncate(&dir->offsets, 0);
+        listing_start(&dir->fs->listings, &dir->listing, dir->ino);
     }
     if (dir->offsets.count == 0) {
         dir->began = self.inode.ctime;
@@ -310,6 +324,7 @@ static int read_locked(struct reading *reading, uint64_t offset)
     if (r == 0) {
         reading->next = offset > OFFSET_DOTDOT ? offset - OFFSET_DOTDOT : 0;
         r = read_names(reading);
+        note_reached(dir);
     }
     return r == 1 ? 0 : r;
 }

@@ -197,7 +197,11 @@ static int build(struct txn *txn, struct renaming *op)
     } else {
         r = build_plain(txn, op);
     }
-    return r < 0 ? r : txn_commit(txn);
+    r = r < 0 ? r : txn_commit(txn);
+    if (r == 0 && op->dst.ino == 0 && op->from.parent == op->to.parent) {
+        listings_renamed(&txn->fs->listings, op->to.parent, op->from.name, op->to.name);
+    }
+    return r;
 }
 
 /* A name that is missing: say whether because a directory is none. */

@@ -255,9 +255,67 @@ START_TEST(a_directory_emptied_of_very_many_files_is_listed_and_removed_at_once)
 }
 END_TEST
 
+/* Reads one name at a time and renames it to `<prefix><count>`, at most `limit` times. */
+static unsigned rename_while_listing(struct fs_fixture *f, const char *prefix, unsigned limit)
+{
+    struct kvfs_dir *dir = NULL;
+    char to[24];
+    unsigned count = 0;
+    ck_ok(kvfs_dir_open(f->fs, ROOT, &dir));
+    struct reader r = read_some(dir, 0, 3);
+    while (r.count > 0 && count < limit) {
+        const char *from = r.names[r.count - 1];
+        snprintf(to, sizeof to, "%s%06u", prefix, count++);
+        ck_ok(kvfs_rename(f->fs, ROOT, from, ROOT, to, 0));
+        r = read_some(dir, r.offset, 1);
+    }
+    kvfs_dir_close(dir);
+    return count;
+}
+
+START_TEST(each_name_renamed_to_a_later_one_is_listed_once)
+{
+    enum { COUNT = 100 };
+    struct fs_fixture f;
+    fixture_open(&f);
+    make_files(&f, ROOT, COUNT);
+    ck_assert_uint_eq(rename_while_listing(&f, "z", 3 * COUNT), COUNT);
+    ck_assert_uint_eq(rename_while_listing(&f, "zz", 3 * COUNT), COUNT);
+    ck_assert_uint_eq(rename_while_listing(&f, "a", 3 * COUNT), COUNT);
+    fixture_close(&f);
+}
+END_TEST
+
+START_TEST(a_name_not_yet_listed_is_listed_where_it_was_moved_to)
+{
+    struct fs_fixture f;
+    struct kvfs_dir *dir = NULL;
+    fixture_open(&f);
+    make_files(&f, ROOT, 4);
+    ck_ok(kvfs_dir_open(f.fs, ROOT, &dir));
+    struct reader r = read_some(dir, 0, 3); /* f000000 */
+    ck_ok(kvfs_rename(f.fs, ROOT, "f000002", ROOT, "later", 0));
+    ck_ok(kvfs_rename(f.fs, ROOT, "f000000", ROOT, "m", 0));
+    ck_ok(kvfs_rename(f.fs, ROOT, "m", ROOT, "n", 0)); /* moved twice, given once */
+    fixture_file(&f, ROOT, "m");                       /* a new file may be shown */
+    r = read_some(dir, r.offset, 64);
+    ck_assert_uint_eq(r.count, 4);
+    ck_assert_str_eq(r.names[0], "f000001");
+    ck_assert_str_eq(r.names[1], "f000003");
+    ck_assert_str_eq(r.names[2], "later");
+    ck_assert_str_eq(r.names[3], "m");
+    r = read_some(dir, 0, 64); /* from the start all are there */
+    ck_assert_uint_eq(r.count, 2 + 5);
+    kvfs_dir_close(dir);
+    fixture_close(&f);
+}
+END_TEST
+
 Suite *test_suite(void)
 {
     Suite *suite = suite_create("fs_readdir");
+    suite_add(suite, "renamed to later ones", each_name_renamed_to_a_later_one_is_listed_once);
+    suite_add(suite, "renamed ahead", a_name_not_yet_listed_is_listed_where_it_was_moved_to);
     suite_add(suite, "order", a_listing_begins_with_dots_and_goes_on_in_byte_order);
     suite_add(suite, "room", entries_that_did_not_fit_come_next_time);
     suite_add(suite, "offsets", an_offset_stands_behind_its_name_whatever_changes);
