@@ -12,8 +12,7 @@
 #include "kvcore/util/clock.h"
 #include "kvcore/util/rng.h"
 #include "tests/db/model.h"
-
-enum { PATIENCE_MS = 60000 };
+#include "tests/lib/temp_dir.h"
 
 static struct kv_table *open_on(struct kv_storage *storage, const struct kv_options *options,
                                 struct kv_store **ret_store)
@@ -82,7 +81,7 @@ START_TEST(writers_that_were_stopped_by_too_many_tables_go_on_by_themselves)
     }
     /* Now without any write that could set something off. */
     for (unsigned ms = 0; files_of_level_0(store) > 4; ms += 10) {
-        ck_assert_uint_lt(ms, PATIENCE_MS);
+        ck_assert_uint_lt(ms, test_patience_ms());
         sleep_ms(10);
     }
     ck_ok(kv_close(store));
@@ -114,7 +113,7 @@ START_TEST(the_space_of_deleted_rows_comes_back_without_further_writes)
     }
     /* The deletes that are still in the memtable wait longer. */
     for (unsigned ms = 0; bytes_in_tables(store) > full / 8; ms += 10) {
-        ck_assert_uint_lt(ms, PATIENCE_MS);
+        ck_assert_uint_lt(ms, test_patience_ms());
         sleep_ms(10);
     }
     ck_ok(kv_close(store));
@@ -267,14 +266,12 @@ static void in_child(int (*fn)(const char *), const char *dir)
 
 START_TEST(the_largest_batch_is_replayed_in_bounded_memory_and_a_larger_one_refused)
 {
-    char dir[] = "/tmp/kv-endurance-XXXXXX";
-    char command[64];
-    ck_assert_ptr_nonnull(mkdtemp(dir));
-    in_child(write_large_batch, dir);
-    in_child(read_large_batch, dir);
-    in_child(read_large_batch, dir); /* and again, out of tables */
-    snprintf(command, sizeof command, "rm -rf '%s'", dir);
-    ck_assert_int_eq(system(command), 0);
+    struct temp_dir dir;
+    temp_dir_make(&dir);
+    in_child(write_large_batch, dir.path);
+    in_child(read_large_batch, dir.path);
+    in_child(read_large_batch, dir.path); /* and again, out of tables */
+    temp_dir_remove(&dir);
 }
 END_TEST
 

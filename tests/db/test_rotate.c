@@ -127,7 +127,8 @@ START_TEST(writers_go_on_when_the_flush_thread_stands_in_the_queue_behind_them)
     sleep_ms(200);
     atomic_store(&writers_stay, false);
     for (unsigned ms = 0; atomic_load(&written) < WRITERS; ms += 10) {
-        ck_assert_msg(ms < 20000, "writers wait for the flush, and the flush for them");
+        ck_assert_msg(ms < test_patience_ms(),
+                      "writers wait for the flush, and the flush for them");
         sleep_ms(10);
     }
     for (int i = 0; i < WRITERS; i++) {

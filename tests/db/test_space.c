@@ -18,7 +18,7 @@
 #include "kvcore/util/rng.h"
 #include "tests/lib/temp_dir.h"
 
-enum { VALUE_SIZE = 32 << 10, MIB_DEFAULT = 32, ROUNDS = 10, PATIENCE_MS = 60000 };
+enum { VALUE_SIZE = 32 << 10, MIB_DEFAULT = 32, ROUNDS = 10 };
 
 struct world {
     struct temp_dir dir;
@@ -125,7 +125,7 @@ static unsigned wait_for_space(struct world *w, double limit)
     unsigned ms = 0;
     while (space_over_live(w) > limit) {
         ms = (unsigned)((clock_monotonic_ns() - began) / 1000000);
-        ck_assert_msg(ms < PATIENCE_MS, "%.3f of the live bytes are taken, not %.3f",
+        ck_assert_msg(ms < test_patience_ms(), "%.3f of the live bytes are taken, not %.3f",
                       space_over_live(w), limit);
         sleep_ms(20);
     }

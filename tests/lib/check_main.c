@@ -6,7 +6,10 @@
 
 #include "kvcore/util/clock.h"
 
-enum { SLOW_FACTOR = 20 }; /* what --slow of tests/run multiplies random tests by */
+enum {
+    SLOW_FACTOR = 20, /* what --slow of tests/run multiplies random tests by */
+    PATIENCE_S = 60,
+};
 
 static uint64_t seed;
 
@@ -21,7 +24,16 @@ uint64_t test_steps(uint64_t normal)
     if (steps != NULL) {
         return strtoull(steps, NULL, 0);
     }
-    return getenv("KV_SLOW") != NULL ? normal * SLOW_FACTOR : normal;
+    const char *max = getenv("KV_STEPS_MAX");
+    uint64_t wanted = getenv("KV_SLOW") != NULL ? normal * SLOW_FACTOR : normal;
+    uint64_t most = max != NULL ? strtoull(max, NULL, 0) : wanted;
+    return wanted < most ? wanted : most;
+}
+
+uint64_t test_patience_ms(void)
+{
+    const char *seconds = getenv("KV_PATIENCE_S");
+    return 1000 * (seconds != NULL ? strtoull(seconds, NULL, 0) : PATIENCE_S);
 }
 
 void suite_add(Suite *suite, const char *name, const TTest *test)

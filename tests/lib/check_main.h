@@ -15,8 +15,12 @@ Suite *test_suite(void);
  */
 uint64_t test_seed(void);
 /* Number of steps a random test should make: KV_STEPS if set, else `normal`, and many times that if
- * KV_SLOW is set (tests/run --slow). */
+ * KV_SLOW is set (tests/run --slow), but at most KV_STEPS_MAX. */
 uint64_t test_steps(uint64_t normal);
+/* How long to wait for what must happen by itself before that counts as a failure: KV_PATIENCE_S in
+ * seconds if set, else a minute, which a busy machine does not exceed. tests/mutants sets less,
+ * where many wait in vain. */
+uint64_t test_patience_ms(void);
 /* Add one test case holding one test; for suites without fixtures. */
 void suite_add(Suite *suite, const char *name, const TTest *test);
 

@@ -4,19 +4,21 @@
 
     tap.py --suite NAME --results FILE [--jobs N] [--timeout S] meson BUILD_DIR LAYER...
     tap.py --suite NAME --results FILE [--jobs N] [--timeout S] programs PROGRAM[,ARG]...
+    tap.py targets BUILD_DIR LAYER...
     tap.py --suite NAME --results FILE outcome pass|fail|skip TEXT
     tap.py table FILE
 
 Every `ok` and `not ok` is one test. What TAP cannot say counts as a failed test of its own: a
 program that died, timed out, ended with a status although all was well, or whose plan is missing or
 does not fit. Meson's own runner counts programs, not points, so its list of tests is read and the
-programs are run here. Each counted suite is one line `NAME PASSED FAILED SKIPPED SECONDS` of FILE;
+programs are run here; `targets` prints what is to be built for that. Each counted suite is one line `NAME PASSED FAILED SKIPPED SECONDS` of FILE;
 `table` prints them with the closing line and fails unless something passed and nothing failed.
 """
 
 import argparse
 import concurrent.futures
 import json
+import math
 import os
 import re
 import signal
@@ -27,6 +29,7 @@ import time
 
 POINT = re.compile(r"^(not )?ok\b(?:\s+\d+)?(?:\s+-)?\s*(.*)$")
 PLAN = re.compile(r"^1\.\.(\d+)(?:\s*#\s*skip\S*\s*(.*))?", re.IGNORECASE)
+POLL_S = 0.1  # how often the output of a program that may be stopped is looked at
 SKIP = re.compile(r"#\s*skip\S*\s*(.*)$", re.IGNORECASE)
 
 
@@ -104,11 +107,14 @@ def judge(output, status, timed_out):
 
 
 class Program:
-    def __init__(self, name, command, env=None, timeout=None):
+    """`stop(output)` true ends it: what follows is not wanted."""
+
+    def __init__(self, name, command, env=None, timeout=None, stop=None):
         self.name = name
         self.command = command
         self.env = dict(os.environ, **(env or {}))
         self.timeout = timeout
+        self.stop = stop
         self.output = ""
         self.seconds = 0.0
 
@@ -129,30 +135,46 @@ class Program:
             except OSError as error:
                 self.output = f"cannot start {self.command[0]}: {error}"
                 return 127, False
-            timed_out = False
-            try:
-                process.wait(self.timeout)
-            except subprocess.TimeoutExpired:
+            timed_out = not self.wait_for(process, log)
+            if process.returncode is None:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
-                timed_out = True
-            log.seek(0)
-            self.output = log.read().decode(errors="replace")
+            self.read(log)
         return process.returncode, timed_out
+
+    def read(self, log):
+        # The program goes on writing where it is, not where this reads.
+        self.output = os.pread(log.fileno(), os.fstat(log.fileno()).st_size, 0).decode(errors="replace")
+
+    def wait_for(self, process, log):
+        """Until it ended, or is to be stopped. False if it takes too long."""
+        deadline = time.monotonic() + (math.inf if self.timeout is None else self.timeout)
+        while time.monotonic() < deadline:
+            try:
+                process.wait(min(POLL_S if self.stop else math.inf, deadline - time.monotonic()))
+                return True
+            except subprocess.TimeoutExpired:
+                self.read(log)
+                if self.stop and self.stop(self.output):
+                    return True
+        return False
 
 
 def meson_programs(build, layers, factor):
-    """The programs of meson's list that `layers` names: a suite, one test of it as suite/test, or
-    all suites but a and b as ^a,b."""
+    """The programs of meson's list that `layers` names: suites, single tests as suite/test, or
+    all suites but a and b as ^a,b; without the tests named as !suite/test."""
     listed = subprocess.run(["meson", "introspect", "--tests", build], check=True,
                             stdout=subprocess.PIPE).stdout
     programs = []
     for test in json.loads(listed):
         suites = {s.split(":")[-1] for s in test["suite"]}
+        names = {f"{s}/{test['name']}" for s in suites}
+        if {"!" + name for name in names} & set(layers):
+            continue
         if layers[0].startswith("^"):
             wanted = not suites & set(layers[0][1:].split(","))
         else:
-            wanted = bool((suites | {f"{s}/{test['name']}" for s in suites}) & set(layers))
+            wanted = bool((suites | names) & set(layers))
         if wanted:
             label = "/".join(sorted(suites) + [test["name"]])
             programs.append(Program(label, test["cmd"], test["env"], test["timeout"] * factor))
@@ -220,7 +242,7 @@ def parse_arguments():
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--timeout", type=float, default=900, help="of one program, in seconds")
     parser.add_argument("--factor", type=float, default=1, help="on the time-outs of meson's list")
-    parser.add_argument("action", choices=["meson", "programs", "outcome", "table"])
+    parser.add_argument("action", choices=["meson", "programs", "targets", "outcome", "table"])
     parser.add_argument("words", nargs="*")
     return parser.parse_args()
 
@@ -230,6 +252,10 @@ def main():
     begin = time.monotonic()
     if args.action == "table":
         return print_table(args.words[0])
+    if args.action == "targets":
+        for program in meson_programs(args.words[0], args.words[1:], 1):
+            print(os.path.relpath(program.command[0], args.words[0]))
+        return 0
     if args.action == "outcome":
         count = outcome(args.words[0], args.words[1])
     elif args.action == "meson":
