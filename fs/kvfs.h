@@ -238,6 +238,25 @@ KV_MUST_CHECK int kvfs_getflags(struct kvfs *fs, uint64_t ino, unsigned *ret_fla
 /* -EOPNOTSUPP another flag would change, or what is neither a file nor a directory. */
 KV_MUST_CHECK int kvfs_setflags(struct kvfs *fs, uint64_t ino, unsigned flags);
 
+/* ---- checking
+ * ------------------------------------------------------------------------------------- */
+
+struct kvfs_check_counts {
+    uint64_t inodes, directories, entries, extents, xattrs;
+    uint64_t orphans;      /* unlinked and still in use; none where nothing is in use */
+    uint64_t lost_extents; /* known to be lost; not counted as faults */
+    uint64_t faults;
+};
+/* A fault: a sentence that names the inode or the row, without a newline. */
+typedef void kvfs_fault_fn(void *arg, const char *text);
+/* Walk all rows as of now and tell `fn` whatever is not as docs/format.md says: entries, inodes and
+ * back-pointers belong together one to one, link counts and sizes of directories, the tree hangs
+ * together, extents neither overlap nor reach beyond the size, allocated bytes add up, attributes
+ * and ACLs fit. Operations may go on beside it. Memory grows with the directories only. 0 also with
+ * faults. Errors: -EIO a table cannot be read through, -ENOMEM. */
+KV_MUST_CHECK int kvfs_check(struct kvfs *fs, kvfs_fault_fn *fn, void *arg,
+                             struct kvfs_check_counts *ret_counts);
+
 /* ---- keys are paths
  * ------------------------------------------------------------------------------- */
 /* A key is a path below the root without the leading slash: `users/42/name`. See

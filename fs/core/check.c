@@ -1,0 +1,592 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The walk over all rows: whether they fit together as docs/format.md says.
+ *
+ * All rows of an inode carry its number behind their kind, so one cursor for each kind, all going
+ * up, meet the rows of one inode at the same time. What an inode is compared with elsewhere (the
+ * entry that a back-pointer names) is one look-up. Each back-pointer that fits names another entry;
+ * so if there are as many of the one as of the other no entry is without, and only otherwise the
+ * entries are gone through again. Memory is needed for directories alone: a few words each, to see
+ * in the end whether they hang together. */
+#include <dirent.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "fs/core/acl.h"
+#include "fs/core/fs_internal.h"
+#include "fs/core/record.h"
+#include "kvcore/util/coding.h"
+
+enum cursor_id { ENTRIES, INODES, BACKPTRS, XATTRS, ORPHANS, EXTENTS, CURSORS };
+
+static const enum row_kind cursor_kinds[CURSORS] = {
+    ROW_DIRENT, ROW_INODE, ROW_BACKPTR, ROW_XATTR, ROW_ORPHAN, ROW_EXTENT,
+};
+
+#define NO_INO UINT64_MAX
+
+struct cursor {
+    struct kv_iter *iter;
+    struct rowkey lower, upper;
+    uint64_t ino; /* of the row it stands at; NO_INO behind the last */
+};
+
+struct directory {
+    uint64_t ino, parent;
+    bool hangs_on; /* reaches the root */
+};
+
+struct check {
+    struct kvfs *fs;
+    struct kv_snapshot *snapshot;
+    kvfs_fault_fn *fn;
+    void *arg;
+    struct kvfs_check_counts counts;
+    struct cursor cursors[CURSORS];
+    uint64_t matched; /* entries with their back-pointers */
+    uint64_t ino_limit;
+    struct directory *directories; /* ascending */
+    size_t directory_count, directory_capacity;
+};
+
+/* The inode whose rows are being read. */
+struct subject {
+    uint64_t ino;
+    uint64_t parent; /* of an inode that lives in its entry */
+    struct inode inode;
+    bool known;   /* there is such an inode */
+    bool own_row; /* it is an I row */
+    bool orphan;
+    uint64_t links, entries, subdirectories, extent_bytes, extent_end;
+};
+
+/* ---- faults -----------------------------------------------------------------------------------
+ */
+
+__attribute__((format(printf, 3, 4))) static void fault(struct check *c, uint64_t ino,
+                                                        const char *format, ...)
+{
+    char text[512];
+    va_list arguments;
+    int at = snprintf(text, sizeof text, "inode %" PRIu64 ": ", ino);
+    va_start(arguments, format);
+    vsnprintf(text + at, sizeof text - (size_t)at, format, arguments);
+    va_end(arguments);
+    c->counts.faults++;
+    c->fn(c->arg, text);
+}
+
+static void row_fault(struct check *c, struct kv_slice key, const char *why)
+{
+    char printed[400];
+    char text[512];
+    rowkey_print(key, printed, sizeof printed);
+    snprintf(text, sizeof text, "row '%s': %s", printed, why);
+    c->counts.faults++;
+    c->fn(c->arg, text);
+}
+
+/* ---- cursors ----------------------------------------------------------------------------------
+ */
+
+/* The number of the row where the cursor stands. No bytes but those of a valid number are an inode;
+ * such rows are told and passed. */
+static void cursor_settle(struct check *c, struct cursor *cursor)
+{
+    while (kv_iter_valid(cursor->iter)) {
+        struct kv_slice key = kv_iter_key(cursor->iter);
+        uint64_t ino = key.size >= FORMAT_PREFIX_SIZE ? coding_get_be64(key.data + 1) : 0;
+        if (rowkey_ino_is_valid(ino)) {
+            cursor->ino = ino;
+            return;
+        }
+        row_fault(c, key, "it belongs to no inode");
+        kv_iter_next(cursor->iter);
+    }
+    cursor->ino = NO_INO;
+}
+
+static int open_cursors(struct check *c)
+{
+    int r = 0;
+    for (int i = 0; i < CURSORS && r == 0; i++) {
+        struct cursor *cursor = &c->cursors[i];
+        cursor->lower = (struct rowkey){.size = 1, .bytes = {(uint8_t)cursor_kinds[i]}};
+        cursor->upper = (struct rowkey){.size = 1, .bytes = {(uint8_t)(cursor_kinds[i] + 1)}};
+        r = fs_iter(i == EXTENTS ? c->fs->data : c->fs->meta, c->snapshot, &cursor->lower,
+                    &cursor->upper, &cursor->iter);
+        if (r == 0) {
+            kv_iter_seek_first(cursor->iter);
+            cursor_settle(c, cursor);
+        }
+    }
+    return r;
+}
+
+/* The smallest number that any cursor stands at. */
+static uint64_t next_ino(const struct check *c)
+{
+    uint64_t ino = NO_INO;
+    for (int i = 0; i < CURSORS; i++) {
+        ino = c->cursors[i].ino < ino ? c->cursors[i].ino : ino;
+    }
+    return ino;
+}
+
+typedef void row_fn(struct check *c, struct subject *s, struct kv_slice key, struct kv_slice value);
+
+/* All rows of one kind of the inode. A value that cannot be read is a fault, but for an extent that
+ * is known to be lost. */
+static void each_row(struct check *c, enum cursor_id id, struct subject *s, row_fn *fn)
+{
+    struct cursor *cursor = &c->cursors[id];
+    while (cursor->ino == s->ino) {
+        struct kv_slice value = kv_slice(NULL, 0);
+        bool lost = id == EXTENTS && kv_iter_is_lost(cursor->iter);
+        if (lost || kv_iter_value(cursor->iter, &value) == 0) {
+            c->counts.lost_extents += lost;
+            fn(c, s, kv_iter_key(cursor->iter), value);
+        } else {
+            row_fault(c, kv_iter_key(cursor->iter), "it cannot be read");
+        }
+        kv_iter_next(cursor->iter);
+        cursor_settle(c, cursor);
+    }
+}
+
+/* ---- rows of one inode ------------------------------------------------------------------------
+ */
+
+static void take_inode(struct subject *s, const struct inode *inode, bool own_row)
+{
+    s->inode = *inode;
+    s->inode.target = kv_slice(NULL, 0);
+    s->known = true;
+    s->own_row = own_row;
+}
+
+static void read_inode_row(struct check *c, struct subject *s, struct kv_slice key,
+                           struct kv_slice value)
+{
+    struct inode inode;
+    uint64_t ino;
+    if (!rowkey_decode_ino(key, ROW_INODE, &ino) || inode_decode(value, &inode) < 0) {
+        row_fault(c, key, "it is no inode");
+        return;
+    }
+    take_inode(s, &inode, true);
+}
+
+static void read_orphan_row(struct check *c, struct subject *s, struct kv_slice key,
+                            struct kv_slice value)
+{
+    uint64_t ino;
+    if (!rowkey_decode_ino(key, ROW_ORPHAN, &ino) || value.size != 1 || value.data[0] != 0) {
+        row_fault(c, key, "it is no mark of an orphan");
+    }
+    s->orphan = true;
+    c->counts.orphans++;
+}
+
+/* The entry that a back-pointer names. */
+static void check_named_entry(struct check *c, struct subject *s, struct kv_slice backptr,
+                              struct kv_slice value)
+{
+    struct dir_entry entry;
+    if (dirent_decode(value, &entry) < 0 || entry.ino != s->ino) {
+        row_fault(c, backptr, "the entry it names is not one of this inode");
+        return;
+    }
+    if (entry.has_inode == s->own_row) {
+        row_fault(c, backptr, "the inode must stand either in its entry or in a row of its own");
+        return;
+    }
+    if (entry.has_inode && s->known) {
+        row_fault(c, backptr, "it is one of several entries that hold the inode");
+        return;
+    }
+    if (entry.has_inode) {
+        take_inode(s, &entry.inode, false);
+    }
+    if ((mode_t)DTTOIF(entry.type) != (s->inode.mode & S_IFMT)) {
+        row_fault(c, backptr, "the entry tells another type than the inode");
+    }
+    s->links++;
+    c->matched++;
+}
+
+static void read_backptr(struct check *c, struct subject *s, struct kv_slice key,
+                         struct kv_slice value)
+{
+    struct kv_pinned pinned;
+    struct summary summary;
+    struct kv_slice name;
+    struct rowkey dirent;
+    uint64_t ino;
+    uint64_t parent;
+    int r = rowkey_decode_backptr(key, &ino, &parent, &name) ? 0 : -KV_EDAMAGED;
+    if (r == 0) {
+        r = parent == 0 ? backptr_decode(value, &parent, &name, &summary)
+                        : summary_decode(value, &summary);
+    }
+    if (r < 0) {
+        row_fault(c, key, "it is no back-pointer");
+        return;
+    }
+    s->parent = parent;
+    rowkey_dirent(&dirent, parent, name);
+    if (fs_get(c->fs->meta, c->snapshot, &dirent, &pinned) < 0) {
+        row_fault(c, key, "the entry it names is missing");
+        return;
+    }
+    check_named_entry(c, s, key, pinned.value);
+    kv_pinned_release(&pinned);
+    if (s->known && (summary.mode != s->inode.mode || summary.uid != s->inode.uid ||
+                     summary.gid != s->inode.gid)) {
+        row_fault(c, key, "its mode or owner are not the inode's");
+    }
+}
+
+static void read_entry(struct check *c, struct subject *s, struct kv_slice key,
+                       struct kv_slice value)
+{
+    struct dir_entry entry;
+    struct kv_slice name;
+    uint64_t parent;
+    c->counts.entries++;
+    s->entries++;
+    if (!rowkey_decode_dirent(key, &parent, &name) || dirent_decode(value, &entry) < 0) {
+        row_fault(c, key, "it is no entry");
+        return;
+    }
+    s->subdirectories += entry.type == DT_DIR;
+}
+
+static void read_extent(struct check *c, struct subject *s, struct kv_slice key,
+                        struct kv_slice value)
+{
+    uint64_t ino;
+    uint64_t end;
+    c->counts.extents++;
+    if (!rowkey_decode_extent(key, &ino, &end) || value.size > end) {
+        row_fault(c, key, "it is no extent");
+        return;
+    }
+    uint64_t start = end - value.size;
+    uint64_t chunk = (end - 1) / FORMAT_CHUNK_BYTES * FORMAT_CHUNK_BYTES;
+    if (value.size == 0) {
+        start = s->extent_end > chunk ? s->extent_end : chunk; /* it is lost */
+    }
+    if (start < s->extent_end) {
+        row_fault(c, key, "it overlaps the extent before it");
+    }
+    if (start < chunk) {
+        row_fault(c, key, "it crosses the border of a chunk");
+    }
+    if (s->known && end > s->inode.size) {
+        row_fault(c, key, "it ends beyond the end of the file");
+    }
+    s->extent_end = end;
+    s->extent_bytes += end - start;
+}
+
+static void read_xattr(struct check *c, struct subject *s, struct kv_slice key,
+                       struct kv_slice value)
+{
+    struct kv_slice name;
+    uint64_t ino;
+    c->counts.xattrs++;
+    if (!rowkey_decode_xattr(key, &ino, &name) || value.size < 1 || value.data[0] != 0) {
+        row_fault(c, key, "it is no extended attribute");
+        return;
+    }
+    if (!s->known) {
+        return;
+    }
+    if ((s->inode.hints & INODE_HINT_XATTRS) == 0) {
+        row_fault(c, key, "the inode says that it has no extended attributes");
+    }
+    enum acl_kind kind = acl_kind(name);
+    if (kind == ACL_NONE) {
+        return;
+    }
+    struct kv_slice acl = kv_slice(value.data + 1, value.size - 1);
+    bool fits = acl_check(acl) == 0 && acl_may_exist(&s->inode, kind) &&
+                (kind != ACL_ACCESS || acl_mode(acl) == (s->inode.mode & 0777)) &&
+                (kind != ACL_DEFAULT || S_ISDIR(s->inode.mode));
+    if (!fits) {
+        row_fault(c, key, "it is no ACL that this inode can have");
+    }
+}
+
+/* ---- one inode --------------------------------------------------------------------------------
+ */
+
+static int note_directory(struct check *c, const struct subject *s)
+{
+    if (c->directory_count == c->directory_capacity) {
+        size_t capacity = c->directory_capacity * 2 + 64;
+        struct directory *grown = realloc(c->directories, capacity * sizeof *grown);
+        if (grown == NULL) {
+            return -ENOMEM;
+        }
+        c->directories = grown;
+        c->directory_capacity = capacity;
+    }
+    c->directories[c->directory_count++] = (struct directory){
+        .ino = s->ino, .parent = s->parent, .hangs_on = s->ino == KVFS_ROOT_INO || s->orphan};
+    return 0;
+}
+
+static void expect(struct check *c, const struct subject *s, const char *what, uint64_t said,
+                   uint64_t found)
+{
+    if (said != found) {
+        fault(c, s->ino, "%s is said to be %" PRIu64 " and is %" PRIu64, what, said, found);
+    }
+}
+
+static int check_directory(struct check *c, const struct subject *s)
+{
+    c->counts.directories++;
+    if (s->ino != KVFS_ROOT_INO && !s->orphan) {
+        expect(c, s, "the number of names of the directory", 1, s->links);
+        if (s->own_row) {
+            fault(c, s->ino, "the directory does not live in its entry");
+        }
+    }
+    if (!s->orphan) {
+        expect(c, s, "the link count", s->inode.nlink, 2 + s->subdirectories);
+    }
+    expect(c, s, "the number of entries", s->inode.size, s->entries);
+    return note_directory(c, s);
+}
+
+static int check_totals(struct check *c, const struct subject *s)
+{
+    c->counts.inodes++;
+    if (s->ino != KVFS_ROOT_INO && (s->ino < FORMAT_INO_FIRST || s->ino >= c->ino_limit)) {
+        fault(c, s->ino, "the number was never given (the next one is %" PRIu64 ")", c->ino_limit);
+    }
+    if (s->orphan && (!s->own_row || s->inode.nlink != 0 || s->links != 0)) {
+        fault(c, s->ino, "it is marked as an orphan and is none");
+    }
+    if (S_ISREG(s->inode.mode)) {
+        expect(c, s, "the number of bytes allocated", s->inode.allocated, s->extent_bytes);
+    } else if (s->extent_end != 0) {
+        fault(c, s->ino, "it has extents and is no regular file");
+    }
+    if (S_ISDIR(s->inode.mode)) {
+        return check_directory(c, s);
+    }
+    if (s->entries != 0) {
+        fault(c, s->ino, "it has entries and is no directory");
+    }
+    if (s->inode.nlink == 0 && !s->orphan) {
+        fault(c, s->ino, "it has no links and is not marked as an orphan");
+    }
+    expect(c, s, "the link count", s->inode.nlink, s->links);
+    return 0;
+}
+
+static int check_inode(struct check *c, uint64_t ino)
+{
+    struct subject s = {.ino = ino};
+    each_row(c, INODES, &s, read_inode_row);
+    each_row(c, ORPHANS, &s, read_orphan_row);
+    each_row(c, BACKPTRS, &s, read_backptr);
+    each_row(c, ENTRIES, &s, read_entry);
+    each_row(c, XATTRS, &s, read_xattr);
+    each_row(c, EXTENTS, &s, read_extent);
+    if (s.known) {
+        return check_totals(c, &s);
+    }
+    fault(c, ino, "there are rows of it, and no inode");
+    return 0;
+}
+
+static int check_inodes(struct check *c)
+{
+    int r = 0;
+    for (uint64_t ino = next_ino(c); r == 0 && ino != NO_INO; ino = next_ino(c)) {
+        r = check_inode(c, ino);
+    }
+    for (int i = 0; i < CURSORS && r == 0; i++) {
+        r = fs_iter_result(c->cursors[i].iter);
+    }
+    return r;
+}
+
+/* ---- between inodes ---------------------------------------------------------------------------
+ */
+
+/* The back-pointer that belongs to an entry. */
+static bool entry_is_matched(struct check *c, struct kv_slice key, struct kv_slice value)
+{
+    struct kv_pinned pinned;
+    struct dir_entry entry;
+    struct summary summary;
+    struct kv_slice name;
+    struct kv_slice back_name;
+    struct rowkey backptr;
+    uint64_t parent;
+    uint64_t back_parent = 0;
+    if (!rowkey_decode_dirent(key, &parent, &name) || dirent_decode(value, &entry) < 0) {
+        return true; /* told before */
+    }
+    if (entry.has_inode) {
+        rowkey_backptr(&backptr, entry.ino);
+    } else {
+        rowkey_backlink(&backptr, entry.ino, parent, name);
+    }
+    if (fs_get(c->fs->meta, c->snapshot, &backptr, &pinned) < 0) {
+        return false;
+    }
+    bool matched = !entry.has_inode ||
+                   (backptr_decode(pinned.value, &back_parent, &back_name, &summary) == 0 &&
+                    back_parent == parent && kv_slice_equal(back_name, name));
+    kv_pinned_release(&pinned);
+    return matched;
+}
+
+static int find_unmatched_entries(struct check *c)
+{
+    struct kv_iter *iter = c->cursors[ENTRIES].iter;
+    struct kv_slice value;
+    for (kv_iter_seek_first(iter); kv_iter_valid(iter); kv_iter_next(iter)) {
+        if (kv_iter_value(iter, &value) == 0 && !entry_is_matched(c, kv_iter_key(iter), value)) {
+            row_fault(c, kv_iter_key(iter), "no back-pointer of its inode names it");
+        }
+    }
+    return fs_iter_result(iter);
+}
+
+static int by_ino(const void *a, const void *b)
+{
+    uint64_t x = ((const struct directory *)a)->ino;
+    uint64_t y = ((const struct directory *)b)->ino;
+    return (x > y) - (x < y);
+}
+
+static struct directory *find_directory(struct check *c, uint64_t ino)
+{
+    struct directory wanted = {.ino = ino};
+    return c->directory_count == 0
+               ? NULL
+               : bsearch(&wanted, c->directories, c->directory_count, sizeof wanted, by_ino);
+}
+
+/* Go up until something that is known to hang on the root, then the same way again and note it. */
+static void check_connected(struct check *c, struct directory *from)
+{
+    size_t steps = 0;
+    struct directory *at = from;
+    while (at != NULL && !at->hangs_on && steps++ < c->directory_count) {
+        at = find_directory(c, at->parent);
+    }
+    if (at == NULL || !at->hangs_on) {
+        fault(c, from->ino, "the directory does not hang on the root");
+    }
+    for (at = from; at != NULL && !at->hangs_on; at = find_directory(c, at->parent)) {
+        at->hangs_on = true; /* or is told once */
+    }
+}
+
+/* Kinds that this version does not write. */
+static int check_kinds(struct check *c, struct kv_table *table, const char *kinds)
+{
+    struct kv_iter_options options = {.snapshot = c->snapshot};
+    struct kv_iter *iter = NULL;
+    int r = fs_result(kv_iter_create(table, &options, &iter));
+    if (r < 0) {
+        return r;
+    }
+    kv_iter_seek_first(iter);
+    while (kv_iter_valid(iter)) {
+        struct kv_slice key = kv_iter_key(iter);
+        uint8_t kind = key.size == 0 ? 0 : key.data[0];
+        if (kind == 0 || strchr(kinds, kind) == NULL) {
+            row_fault(c, key, "no row of this kind belongs here");
+            kv_iter_next(iter);
+            continue;
+        }
+        uint8_t behind = (uint8_t)(kind + 1);
+        kv_iter_seek(iter, kv_slice(&behind, 1));
+    }
+    r = fs_iter_result(iter);
+    kv_iter_destroy(iter);
+    return r;
+}
+
+static int check_all(struct check *c)
+{
+    int r = check_kinds(c, c->fs->meta, "MDIPXO");
+    if (r == 0) {
+        r = check_kinds(c, c->fs->data, "B");
+    }
+    if (r == 0) {
+        r = open_cursors(c);
+    }
+    if (r == 0) {
+        r = check_inodes(c);
+    }
+    if (r == 0 && c->matched != c->counts.entries) {
+        r = find_unmatched_entries(c);
+    }
+    if (r == 0 && find_directory(c, KVFS_ROOT_INO) == NULL) {
+        fault(c, KVFS_ROOT_INO, "there is no root directory");
+    }
+    for (size_t i = 0; r == 0 && i < c->directory_count; i++) {
+        check_connected(c, &c->directories[i]);
+    }
+    return r;
+}
+
+/* Every number in use is below the fact, which is moved ahead before a number is given out. */
+static int read_ino_limit(struct check *c)
+{
+    struct kv_pinned pinned;
+    struct rowkey key;
+    rowkey_fact(&key, FORMAT_FACT_NEXT_INODE);
+    int r = fs_get(c->fs->meta, c->snapshot, &key, &pinned);
+    if (r == -ENOENT) {
+        row_fault(c, rowkey_slice(&key), "it is missing");
+        c->ino_limit = FORMAT_INO_LIMIT;
+        return 0;
+    }
+    if (r < 0) {
+        return r;
+    }
+    if (pinned.value.size == sizeof(uint64_t)) {
+        c->ino_limit = coding_get_u64(pinned.value.data);
+    } else {
+        row_fault(c, rowkey_slice(&key), "it is no number");
+        c->ino_limit = FORMAT_INO_LIMIT;
+    }
+    kv_pinned_release(&pinned);
+    return 0;
+}
+
+int kvfs_check(struct kvfs *fs, kvfs_fault_fn *fn, void *arg, struct kvfs_check_counts *ret_counts)
+{
+    struct check c = {.fs = fs, .fn = fn, .arg = arg};
+    int r = kv_snapshot_create(fs->store, &c.snapshot);
+    if (r == 0) {
+        r = read_ino_limit(&c);
+    }
+    if (r == 0) {
+        r = check_all(&c);
+    }
+    for (int i = 0; i < CURSORS; i++) {
+        if (c.cursors[i].iter != NULL) {
+            kv_iter_destroy(c.cursors[i].iter);
+        }
+    }
+    kv_snapshot_release(c.snapshot);
+    free(c.directories);
+    if (r == 0) {
+        *ret_counts = c.counts;
+    }
+    return fs_result(r);
+}
