@@ -18,6 +18,9 @@ packages_test=(
     mount e2fsprogs xfsprogs
 )
 
+# Programs of others that the suite `programs` runs on a mount; its tests skip what is missing.
+packages_programs=(postgresql stress-ng ccache)
+
 # packages_missing NAME... prints those that are not installed, one a line.
 packages_missing() {
     local name
