@@ -4,12 +4,14 @@
 # mount.sh gives, and
 #   $outside  a directory on the file system below, to compare with
 #   $slow     not empty for the long forms
-# Each test program runs its points once on a mount as it is by default and once with writeback.
+# Each test program runs its points once on a mount as it is by default and once with writeback,
+# unless it sets `modes` otherwise.
 
 # shellcheck source=tests/lib/mount.sh
 . "$(dirname "${BASH_SOURCE[0]}")/mount.sh"
 
 slow=${KV_SLOW:-}
+modes=(default writeback)
 outside=$work/outside
 mkdir "$outside"
 chmod 755 "$work" # servers run as another user
@@ -18,10 +20,10 @@ chmod 755 "$work" # servers run as another user
 export HOME=$work GIT_CONFIG_NOSYSTEM=1 GIT_AUTHOR_NAME=T GIT_AUTHOR_EMAIL=t@example.com \
     GIT_COMMITTER_NAME=T GIT_COMMITTER_EMAIL=t@example.com LC_ALL=C
 
-# in_both_modes FUNCTION runs it on a fresh store in each mode; $mode says which.
-in_both_modes() {
+# in_modes FUNCTION runs it on a fresh store in each mode; $mode says which.
+in_modes() {
     local function=$1 options
-    for mode in default writeback; do
+    for mode in "${modes[@]}"; do
         options=allow_other,suid,dev
         [ "$mode" = writeback ] && options=$options,writeback
         if ! point "$mode: a store is made and mounted" \

@@ -50,7 +50,7 @@ def transfer(database, rng, who, number):
 
 
 def work(path, mode, who, seed):
-    """Ends by a signal alone. Each committed number is one line on stdout, which is a pipe."""
+    """Ends by a signal alone. Each committed number is one line on stdout, written at once."""
     rng = random.Random(seed)
     database = connect(path, mode)
     for number in range(10 ** 9):
@@ -76,7 +76,8 @@ def make(path, mode):
 class Worker:
     def __init__(self, who, rng):
         self.who = who
-        self.output = open(f"{NOTES}/{who}", "w+b")
+        self.notes = f"{NOTES}/{who}"
+        self.output = open(self.notes, "xb")
         self.process = subprocess.Popen([sys.executable, __file__, "--work", PATH, MODE, str(who), str(rng.getrandbits(40))],
                                         stdout=self.output, stderr=subprocess.PIPE)
 
@@ -87,8 +88,8 @@ class Worker:
             faults.append(f"process {self.who} ended with {self.process.returncode}: {said}")
 
     def noted(self):
-        self.output.seek(0)
-        return [int(line) for line in self.output.read().splitlines()]
+        with open(self.notes, "rb") as file:
+            return [int(line) for line in file.read().splitlines()]
 
 
 def run(seconds, processes, rng):
@@ -97,7 +98,7 @@ def run(seconds, processes, rng):
     running = list(workers)
     end = time.monotonic() + seconds
     kills = 0
-    while time.monotonic() < end:
+    while time.monotonic() < end or (time.monotonic() < end + PATIENCE_S and not any(w.noted() for w in workers)):
         time.sleep(rng.uniform(0.1, 0.6))
         running.pop(rng.randrange(len(running))).end(faults)
         kills += 1

@@ -138,7 +138,7 @@ removed() {
     rm -rf "$mnt/cp" "$mnt/cp2" "$mnt/cp3" "$mnt/tar" && [ ! -e "$mnt/cp" ]
 }
 
-both() {
+all_points() {
     point "$mode: rsync -aHAX --sparse brings the whole tree" with_rsync
     point "$mode: rsync mends what was changed, and brings it back" again_with_rsync
     point "$mode: tar with ACLs, attributes and holes packs and unpacks it" with_tar
@@ -148,5 +148,5 @@ both() {
 }
 
 make_tree "$outside/tree" && describe "$outside/tree" >"$outside/described"
-in_both_modes both
+in_modes all_points
 tap_finish

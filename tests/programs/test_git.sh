@@ -9,7 +9,7 @@ set -uo pipefail
 need git git python3
 
 commits=${slow:+5000}
-commits=${commits:-150}
+commits=${commits:-100}
 
 # Commits that add, change, move and remove files of many sizes, with odd names, links and modes.
 history() {
@@ -93,7 +93,7 @@ after_remount() {
         git clone -q "$mnt/clone" "$outside/back-$mode" && tree_is "$outside/back-$mode" main
 }
 
-both() {
+all_points() {
     point "$mode: a history of $commits commits is imported, and is that of the file system below" imported
     point "$mode: it is cloned and checked out at twenty commits" checkouts
     point "$mode: it is packed and sound" packed
@@ -103,5 +103,5 @@ both() {
 
 history >"$outside/history"
 import "$outside/origin.git" && fingerprint "$outside/origin.git" >"$outside/here"
-in_both_modes both
+in_modes all_points
 tap_finish

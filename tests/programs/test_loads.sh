@@ -52,7 +52,7 @@ own_build() {
     return "$status"
 }
 
-both() {
+all_points() {
     point "$mode: $messages messages are delivered, read and removed" maildir
     if command -v ccache >/dev/null; then
         point "$mode: a compiler cache gives back what it took" compiler_cache
@@ -67,5 +67,5 @@ both() {
     fi
 }
 
-in_both_modes both
+in_modes all_points
 tap_finish

@@ -29,11 +29,11 @@ no_report() {
     ! cat "$outside"/report* 2>/dev/null
 }
 
-both() {
+all_points() {
     point "$mode: eight processes change one tree for $seconds s, and nothing fails that may not" loaded
     point "$mode: all that is left can be read" all_is_read
 }
 
-in_both_modes both
+in_modes all_points
 point "no sanitizer reported anything" no_report
 tap_finish

@@ -33,7 +33,7 @@ same() {
     [ -z "$(rsync -aHAXni --numeric-ids --checksum --delete "$outside/here/" "$mnt/there/")" ]
 }
 
-both() {
+all_points() {
     mkdir -p "$mnt/there" && touch -r "$outside/here" "$mnt/there"
     point "$mode: packages are unpacked" unpack "$mnt/there"
     touch -r "$outside/here" "$mnt/there"
@@ -47,5 +47,5 @@ if ! point "packages are downloaded" download; then
 fi
 mkdir "$outside/here"
 point "they are unpacked on the file system below" unpack "$outside/here"
-in_both_modes both
+in_modes all_points
 tap_finish

@@ -9,7 +9,7 @@ set -uo pipefail
 need SQLite python3 sqlite3
 
 seconds=${slow:+60}
-seconds=${seconds:-3}
+seconds=${seconds:-2}
 seed=${KV_SEED:-$RANDOM}
 
 load() {
@@ -23,11 +23,11 @@ after_remount() {
         [ "$(sqlite3 "$mnt/DELETE.db" "PRAGMA integrity_check; SELECT sum(amount) FROM accounts" | xargs)" = "ok 200000" ]
 }
 
-both() {
+all_points() {
     point "$mode: a database with a log keeps what was committed" load WAL
     point "$mode: a database with a rollback journal keeps what was committed" load DELETE
     point "$mode: both are whole after a new mount" after_remount
 }
 
-in_both_modes both
+in_modes all_points
 tap_finish

@@ -38,7 +38,7 @@ stress() {
     return "$status"
 }
 
-both() {
+all_points() {
     local name
     if [ -z "$slow" ]; then
         point "$mode: ${#chosen[@]} stressors at once find nothing wrong" stress "$mnt/stress" 3 "${chosen[@]}"
@@ -53,5 +53,5 @@ both() {
     done
 }
 
-in_both_modes both
+in_modes all_points
 tap_finish
