@@ -86,6 +86,7 @@ static json_t *counters_json(const struct kv_stats *s)
         {"gets", s->gets},
         {"gets_found", s->gets_found},
         {"filter_useful", s->filter_useful},
+        {"prefix_useful", s->prefix_useful},
         {"seeks", s->seeks},
         {"writes", s->writes},
         {"writers_waiting", s->writers_waiting},

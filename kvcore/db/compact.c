@@ -125,7 +125,7 @@ static int merge_inputs(struct kv_store *store, struct merge *m, struct iter **r
     }
     if (m->lower.count > 0 && r == 0) {
         struct iter *it = NULL;
-        r = level_iter_create(store, &m->lower, true, &it);
+        r = level_iter_create(store, &m->lower, (struct file_slice){0, m->lower.count}, true, &it);
         r = r < 0 ? r : iter_list_add(&list, it);
     }
     r = r < 0 ? r : iter_list_merge(&list, ret_iter);

@@ -132,6 +132,7 @@ int kv_iter_create(struct kv_table *table, const struct kv_iter_options *options
                    struct kv_iter **ret_iter)
 {
     static const struct kv_iter_options defaults = {0};
+    struct view_iter_options inner;
     struct kv_iter *it = NULL;
     int r = table_check(table);
 
@@ -149,10 +150,11 @@ int kv_iter_create(struct kv_table *table, const struct kv_iter_options *options
     it->view = view_acquire(table->store);
     it->sequence =
         options->snapshot != NULL ? options->snapshot->sequence : visible_sequence(table->store);
-    r = view_iter_create(
-        table->store, it->view, table->id,
-        &(struct view_iter_options){.sequence = it->sequence, .keep_cache = options->keep_cache},
-        &it->inner);
+    inner = (struct view_iter_options){
+        .sequence = it->sequence,
+        .keep_cache = options->keep_cache,
+        .bounds = iter_bounds_make(it->lower, it->upper, table->options.prefix_size)};
+    r = view_iter_create(table->store, it->view, table->id, &inner, &it->inner);
     if (r < 0) {
         kv_iter_destroy(it);
         return r;

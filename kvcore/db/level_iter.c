@@ -9,12 +9,13 @@ struct level_iter {
     struct iter base;
     struct kv_store *store;
     const struct file_list *list;
+    struct file_slice slice; /* of the list */
     bool keep_cache;
     size_t index;      /* of the file that `file` walks */
     struct iter *file; /* NULL: none open */
 };
 
-/* Walk file `index` from now on. False: past the ends, or an error. */
+/* Walk file `index` from now on. False: past the ends, also below 0, or an error. */
 static bool open_file(struct level_iter *l, size_t index)
 {
     struct table *table;
@@ -25,7 +26,7 @@ static bool open_file(struct level_iter *l, size_t index)
     }
     iter_destroy(l->file);
     l->file = NULL;
-    if (index >= l->list->count) {
+    if (index < l->slice.from || index >= l->slice.to) {
         return false;
     }
     r = file_table(l->store, l->list->files[index], &table);
@@ -51,10 +52,7 @@ static void settle(struct level_iter *l, bool forward)
             return;
         }
         l->base.error = l->file->error;
-        if (l->base.error != 0 || (!forward && l->index == 0)) {
-            return;
-        }
-        if (!open_file(l, forward ? l->index + 1 : l->index - 1)) {
+        if (l->base.error != 0 || !open_file(l, forward ? l->index + 1 : l->index - 1)) {
             return;
         }
         if (forward) {
@@ -68,8 +66,9 @@ static void settle(struct level_iter *l, bool forward)
 static void level_seek(struct iter *base, struct kv_slice key, uint64_t trailer)
 {
     struct level_iter *l = (struct level_iter *)base;
+    size_t index = file_list_find(l->list, key);
     base->error = 0;
-    if (open_file(l, file_list_find(l->list, key))) {
+    if (open_file(l, index > l->slice.from ? index : l->slice.from)) {
         iter_seek(l->file, key, trailer);
     }
     settle(l, true);
@@ -79,7 +78,7 @@ static void level_seek_first(struct iter *base)
 {
     struct level_iter *l = (struct level_iter *)base;
     base->error = 0;
-    if (open_file(l, 0)) {
+    if (open_file(l, l->slice.from)) {
         iter_seek_first(l->file);
     }
     settle(l, true);
@@ -89,7 +88,7 @@ static void level_seek_last(struct iter *base)
 {
     struct level_iter *l = (struct level_iter *)base;
     base->error = 0;
-    if (open_file(l, l->list->count - 1)) { /* empty list: an index past its end */
+    if (open_file(l, l->slice.to - 1)) { /* none: an index past the ends */
         iter_seek_last(l->file);
     }
     settle(l, false);
@@ -124,8 +123,8 @@ static void level_destroy(struct iter *base)
     free(l);
 }
 
-int level_iter_create(struct kv_store *store, const struct file_list *list, bool keep_cache,
-                      struct iter **ret_iter)
+int level_iter_create(struct kv_store *store, const struct file_list *list, struct file_slice slice,
+                      bool keep_cache, struct iter **ret_iter)
 {
     static const struct iter_ops ops = {.seek = level_seek,
                                         .seek_first = level_seek_first,
@@ -140,6 +139,7 @@ int level_iter_create(struct kv_store *store, const struct file_list *list, bool
     l->base.ops = &ops;
     l->store = store;
     l->list = list;
+    l->slice = slice;
     l->keep_cache = keep_cache;
     *ret_iter = &l->base;
     return 0;
@@ -152,8 +152,8 @@ struct collector {
     struct kv_store *store;
     struct iter_list list;
     struct range_sources *ranges; /* NULL: no source has any */
-    uint64_t sequence;
-    bool keep_cache;
+    const struct view_iter_options *options;
+    uint64_t filtered; /* tables whose rows are passed over, as their filters say */
 };
 
 static int add(struct collector *c, struct iter *take_iter, const struct range_source *ranges)
@@ -172,19 +172,43 @@ static int add_memtable(struct collector *c, const struct generation *generation
     if (memtable == NULL || memtable_is_empty(memtable)) {
         return 0;
     }
-    ranges.map = range_map_at(memtable_ranges(memtable), c->sequence);
+    ranges.map = range_map_at(memtable_ranges(memtable), c->options->sequence);
     r = memtable_iter_create(memtable, &it);
     return r < 0 ? r : add(c, it, &ranges);
 }
 
-static int add_l0_file(struct collector *c, struct file_meta *file)
+/* The table's rows matter, as far as its filter tells. One that cannot be opened does: whoever
+ * reads it finds out. */
+static bool has_rows(struct collector *c, struct file_meta *file)
+{
+    struct table *table = NULL;
+    bool has = c->options->bounds.prefix_size == 0 || file_table(c->store, file, &table) < 0 ||
+               iter_bounds_may_hold(&c->options->bounds, table);
+    c->filtered += !has;
+    return has;
+}
+
+static int add_l0_file(struct collector *c, const struct file_list *list, size_t i)
 {
     struct range_source ranges = {0};
     struct table *table = NULL;
     struct iter *it = NULL;
-    int r = file_table(c->store, file, &table);
+    bool rows;
+    int r;
 
-    r = r < 0 ? r : table_iter_create(table, c->keep_cache, &it);
+    if (!iter_bounds_meet(&c->options->bounds, list->files[i])) {
+        return 0;
+    }
+    rows = has_rows(c, list->files[i]);
+    r = file_table(c->store, list->files[i], &table);
+    if (r == 0 && !rows && table_range_dels(table) == NULL) {
+        return 0;
+    }
+    if (r == 0 && rows) {
+        r = table_iter_create(table, c->options->keep_cache, &it);
+    } else if (r == 0) {
+        r = level_iter_create(c->store, list, (struct file_slice){0}, false, &it);
+    }
     if (r < 0) {
         return r;
     }
@@ -192,20 +216,47 @@ static int add_l0_file(struct collector *c, struct file_meta *file)
     return add(c, it, &ranges);
 }
 
+/* Between the first and the last file whatever a file holds is within the bounds, so that filters
+ * have nothing to say of those. */
+static struct file_slice slice_level(struct collector *c, const struct file_list *list)
+{
+    struct file_slice slice = iter_bounds_slice(&c->options->bounds, list);
+    if (slice.from < slice.to && !has_rows(c, list->files[slice.from])) {
+        slice.from++;
+    }
+    if (slice.from < slice.to && !has_rows(c, list->files[slice.to - 1])) {
+        slice.to--;
+    }
+    return slice;
+}
+
+static int add_level(struct collector *c, const struct file_list *list)
+{
+    struct range_source ranges = {.level = list->has_range_deletes ? list : NULL};
+    struct file_slice slice = slice_level(c, list);
+    struct iter *it = NULL;
+    int r;
+
+    if (slice.from == slice.to && ranges.level == NULL) {
+        return 0;
+    }
+    r = level_iter_create(c->store, list, slice, c->options->keep_cache, &it);
+    return r < 0 ? r : add(c, it, &ranges);
+}
+
 static int add_levels(struct collector *c, const struct table_files *files)
 {
     int r = 0;
     for (size_t i = 0; i < files->levels[0].count && r == 0; i++) {
-        r = add_l0_file(c, files->levels[0].files[i]);
+        r = add_l0_file(c, &files->levels[0], i);
     }
     for (int level = 1; level < KV_LEVEL_COUNT && r == 0; level++) {
-        const struct file_list *list = &files->levels[level];
-        struct range_source ranges = {.level = list->has_range_deletes ? list : NULL};
-        struct iter *it = NULL;
-        if (list->count > 0) {
-            r = level_iter_create(c->store, list, c->keep_cache, &it);
-            r = r < 0 ? r : add(c, it, &ranges);
+        if (files->levels[level].count > 0) {
+            r = add_level(c, &files->levels[level]);
         }
+    }
+    if (c->filtered > 0) {
+        count_add(&reader_place(c->store)->prefix_useful, c->filtered);
     }
     return r;
 }
@@ -246,8 +297,7 @@ static int hide_ranges(struct collector *c)
 int view_iter_create(struct kv_store *store, const struct view *view, uint32_t table_id,
                      const struct view_iter_options *options, struct iter **ret_iter)
 {
-    struct collector c = {
-        .store = store, .sequence = options->sequence, .keep_cache = options->keep_cache};
+    struct collector c = {.store = store, .options = options};
     const struct table_files *files = version_table(view->version, table_id);
     int r = 0;
 

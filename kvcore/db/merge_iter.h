@@ -5,6 +5,7 @@
 #ifndef KVCORE_DB_MERGE_ITER_H
 #define KVCORE_DB_MERGE_ITER_H
 
+#include "kvcore/db/iter_bounds.h"
 #include "kvcore/db/store.h"
 
 /* Takes the children (and the duty to destroy them) on success; on failure the caller keeps them.
@@ -12,9 +13,11 @@
 KV_MUST_CHECK int merge_iter_create(struct iter **take_children, size_t count,
                                     struct iter **ret_iter);
 
-/* Files of `list`, sorted and disjoint, which must outlive the iterator (pin the version). */
+/* The files `slice` of `list`, sorted and disjoint, which must outlive the iterator (pin the
+ * version). */
 KV_MUST_CHECK int level_iter_create(struct kv_store *store, const struct file_list *list,
-                                    bool keep_cache, struct iter **ret_iter);
+                                    struct file_slice slice, bool keep_cache,
+                                    struct iter **ret_iter);
 
 /* A growing array of iterators for merge_iter_create(). */
 struct iter_list {
@@ -31,11 +34,11 @@ KV_MUST_CHECK int iter_list_merge(struct iter_list *list, struct iter **ret_iter
 struct view_iter_options {
     uint64_t sequence; /* range deletes up to it count */
     bool keep_cache;
+    struct iter_bounds bounds;
 };
 /* Every source of rows of `table_id` in `view`, merged, without what range deletes hide from a
- * reader at the sequence number; rows that are newer may be among them. The view must outlive the
- * iterator.
- */
+ * reader at the sequence number; rows that are newer may be among them, and so may rows outside the
+ * bounds, or not. The view must outlive the iterator. */
 KV_MUST_CHECK int view_iter_create(struct kv_store *store, const struct view *view,
                                    uint32_t table_id, const struct view_iter_options *options,
                                    struct iter **ret_iter);

@@ -87,6 +87,7 @@ static void add_readers(const struct kv_store *store, struct kv_stats *stats)
         stats->seeks += value_of(&store->readers[i].seeks);
         stats->writes += value_of(&store->readers[i].writes);
         stats->filter_useful += value_of(&store->readers[i].filter_useful);
+        stats->prefix_useful += value_of(&store->readers[i].prefix_useful);
     }
 }
 

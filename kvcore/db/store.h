@@ -82,8 +82,8 @@ struct view {
  * them: a place for the present view, see view.c, and counters. */
 struct reader_place {
     _Atomic(struct view *) view; /* with a reference; or NULL */
-    _Atomic uint64_t gets, gets_found, filter_useful, seeks, writes;
-    uint8_t padding[16]; /* 64 bytes in all: the fields of two places are on lines of their own */
+    _Atomic uint64_t gets, gets_found, filter_useful, prefix_useful, seeks, writes;
+    uint8_t padding[8]; /* 64 bytes in all: the fields of two places are on lines of their own */
 };
 _Static_assert(sizeof(struct reader_place) == 64, "a cache line");
 

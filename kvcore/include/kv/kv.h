@@ -249,7 +249,9 @@ KV_PUBLIC KV_MUST_CHECK int kv_named_snapshot_list(struct kv_store *store,
 
 struct kv_iter_options {
     const struct kv_snapshot *snapshot; /* NULL: the state at creation. Must outlive the iterator */
-    struct kv_slice lower; /* inclusive; empty: none. Both bounds must outlive the iterator */
+    /* Bounds must outlive the iterator. Where all keys between them begin with the same bytes, as
+     * many as the table's prefix_size, tables whose filters know no such key are not read. */
+    struct kv_slice lower; /* inclusive; empty: none */
     struct kv_slice upper; /* exclusive; empty: none */
     bool keep_cache;       /* blocks read are not kept in the cache (long scans) */
 };
@@ -354,9 +356,10 @@ struct kv_stats {
     uint64_t files_dropped, bytes_dropped; /* covered by range deletes: gone without being read */
     uint64_t gets, gets_found, filter_useful; /* table probes the filter saved */
     uint64_t seeks;                           /* of iterators */
-    uint64_t writes;                          /* calls that wrote, by the threads that called */
-    uint64_t writers_waiting;                 /* now, the one at work included */
-    uint64_t stalls, stall_ns;                /* writers stopped, for so long altogether */
+    uint64_t prefix_useful;    /* tables that iterators passed over, as their prefix filters said */
+    uint64_t writes;           /* calls that wrote, by the threads that called */
+    uint64_t writers_waiting;  /* now, the one at work included */
+    uint64_t stalls, stall_ns; /* writers stopped, for so long altogether */
     uint64_t slowdowns, slowdown_ns; /* writers held up a little before they would be stopped */
     uint64_t merges_running, merges_pending; /* now; pending: levels over their aim, also those
                                                 that are being merged */
