@@ -213,12 +213,14 @@ int acl_set(struct txn *txn, struct txn_node *node, enum acl_kind kind, struct k
     if (r < 0) {
         return r;
     }
-    node->dirty = true;
     if (kind == ACL_ACCESS && !empty) {
-        inode->mode = (inode->mode & ~(uint32_t)0777) | acl_mode(acl);
-        node->resummarize = true;
+        uint32_t mode = (inode->mode & ~(uint32_t)0777) | acl_mode(acl);
+        node->dirty = mode != inode->mode;
+        node->resummarize = node->dirty;
+        inode->mode = mode;
         empty = acl_is_minimal(acl);
     }
+    node->dirty = node->dirty || !empty || acl_may_exist(inode, kind);
     if (empty) {
         take_away(txn, &node->node, kind);
         return 0;

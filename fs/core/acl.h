@@ -45,6 +45,7 @@ enum acl_kind acl_kind(struct kv_slice name);
 /* Whether the inode may have it: no row need be read if not. */
 bool acl_may_exist(const struct inode *inode, enum acl_kind kind);
 /* Give the inode an ACL, or with an empty one take it away; an access ACL sets the permission bits.
+ * The node is not dirty afterwards if that is how it was.
  * Errors: -EINVAL, -EOPNOTSUPP symbolic link, -EACCES a default ACL of what is no directory. */
 KV_MUST_CHECK int acl_set(struct txn *txn, struct txn_node *node, enum acl_kind kind,
                           struct kv_slice acl);

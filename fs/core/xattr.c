@@ -185,10 +185,13 @@ static int begin(struct kvfs *fs, uint64_t ino, struct txn **ret_txn, struct txn
     return r < 0 ? r : flags_check_change(&(*ret_node)->node.inode);
 }
 
+/* An ACL that is taken away where there is none changes nothing. */
 static int commit(struct txn *txn, struct txn_node *node)
 {
+    if (!node->dirty) {
+        return 0;
+    }
     node->node.inode.ctime = txn->now;
-    node->dirty = true;
     return txn_commit(txn);
 }
 
@@ -199,8 +202,10 @@ static int set_acl(struct txn *txn, struct txn_node *node, struct kv_slice name,
 {
     enum acl_kind kind = acl_kind(name);
     int r = acl_set(txn, node, kind, value);
-    if (r == 0 && kind == ACL_ACCESS && (flags & KVFS_XATTR_KILL_SGID) != 0) {
+    bool kills = kind == ACL_ACCESS && (flags & KVFS_XATTR_KILL_SGID) != 0;
+    if (r == 0 && kills && (node->node.inode.mode & S_ISGID) != 0) {
         node->node.inode.mode &= ~(uint32_t)S_ISGID;
+        node->dirty = node->resummarize = true;
     }
     return r;
 }
@@ -216,6 +221,7 @@ static int set_plain(struct txn *txn, struct txn_node *node, struct kv_slice nam
     }
     if (r == 0) {
         node->node.inode.hints |= INODE_HINT_XATTRS;
+        node->dirty = true;
         r = xattr_put(txn, node->node.ino, name, value);
     }
     return r;
@@ -263,6 +269,7 @@ int kvfs_removexattr(struct kvfs *fs, uint64_t ino, const char *name)
     } else if (r == 0) {
         r = check_exists(fs, &node->node, bytes);
         if (r == 0) {
+            node->dirty = true;
             xattr_delete(txn, ino, bytes);
         }
     }

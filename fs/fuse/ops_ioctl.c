@@ -40,7 +40,13 @@ static int set_flags(fuse_req_t req, fuse_ino_t ino, unsigned flags)
     if (r == 0) {
         r = check_caller(req, ino, flags ^ old);
     }
-    return r < 0 ? r : kvfs_setflags(mount->fs, ino, flags);
+    if (r == 0) {
+        r = kvfs_setflags(mount->fs, ino, flags);
+    }
+    if (r == 0) {
+        reply_attr_changed(req, ino);
+    }
+    return r;
 }
 
 /* Of this form only the flags can be changed. */

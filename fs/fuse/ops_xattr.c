@@ -69,11 +69,30 @@ static void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const 
                           : kvfs_setxattr(fs, ino, name, kv_slice(value, size), flags));
 }
 
+/* Only who has CAP_SYS_ADMIN is to see them. Whether the caller has it is not told: root has. */
+static void leave_trusted_out(struct kv_buf *names)
+{
+    size_t kept = 0;
+    for (size_t at = 0; at < names->size;) {
+        const char *name = (const char *)names->data + at;
+        size_t size = strlen(name) + 1;
+        at += size;
+        if (strncmp(name, "trusted.", 8) != 0) {
+            memmove(names->data + kept, name, size);
+            kept += size;
+        }
+    }
+    names->size = kept;
+}
+
 static void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 {
     struct kvfs *fs = request_begin(req, REQUEST_LISTXATTR);
     struct kv_buf names = {0};
     int r = kvfs_listxattr(fs, ino, &names);
+    if (fuse_req_ctx(req)->uid != 0) {
+        leave_trusted_out(&names);
+    }
     reply_sized(req, r, &names, size);
     kv_buf_finish(&names);
 }

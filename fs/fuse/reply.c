@@ -73,3 +73,9 @@ void reply_bytes(fuse_req_t req, int result, const struct kv_buf *bytes)
         fuse_reply_buf(req, (const char *)bytes->data, bytes->size);
     }
 }
+
+void reply_attr_changed(fuse_req_t req, uint64_t ino)
+{
+    struct kvfs_mount *mount = fuse_req_userdata(req);
+    (void)fuse_lowlevel_notify_inval_inode(mount->session, ino, -1, 0);
+}

@@ -99,6 +99,10 @@ void reply_attr(fuse_req_t req, int result, const struct kvfs_entry *entry);
 /* As reply_attr(), to a GETATTR of WIRE_STATX_HANDLE. */
 void reply_statx(fuse_req_t req, int result, const struct kvfs_entry *entry);
 void reply_bytes(fuse_req_t req, int result, const struct kv_buf *bytes);
+/* Tell the kernel before the answer that attributes it knows are stale, where the answer carries no
+ * new ones. For a request about an open file: no page and no name is taken back, so the kernel
+ * needs no lock that the caller holds. */
+void reply_attr_changed(fuse_req_t req, uint64_t ino);
 void entry_to_param(const struct kvfs_entry *entry, struct fuse_entry_param *ret_param);
 
 /* ---- the handlers, entered into the operation table by each file ------------------------------

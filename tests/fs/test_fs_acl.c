@@ -162,12 +162,17 @@ END_TEST
 START_TEST(an_acl_can_be_taken_away_also_where_none_is)
 {
     struct fs_fixture f;
+    struct kvfs_entry before;
+    struct kvfs_entry after;
     fixture_open(&f);
     uint64_t ino = fixture_dir(&f, ROOT, "d");
     set(&f, ino, ACCESS, named());
     set(&f, ino, DEFAULT, named());
     ck_ok(kvfs_removexattr(f.fs, ino, ACCESS));
+    ck_ok(kvfs_getattr(f.fs, ino, &before));
     ck_ok(kvfs_removexattr(f.fs, ino, ACCESS));
+    ck_ok(kvfs_getattr(f.fs, ino, &after));
+    ck_assert_mem_eq(&after.stat.st_ctim, &before.stat.st_ctim, sizeof before.stat.st_ctim);
     ck_assert_uint_eq(mode_of(&f, ino), 0771);
     ck_none(&f, ino, ACCESS);
     ck_acl(&f, ino, DEFAULT, named());

@@ -316,3 +316,27 @@ RULE(a_capability_is_cleared_by_chown, "capabilities(7), chown(2)")
     OK(chown("f", USER, USER));
     FAILS(ENODATA, getxattr("f", "security.capability", value, sizeof value));
 }
+
+RULE(names_of_trusted_attributes_are_hidden_from_users, "xattr(7)")
+{
+    file_make("f");
+    xattr_put("f", "trusted.a", "secret");
+    xattr_put("f", "user.b", "plain");
+    HOLDS(listed("f", "trusted.a"));
+    become(USER, USER, 0);
+    HOLDS(!listed("f", "trusted.a"));
+    HOLDS(listed("f", "user.b"));
+    SAME(llistxattr("f", NULL, 0), sizeof "user.b");
+}
+
+RULE(taking_an_acl_away_that_is_not_there_changes_nothing, "acl(5), inode(7)")
+{
+    file_make("f");
+    dir_make("d", 0755);
+    struct stat f = settled("f");
+    struct stat d = settled("d");
+    OK(removexattr("f", "system.posix_acl_access"));
+    OK(removexattr("d", "system.posix_acl_default"));
+    SAME(times_changed("f", &f), 0);
+    SAME(times_changed("d", &d), 0);
+}
