@@ -235,7 +235,8 @@ KV_MUST_CHECK int kvfs_removexattr(struct kvfs *fs, uint64_t ino, const char *na
  * and FS_NOATIME_FL, which new files and directories inherit. Who may set them the caller decides.
  */
 KV_MUST_CHECK int kvfs_getflags(struct kvfs *fs, uint64_t ino, unsigned *ret_flags);
-/* -EOPNOTSUPP another flag would change, or what is neither a file nor a directory. */
+/* -EOPNOTSUPP another flag would change, or what is neither a file nor a directory; -EPERM another
+ * flag of what stays immutable would change. */
 KV_MUST_CHECK int kvfs_setflags(struct kvfs *fs, uint64_t ino, unsigned flags);
 
 /* ---- checking

@@ -75,6 +75,18 @@ int kvfs_getflags(struct kvfs *fs, uint64_t ino, unsigned *ret_flags)
     return r;
 }
 
+static int check_flags(const struct inode *inode, unsigned flags)
+{
+    unsigned changed = flags ^ (unsigned)inode->flags;
+    bool has_flags = S_ISREG(inode->mode) || S_ISDIR(inode->mode);
+    if ((changed & ~(unsigned)SETTABLE) != 0 || !has_flags) {
+        return -EOPNOTSUPP;
+    }
+    /* What stays immutable keeps its other flags as well. */
+    bool stays = (flags & FS_IMMUTABLE_FL) != 0 && flags_immutable(inode);
+    return stays && changed != 0 ? -EPERM : 0;
+}
+
 int kvfs_setflags(struct kvfs *fs, uint64_t ino, unsigned flags)
 {
     struct txn *txn = NULL;
@@ -86,10 +98,7 @@ int kvfs_setflags(struct kvfs *fs, uint64_t ino, unsigned flags)
     txn_lock_inodes(txn, &ino, 1);
     r = txn_load(txn, ino, NULL, &node);
     if (r == 0) {
-        struct inode *inode = &node->node.inode;
-        bool settable = ((flags ^ (unsigned)inode->flags) & ~(unsigned)SETTABLE) == 0;
-        bool has_flags = S_ISREG(inode->mode) || S_ISDIR(inode->mode);
-        r = settable && has_flags ? 0 : -EOPNOTSUPP;
+        r = check_flags(&node->node.inode, flags);
     }
     if (r == 0) {
         node->node.inode.flags = flags;

@@ -98,6 +98,7 @@ START_TEST(an_immutable_file_stays_as_it_is)
     ck_fails(kvfs_fallocate(f.fs, ino, 0, 0, 10), EPERM);
     ck_fails(open_with(&f, ino, O_WRONLY | O_APPEND), EPERM);
     ck_fails(set_attr(&f, ino, KVFS_SET_MTIME_NOW), EPERM);
+    ck_fails(kvfs_setflags(f.fs, ino, FLAG_IMMUTABLE | FS_NODUMP_FL), EPERM);
     set_flags(&f, ino, 0);
     fixture_write(&f, ino, 0, "new");
     ck_ok(kvfs_unlink(f.fs, ROOT, "f"));

@@ -25,7 +25,8 @@ denied() {
 }
 
 shown() {
-    echo old >f && flags f "" && chattr +i f && flags f i && chattr +dA f && flags f idA && chattr -idA f && flags f ""
+    echo old >f && flags f "" && chattr +i f && flags f i && denied chattr +d f && chattr -i f && chattr +dA f &&
+        chattr +i f && flags f idA && chattr -idA f && flags f ""
 }
 
 immutable() {

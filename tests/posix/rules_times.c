@@ -3,8 +3,6 @@
  * does to the time of access is left to the mount option. */
 #include "tests/posix/rule.h"
 
-#include <linux/fs.h>
-#include <sys/ioctl.h>
 #include <sys/xattr.h>
 #include <time.h>
 
@@ -347,18 +345,6 @@ RULE(setting_and_removing_an_attribute_changes_ctime_only, "inode(7), xattr(7)")
     SAME(times_changed("f", &before), T_CTIME);
     before = settled("f");
     OK(removexattr("f", "user.a"));
-    SAME(times_changed("f", &before), T_CTIME);
-}
-
-RULE(changing_the_flags_of_a_file_changes_ctime_only, "ioctl_iflags(2), inode(7)")
-{
-    int flags = 0;
-    int fd = file_open("f");
-    struct stat before = settled("f");
-    OK(ioctl(fd, FS_IOC_GETFLAGS, &flags));
-    SAME(times_changed("f", &before), 0);
-    flags |= FS_NODUMP_FL;
-    OK(ioctl(fd, FS_IOC_SETFLAGS, &flags));
     SAME(times_changed("f", &before), T_CTIME);
 }
 
