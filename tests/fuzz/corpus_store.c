@@ -153,6 +153,7 @@ static void put_edits(const struct corpus *corpus)
     const struct edit_table table = {
         .id = 1, .name = "meta", .options = {.prefix_size = 9, .filter_bits_per_key = 10}};
     const struct file_meta removed = {.table_id = 1, .level = 0, .number = 4};
+    const struct edit_snapshot kept = {.name = "kept", .sequence = 90, .time_s = 1};
     struct kv_buf bytes = {0};
 
     fuzz_need(edit_add_closed_log(&edit, &(struct log_end){2, 4096, 7}));
@@ -161,8 +162,10 @@ static void put_edits(const struct corpus *corpus)
     add_file(&edit, 4, 0, "b", "z");
     add_file(&edit, 1, 1, "a", "f");
     add_file(&edit, 2, 1, "g", "h");
+    fuzz_need(edit_add_snapshot(&edit, &kept));
     append_edit(&bytes, &edit);
     fuzz_need(edit_remove_file(&edit, &removed));
+    fuzz_need(edit_drop_snapshot(&edit, kept.name));
     add_file(&edit, 5, 1, "ha", "z");
     append_edit(&bytes, &edit);
     corpus_put(corpus, "edit/two", nothing, kv_buf_slice(&bytes));
@@ -206,6 +209,7 @@ static void put_store(const struct corpus *corpus)
 {
     const struct edit_table table = {
         .id = 1, .name = "meta", .options = {.prefix_size = 2, .filter_bits_per_key = 10}};
+    const struct edit_snapshot kept = {.name = "kept", .sequence = 3, .time_s = 1};
     struct edit edit = {.next_table = 1, .first_log = 1};
     struct kv_buf bytes = {0}, rows = {0};
 
@@ -213,6 +217,7 @@ static void put_store(const struct corpus *corpus)
     append_edit(&bytes, &edit);
     fuzz_need(coding_append_u8(&bytes, 1));
     edit.last_sequence = 1;
+    fuzz_need(edit_add_snapshot(&edit, &kept));
     append_edit(&bytes, &edit);
     fuzz_need(coding_append_u8(&rows, ROW_PUT));
     fuzz_need(coding_append_varint(&rows, 1));
