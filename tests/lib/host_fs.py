@@ -11,7 +11,7 @@ import time
 # What `xfs_io -x -c shutdown` asks for; ext4 knows it too.
 SHUTDOWN = 0x8004587D  # _IOR('X', 125, u32)
 SHUTDOWN_WITHOUT_LOG_FLUSH = 2
-UMOUNT_TIMEOUT_S = 20
+UMOUNT_TIMEOUT_S = 60
 
 MAKERS = {"ext4": ["mkfs.ext4", "-q", "-F"], "xfs": ["mkfs.xfs", "-q", "-f"]}
 

@@ -14,6 +14,15 @@ store=$work/store
 mnt=$work/mnt
 mkdir "$mnt"
 
+# wait_for COMMAND...: until it succeeds; fails after a minute, which a busy machine does not exceed.
+wait_for() {
+    local end=$((SECONDS + ${KV_PATIENCE_S:-60}))
+    until "$@"; do
+        [ $SECONDS -lt $end ] || return 1
+        sleep 0.1
+    done
+}
+
 mount_store() {
     "$kvfs" mount "$@" "$store" "$mnt"
 }

@@ -85,9 +85,9 @@ under_load() {
     done
     mkdir -p "$mnt/load"
     for ((i = 0; i < 100 && status == 0; i++)); do
-        timeout 20 "$kvfs" put "$store" "load/k$((i % 3))" "$i" && [ "$(timeout 20 cat "$mnt/load/k$((i % 3))")" = "$i" ] || status=1
+        timeout 60 "$kvfs" put "$store" "load/k$((i % 3))" "$i" && [ "$(timeout 60 cat "$mnt/load/k$((i % 3))")" = "$i" ] || status=1
         if ((i % 7 == 0)); then
-            timeout 20 "$kvfs" del "$store" "load/k$((i % 3))" && [ ! -e "$mnt/load/k$((i % 3))" ] || status=1
+            timeout 60 "$kvfs" del "$store" "load/k$((i % 3))" && [ ! -e "$mnt/load/k$((i % 3))" ] || status=1
         fi
     done
     echo "stopped at $i"

@@ -29,17 +29,17 @@ state() {
     "$kvfs" status "$store" --json | python3 -c 'import json, sys; print(json.load(sys.stdin)["state"])'
 }
 
-# gone PID: within ten seconds.
+# Whether a process holds nothing any more: a zombie whose threads have ended too is gone.
+has_gone() {
+    kill -0 "$1" 2>/dev/null || return 0
+    [ "$(ps -o stat= -p "$1" | cut -c1)" = Z ] && [ "$(find "/proc/$1/task" -mindepth 1 -maxdepth 1 | wc -l)" -le 1 ]
+}
+
 gone() {
-    local i
-    for ((i = 0; i < 100; i++)); do
-        kill -0 "$1" 2>/dev/null || return 0
-        # A zombie whose threads have ended too is gone: it holds nothing any more.
-        [ "$(ps -o stat= -p "$1" | cut -c1)" = Z ] && [ "$(find "/proc/$1/task" -mindepth 1 -maxdepth 1 | wc -l)" -le 1 ] && return 0
-        sleep 0.1
-    done
-    echo "process $1 is still there"
-    return 1
+    wait_for has_gone "$1" || {
+        echo "process $1 is still there"
+        return 1
+    }
 }
 
 # ---- beginning ----
@@ -57,7 +57,7 @@ daemon_is_detached() {
 # A descriptor that the caller left open must not be held by the daemon: a pipe would never end.
 descriptors_are_closed() {
     "$kvfs" mkfs -q "$work/fd" && mkdir "$work/fdmnt" &&
-        [ "$(timeout 20 bash -c 'exec 7>&1; "$1" mount "$2" "$3" && echo mounted' _ "$kvfs" "$work/fd" "$work/fdmnt")" = mounted ] &&
+        [ "$(timeout 60 bash -c 'exec 7>&1; "$1" mount "$2" "$3" && echo mounted' _ "$kvfs" "$work/fd" "$work/fdmnt")" = mounted ] &&
         "$kvfs" umount "$work/fdmnt"
 }
 
@@ -125,11 +125,12 @@ umount_waits() {
     "$kvfs" umount "$mnt" && ! ls "/proc/$pid/fd/0" 2>/dev/null && [ "$(state)" = idle ] && [ "$("$kvfs" get "$store" f199)" = 199 ]
 }
 
-# It is busy when umount is called, and is not any more a fraction of a second later.
+# It is busy when umount is called, and is not any more a fraction of a second later: umount tries
+# for a second, in which this must end also on a busy machine.
 umount_of_a_mount_busy_for_a_moment() {
     local status
     exec 9<"$mnt/kept"
-    sleep 0.3 &
+    sleep 0.1 &
     exec 9<&-
     "$kvfs" umount "$mnt"
     status=$?
@@ -139,11 +140,8 @@ umount_of_a_mount_busy_for_a_moment() {
 
 umount_of_a_busy_mount() {
     tail -f "$mnt/kept" >"$work/tail" &
-    local holder=$! status i
-    for ((i = 0; i < 100; i++)); do
-        [ -s "$work/tail" ] && break
-        sleep 0.1
-    done
+    local holder=$! status
+    wait_for [ -s "$work/tail" ]
     complains 5 'a process uses it' "$kvfs" umount "$mnt" && mountpoint -q "$mnt"
     status=$?
     kill $holder
@@ -168,12 +166,9 @@ os.ftruncate(fd, 4096)
 m = mmap.mmap(fd, 4096)
 m[0:5] = b"dirty"
 open(sys.argv[2], "w").close()
-time.sleep(60)' "$mnt" "$work/mapped_now" &
-    local user=$! pid status i
-    for ((i = 0; i < 100; i++)); do
-        [ -e "$work/mapped_now" ] && break
-        sleep 0.1
-    done
+time.sleep(600)' "$mnt" "$work/mapped_now" &
+    local user=$! pid status
+    wait_for [ -e "$work/mapped_now" ]
     pid=$(daemon_pid)
     kill -TERM "$pid" && gone "$pid" && ! mountpoint -q "$mnt" && [ "$(state)" = idle ] &&
         [ "$("$kvfs" get "$store" mapped | head -c 5)" = dirty ]
@@ -202,11 +197,8 @@ killed_and_unmounted() {
 
 foreground() {
     "$kvfs" mount -f "$store" "$mnt" 2>"$work/foreground.log" &
-    local pid=$! i
-    for ((i = 0; i < 100; i++)); do
-        mountpoint -q "$mnt" && break
-        sleep 0.1
-    done
+    local pid=$!
+    wait_for mountpoint -q "$mnt"
     [ "$(cat "$mnt/kept")" = kept ] && [ "$(daemon_pid)" = "$pid" ] && kill -INT "$pid" && wait "$pid" && ! mountpoint -q "$mnt"
 }
 
@@ -228,7 +220,7 @@ mount_8_works() {
         mount -t kvfs -o noatime "$2" "$3"
         [ "$(cat "$3/kept")" = kept ]
         umount "$3"
-        for ((i = 0; i < 100; i++)); do
+        for ((i = 0; i < 600; i++)); do
             [ -e "$2/control" ] || exit 0
             sleep 0.1
         done
@@ -249,11 +241,8 @@ exec_works() {
 exec_forwards_signals() {
     # shellcheck disable=SC2016
     "$kvfs" exec "$store" -- bash -c 'trap "echo caught >caught; exit 9" TERM; echo x >"$1"; while :; do sleep 0.1; done' _ "$work/exec_now" &
-    local pid=$! i
-    for ((i = 0; i < 100; i++)); do
-        [ -e "$work/exec_now" ] && break
-        sleep 0.1
-    done
+    local pid=$!
+    wait_for [ -e "$work/exec_now" ]
     kill -TERM $pid
     wait $pid
     [ $? -eq 9 ] && [ "$("$kvfs" get "$store" caught)" = caught ]
