@@ -19,6 +19,7 @@ struct cmd {
 
 int cmd_bench(int argc, char **argv);
 int cmd_cat(int argc, char **argv);
+int cmd_checkpoint(int argc, char **argv);
 int cmd_del(int argc, char **argv);
 int cmd_exec(int argc, char **argv);
 int cmd_exists(int argc, char **argv);
@@ -35,6 +36,7 @@ int cmd_stats(int argc, char **argv);
 int cmd_status(int argc, char **argv);
 int cmd_sync(int argc, char **argv);
 int cmd_umount(int argc, char **argv);
+int cmd_verify(int argc, char **argv);
 int cmd_version(int argc, char **argv);
 
 /* Words that are not options. */

@@ -31,8 +31,10 @@ enum control_op {
     CONTROL_SNAPSHOT_CREATE = 9, /* key: its name */
     CONTROL_SNAPSHOT_DROP = 10,  /* key: its name */
     CONTROL_SNAPSHOT_LIST = 11,  /* data: a JSON object */
+    CONTROL_VERIFY = 12,         /* data: JSON objects, one in each: findings and progress */
+    CONTROL_CHECKPOINT = 13,     /* key: absolute path of the copy */
 };
-enum { CONTROL_OP_MAX = CONTROL_SNAPSHOT_LIST };
+enum { CONTROL_OP_MAX = CONTROL_CHECKPOINT };
 
 enum control_reply_type {
     CONTROL_DONE = 128,
@@ -52,7 +54,7 @@ struct control_request {
     enum control_op op;
     struct kv_slice key, value;
     struct kv_slice prefix, from, to; /* scan */
-    uint64_t limit;                   /* scan; 0: none */
+    uint64_t limit;                   /* scan: rows; verify: bytes per second; 0: none */
     unsigned flags;
     unsigned umask; /* put: of who asks */
 };

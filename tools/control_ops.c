@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tools/control_ops.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "kvcore/util/clock.h"
 #include "tools/report_json.h"
 
 struct execution {
@@ -13,8 +15,11 @@ struct execution {
     control_reply_fn *fn;
     void *arg;
     int fn_result;
-    char detail[256]; /* for the done reply */
+    char detail[512]; /* for the done reply */
+    uint64_t told_ns; /* when progress was, monotonic */
 };
+
+static const uint64_t progress_interval_ns = (uint64_t)200 * 1000 * 1000;
 
 static int send_data(struct execution *e, struct kv_slice bytes)
 {
@@ -154,6 +159,89 @@ static int do_snapshot(struct execution *e)
     return r;
 }
 
+/* ---- upkeep ---------------------------------------------------------------------------------- */
+
+/* 0, or an end to the run: who asked has gone, say. */
+static int tell(struct execution *e, json_t *take_json)
+{
+    return send_json(e, take_json) < 0 || e->fn_result != 0;
+}
+
+static int tell_finding(void *arg, const struct kv_verify_finding *finding)
+{
+    return tell(arg, report_finding_json(finding));
+}
+
+static int tell_progress(void *arg, const struct kv_verify_progress *progress)
+{
+    struct execution *e = arg;
+    uint64_t now = clock_monotonic_ns();
+    if (now - e->told_ns < progress_interval_ns && progress->files < progress->files_all) {
+        return 0;
+    }
+    e->told_ns = now;
+    return tell(e, report_progress_json(progress));
+}
+
+static int do_verify(struct execution *e)
+{
+    struct kv_verify_options options = {.bytes_per_second = e->request->limit,
+                                        .finding_fn = tell_finding,
+                                        .progress_fn = tell_progress,
+                                        .arg = e};
+    return kv_verify(e->host->engine, &options);
+}
+
+static const char *copy_fault(int error)
+{
+    switch (-error) {
+    case EEXIST:
+        return "there is something of that name. Choose another, or remove it";
+    case ENOENT:
+        return "the directory above it does not exist. Make it first";
+    case EXDEV:
+        return "it is on another file system. A copy shares files with the store, so it must be on "
+               "the same one";
+    case EOPNOTSUPP:
+        return "the file system of the store has no hard links";
+    case EBUSY:
+        return "another copy is being made there";
+    case ENOTEMPTY:
+        return "the directory of that name with .tmp behind it holds files that are no store's";
+    case EROFS:
+        return "the store is mounted read-only. Unmount it and copy the directory";
+    default:
+        return kv_strerror(error);
+    }
+}
+
+/* What the filesystem still has in memory comes too. */
+static int do_checkpoint(struct execution *e)
+{
+    struct kv_slice key = e->request->key;
+    struct kv_storage *to = NULL;
+    char path[PATH_MAX];
+    int r;
+
+    if (key.size == 0 || key.size >= sizeof path || key.data[0] != '/' ||
+        memchr(key.data, 0, key.size) != NULL) {
+        return -EINVAL;
+    }
+    snprintf(path, sizeof path, "%.*s", (int)key.size, (const char *)key.data);
+    r = kvfs_sync(e->host->fs);
+    r = r < 0 ? r : kv_storage_posix_begin(path, &to);
+    if (r == 0) {
+        r = kv_checkpoint(e->host->engine, to);
+        to->ops->close(to);
+    }
+    if (r < 0) {
+        snprintf(e->detail, sizeof e->detail, "%.300s: %s", path, copy_fault(r));
+    }
+    return r;
+}
+
+/* ---- all of them ----------------------------------------------------------------------------- */
+
 static bool takes_key(enum control_op op)
 {
     return op == CONTROL_GET || op == CONTROL_PUT || op == CONTROL_DELETE || op == CONTROL_EXISTS;
@@ -190,6 +278,10 @@ static int carry_out(struct execution *e)
         return do_snapshot(e);
     case CONTROL_SNAPSHOT_LIST:
         return send_json(e, report_snapshots_json(e->host));
+    case CONTROL_VERIFY:
+        return do_verify(e);
+    case CONTROL_CHECKPOINT:
+        return do_checkpoint(e);
     }
     return -EOPNOTSUPP;
 }

@@ -19,6 +19,7 @@ struct client {
     struct thread thread;
     struct kvfs_who who;
     struct kv_buf frame; /* reply being sent; thread-private */
+    bool verifying;      /* what it asked for may take hours; thread-private */
     int fd;              /* -1: the slot is free. Guarded by the server's mu */
     bool ended;          /* the thread is about to return. Guarded by the server's mu */
 };
@@ -34,9 +35,21 @@ struct control_server {
 
 /* ---- one client ------------------------------------------------------------------------------ */
 
+/* The daemon ends: what takes long is not waited for. */
+static bool is_given_up(struct client *client, const struct control_reply *reply)
+{
+    mutex_lock(&client->server->mu);
+    bool stopping = client->server->stopping;
+    mutex_unlock(&client->server->mu);
+    return stopping && client->verifying && reply->type == CONTROL_DATA;
+}
+
 static int send_reply(void *arg, const struct control_reply *reply)
 {
     struct client *client = arg;
+    if (is_given_up(client, reply)) {
+        return -ESHUTDOWN;
+    }
     client->frame.size = 0;
     int r = control_reply_encode(reply, &client->frame);
     return r == 0 ? control_send(client->fd, kv_buf_slice(&client->frame)) : r;
@@ -61,6 +74,7 @@ static int serve_one(struct client *client, struct kv_buf *body)
     }
     struct kvfs_who who = client->who;
     who.umask = request.umask;
+    client->verifying = request.op == CONTROL_VERIFY;
     return control_execute(client->server->host, &request, &who, send_reply, client);
 }
 

@@ -24,6 +24,8 @@ static const struct cmd cmds[] = {
     {"stats", cmd_stats, "show levels, counters and requests"},
     {"snapshot", cmd_snapshot, "keep, drop or list states of a store by name"},
     {"sync", cmd_sync, "make everything durable"},
+    {"checkpoint", cmd_checkpoint, "copy a store, mounted or not, at one moment"},
+    {"verify", cmd_verify, "check every byte of a store, mounted or not"},
     {"bench", cmd_bench, "measure the engine"},
     {"version", cmd_version, "show the version"},
 };
@@ -58,7 +60,7 @@ static void print_help(FILE *to)
                 "  kvfs put /srv/a users/42 Ada      or by key, mounted or not\n"
                 "  kvfs umount /mnt/a\n\nCommands:\n");
     for (size_t i = 0; i < CMD_COUNT; i++) {
-        fprintf(to, "  %-8s %s\n", cmds[i].name, cmds[i].summary);
+        fprintf(to, "  %-10s %s\n", cmds[i].name, cmds[i].summary);
     }
     fprintf(to, "\n'kvfs COMMAND --help' says more.\n");
 }

@@ -20,22 +20,26 @@ static const char *health_name(enum kv_health_state state)
     return "unknown";
 }
 
-/* Paths and reasons are bytes; JSON wants UTF-8. */
-static json_t *text_json(const char *text)
+/* Bytes in a form that is text. */
+static json_t *shown_json(struct kv_slice bytes, enum text_format format)
 {
     struct kv_buf shown = {0};
     json_t *json = NULL;
-    if (text == NULL) {
-        return json_null();
-    }
-    if (text_is_utf8(kv_slice_str(text))) {
-        return json_string(text);
-    }
-    if (text_append(&shown, kv_slice_str(text), TEXT_UTF8) == 0) {
+    if (text_append(&shown, bytes, format) == 0) {
         json = json_stringn(shown.size > 0 ? (const char *)shown.data : "", shown.size);
     }
     kv_buf_finish(&shown);
     return json;
+}
+
+/* Paths and reasons are bytes; JSON wants UTF-8. */
+static json_t *text_json(const char *text)
+{
+    if (text == NULL) {
+        return json_null();
+    }
+    return text_is_utf8(kv_slice_str(text)) ? json_string(text)
+                                            : shown_json(kv_slice_str(text), TEXT_UTF8);
 }
 
 json_t *report_status_json(const struct control_host *host)
@@ -227,4 +231,46 @@ json_t *report_snapshots_json(const struct control_host *host)
         return NULL;
     }
     return json_pack("{s:i, s:o}", "format_version", FORMAT_VERSION, "snapshots", snapshots);
+}
+
+/* ---- verify ---------------------------------------------------------------------------------- */
+
+static const char *file_kind_name(int kind)
+{
+    switch (kind) {
+    case KV_FILE_LOG:
+        return "log";
+    case KV_FILE_MANIFEST:
+        return "manifest";
+    case KV_FILE_TABLE:
+        return "table";
+    case KV_FILE_BLOB:
+        return "blob";
+    default:
+        return "root";
+    }
+}
+
+/* A key of the engine: bytes, shown with escapes. */
+static json_t *key_json(struct kv_slice key)
+{
+    return key.size > 0 ? shown_json(key, TEXT_AUTO) : json_null();
+}
+
+json_t *report_finding_json(const struct kv_verify_finding *f)
+{
+    return json_pack("{s:{s:s, s:I, s:o, s:i, s:o, s:o, s:o, s:o}}", "finding", "kind",
+                     file_kind_name(f->kind), "number", (json_int_t)f->number, "offset",
+                     f->offset != UINT64_MAX ? json_integer((json_int_t)f->offset) : json_null(),
+                     "error", -f->error, "table", text_json(f->table), "from", key_json(f->from),
+                     "to", key_json(f->to), "text", text_json(f->text));
+}
+
+json_t *report_progress_json(const struct kv_verify_progress *p)
+{
+    return json_pack("{s:{s:I, s:I, s:I, s:I, s:I, s:I, s:I}}", "progress", "files",
+                     (json_int_t)p->files, "files_all", (json_int_t)p->files_all, "bytes",
+                     (json_int_t)p->bytes, "bytes_all", (json_int_t)p->bytes_all, "rows",
+                     (json_int_t)p->rows, "values", (json_int_t)p->values, "findings",
+                     (json_int_t)p->findings);
 }

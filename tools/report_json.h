@@ -5,6 +5,8 @@
 
 #include <jansson.h>
 
+#include <kv/verify.h>
+
 #include "tools/control_ops.h"
 
 /* A new reference, or NULL when out of memory. Fields are only ever added. */
@@ -12,5 +14,8 @@ json_t *report_status_json(const struct control_host *host);
 json_t *report_stats_json(const struct control_host *host);
 /* The named snapshots, in the order they were made. */
 json_t *report_snapshots_json(const struct control_host *host);
+/* What verify tells as it goes: docs/control.md. */
+json_t *report_finding_json(const struct kv_verify_finding *finding);
+json_t *report_progress_json(const struct kv_verify_progress *progress);
 
 #endif

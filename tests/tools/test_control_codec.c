@@ -66,6 +66,20 @@ START_TEST(requests_have_fixed_bytes)
 }
 END_TEST
 
+START_TEST(requests_of_upkeep_have_fixed_bytes)
+{
+    struct kv_buf frame = {0};
+    struct control_request verify = {.op = CONTROL_VERIFY, .limit = 1000};
+    ck_ok(control_request_encode(&verify, &frame));
+    frame_is(&frame, BYTES(5, 0, 0, 0, 12, 11, 2, 0xe8, 7));
+    frame.size = 0;
+    struct control_request copy = {.op = CONTROL_CHECKPOINT, .key = kv_slice_str("/b")};
+    ck_ok(control_request_encode(&copy, &frame));
+    frame_is(&frame, BYTES(5, 0, 0, 0, 13, 1, 2, '/', 'b'));
+    kv_buf_finish(&frame);
+}
+END_TEST
+
 START_TEST(replies_have_fixed_bytes)
 {
     struct kv_buf frame = {0};
@@ -214,6 +228,7 @@ Suite *test_suite(void)
     Suite *suite = suite_create("control_codec");
     suite_add(suite, "the_hello_has_fixed_bytes", the_hello_has_fixed_bytes);
     suite_add(suite, "requests_have_fixed_bytes", requests_have_fixed_bytes);
+    suite_add(suite, "requests_have_fixed_bytes", requests_of_upkeep_have_fixed_bytes);
     suite_add(suite, "replies_have_fixed_bytes", replies_have_fixed_bytes);
     suite_add(suite, "what_was_encoded_decodes_to_the_same", what_was_encoded_decodes_to_the_same);
     suite_add(suite, "a_request_cut_anywhere_is_refused_or_has_fewer_fields",
