@@ -103,6 +103,8 @@ bool diff_forbids(uint64_t step);
 
 /* The list of known differences for one target: see tests/posix/diff_known. */
 struct known *known_read(const char *path, const char *target);
+/* Enter one that was found out just now. */
+void known_avoid(struct known *known, const char *call, const char *reason);
 bool known_avoids(const struct known *known, const char *call);
 /* Whether the difference between the texts is one of those in the list. */
 bool known_explains(struct known *known, const char *call, const char *first, const char *second);

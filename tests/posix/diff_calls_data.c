@@ -2,7 +2,9 @@
 /* Steps that read, write and copy. */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
@@ -151,6 +153,13 @@ static void call_sendfile(struct actor *actor, struct diff_op *op, struct text *
     text_result(out, sendfile(to, from, &in, size));
 }
 
+/* ext4 refuses the store itself with a signal, FUSE what is made of it later. */
+static bool is_immutable(int fd)
+{
+    unsigned flags = 0;
+    return ioctl(fd, FS_IOC_GETFLAGS, &flags) == 0 && (flags & FS_IMMUTABLE_FL) != 0;
+}
+
 /* Within the file: what is stored beyond its end in the last page goes nowhere. */
 static void call_map(struct actor *actor, struct diff_op *op, struct text *out)
 {
@@ -162,7 +171,7 @@ static void call_map(struct actor *actor, struct diff_op *op, struct text *out)
     size_t skip = diff_pick(op, PAGE);
     actor_fill(actor, op, size);
     if (fd < 0 || actor_fd_direct(fd) || fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) ||
-        (size_t)st.st_size <= page * PAGE + skip) {
+        (size_t)st.st_size <= page * PAGE + skip || (stores && is_immutable(fd))) {
         return;
     }
     size_t room = (size_t)st.st_size - page * PAGE - skip;

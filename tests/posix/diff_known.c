@@ -66,6 +66,17 @@ struct known *known_read(const char *path, const char *target)
     return known;
 }
 
+void known_avoid(struct known *known, const char *call, const char *reason)
+{
+    struct difference *next = &known->list[known->count];
+    if (known->count < KNOWN_MAX - 1 && !known_avoids(known, call)) {
+        snprintf(next->call, sizeof next->call, "%s", call);
+        snprintf(next->found, sizeof next->found, "avoided");
+        snprintf(next->reason, sizeof next->reason, "%s", reason);
+        known->count++;
+    }
+}
+
 bool known_avoids(const struct known *known, const char *call)
 {
     for (size_t i = 0; i < known->count; i++) {
