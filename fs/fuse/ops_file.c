@@ -125,7 +125,14 @@ static void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 
 static void op_fsync(fuse_req_t req, fuse_ino_t ino, int data_only, struct fuse_file_info *fi)
 {
-    reply_result(req, kvfs_fsync(request_begin(req, REQUEST_FSYNC), ino));
+    const struct kvfs_mount *mount = fuse_req_userdata(req);
+    int r = kvfs_fsync(request_begin(req, REQUEST_FSYNC), ino);
+    if (r == 0 && mount->writeback) {
+        /* The write-back cache knows its own size and times but not how many blocks were taken.
+         * Attributes alone (offset -1) are taken back without any lock that our caller holds. */
+        (void)fuse_lowlevel_notify_inval_inode(mount->session, ino, -1, 0);
+    }
+    reply_result(req, r);
 }
 
 static void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t length,
