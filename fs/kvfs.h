@@ -86,7 +86,7 @@ struct kvfs_entry {
  */
 
 /* -ENOENT no such name (or the directory was removed); -ENOTDIR; -ENAMETOOLONG. `.` and `..` are
- * understood. */
+ * understood, and `.` below whatever has a name is that itself. */
 KV_MUST_CHECK int kvfs_lookup(struct kvfs *fs, uint64_t parent, const char *name,
                               struct kvfs_entry *ret_entry);
 void kvfs_forget(struct kvfs *fs, uint64_t ino, uint64_t count);
@@ -271,8 +271,9 @@ KV_MUST_CHECK int kvfs_key_check(struct kv_slice key, char *fault, size_t fault_
  * the directory `ino` did. */
 typedef void kvfs_changed_fn(void *arg, uint64_t ino, const char *name);
 void kvfs_on_change(struct kvfs *fs, kvfs_changed_fn *fn, void *arg);
-/* The kernel keeps the sizes of files it has met and takes none from us (its write-back cache):
- * from now on kvfs_key_put() makes files but replaces none. */
+/* The kernel keeps the sizes and times of files it has met and takes none from us (its write-back
+ * cache): from now on kvfs_key_put() makes files but replaces none, and kvfs_write() leaves the
+ * times, which kvfs_setattr() is told. */
 void kvfs_keep_sizes(struct kvfs *fs);
 
 /* Contents of the regular file at `key`. -ENOENT; -EISDIR; -ENOTDIR; -EINVAL symlink or special

@@ -193,7 +193,10 @@ static int write_once(struct kvfs *fs, const struct write *write)
         r = contents_write(txn, node, offset, write->data);
         if (r == 0) {
             inode->size = inode->size > offset + size ? inode->size : offset + (uint64_t)size;
-            file_touch(txn, node);
+            node->dirty = true;
+            if (!fs->keeps_sizes) { /* else the kernel sets the times of the write(2) */
+                file_touch(txn, node);
+            }
             if (write->kill_priv) {
                 file_kill_priv(node);
             }

@@ -101,14 +101,15 @@ int namei_lookup(struct kvfs *fs, struct dir_name at, struct kvfs_entry *ret_ent
     return r;
 }
 
-/* `.` and `..`, which a mount asks for when it is exported. */
+/* `.` and `..`, which a mount asks for when it is exported: `.` of a number that a handle names,
+ * which may be that of any file. */
 static int lookup_dots(struct kvfs *fs, uint64_t ino, bool parent, struct kvfs_entry *ret_entry)
 {
     struct node node;
     stripe_lock(&fs->stripes, ino);
-    int r = node_load_dir(fs, ino, &node);
+    int r = parent ? node_load_dir(fs, ino, &node) : node_load(fs, ino, NULL, &node);
     if (r == 0 && !parent) {
-        r = give_entry(fs, &node, ret_entry);
+        r = node.inode.nlink == 0 ? -ENOENT : give_entry(fs, &node, ret_entry);
     }
     stripe_unlock(&fs->stripes, ino);
     if (r < 0 || !parent) {

@@ -415,9 +415,26 @@ START_TEST(wrong_kinds_are_refused)
 }
 END_TEST
 
+START_TEST(under_a_write_back_cache_writing_leaves_the_times)
+{
+    struct fs_fixture f;
+    fixture_open(&f);
+    uint64_t ino = fixture_file(&f, ROOT, "f");
+    struct kvfs_entry before = fixture_stat(&f, ino);
+    kvfs_keep_sizes(f.fs);
+    fixture_write(&f, ino, 0, "text");
+    struct kvfs_entry after = fixture_stat(&f, ino);
+    ck_assert_int_eq(after.stat.st_size, 4);
+    ck_assert_int_eq(after.stat.st_mtim.tv_nsec, before.stat.st_mtim.tv_nsec);
+    ck_assert_int_eq(after.stat.st_ctim.tv_nsec, before.stat.st_ctim.tv_nsec);
+    fixture_close(&f);
+}
+END_TEST
+
 Suite *test_suite(void)
 {
     Suite *suite = suite_create("fs_file");
+    suite_add(suite, "write-back cache", under_a_write_back_cache_writing_leaves_the_times);
     suite_add(suite, "append", short_appends_become_few_extents);
     suite_add(suite, "scattered", scattered_writes_leave_few_extents_in_a_chunk);
     suite_add(suite, "chunks", extents_end_at_chunks);

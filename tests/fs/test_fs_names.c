@@ -106,6 +106,12 @@ START_TEST(dots_are_found)
     ck_ok(kvfs_lookup(f.fs, e.ino, "..", &e));
     ck_ok(kvfs_lookup(f.fs, e.ino, "..", &e));
     ck_assert_uint_eq(e.ino, ROOT);
+    uint64_t file = fixture_file(&f, dir, "f"); /* as a file handle names it */
+    ck_ok(kvfs_lookup(f.fs, file, ".", &e));
+    ck_assert_uint_eq(e.ino, file);
+    kvfs_forget(f.fs, file, 1);
+    ck_ok(kvfs_unlink(f.fs, dir, "f"));
+    ck_fails(kvfs_lookup(f.fs, file, ".", &e), ENOENT);
     fixture_close(&f);
 }
 END_TEST

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # usage: test_posix.sh BUILD_DIR [TEXT]
 # The rules of tests/posix on a mount, on one with the kernel's write-back cache, and on ext4: a rule
-# that does not hold there is wrong, or says why. TEXT: only rules whose name or file contains it.
+# that does not hold there is wrong, or says why. What the rules left on a mount looks the same after a
+# remount. TEXT: only rules whose name or file contains it.
 set -uo pipefail
 unset KVFS_STORE
 # shellcheck source=tests/lib/mount.sh
@@ -14,10 +15,10 @@ only=${2:-}
 ext4=$work/ext4
 trap 'umount "$ext4" 2>/dev/null; mount_cleanup' EXIT
 
-# run_rules TARGET DIRECTORY: the points of one run become points of this program.
+# run_rules TARGET DIRECTORY [OPTION...]: the points of one run become points of this program.
 run_rules() {
     local points failed
-    "$rules" --target "$1" --differences "$differences" --only "$only" "$2" >"$work/points"
+    "$rules" --target "$1" --differences "$differences" --only "$only" "${@:3}" "$2" >"$work/points"
     echo "$1: exit status $?" >>"$work/points"
     grep -E '^(ok|not ok|#|Bail out!)' "$work/points" | sed -E "s/^(ok|not ok) [0-9]+ - /\1 - $1: /"
     points=$(grep -cE '^(ok|not ok) ' "$work/points")
@@ -25,6 +26,19 @@ run_rules() {
     tap_count=$((tap_count + points))
     tap_failed=$((tap_failed + failed))
     point "$1: all rules were run" grep -qx "1..$points" "$work/points"
+}
+
+# look_again OPTION...: as the mount is made.
+look_again() {
+    "$rules" --look "$mnt" >"$work/before" && remount_store "$@" && "$rules" --look "$mnt" >"$work/after" && [ "$(wc -l <"$work/after")" -gt 1 ] &&
+        diff "$work/before" "$work/after"
+}
+
+# The kernel's write-back cache tells times by its own clock, which ticks, and only if a tick was between.
+look_again_but_for_times() {
+    local times='s/( [0-9-]+[.][0-9]+){2}( [^ ]+ [^ ]+)$/\2/'
+    look_again -o writeback >"$work/log"
+    sed -i -E "$times" "$work/before" "$work/after" && [ "$(wc -l <"$work/after")" -gt 1 ] && diff "$work/before" "$work/after"
 }
 
 mount_ext4() {
@@ -39,8 +53,11 @@ every_difference_is_of_a_rule() {
 }
 
 point "every known difference names a rule, and no two rules have one name" every_difference_is_of_a_rule
-point "a store is made and mounted" eval '"$kvfs" mkfs -q "$store" && mount_store' && run_rules kvfs "$mnt"
-point "it is mounted with the write-back cache" eval 'umount_store && mount_store -o writeback' && run_rules writeback "$mnt"
+point "a store is made and mounted" eval '"$kvfs" mkfs -q "$store" && mount_store' && run_rules kvfs "$mnt" --keep
+point "what the rules left looks the same after a remount" look_again
+point "another is mounted with the write-back cache" eval 'umount_store && rm -rf "$store" && "$kvfs" mkfs -q "$store" && mount_store -o writeback' &&
+    run_rules writeback "$mnt" --keep
+point "what they left through that cache looks the same after a remount" look_again_but_for_times
 point "the mount ends well" umount_store
 if mount_ext4 >"$work/log" 2>&1; then
     run_rules ext4 "$ext4"

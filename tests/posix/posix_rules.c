@@ -2,18 +2,23 @@
 /* Runs the rules of a file system in a directory on it, and says in TAP which hold.
  *
  *   posix_rules [--target NAME --differences FILE] [--only TEXT] DIRECTORY
+ *   posix_rules --keep ... DIRECTORY
+ *   posix_rules --look DIRECTORY
  *   posix_rules --list
  *
  * FILE has lines `TARGET RULE REASON...`: rules that are known not to hold there. Such a rule is
  * reported as skipped, with the reason; if it holds after all, the line is wrong and the rule
  * fails.
- * --only runs the rules whose name or file contains the text. */
+ * --only runs the rules whose name or file contains the text. --keep leaves what the rules made,
+ * and
+ * --look says how it looks (look.h). */
 #include <ftw.h>
 #include <getopt.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/wait.h>
 
+#include "tests/posix/look.h"
 #include "tests/posix/rule.h"
 
 enum { RULE_TIME_MAX_S = 60, STATUS_SKIP = 77, OUTPUT_SIZE_MAX = 4096, LINE_SIZE_MAX = 1024 };
@@ -23,6 +28,7 @@ extern const struct rule *const __stop_posix_rules[];
 
 struct run {
     const char *target, *differences, *only;
+    bool keep;
     unsigned count, failed;
 };
 
@@ -157,7 +163,7 @@ static void run_rule(struct run *run, const struct rule *rule)
         die("cannot make a directory for a rule");
     }
     rule_run(rule, directory, &outcome);
-    if (nftw(directory, remove_one, 16, FTW_DEPTH | FTW_PHYS) != 0) {
+    if (!run->keep && nftw(directory, remove_one, 16, FTW_DEPTH | FTW_PHYS) != 0) {
         outcome.status = W_EXITCODE(1, 0);
         snprintf(outcome.output, sizeof outcome.output, "cannot remove what it left: %s\n",
                  strerror(errno));
@@ -169,6 +175,8 @@ static int usage(void)
 {
     fprintf(stderr,
             "usage: posix_rules [--target NAME --differences FILE] [--only TEXT] DIRECTORY\n"
+            "       posix_rules --keep ... DIRECTORY\n"
+            "       posix_rules --look DIRECTORY\n"
             "       posix_rules --list\n");
     return 2;
 }
@@ -186,6 +194,8 @@ int main(int argc, char **argv)
     static const struct option options[] = {{"target", required_argument, NULL, 't'},
                                             {"differences", required_argument, NULL, 'd'},
                                             {"only", required_argument, NULL, 'o'},
+                                            {"keep", no_argument, NULL, 'k'},
+                                            {"look", required_argument, NULL, 'L'},
                                             {"list", no_argument, NULL, 'l'},
                                             {0}};
     struct run run = {.target = "", .only = ""};
@@ -201,6 +211,11 @@ int main(int argc, char **argv)
         case 'o':
             run.only = optarg;
             break;
+        case 'k':
+            run.keep = true;
+            break;
+        case 'L':
+            return look_print(optarg);
         case 'l':
             return list();
         default:
