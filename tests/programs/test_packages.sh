@@ -30,7 +30,9 @@ unpack() {
 }
 
 same() {
-    [ -z "$(rsync -aHAXni --numeric-ids --checksum --delete "$outside/here/" "$mnt/there/")" ]
+    local changed
+    # The time of a directory with symbolic links is that of their making.
+    changed=$(rsync -aHAXniO --numeric-ids --checksum --delete "$outside/here/" "$mnt/there/") && head <<<"$changed" && [ -z "$changed" ]
 }
 
 all_points() {
