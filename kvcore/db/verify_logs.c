@@ -119,13 +119,13 @@ int verify_take(struct verify *v)
     if (r < 0) {
         return r;
     }
-    mutex_lock(&store->manifest_mu);
+    mutex_lock(&v->store->manifest_mu);
     v->view = view_acquire(store); /* its version and logs change under this mutex only */
     root = check_root(v);
     v->manifest = store->root.manifest;
     v->manifest_size = store->manifest != NULL ? log_writer_end(store->manifest).size : 0;
     r = take_logs(v);
-    mutex_unlock(&store->manifest_mu);
+    mutex_unlock(&v->store->manifest_mu);
     v->sequence = visible_sequence(store);
     take_names(v);
     r = r < 0 ? r : view_pin_tables(v->view, &v->pinned);
