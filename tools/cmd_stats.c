@@ -56,9 +56,11 @@ static void print_field(json_t *json, const char *name, const char *title)
 static void print_status(json_t *json)
 {
     static const char *const fields[][2] = {
-        {"state", "state"}, {"store", "store"},         {"mountpoint", "mounted on"},
-        {"pid", "process"}, {"transport", "transport"}, {"store_id", "store id"},
-        {"label", "label"}, {"health", "health"},       {"health_reason", "reason"},
+        {"state", "state"},           {"store", "store"},
+        {"mountpoint", "mounted on"}, {"pid", "process"},
+        {"transport", "transport"},   {"transport_reason", "no io_uring"},
+        {"store_id", "store id"},     {"label", "label"},
+        {"health", "health"},         {"health_reason", "reason"},
     };
     for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++) {
         print_field(json, fields[i][0], fields[i][1]);

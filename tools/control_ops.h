@@ -16,6 +16,8 @@ struct control_host {
     const char *store;        /* path */
     const char *mountpoint;   /* NULL: not mounted */
     const char *state;        /* as `kvfs status` says it */
+    const char
+        *no_uring; /* why requests do not come over io_uring; NULL if they do, or should not */
 };
 
 /* Carry out `request` for `who` and give every reply to `fn`, the done reply last. Any thread may.

@@ -51,6 +51,9 @@ static void on_ready(void *arg)
 static int serve_mount(const struct mount_plan *plan, struct kvfs *fs, struct log *log,
                        struct starter *starter, struct fault *fault)
 {
+    const char *no_uring = plan->options.uring == MOUNT_URING_OFF
+                               ? NULL
+                               : kvfs_uring_obstacle(plan->options.uring == MOUNT_URING_ON);
     struct kvfs_mount_options options = {
         .source = plan->store,
         .mountpoint = plan->mountpoint,
@@ -59,6 +62,7 @@ static int serve_mount(const struct mount_plan *plan, struct kvfs *fs, struct lo
         .read_only = plan->options.read_only,
         .allow_other = plan->options.allow_other,
         .writeback = plan->options.writeback,
+        .uring = plan->options.uring != MOUNT_URING_OFF && no_uring == NULL,
         .debug = plan->debug,
         .ready_fn = on_ready,
         .ready_arg = starter,
@@ -70,9 +74,16 @@ static int serve_mount(const struct mount_plan *plan, struct kvfs *fs, struct lo
                                 .log = log,
                                 .store = plan->store,
                                 .mountpoint = plan->mountpoint,
-                                .state = "mounted"};
+                                .state = "mounted",
+                                .no_uring = no_uring};
     struct control_server *server = NULL;
     char holder[512];
+    if (no_uring != NULL && plan->options.uring == MOUNT_URING_ON) {
+        return fault_set(fault, -ENOTSUP, "cannot mount with uring=on: %s", no_uring);
+    }
+    if (no_uring != NULL) {
+        log_message(log, KV_MESSAGE_INFO, no_uring);
+    }
     int r = kvfs_mount_create(fs, &options, &host.mount);
     if (r < 0) {
         return fault_set(fault, r,

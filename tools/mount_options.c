@@ -89,10 +89,17 @@ static int apply_memory(struct mount_options *options, const char *value)
     return 0;
 }
 
-/* This build speaks through /dev/fuse only. */
-static int apply_uring(const char *value)
+static int apply_uring(struct mount_options *options, const char *value)
 {
-    return value != NULL && (strcmp(value, "auto") == 0 || strcmp(value, "off") == 0) ? 0 : -EINVAL;
+    static const char *const names[] = {
+        [MOUNT_URING_AUTO] = "auto", [MOUNT_URING_OFF] = "off", [MOUNT_URING_ON] = "on"};
+    for (unsigned i = 0; value != NULL && i < COUNT_OF(names); i++) {
+        if (strcmp(value, names[i]) == 0) {
+            options->uring = (enum mount_uring)i;
+            return 0;
+        }
+    }
+    return -EINVAL;
 }
 
 static int apply_log(struct mount_options *options, const char *value)
@@ -125,8 +132,8 @@ static int apply_valued(struct mount_options *options, const char *name, const c
         r = parse_number(&options->sync_interval_ms, value, 1, SYNC_INTERVAL_MS_MAX);
         wanted = "milliseconds from 1 to 3600000";
     } else if (strcmp(name, "uring") == 0) {
-        r = apply_uring(value);
-        wanted = "auto or off (this build has no FUSE over io_uring)";
+        r = apply_uring(options, value);
+        wanted = "auto, on or off";
     } else if (strcmp(name, "log") == 0) {
         r = apply_log(options, value);
         wanted = "syslog or the name of a file";

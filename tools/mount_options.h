@@ -10,6 +10,13 @@
 
 enum { MOUNT_KERNEL_OPTIONS_SIZE = 512 };
 
+/* FUSE over io_uring. */
+enum mount_uring {
+    MOUNT_URING_AUTO, /* where it is to be had */
+    MOUNT_URING_OFF,
+    MOUNT_URING_ON, /* or fail; root turns it on in the kernel */
+};
+
 struct mount_options {
     uint64_t memory_bytes; /* 0: default */
     unsigned threads;      /* 0: default */
@@ -17,6 +24,7 @@ struct mount_options {
     bool read_only;
     bool allow_other;
     bool writeback;
+    enum mount_uring uring;
     char *log; /* owned; a file, or "syslog"; NULL: syslog, or stderr in the foreground */
     char kernel[MOUNT_KERNEL_OPTIONS_SIZE]; /* for mount(2), comma-separated */
 };

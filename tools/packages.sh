@@ -10,6 +10,9 @@ packages_build=(
     libsnappy-dev libxxhash-dev libfuse3-dev fuse3 libsmartcols-dev libjansson-dev
 )
 
+# To make a libfuse that can do FUSE over io_uring, see tools/libfuse.
+packages_libfuse=(liburing-dev libnuma-dev dpkg-dev ca-certificates)
+
 # To run every test, besides: the other compiler with its fuzzer, the formatter, the test library, and
 # the programs that the tests of the mount drive.
 packages_test=(

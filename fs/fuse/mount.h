@@ -30,6 +30,7 @@ struct kvfs_mount_options {
     bool read_only;
     bool allow_other; /* other users than the one who mounts get in, under the usual permissions */
     bool writeback;   /* the kernel's write-back cache: weakens durability, see docs */
+    bool uring;       /* ask for FUSE over io_uring; only if kvfs_uring_obstacle() finds none */
     bool debug;       /* libfuse prints every request on stderr */
     kvfs_mount_ready_fn *ready_fn; /* may be NULL */
     void *ready_arg;
@@ -58,6 +59,17 @@ void kvfs_mount_flush_changes(struct kvfs_mount *mount);
  * is a constant. */
 const char *kvfs_mount_request_count(const struct kvfs_mount *mount, unsigned kind,
                                      uint64_t *ret_count);
+
+/* How requests come to the daemon: each read from /dev/fuse, or through rings that the kernel and
+ * the daemon share (FUSE over io_uring), which saves most of the waking up and copying. Rings need
+ * Linux 6.14 with the parameter enable_uring of its module fuse, and libfuse 3.18.
+ *
+ * What is in the way of rings, as a sentence; NULL if nothing is. `set`: turn the parameter on
+ * first, which takes root. */
+const char *kvfs_uring_obstacle(bool set);
+/* "io_uring" or "dev_fuse", whichever is in use. Forgets, interrupts and what the daemon tells by
+ * itself go through /dev/fuse on either. */
+const char *kvfs_mount_transport(const struct kvfs_mount *mount);
 
 /* Unmount as umount(8) would, also without being root. `lazy` detaches a mount in use. Errors:
  * -EBUSY in use, -EINVAL not a mount point, -EPERM, -EIO the helper failed. */

@@ -112,7 +112,8 @@ static void op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t of
 
 static void op_fsyncdir(fuse_req_t req, fuse_ino_t ino, int data_only, struct fuse_file_info *fi)
 {
-    reply_result(req, kvfs_fsync(request_begin(req, REQUEST_FSYNCDIR), ino));
+    request_begin(req, REQUEST_FSYNCDIR);
+    reply_synced(req, ino, 0);
 }
 
 void ops_dir_install(struct fuse_lowlevel_ops *ops)

@@ -27,7 +27,7 @@ static int open_flags(const struct kvfs_who *who, const struct fuse_file_info *f
 static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
                       struct fuse_file_info *fi)
 {
-    bool unnamed = strcmp(name, WIRE_NO_NAME) == 0;
+    bool unnamed = strcmp(name, WIRE_NO_NAME) == 0; /* TMPFILE, see wire.h */
     struct kvfs *fs = request_begin(req, unnamed ? REQUEST_TMPFILE : REQUEST_CREATE);
     struct kvfs_who who = request_who(req);
     struct kvfs_new new = {.who = who, .mode = mode, .flags = open_flags(&who, fi)};
@@ -47,6 +47,13 @@ static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_
         kvfs_forget(fs, entry.ino, 1);
     }
 }
+
+#if FUSE_VERSION >= 318
+static void op_tmpfile(fuse_req_t req, fuse_ino_t parent, mode_t mode, struct fuse_file_info *fi)
+{
+    op_create(req, parent, WIRE_NO_NAME, mode, fi);
+}
+#endif
 
 /* Whether the kernel is to be told of bits that go with this open: it keeps the mode it knows. */
 static bool loses_bits(struct kvfs *fs, fuse_ino_t ino, int flags)
@@ -105,11 +112,10 @@ static void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t si
     struct kvfs *fs = request_begin(req, REQUEST_WRITE);
     /* The kernel has turned O_APPEND into an offset and clears setuid bits itself. */
     int r = kvfs_write(fs, ino, (uint64_t)offset, kv_slice(data, size), false, false);
-    if (r == 0 && (fi->flags & O_DSYNC) != 0) {
-        r = kvfs_fsync(fs, ino);
-    }
     if (r < 0) {
         reply_result(req, r);
+    } else if ((fi->flags & O_DSYNC) != 0) {
+        reply_synced(req, ino, size);
     } else {
         fuse_reply_write(req, size);
     }
@@ -125,43 +131,68 @@ static void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 
 static void op_fsync(fuse_req_t req, fuse_ino_t ino, int data_only, struct fuse_file_info *fi)
 {
-    const struct kvfs_mount *mount = fuse_req_userdata(req);
-    int r = kvfs_fsync(request_begin(req, REQUEST_FSYNC), ino);
-    if (r == 0 && mount->writeback) {
-        /* The write-back cache knows its own size and times but not how many blocks were taken.
-         * Attributes alone (offset -1) are taken back without any lock that our caller holds. */
-        (void)fuse_lowlevel_notify_inval_inode(mount->session, ino, -1, 0);
-    }
-    reply_result(req, r);
+    request_begin(req, REQUEST_FSYNC);
+    reply_synced(req, ino, 0);
+}
+
+static void allocate(const struct deferred *call)
+{
+    struct kvfs_mount *mount = fuse_req_userdata(call->req);
+    reply_result(call->req,
+                 kvfs_fallocate(mount->fs, call->ino, call->mode, call->offset, call->size));
 }
 
 static void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t length,
                          struct fuse_file_info *fi)
 {
-    struct kvfs *fs = request_begin(req, REQUEST_FALLOCATE);
-    reply_result(req, kvfs_fallocate(fs, ino, mode, (uint64_t)offset, (uint64_t)length));
+    struct kvfs_mount *mount = fuse_req_userdata(req);
+    request_begin(req, REQUEST_FALLOCATE);
+    defer_call(&mount->defer, &(struct deferred){.fn = allocate,
+                                                 .req = req,
+                                                 .ino = ino,
+                                                 .mode = mode,
+                                                 .offset = (uint64_t)offset,
+                                                 .size = (uint64_t)length});
+}
+
+static void copy_range(const struct deferred *call)
+{
+    struct kvfs_mount *mount = fuse_req_userdata(call->req);
+    struct kvfs_copy copy = {.ino_in = call->ino,
+                             .offset_in = call->offset,
+                             .ino_out = call->ino_out,
+                             .offset_out = call->offset_out,
+                             .size = call->size};
+    uint64_t copied = 0;
+    int r = kvfs_copy_range(mount->fs, &copy, &copied);
+    if (r == 0 && copied > 0 && call->sync) {
+        r = kvfs_fsync(mount->fs, call->ino_out);
+    }
+    if (r < 0) {
+        reply_result(call->req, r);
+    } else {
+        fuse_reply_write(call->req, (size_t)copied);
+    }
 }
 
 static void op_copy_file_range(fuse_req_t req, fuse_ino_t ino_in, off_t offset_in,
                                struct fuse_file_info *fi_in, fuse_ino_t ino_out, off_t offset_out,
                                struct fuse_file_info *fi_out, size_t size, int flags)
 {
-    struct kvfs *fs = request_begin(req, REQUEST_COPY_FILE_RANGE);
-    struct kvfs_copy copy = {.ino_in = ino_in,
-                             .offset_in = (uint64_t)offset_in,
-                             .ino_out = ino_out,
-                             .offset_out = (uint64_t)offset_out,
-                             .size = size};
-    uint64_t copied = 0;
-    int r = flags == 0 ? kvfs_copy_range(fs, &copy, &copied) : -EINVAL;
-    if (r == 0 && copied > 0 && (fi_out->flags & O_DSYNC) != 0) {
-        r = kvfs_fsync(fs, ino_out);
+    struct kvfs_mount *mount = fuse_req_userdata(req);
+    request_begin(req, REQUEST_COPY_FILE_RANGE);
+    if (flags != 0) {
+        reply_result(req, -EINVAL);
+        return;
     }
-    if (r < 0) {
-        reply_result(req, r);
-    } else {
-        fuse_reply_write(req, (size_t)copied);
-    }
+    defer_call(&mount->defer, &(struct deferred){.fn = copy_range,
+                                                 .req = req,
+                                                 .ino = ino_in,
+                                                 .offset = (uint64_t)offset_in,
+                                                 .ino_out = ino_out,
+                                                 .offset_out = (uint64_t)offset_out,
+                                                 .size = size,
+                                                 .sync = (fi_out->flags & O_DSYNC) != 0});
 }
 
 static void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence,
@@ -187,6 +218,9 @@ static void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence,
 void ops_file_install(struct fuse_lowlevel_ops *ops)
 {
     ops->create = op_create;
+#if FUSE_VERSION >= 318
+    ops->tmpfile = op_tmpfile;
+#endif
     ops->open = op_open;
     ops->release = op_release;
     ops->read = op_read;

@@ -44,6 +44,15 @@ static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
     }
 }
 
+#if FUSE_VERSION >= 318
+static void op_statx(fuse_req_t req, fuse_ino_t ino, int flags, int mask, struct fuse_file_info *fi)
+{
+    struct kvfs_entry entry;
+    int r = kvfs_getattr(request_begin(req, REQUEST_STATX), ino, &entry);
+    reply_statx(req, r, &entry);
+}
+#endif
+
 static unsigned setattr_mask(int to_set)
 {
     static const struct {
@@ -115,6 +124,9 @@ void ops_inode_install(struct fuse_lowlevel_ops *ops)
     ops->forget = op_forget;
     ops->forget_multi = op_forget_multi;
     ops->getattr = op_getattr;
+#if FUSE_VERSION >= 318
+    ops->statx = op_statx;
+#endif
     ops->setattr = op_setattr;
     ops->readlink = op_readlink;
     ops->statfs = op_statfs;

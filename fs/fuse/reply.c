@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fs/fuse/session.h"
+#include "fs/fuse/statx.h"
 
 enum { BLOCK_SIZE = 128 * 1024 }; /* what programs are advised to read and write at a time */
 
@@ -55,13 +56,13 @@ void reply_attr(fuse_req_t req, int result, const struct kvfs_entry *entry)
 void reply_statx(fuse_req_t req, int result, const struct kvfs_entry *entry)
 {
     struct stat st;
-    struct wire_statx out;
+    struct statx_reply out;
     if (result < 0) {
         reply_result(req, result);
         return;
     }
     fill_stat(entry, &st);
-    wire_statx_fill(&st, entry->btime, (uint64_t)SESSION_CACHE_S, &out);
+    statx_fill(&st, entry->btime, (uint64_t)SESSION_CACHE_S, &out);
     fuse_reply_buf(req, (const char *)&out, sizeof out);
 }
 
@@ -78,4 +79,26 @@ void reply_attr_changed(fuse_req_t req, uint64_t ino)
 {
     struct kvfs_mount *mount = fuse_req_userdata(req);
     (void)fuse_lowlevel_notify_inval_inode(mount->session, ino, -1, 0);
+}
+
+static void sync_and_reply(const struct deferred *call)
+{
+    struct kvfs_mount *mount = fuse_req_userdata(call->req);
+    int r = kvfs_fsync(mount->fs, call->ino);
+    if (r == 0 && mount->writeback) {
+        /* That cache knows its own size and times, but not how many blocks were taken. */
+        reply_attr_changed(call->req, call->ino);
+    }
+    if (r == 0 && call->size > 0) {
+        fuse_reply_write(call->req, call->size);
+    } else {
+        reply_result(call->req, r);
+    }
+}
+
+void reply_synced(fuse_req_t req, fuse_ino_t ino, size_t size)
+{
+    struct kvfs_mount *mount = fuse_req_userdata(req);
+    defer_call(&mount->defer,
+               &(struct deferred){.fn = sync_and_reply, .req = req, .ino = ino, .size = size});
 }

@@ -83,6 +83,7 @@ static int build_args(const struct kvfs_mount_options *options, struct fuse_args
     }
     if (fuse_opt_add_opt(&list, "default_permissions,subtype=kvfs") != 0 ||
         fuse_opt_add_opt_escaped(&list, fsname) != 0 ||
+        (options->uring && fuse_opt_add_opt(&list, "io_uring") != 0) ||
         (options->read_only && fuse_opt_add_opt(&list, "ro") != 0) ||
         (options->allow_other && fuse_opt_add_opt(&list, "allow_other") != 0) ||
         add_kernel_options(options->kernel_options, &list) != 0) {
@@ -124,9 +125,11 @@ static int mount_open(struct kvfs_mount *mount, const struct kvfs_mount_options 
     if (r == 0 && fuse_session_mount(mount->session, mount->mountpoint) != 0) {
         r = -EIO;
     }
+#if FUSE_VERSION < 318
     if (r == 0) {
         r = wire_install(mount->session);
     }
+#endif
 out:
     fuse_opt_free_args(&args);
     return r;
@@ -160,9 +163,11 @@ int kvfs_mount_create(struct kvfs *fs, const struct kvfs_mount_options *options,
     }
     mount->fs = fs;
     buffers_init(&mount->buffers);
+    defer_init(&mount->defer);
     mount->sink = (struct message_sink){.fn = options->message_fn, .arg = options->message_arg};
     mount->threads = options->threads != 0 ? options->threads : default_threads();
     mount->writeback = options->writeback;
+    mount->uring = options->uring;
     mount->noatime = has_option(options->kernel_options, "noatime");
     mount->nodiratime = mount->noatime || has_option(options->kernel_options, "nodiratime");
     mount->ready_fn = options->ready_fn;
@@ -194,7 +199,8 @@ int kvfs_mount_run(struct kvfs_mount *mount)
         return -ENOMEM;
     }
     mount->main_thread = gettid();
-    int r = signals_start(&signals, mount);
+    int r = mount->uring ? defer_start(&mount->defer) : 0;
+    r = r == 0 ? signals_start(&signals, mount) : r;
     if (r == 0) {
         fuse_loop_cfg_set_max_threads(config, mount->threads);
         r = fuse_session_loop_mt(mount->session, config) != 0 ? -EIO : 0;
@@ -214,6 +220,7 @@ void kvfs_mount_destroy(struct kvfs_mount *mount)
         return;
     }
     kvfs_on_change(mount->fs, NULL, NULL);
+    defer_finish(&mount->defer); /* its answers go through the session */
     if (mount->session != NULL) {
         notify_finish(&mount->notify);
         fuse_session_unmount(mount->session);

@@ -8,6 +8,7 @@
 #include <fuse_lowlevel.h>
 
 #include "fs/fuse/buffers.h"
+#include "fs/fuse/defer.h"
 #include "fs/fuse/mount.h"
 #include "fs/fuse/notify.h"
 #include "fs/fuse/wire.h"
@@ -62,6 +63,9 @@ struct kvfs_mount {
     char *mountpoint;
     unsigned threads;
     bool writeback;
+    bool uring;              /* rings were asked for */
+    _Atomic bool uring_seen; /* a request came through one */
+    struct defer defer;
     bool noatime, nodiratime; /* reading leaves no trace: anywhere, in directories */
     kvfs_mount_ready_fn *ready_fn;
     void *ready_arg;
@@ -81,6 +85,12 @@ static inline struct kvfs *request_begin(fuse_req_t req, enum request_kind kind)
 {
     struct kvfs_mount *mount = fuse_req_userdata(req);
     __atomic_add_fetch(&mount->requests[kind], 1, __ATOMIC_RELAXED);
+#if FUSE_VERSION >= 318
+    if (mount->uring && !atomic_load_explicit(&mount->uring_seen, memory_order_relaxed) &&
+        fuse_req_is_uring(req)) {
+        atomic_store(&mount->uring_seen, true);
+    }
+#endif
     return mount->fs;
 }
 
@@ -103,6 +113,8 @@ void reply_bytes(fuse_req_t req, int result, const struct kv_buf *bytes);
  * new ones. For a request about an open file: no page and no name is taken back, so the kernel
  * needs no lock that the caller holds. */
 void reply_attr_changed(fuse_req_t req, uint64_t ino);
+/* Sync the file or directory, then answer: that `size` bytes were written, or with 0 just so. */
+void reply_synced(fuse_req_t req, fuse_ino_t ino, size_t size);
 void entry_to_param(const struct kvfs_entry *entry, struct fuse_entry_param *ret_param);
 
 /* ---- the handlers, entered into the operation table by each file ------------------------------

@@ -2,7 +2,6 @@
 #include "fs/fuse/wire.h"
 
 #include <linux/fuse.h>
-#include <sys/sysmacros.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -12,11 +11,7 @@
 enum {
     WIRE_TMPFILE = 51,
     WIRE_STATX = 52,
-    WIRE_STATX_BASIC = 0x7ff,
-    WIRE_STATX_BTIME = 0x800,
 };
-
-_Static_assert(sizeof(struct wire_statx) == 288, "as the kernel has it");
 
 /* A GETATTR is no longer than a STATX. */
 static void statx_to_getattr(struct fuse_in_header *head, size_t size)
@@ -91,32 +86,4 @@ int wire_install(struct fuse_session *session)
 {
     static const struct fuse_custom_io io = {.read = wire_read, .writev = wire_writev};
     return fuse_session_custom_io(session, &io, fuse_session_fd(session)) != 0 ? -ENOMEM : 0;
-}
-
-static struct wire_time wire_time(struct timespec time)
-{
-    return (struct wire_time){.seconds = time.tv_sec, .nanoseconds = (uint32_t)time.tv_nsec};
-}
-
-void wire_statx_fill(const struct stat *st, struct timespec btime, uint64_t cache_s,
-                     struct wire_statx *ret_statx)
-{
-    *ret_statx = (struct wire_statx){
-        .valid_s = cache_s,
-        .mask = WIRE_STATX_BASIC | WIRE_STATX_BTIME,
-        .block_size = (uint32_t)st->st_blksize,
-        .nlink = (uint32_t)st->st_nlink,
-        .uid = st->st_uid,
-        .gid = st->st_gid,
-        .mode = (uint16_t)st->st_mode,
-        .ino = st->st_ino,
-        .size = (uint64_t)st->st_size,
-        .blocks = (uint64_t)st->st_blocks,
-        .atime = wire_time(st->st_atim),
-        .btime = wire_time(btime),
-        .ctime = wire_time(st->st_ctim),
-        .mtime = wire_time(st->st_mtim),
-        .rdev_major = major(st->st_rdev),
-        .rdev_minor = minor(st->st_rdev),
-    };
 }

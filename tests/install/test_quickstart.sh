@@ -14,6 +14,20 @@ export KVFS_BUILD
 store="$work/a store"
 mnt="$work/a mount"
 
+# Put back what quickstart turns on.
+parameter=/sys/module/fuse/parameters/enable_uring
+before=$(cat "$parameter" 2>/dev/null)
+put_parameter_back() {
+    [ -n "$before" ] && echo "$before" >"$parameter"
+    mount_cleanup
+}
+trap put_parameter_back EXIT
+[ -z "$before" ] || echo N >"$parameter"
+
+runs_over_io_uring() {
+    ls "$mnt" && "$kvfs" status --json "$mnt" | grep '"transport":"io_uring"' && grep -q "turned on FUSE over io_uring" "$work/output"
+}
+
 shows_the_tour() {
     "$quickstart" "$store" "$mnt" >"$work/output" || return
     cat "$work/output"
@@ -49,6 +63,11 @@ unmounts_as_it_says() {
 }
 
 point "makes a store, mounts it and shows it" shows_the_tour
+if [ -n "$before" ] && [ -d "$KVFS_BUILD/../libfuse/lib" ]; then
+    point "the mount runs over io_uring where the kernel offers it" runs_over_io_uring
+else
+    skip "the mount runs over io_uring" "this kernel does not offer it, or its library cannot be had here"
+fi
 point "run again it makes nothing anew and says that it is mounted" does_no_more_and_says_so
 point "run after the daemon was killed it mounts again" recovers_from_a_killed_daemon
 point "another store on the same mount point is refused" another_store_is_refused

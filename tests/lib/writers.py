@@ -22,7 +22,8 @@ import time
 WRITE_MAX = 48 * 1024  # of one write(2), so that the kernel need not make several requests of it
 CALLS_TIMED = 1 << 16  # calls whose begin and end are kept
 ROUNDS_OF_RETRIES = 3  # how often a stubborn writer asks again after a failed call
-NOT_CONNECTED = (errno.ENOTCONN, errno.ECONNABORTED)  # what the calls of a dead daemon's mount give
+# What the calls of a dead daemon's mount give; the last one those that were in a ring of io_uring.
+NOT_CONNECTED = (errno.ENOTCONN, errno.ECONNABORTED, errno.ECANCELED)
 
 
 def die_with_parent():

@@ -329,7 +329,7 @@ point "mounted: snapshots are kept, listed and dropped" snapshots_work
 point "mounted: values and files are the same thing" eval '[ "$(cat "$mnt/users/42/name")" = Grace ] &&
     echo -n Barbara >"$mnt/users/42/name" && prints Barbara "$kvfs" get "$store" users/42/name'
 point "mounted: status names mount point, process and transport" eval 'exits 0 "$kvfs" status "$mnt" --json &&
-    json "j[\"state\"] == \"mounted\" and j[\"mountpoint\"] == \"$mnt\" and j[\"transport\"] == \"dev_fuse\" and j[\"pid\"] > 1"'
+    json "j[\"state\"] == \"mounted\" and j[\"mountpoint\"] == \"$mnt\" and j[\"transport\"] in (\"dev_fuse\", \"io_uring\") and j[\"pid\"] > 1"'
 point "mounted: stats of the mount point count requests" eval 'exits 0 "$kvfs" stats "$mnt" --json && json "j[\"requests\"][\"write\"] > 0"'
 point "mounted: stats count and measure what the daemon did" eval 'exits 0 "$kvfs" stats "$mnt" --json &&
     json "(j[\"counters\"][\"writes\"] > 0 and 0 < j[\"latencies\"][\"write\"][\"count\"] < j[\"counters\"][\"writes\"] and

@@ -361,8 +361,11 @@ RULE(fstatvfs_of_any_file_is_that_of_the_mount, "statvfs(3)")
     int fd = file_open("f");
     OK(statvfs(".", &a));
     OK(fstatvfs(fd, &b));
-    SAME(a.f_blocks, b.f_blocks);
+    /* What is free may change meanwhile: where the device is shared, the total with it. */
+    SAME(a.f_frsize, b.f_frsize);
+    SAME(a.f_namemax, b.f_namemax);
     SAME(a.f_fsid, b.f_fsid);
+    HOLDS(a.f_blocks / 100 * 90 < b.f_blocks && b.f_blocks / 100 * 90 < a.f_blocks);
 }
 
 RULE(all_files_of_a_mount_have_one_device_number, "inode(7) st_dev")

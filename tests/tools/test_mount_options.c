@@ -47,8 +47,12 @@ START_TEST(each_option_reaches_its_field)
     ck_assert(options.read_only);
     ck_assert(options.writeback);
     ck_assert_str_eq(options.log, "/var/log/k,v");
-    parses(&options, "rw,log=syslog");
+    ck_assert_int_eq(options.uring, MOUNT_URING_OFF);
+    parses(&options, "rw,log=syslog,uring=on");
     ck_assert(!options.read_only);
+    ck_assert_int_eq(options.uring, MOUNT_URING_ON);
+    parses(&options, "uring=auto");
+    ck_assert_int_eq(options.uring, MOUNT_URING_AUTO);
     ck_assert_str_eq(options.log, "syslog");
     mount_options_finish(&options);
 }
@@ -73,7 +77,7 @@ START_TEST(unknown_and_malformed_options_are_refused_by_name)
     refuses("memory", "memory");
     refuses("threads=0", "threads=0");
     refuses("threads=many", "threads=many");
-    refuses("uring=on", "io_uring");
+    refuses("uring=yes", "auto, on or off");
     refuses("log=", "log=");
     refuses("ro=1", "'ro'");
 }
