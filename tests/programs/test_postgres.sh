@@ -29,6 +29,16 @@ as_user() {
     (cd "$outside/logs" && runuser -u "$user" -- env HOME="$outside/logs" PATH="$PATH" LC_ALL=C "$@")
 }
 
+# A server that a failed point left running would hold the mount.
+stop_server() {
+    local pid
+    if pid=$(head -n 1 "$mnt/data/postmaster.pid" 2>/dev/null) && [ "$(readlink "/proc/$pid/cwd")" = "$mnt/data" ]; then
+        kill -QUIT "$pid"
+        timeout 60 tail --pid="$pid" -f /dev/null
+    fi
+}
+trap 'stop_server; mount_cleanup' EXIT
+
 sql() {
     as_user psql -h "$sockets" -X -q -A -t -v ON_ERROR_STOP=1 -c "$1" "${2:-bench}"
 }
