@@ -13,7 +13,7 @@ rules=$(realpath "$1")/tests/posix_rules
 differences=$(realpath "$(dirname "${BASH_SOURCE[0]}")/../posix/differences")
 only=${2:-}
 ext4=$work/ext4
-trap 'umount "$ext4" 2>/dev/null; mount_cleanup' EXIT
+trap 'umount "$ext4" "$work/user/mnt" 2>/dev/null; mount_cleanup' EXIT
 
 # run_rules TARGET DIRECTORY [OPTION...]: the points of one run become points of this program.
 run_rules() {
@@ -59,6 +59,24 @@ point "another is mounted with the write-back cache" eval 'umount_store && rm -r
     run_rules writeback "$mnt" --keep
 point "what they left through that cache looks the same after a remount" look_again_but_for_times
 point "the mount ends well" umount_store
+
+# A mount of an ordinary user is for him alone: root does not get in either. He must have a name.
+user() {
+    setpriv --reuid nobody --regid nogroup --clear-groups "$@"
+}
+
+users_mount() {
+    chmod 755 "$work" && install -d -o nobody -g nogroup "$work/user" "$work/user/mnt" && user cp "$kvfs" "$work/user/kvfs" &&
+        user "$work/user/kvfs" mkfs -q "$work/user/store" && user "$work/user/kvfs" mount "$work/user/store" "$work/user/mnt" &&
+        echo text | user tee "$work/user/mnt/f" && [ "$(user stat -c '%U %G %a' "$work/user/mnt/f")" = 'nobody nogroup 644' ] &&
+        ! ls "$work/user/mnt" && user "$work/user/kvfs" umount "$work/user/mnt"
+}
+
+if [ -u "$(command -v fusermount3)" ] && command -v setpriv >/dev/null && user test -w /dev/fuse; then
+    point "an ordinary user mounts, writes and unmounts" users_mount
+else
+    skip "an ordinary user mounts, writes and unmounts" "it takes setpriv, a fusermount3 that is setuid, and a /dev/fuse that is open to all"
+fi
 if mount_ext4 >"$work/log" 2>&1; then
     run_rules ext4 "$ext4"
 else
