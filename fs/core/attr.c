@@ -35,14 +35,15 @@ int kvfs_readlink(struct kvfs *fs, uint64_t ino, struct kv_buf *target)
     return r;
 }
 
-/* To a file that may only grow, times may be set to now; a change time is only ever set by the
+/* To a file that may only grow, both times together may be set to now; a change time is only ever set by the
  * kernel, which tells when it wrote. */
 static int check_flags(const struct inode *inode, unsigned mask)
 {
     const unsigned now = KVFS_SET_ATIME_NOW | KVFS_SET_MTIME_NOW;
-    bool written = (mask & KVFS_SET_CTIME) != 0;
-    bool harmless = (mask & ~now) == 0 ||
-                    (written && (mask & (SET_OWNER | KVFS_SET_MODE | KVFS_SET_SIZE)) == 0);
+    const unsigned others = SET_OWNER | KVFS_SET_MODE | KVFS_SET_SIZE | KVFS_SET_ATIME;
+    bool written = (mask & KVFS_SET_CTIME) != 0 && (mask & others) == 0;
+    bool access_alone = (mask & now) == KVFS_SET_ATIME_NOW && (mask & KVFS_SET_MTIME) == 0;
+    bool harmless = mask == 0 || mask == now || (written && !access_alone);
     if (flags_immutable(inode)) {
         return -EPERM;
     }

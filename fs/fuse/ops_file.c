@@ -65,7 +65,6 @@ static bool loses_bits(struct kvfs *fs, fuse_ino_t ino, int flags)
 
 static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-    struct kvfs_mount *mount = fuse_req_userdata(req);
     struct kvfs *fs = request_begin(req, REQUEST_OPEN);
     struct kvfs_who who = request_who(req);
     struct kvfs_file *file = NULL;
@@ -77,10 +76,11 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
         return;
     }
     fill_open(fi, file);
+    if (tell) {
+        reply_attr_changed(req, ino);
+    }
     if (fuse_reply_open(req, fi) != 0) {
         kvfs_file_close(file);
-    } else if (tell) {
-        kvfs_mount_tell(mount, ino, NULL);
     }
 }
 

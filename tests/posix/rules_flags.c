@@ -31,3 +31,19 @@ RULE(an_immutable_file_keeps_its_other_flags, "ioctl_iflags(2)")
     OK(ioctl(fd, FS_IOC_SETFLAGS, &more));
     OK(ioctl(fd, FS_IOC_SETFLAGS, &flags));
 }
+
+RULE(times_of_a_file_that_may_only_grow_are_set_to_now_together, "utimensat(2) EPERM")
+{
+    const struct timespec now[2] = {{.tv_nsec = UTIME_NOW}, {.tv_nsec = UTIME_NOW}};
+    const struct timespec half[2] = {{.tv_nsec = UTIME_NOW}, {.tv_nsec = UTIME_OMIT}};
+    const struct timespec set[2] = {{.tv_sec = 1}, {.tv_sec = 1}};
+    int fd = file_open("f");
+    int flags = 0;
+    OK(ioctl(fd, FS_IOC_GETFLAGS, &flags));
+    int append = flags | FS_APPEND_FL;
+    OK(ioctl(fd, FS_IOC_SETFLAGS, &append));
+    OK(utimensat(AT_FDCWD, "f", now, 0));
+    FAILS(EPERM, utimensat(AT_FDCWD, "f", half, 0));
+    FAILS(EPERM, utimensat(AT_FDCWD, "f", set, 0));
+    OK(ioctl(fd, FS_IOC_SETFLAGS, &flags));
+}
