@@ -35,8 +35,8 @@ int kvfs_readlink(struct kvfs *fs, uint64_t ino, struct kv_buf *target)
     return r;
 }
 
-/* To a file that may only grow, both times together may be set to now; a change time is only ever set by the
- * kernel, which tells when it wrote. */
+/* To a file that may only grow, both times together may be set to now; a change time is only ever
+ * set by the kernel, which tells when it wrote. */
 static int check_flags(const struct inode *inode, unsigned mask)
 {
     const unsigned now = KVFS_SET_ATIME_NOW | KVFS_SET_MTIME_NOW;
