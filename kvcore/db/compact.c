@@ -330,7 +330,8 @@ int compact_one(struct kv_store *store)
     return r < 0 ? r : 1;
 }
 
-int compact_table(struct kv_store *store, uint32_t table_id)
+static int compact_range(struct kv_store *store, uint32_t table_id, struct kv_slice from,
+                         struct kv_slice to)
 {
     struct merge m = {0};
     int r = 0;
@@ -342,7 +343,7 @@ int compact_table(struct kv_store *store, uint32_t table_id)
     store->manual_compaction = true;
     m.files = version_table(store->view->version, table_id);
     if (m.files != NULL && !store->tables[table_id - 1]->dropping) {
-        r = compaction_pick_all(m.files, table_id, &m.compaction);
+        r = compaction_pick_range(m.files, table_id, from, to, &m.compaction);
     }
     if (r == 1) {
         begin(store, &m);
@@ -357,6 +358,19 @@ int compact_table(struct kv_store *store, uint32_t table_id)
     mutex_unlock(&store->mu);
     workers_wake(store);
     return r;
+}
+
+int compact_table(struct kv_store *store, uint32_t table_id)
+{
+    return compact_range(store, table_id, kv_slice_str(""), kv_slice_str(""));
+}
+
+int kv_compact_range(struct kv_table *table, struct kv_slice from, struct kv_slice to)
+{
+    int r = table_check(table);
+    r = r < 0 ? r : kv_flush(table->store);
+    r = r < 0 ? r : compact_range(table->store, table->id, from, to);
+    return r < 0 ? r : reclaim_now(table->store);
 }
 
 int kv_compact(struct kv_store *store)

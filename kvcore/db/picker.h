@@ -48,10 +48,12 @@ struct picker_options {
 KV_MUST_CHECK int compaction_pick(const struct table_files *files, uint32_t table_id,
                                   const struct picker_options *options,
                                   struct compaction *ret_compaction, double *ret_score);
-/* Everything of the table into its deepest level. Returns 1, 0 nothing to merge, -EBUSY some file
- * is busy, -ENOMEM. inputs[0] then holds files of several levels, newest level first. */
-KV_MUST_CHECK int compaction_pick_all(const struct table_files *files, uint32_t table_id,
-                                      struct compaction *ret_compaction);
+/* Everything of the table that may hold keys from `from` up to `to` (empty: the last key), with all
+ * files that overlap what is taken, into the deepest level. Returns 1, 0 nothing to merge, -EBUSY
+ * some file is busy, -ENOMEM. inputs[0] then holds files of several levels, newest level first. */
+KV_MUST_CHECK int compaction_pick_range(const struct table_files *files, uint32_t table_id,
+                                        struct kv_slice from, struct kv_slice to,
+                                        struct compaction *ret_compaction);
 void compaction_set_busy(const struct compaction *compaction, bool busy);
 void compaction_finish(struct compaction *compaction);
 

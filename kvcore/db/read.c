@@ -246,6 +246,40 @@ static int hand_out(struct kv_table *table, struct found *found, struct view **v
     }
 }
 
+/* The newest row of the key, whatever its kind. 1, 0 none, or an error. */
+static int find_row(struct kv_table *table, const struct kv_snapshot *snapshot, struct kv_slice key,
+                    const struct view *view, struct found *found)
+{
+    uint64_t sequence = snapshot != NULL ? snapshot->sequence : visible_sequence(table->store);
+    const struct table_files *files = version_table(view->version, table->id);
+    uint64_t hash = filter_hash_key(key);
+    int r = table_check(table);
+
+    r = r < 0 ? r : search_memtables(view, table->id, key, hash, sequence, found);
+    if (r == 0 && files != NULL) {
+        r = search_tables(table->store, files, key, hash, sequence, found);
+    }
+    return r < 0 ? value_failed(table->store, r) : r;
+}
+
+int kv_exists(struct kv_table *table, const struct kv_snapshot *snapshot, struct kv_slice key)
+{
+    struct reader_place *place = reader_place(table->store);
+    struct view *view = view_acquire(table->store);
+    struct found found = {0};
+    int r = find_row(table, snapshot, key, view, &found);
+    enum row_kind kind = row_kind(found.trailer);
+
+    if (r > 0 && kind != ROW_PUT && kind != ROW_BLOB) {
+        r = kind == ROW_DELETE || kind == ROW_RANGE_DELETE ? 0 : damaged_row(table);
+    }
+    count_add(&place->gets, 1);
+    count_add(&place->gets_found, r > 0);
+    cached_block_unref(found.block);
+    view_release(view);
+    return r > 0 ? 0 : r < 0 ? r : -ENOENT;
+}
+
 int kv_get(struct kv_table *table, const struct kv_snapshot *snapshot, struct kv_slice key,
            struct kv_pinned *ret_value)
 {
@@ -253,23 +287,14 @@ int kv_get(struct kv_table *table, const struct kv_snapshot *snapshot, struct kv
     struct reader_place *place = reader_place(store);
     uint64_t began = latency_begin(&place->gets, LATENCY_GET_ONE_IN);
     struct view *view = view_acquire(store);
-    uint64_t sequence = snapshot != NULL ? snapshot->sequence : visible_sequence(store);
-    const struct table_files *files = version_table(view->version, table->id);
-    uint64_t hash = filter_hash_key(key);
     struct found found = {0};
-    int r = table_check(table);
+    int r = find_row(table, snapshot, key, view, &found);
 
-    r = r < 0 ? r : search_memtables(view, table->id, key, hash, sequence, &found);
-    if (r == 0 && files != NULL) {
-        r = search_tables(store, files, key, hash, sequence, &found);
-    }
     count_add(&place->gets, 1);
     if (r > 0) {
         r = hand_out(table, &found, &view, ret_value);
     } else if (r == 0) {
         r = -ENOENT;
-    } else {
-        r = value_failed(store, r);
     }
     if (r == 0) {
         count_add(&place->gets_found, 1);

@@ -83,6 +83,7 @@ static void check_gets(const struct model *model, const uint32_t *value, struct 
     for (size_t i = 0; i < MODEL_KEYS; i++) {
         struct kv_pinned pinned = {0};
         int r = kv_get(table, snapshot, kv_buf_slice(&model->keys[i]), &pinned);
+        ck_assert_int_eq(kv_exists(table, snapshot, kv_buf_slice(&model->keys[i])), r);
         if (value[i] == 0) {
             ck_assert_msg(r == -ENOENT, "key %zu should be absent: %d (seed %" PRIu64 ")", i, r,
                           seed);

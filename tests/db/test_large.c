@@ -308,6 +308,8 @@ START_TEST(damage_of_synced_bytes_fails_the_value_and_nothing_else)
     write_and_die(20, 5);
     flip_blob(100); /* of the first value */
     open_store();
+    ck_ok(kv_exists(table, NULL, key_of(0))); /* reads no value */
+    ck_assert_ptr_null(strstr(complaint, "blob 00000001"));
     ck_fails(kv_get_copy(table, NULL, key_of(0), &got), KV_EDAMAGED);
     ck_assert_ptr_nonnull(strstr(complaint, "blob 00000001"));
     for (unsigned i = 1; i < 20; i++) {

@@ -189,6 +189,14 @@ static void reopen(struct world *w)
     }
 }
 
+static void compact_some(struct world *w)
+{
+    size_t from = rng_below(&w->rng, MODEL_KEYS);
+    size_t to = from + rng_below(&w->rng, MODEL_KEYS - from);
+    ck_ok(kv_compact_range(w->tables[rng_below(&w->rng, MODEL_TABLES)],
+                           kv_buf_slice(&w->model.keys[from]), kv_buf_slice(&w->model.keys[to])));
+}
+
 static void step(struct world *w)
 {
     uint64_t what = rng_below(&w->rng, 2000);
@@ -198,6 +206,8 @@ static void step(struct world *w)
         ck_ok(kv_compact(w->store));
     } else if (what < 7) {
         reopen(w);
+    } else if (what < 10) {
+        compact_some(w);
     } else if (what < 17) {
         toggle_snapshot(w);
     } else if (what < 20) {

@@ -52,6 +52,56 @@ static struct version *empty(void)
 static const struct picker_options options = {
     .level_base_bytes = 64 * MIB, .l0_files = 4, .l0_files_max = 10, .file_bytes = 32 * MIB};
 
+/* The numbers of the files that are merged for [from, to), as one text: those of all levels but the
+ * deepest first, newest level first. */
+static const char *picked(const struct version *version, const char *from, const char *to)
+{
+    static char text[256];
+    struct compaction c = {0};
+    size_t used = 0;
+    int r = compaction_pick_range(version_table(version, 1), 1, kv_slice_str(from),
+                                  kv_slice_str(to), &c);
+    text[0] = 0;
+    for (int which = 0; which < 2; which++) {
+        for (size_t i = 0; i < c.input_counts[which]; i++) {
+            used += (size_t)snprintf(text + used, sizeof text - used, "%u ",
+                                     (unsigned)c.inputs[which][i]->number);
+        }
+    }
+    ck_assert_int_eq(r, used > 0);
+    compaction_finish(&c);
+    return text;
+}
+
+START_TEST(a_range_is_merged_with_all_that_overlaps_what_is_taken)
+{
+    struct edit edit = {0};
+    struct compaction c = {0};
+    struct version *version = empty();
+    add(&edit, make_file(0, 9, "k", "m", MIB));
+    add(&edit, make_file(5, 1, "a", "c", MIB));
+    add(&edit, make_file(5, 2, "j", "n", MIB));
+    add(&edit, make_file(6, 3, "a", "b", MIB));
+    add(&edit, make_file(6, 4, "c", "e", MIB));
+    add(&edit, make_file(6, 5, "f", "g", MIB));
+    add(&edit, make_file(6, 6, "h", "j", MIB));
+    add(&edit, make_file(6, 7, "p", "z", MIB));
+    version = apply(version, &edit);
+    ck_assert_str_eq(picked(version, "", ""), "9 1 2 3 4 5 6 7 ");
+    ck_assert_str_eq(picked(version, "f", "ff"), "5 ");
+    ck_assert_str_eq(picked(version, "a", "aa"), "1 3 4 "); /* 1 reaches into 4 */
+    ck_assert_str_eq(picked(version, "l", "la"), "9 2 6 "); /* 2 begins in 6 */
+    ck_assert_str_eq(picked(version, "q", ""), "7 ");
+    ck_assert_str_eq(picked(version, "", "0"), "");
+    ck_assert_str_eq(picked(version, "o", "oo"), "");
+    version_table(version, 1)->levels[6].files[3]->busy = true; /* 6 */
+    ck_fails(compaction_pick_range(version_table(version, 1), 1, kv_slice_str("l"),
+                                   kv_slice_str("m"), &c),
+             EBUSY);
+    version_unref(version);
+}
+END_TEST
+
 START_TEST(targets_follow_the_deepest_level_and_level_0_goes_to_the_base)
 {
     struct edit edit = {0};
@@ -450,6 +500,7 @@ Suite *test_suite(void)
     suite_add(s, "version", a_file_may_begin_where_a_range_delete_of_the_one_before_ends);
     suite_add(s, "version", an_edit_that_would_overlap_or_remove_the_unknown_is_damage);
     suite_add(s, "pick", many_deletes_side_by_side_are_merged_though_most_rows_are_none);
+    suite_add(s, "pick", a_range_is_merged_with_all_that_overlaps_what_is_taken);
     suite_add(s, "version", versions_share_files_and_free_them_with_the_last_reference);
     return s;
 }

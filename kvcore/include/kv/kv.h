@@ -192,6 +192,9 @@ struct kv_pinned {
 KV_PUBLIC KV_MUST_CHECK int kv_get(struct kv_table *table, const struct kv_snapshot *snapshot,
                                    struct kv_slice key, struct kv_pinned *ret_value);
 KV_PUBLIC void kv_pinned_release(struct kv_pinned *value);
+/* 0 if there is such a key, -ENOENT if not. Its value is not read: a large one may be damaged. */
+KV_PUBLIC KV_MUST_CHECK int kv_exists(struct kv_table *table, const struct kv_snapshot *snapshot,
+                                      struct kv_slice key);
 /* As kv_get(), replacing the contents of `value` by a copy. */
 KV_PUBLIC KV_MUST_CHECK int kv_get_copy(struct kv_table *table, const struct kv_snapshot *snapshot,
                                         struct kv_slice key, struct kv_buf *value);
@@ -308,6 +311,10 @@ KV_PUBLIC KV_MUST_CHECK int kv_flush(struct kv_store *store);
 /* Flush, merge every table into its lowest level, give back what then is garbage, and wait. What a
  * snapshot, an iterator or a merge beside it still reads is given back once that has ended. */
 KV_PUBLIC KV_MUST_CHECK int kv_compact(struct kv_store *store);
+/* The same for the keys of one table from `from` (empty: the first) up to `to` (empty: the last);
+ * at least what lies between them is merged. Errors: -EIDRM the table was dropped. */
+KV_PUBLIC KV_MUST_CHECK int kv_compact_range(struct kv_table *table, struct kv_slice from,
+                                             struct kv_slice to);
 /* Copy the store into `to`, which is empty and stays the caller's to close: storage of the same
  * kind on the same file system, such as kv_storage_posix_begin() gives. The copy holds every write
  * that returned before the call, of those that run beside it a prefix, and neither it nor the store
