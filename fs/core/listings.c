@@ -56,6 +56,9 @@ static void drop(struct listing *listing, uint32_t from, uint32_t count)
     for (uint32_t i = from; i < from + count; i++) {
         free(listing->moved[i]);
     }
+    if (count == 0) {
+        return; /* there may be no array */
+    }
     listing->moved_count -= count;
     memmove(listing->moved + from, listing->moved + from + count,
             (listing->moved_count - from) * sizeof(listing->moved[0]));
