@@ -231,22 +231,6 @@ static void step_make(struct fs_rig *rig, char step)
     fs_rig_acknowledge(rig);
 }
 
-static void step_link(struct fs_rig *rig)
-{
-    int node = fs_rig_pick_node(rig, is_linked);
-    struct kvfs_entry entry;
-    struct place place;
-
-    if (node >= 0 && pick_used(rig, false, &place)) {
-        fs_rig_issue(rig);
-        ck_ok(kvfs_link(rig->fs, rig->tree.nodes[node].ino, rig->tree.nodes[place.dir].ino,
-                        tree_name(place.name), &entry));
-        kvfs_forget(rig->fs, entry.ino, 1);
-        tree_put(&rig->tree, place.dir, place.name, node);
-        fs_rig_acknowledge(rig);
-    }
-}
-
 static void step_make_unnamed(struct fs_rig *rig)
 {
     struct kvfs_new what = {.who = who, .mode = S_IFREG | 0644};
@@ -267,9 +251,10 @@ static void step_make_unnamed(struct fs_rig *rig)
     fs_rig_acknowledge(rig);
 }
 
-static void step_name(struct fs_rig *rig)
+/* Give a node that `fits` says is right another name, or its first one. */
+static void link_one(struct fs_rig *rig, bool (*fits)(const struct tree_node *))
 {
-    int node = fs_rig_pick_node(rig, is_unnamed);
+    int node = fs_rig_pick_node(rig, fits);
     struct kvfs_entry entry;
     struct place place;
 
@@ -282,6 +267,16 @@ static void step_name(struct fs_rig *rig)
         tree_put(&rig->tree, place.dir, place.name, node);
         fs_rig_acknowledge(rig);
     }
+}
+
+static void step_link(struct fs_rig *rig)
+{
+    link_one(rig, is_linked);
+}
+
+static void step_name(struct fs_rig *rig)
+{
+    link_one(rig, is_unnamed);
 }
 
 static bool is_removable(const struct fs_rig *rig, int node)

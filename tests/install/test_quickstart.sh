@@ -14,15 +14,8 @@ export KVFS_BUILD
 store="$work/a store"
 mnt="$work/a mount"
 
-# Put back what quickstart turns on.
-parameter=/sys/module/fuse/parameters/enable_uring
-before=$(cat "$parameter" 2>/dev/null)
-put_parameter_back() {
-    [ -n "$before" ] && echo "$before" >"$parameter"
-    mount_cleanup
-}
-trap put_parameter_back EXIT
-[ -z "$before" ] || echo N >"$parameter"
+keep_uring_parameter # quickstart turns it on
+[ -z "$uring_before" ] || echo N >"$uring_parameter"
 
 runs_over_io_uring() {
     ls "$mnt" && "$kvfs" status --json "$mnt" | grep '"transport":"io_uring"' && grep -q "turned on FUSE over io_uring" "$work/output"
@@ -63,7 +56,7 @@ unmounts_as_it_says() {
 }
 
 point "makes a store, mounts it and shows it" shows_the_tour
-if [ -n "$before" ] && [ -d "$KVFS_BUILD/../libfuse/lib" ]; then
+if [ -n "$uring_before" ] && [ -d "$KVFS_BUILD/../libfuse/lib" ]; then
     point "the mount runs over io_uring where the kernel offers it" runs_over_io_uring
 else
     skip "the mount runs over io_uring" "this kernel does not offer it, or its library cannot be had here"

@@ -36,8 +36,16 @@ remount_store() {
     umount_store && mount_store "$@"
 }
 
+# The kernel's switch for FUSE over io_uring (empty: it has none) is put back as it was.
+uring_parameter=/sys/module/fuse/parameters/enable_uring
+uring_before=
+keep_uring_parameter() {
+    uring_before=$(cat "$uring_parameter" 2>/dev/null)
+}
+
 mount_cleanup() {
     cd /
+    [ -z "$uring_before" ] || echo "$uring_before" >"$uring_parameter"
     if mountpoint -q "$mnt" 2>/dev/null; then
         umount_store >/dev/null 2>&1 || umount -l "$mnt"
     fi

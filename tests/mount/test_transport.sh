@@ -9,13 +9,7 @@ unset KVFS_STORE
 # shellcheck source=tests/lib/mount.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/mount.sh"
 
-parameter=/sys/module/fuse/parameters/enable_uring
-before=$(cat "$parameter" 2>/dev/null)
-put_parameter_back() {
-    [ -n "$before" ] && echo "$before" >"$parameter"
-    mount_cleanup
-}
-trap put_parameter_back EXIT
+keep_uring_parameter
 
 # json EXPRESSION: of the status `j` of the store.
 json() {
@@ -36,7 +30,7 @@ told_off() {
 
 # It must not fail where io_uring is not to be had.
 by_itself_says_why() {
-    [ -z "$before" ] || echo N >"$parameter"
+    [ -z "$uring_before" ] || echo N >"$uring_parameter"
     mount_store && works_through dev_fuse && json '"libfuse" in j["transport_reason"] or "kernel" in j["transport_reason"]' && umount_store
 }
 
@@ -45,7 +39,7 @@ point "uring=off: requests go through /dev/fuse" told_off
 point "by itself a mount takes /dev/fuse where there is no io_uring, and status says why" by_itself_says_why
 
 if "$kvfs" mount -o uring=on "$store" "$mnt" 2>"$work/refusal"; then
-    point "uring=on: root turns on the kernel's parameter" [ "$(cat "$parameter")" = Y ]
+    point "uring=on: root turns on the kernel's parameter" [ "$(cat "$uring_parameter")" = Y ]
     point "and requests come over io_uring" works_through io_uring
 else
     point "uring=on fails where it is not to be had, and says why" grep -qE "with uring=on: .*(libfuse before|kernel)" "$work/refusal"
