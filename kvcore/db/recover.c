@@ -392,7 +392,8 @@ static int begin_writing(struct recovery *rec) NO_LOCK_ANALYSIS
 
     if (r == 0 && !store->was_clean) {
         /* Rows that were dropped had numbers too; leave a gap so that none is used twice. */
-        store->last_sequence += SEQUENCE_GAP;
+        uint64_t left = ROW_SEQUENCE_MAX - store->last_sequence;
+        store->last_sequence += left < SEQUENCE_GAP ? left : SEQUENCE_GAP;
         store->flushed_sequence = store->last_sequence;
         atomic_store(&store->visible_sequence, store->last_sequence);
     }

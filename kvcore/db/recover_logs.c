@@ -249,8 +249,8 @@ static int replay_batch(struct replay *replay, const struct log_record *record,
     if (sequence <= replay->store->flushed_sequence) {
         return 0; /* in tables already; batches are never split between the two */
     }
-    if (sequence <= replay->sequence) {
-        return -KV_EDAMAGED;
+    if (sequence <= replay->sequence || sequence > ROW_SEQUENCE_MAX) {
+        return -KV_EDAMAGED; /* also if no row is in it: later ones would be numbered from here */
     }
     r = recovered_blobs_check(replay->blobs, record->payload, is_durable);
     if (r != 0) {
