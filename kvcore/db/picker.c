@@ -96,7 +96,7 @@ static bool any_busy(const struct file_list *list)
     return false;
 }
 
-static int add_input(struct compaction *c, int which, struct file_meta *file)
+int compaction_add_input(struct compaction *c, int which, struct file_meta *file)
 {
     struct file_meta **larger =
         realloc(c->inputs[which], (c->input_counts[which] + 1) * sizeof(struct file_meta *));
@@ -164,7 +164,7 @@ static int complete(const struct table_files *files, const struct picker_options
     }
     for (size_t i = file_list_find(below, smallest);
          i < below->count && file_overlaps(below->files[i], smallest, largest); i++) {
-        int r = add_input(c, 1, below->files[i]);
+        int r = compaction_add_input(c, 1, below->files[i]);
         if (r < 0) {
             return r;
         }
@@ -190,7 +190,7 @@ static int pick_l0(const struct table_files *files, const struct picker_options 
     size_t count = files->levels[0].count;
     size_t first = options->squeeze && count > 0 ? count - 1 : 0;
     for (size_t i = first; i < count; i++) {
-        int r = add_input(c, 0, files->levels[0].files[i]);
+        int r = compaction_add_input(c, 0, files->levels[0].files[i]);
         if (r < 0) {
             return r;
         }
@@ -218,7 +218,7 @@ static int pick_l0_move(const struct table_files *files, const struct picker_opt
     }
     c->level = 0;
     c->output_level = base;
-    r = add_input(c, 0, oldest);
+    r = compaction_add_input(c, 0, oldest);
     r = r < 0 ? r : complete(files, options, c);
     if (r == 1 && !c->trivial_move) {
         compaction_finish(c);
@@ -263,7 +263,7 @@ static int pick_level(const struct table_files *files, const struct picker_optio
     if (best == NULL) {
         return 0;
     }
-    int r = add_input(c, 0, best);
+    int r = compaction_add_input(c, 0, best);
     return r < 0 ? r : complete(files, options, c);
 }
 
@@ -348,7 +348,7 @@ static int pick_settled(const struct table_files *files, const struct picker_opt
         struct file_meta *file = list->files[i];
         if (!file->busy && file->range_delete_count > 0 &&
             file->sequence_max <= options->oldest_snapshot) {
-            int r = add_input(c, 0, file);
+            int r = compaction_add_input(c, 0, file);
             c->level = LEVEL_DEEPEST;
             c->output_level = LEVEL_DEEPEST;
             return r < 0 ? r : 1;
@@ -383,7 +383,7 @@ static int pick_flagged(const struct table_files *files, const struct picker_opt
             }
             c->level = level;
             c->output_level = level;
-            int r = add_input(c, 0, file);
+            int r = compaction_add_input(c, 0, file);
             return r < 0 ? r : 1;
         }
     }
@@ -449,7 +449,7 @@ static int pick_hiding(const struct table_files *files, const struct picker_opti
         return pick_l0(files, options, base, c);
     }
     c->output_level = c->level + 1;
-    r = add_input(c, 0, best);
+    r = compaction_add_input(c, 0, best);
     return r < 0 ? r : complete(files, options, c);
 }
 
@@ -533,77 +533,4 @@ int compaction_pick(const struct table_files *files, uint32_t table_id,
         }
         scores[best] = 0; /* its files are busy: the next best */
     }
-}
-
-/* ---- by hand ---- */
-
-struct span {
-    struct kv_slice from, to; /* both are part of it; `to` means nothing if the span is open */
-    bool open;                /* reaches to the last key */
-};
-
-static bool touches(const struct file_meta *file, const struct span *span)
-{
-    struct kv_slice to = span->open ? kv_buf_slice(&file->largest) : span->to;
-    return file_overlaps(file, span->from, to);
-}
-
-/* Reach as far as the files that it touches. Returns whether it grew. */
-static bool grow_span(const struct file_list *list, struct span *span)
-{
-    bool grew = false;
-    for (size_t i = 0; i < list->count; i++) {
-        struct kv_slice smallest = kv_buf_slice(&list->files[i]->smallest);
-        struct kv_slice largest = kv_buf_slice(&list->files[i]->largest);
-        if (!touches(list->files[i], span)) {
-            continue;
-        }
-        if (kv_slice_compare(smallest, span->from) < 0) {
-            span->from = smallest;
-            grew = true;
-        }
-        if (!span->open && kv_slice_compare(largest, span->to) > 0) {
-            span->to = largest;
-            grew = true;
-        }
-    }
-    return grew;
-}
-
-/* Until no file lies across its ends: then whatever is merged, nothing older stays above it. */
-static void close_span(const struct table_files *files, struct span *span)
-{
-    bool grew = true;
-    while (grew) {
-        grew = false;
-        for (int level = 0; level < KV_LEVEL_COUNT; level++) {
-            grew = grow_span(&files->levels[level], span) || grew;
-        }
-    }
-}
-
-int compaction_pick_range(const struct table_files *files, uint32_t table_id, struct kv_slice from,
-                          struct kv_slice to, struct compaction *ret_compaction)
-{
-    struct compaction c = {.table_id = table_id, .output_level = LEVEL_DEEPEST};
-    struct span span = {.from = from, .to = to, .open = to.size == 0};
-    int r = 0;
-
-    close_span(files, &span);
-    for (int level = 0; level < KV_LEVEL_COUNT && r == 0; level++) {
-        const struct file_list *list = &files->levels[level];
-        for (size_t i = 0; i < list->count && r == 0; i++) {
-            if (touches(list->files[i], &span)) {
-                r = list->files[i]->busy
-                        ? -EBUSY
-                        : add_input(&c, level == LEVEL_DEEPEST ? 1 : 0, list->files[i]);
-            }
-        }
-    }
-    if (r < 0 || c.input_counts[0] + c.input_counts[1] == 0) {
-        compaction_finish(&c);
-        return r;
-    }
-    *ret_compaction = c;
-    return 1;
 }

@@ -54,6 +54,8 @@ KV_MUST_CHECK int compaction_pick(const struct table_files *files, uint32_t tabl
 KV_MUST_CHECK int compaction_pick_range(const struct table_files *files, uint32_t table_id,
                                         struct kv_slice from, struct kv_slice to,
                                         struct compaction *ret_compaction);
+/* Take the file among inputs[which]. For pickers. */
+KV_MUST_CHECK int compaction_add_input(struct compaction *c, int which, struct file_meta *file);
 void compaction_set_busy(const struct compaction *compaction, bool busy);
 void compaction_finish(struct compaction *compaction);
 
