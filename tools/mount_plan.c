@@ -6,10 +6,16 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "fs/fuse/mount.h"
 #include "tools/mount_table.h"
+
+enum {
+    PROBE_TRIES = 200,
+    PROBE_PAUSE_NS = 10 * 1000 * 1000,
+};
 
 void mount_plan_finish(struct mount_plan *plan)
 {
@@ -59,14 +65,28 @@ static int check_mounted(const struct mount_plan *plan, bool dead, struct fault 
     return r;
 }
 
-/* stat(2) of a dead mount may still be answered from the kernel's caches; statfs(2) never is. */
-static int probe(const char *path, struct stat *ret_stat)
+static int probe_once(const char *path, struct stat *ret_stat)
 {
     struct statfs space;
     if (statfs(path, &space) < 0 || stat(path, ret_stat) < 0) {
         return errno;
     }
     return 0;
+}
+
+/* stat(2) of a dead mount may still be answered from the kernel's caches; statfs(2) never is. While
+ * the kernel takes the connection of a killed daemon down, and over io_uring it goes on with that
+ * after the process was reaped, it gives up what is asked; once done it says that nobody is there.
+ */
+static int probe(const char *path, struct stat *ret_stat)
+{
+    int error = probe_once(path, ret_stat);
+    for (int i = 0; i < PROBE_TRIES && (error == ECONNABORTED || error == ECANCELED); i++) {
+        struct timespec pause = {.tv_nsec = PROBE_PAUSE_NS};
+        nanosleep(&pause, NULL);
+        error = probe_once(path, ret_stat);
+    }
+    return error;
 }
 
 static int check_mountpoint(const struct mount_plan *plan, struct fault *fault)
