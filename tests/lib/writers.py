@@ -22,8 +22,9 @@ import time
 WRITE_MAX = 48 * 1024  # of one write(2), so that the kernel need not make several requests of it
 CALLS_TIMED = 1 << 16  # calls whose begin and end are kept
 ROUNDS_OF_RETRIES = 3  # how often a stubborn writer asks again after a failed call
-# What the calls of a dead daemon's mount give; the last one those that were in a ring of io_uring.
-NOT_CONNECTED = (errno.ENOTCONN, errno.ECONNABORTED, errno.ECANCELED)
+# What the calls of a dead daemon's mount give. The last two those on their way through a ring of
+# io_uring: given up with the ring, or not to be copied into the memory of a process being killed.
+NOT_CONNECTED = (errno.ENOTCONN, errno.ECONNABORTED, errno.ECANCELED, errno.EINTR)
 
 
 def die_with_parent():
