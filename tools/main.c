@@ -26,7 +26,7 @@ static const struct cmd cmds[] = {
     {"sync", cmd_sync, "make everything durable"},
     {"checkpoint", cmd_checkpoint, "copy a store, mounted or not, at one moment"},
     {"verify", cmd_verify, "check every byte of a store, mounted or not"},
-    {"bench", cmd_bench, "measure the engine"},
+    {"bench", cmd_bench, "measure the engine, or any file system"},
     {"version", cmd_version, "show the version"},
 };
 

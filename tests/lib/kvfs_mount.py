@@ -110,3 +110,12 @@ class Report:
         for fault in faults:
             print("#   " + fault.replace("\n", "\n#   "))
         sys.stdout.flush()
+
+
+def attempt(check):
+    """Faults as Report wants them: none, or what the check said."""
+    try:
+        check()
+    except (AssertionError, OSError, ValueError, subprocess.SubprocessError) as fault:
+        return [f"{type(fault).__name__}: {fault}"]
+    return []

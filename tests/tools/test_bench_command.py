@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""`kvfs bench`: every workload runs and reports figures that can be true.
+"""`kvfs bench kv`: every workload runs and reports figures that can be true.
 
 usage: test_bench_command.py KVFS
 """
@@ -12,7 +12,7 @@ import sys
 import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
-from kvfs_mount import Report  # noqa: E402
+from kvfs_mount import Report, attempt  # noqa: E402
 
 ROWS = 3000
 FIGURES = ["ops_per_second", "mb_per_second", "p50_us", "p99_us", "p999_us", "max_us",
@@ -99,15 +99,6 @@ class Bench:
         assert ".svg" in self.run("--plot", "a.txt", self.path("x"), status=2)
         assert "usage" in self.run(status=2)
         assert not os.path.exists(self.path("x"))
-
-
-def attempt(check):
-    """Faults as Report wants them: none, or what the check said."""
-    try:
-        check()
-    except (AssertionError, OSError, ValueError) as fault:
-        return [f"{type(fault).__name__}: {fault}"]
-    return []
 
 
 def main():

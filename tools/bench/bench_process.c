@@ -26,9 +26,16 @@ enum {
 
 /* ---- the process ----------------------------------------------------------------------------- */
 
-/* The number behind `field` in a file of lines "field: number"; 0 if there is none. */
-static uint64_t proc_number(const char *path, const char *field)
+/* The number behind `field` in a file of the process with lines "field: number"; 0 if there is
+ * none. */
+static uint64_t proc_number(unsigned process, const char *name, const char *field)
 {
+    char path[64];
+    if (process == 0) {
+        snprintf(path, sizeof path, "/proc/self/%s", name);
+    } else {
+        snprintf(path, sizeof path, "/proc/%u/%s", process, name);
+    }
     FILE *file = fopen(path, "re");
     char line[256];
     uint64_t number = 0;
@@ -44,14 +51,14 @@ static uint64_t proc_number(const char *path, const char *field)
     return number;
 }
 
-uint64_t bench_process_written_bytes(void)
+uint64_t bench_process_written_bytes(unsigned process)
 {
-    return proc_number("/proc/self/io", "write_bytes:");
+    return proc_number(process, "io", "write_bytes:");
 }
 
-uint64_t bench_process_peak_bytes(void)
+uint64_t bench_process_peak_bytes(unsigned process)
 {
-    return proc_number("/proc/self/status", "VmHWM:") * 1024;
+    return proc_number(process, "status", "VmHWM:") * 1024;
 }
 
 uint64_t bench_process_processor_ns(void)

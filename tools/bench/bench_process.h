@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the system tells about this process and a directory of stores. */
+/* What the system tells about a process and a directory of stores. */
 #ifndef KVFS_TOOLS_BENCH_PROCESS_H
 #define KVFS_TOOLS_BENCH_PROCESS_H
 
@@ -7,11 +7,11 @@
 
 #include <kv/error.h>
 
-/* Bytes that this process sent on their way to storage: pages it made dirty and direct writes. 0 if
- * the system does not count them. */
-uint64_t bench_process_written_bytes(void);
-/* Largest resident size so far. 0 if unknown. */
-uint64_t bench_process_peak_bytes(void);
+/* Bytes that the process (0: this one) sent on their way to storage: pages it made dirty and direct
+ * writes. 0 if the system does not count them. */
+uint64_t bench_process_written_bytes(unsigned process);
+/* Its largest resident size so far. 0 if unknown. */
+uint64_t bench_process_peak_bytes(unsigned process);
 /* Processor time that this process has used, in all its threads and in the kernel. */
 uint64_t bench_process_processor_ns(void);
 /* Return when this process has hardly used a processor for a quarter of a second: its background

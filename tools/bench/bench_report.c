@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "tools/bench/bench_plot.h"
 #include "tools/bench/bench_workload.h"
 
 enum { FORMAT_VERSION = 1 };
@@ -65,50 +66,19 @@ double bench_report_ratio(const struct bench_results *results, unsigned workload
     return median_of(ratios, rounds);
 }
 
-static double mb_per_second(const struct bench_result *r)
-{
-    return r->elapsed_ns > 0 ? (double)r->user_bytes * 1e3 / (double)r->elapsed_ns : 0;
-}
-
-static double percentile_us(const struct bench_result *r, double fraction)
-{
-    return (double)histogram_percentile(&r->latency_ns, fraction) / 1e3;
-}
-
-static double written_per_byte(const struct bench_result *r)
-{
-    return r->written_bytes > 0 ? (double)r->storage_bytes / (double)r->written_bytes : 0;
-}
-
 /* ---- text ------------------------------------------------------------------------------------ */
 
 enum column {
     COLUMN_WORKLOAD,
     COLUMN_ENGINE,
-    COLUMN_OPS,
-    COLUMN_MB,
-    COLUMN_P50,
-    COLUMN_P99,
-    COLUMN_P999,
-    COLUMN_MAX,
-    COLUMN_PROCESSOR,
+    COLUMN_OPS, /* and the others of BENCH_RESULT_TITLES */
+    COLUMN_PROCESSOR = COLUMN_OPS + BENCH_RESULT_COLUMNS,
     COLUMN_FOUND,
     COLUMN_WRITTEN,
     COLUMN_SPACE,
     COLUMN_PEAK,
     COLUMN_RATIO,
 };
-
-__attribute__((format(printf, 3, 4))) static void
-set_cell(struct libscols_line *line, enum column column, const char *format, ...)
-{
-    char text[64];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
-    va_end(args);
-    scols_line_set_data(line, column, text);
-}
 
 /* Every operation looks for one row. */
 static bool reads_only(const struct bench_workload *workload)
@@ -121,37 +91,32 @@ static void fill_line(struct libscols_line *line, const struct bench_results *re
 {
     const struct bench_config *config = results->config;
     const struct bench_result *r = bench_report_median(results, workload, engine);
-    set_cell(line, COLUMN_WORKLOAD, "%s", config->workloads[workload]->name);
-    set_cell(line, COLUMN_ENGINE, "%s", config->engines[engine]->name);
+    bench_cell(line, COLUMN_WORKLOAD, "%s", config->workloads[workload]->name);
+    bench_cell(line, COLUMN_ENGINE, "%s", config->engines[engine]->name);
     if (r->error < 0) {
-        set_cell(line, COLUMN_OPS, "-");
+        bench_cell(line, COLUMN_OPS, "-");
         return;
     }
-    set_cell(line, COLUMN_OPS, "%.0f", bench_result_ops_per_second(r));
-    set_cell(line, COLUMN_MB, "%.1f", mb_per_second(r));
-    set_cell(line, COLUMN_P50, "%.2f", percentile_us(r, 0.5));
-    set_cell(line, COLUMN_P99, "%.2f", percentile_us(r, 0.99));
-    set_cell(line, COLUMN_P999, "%.1f", percentile_us(r, 0.999));
-    set_cell(line, COLUMN_MAX, "%.0f", percentile_us(r, 1));
-    set_cell(line, COLUMN_PROCESSOR, "%.2f", bench_result_processor_us(r));
+    bench_result_cells(line, COLUMN_OPS, r);
+    bench_cell(line, COLUMN_PROCESSOR, "%.2f", bench_result_processor_us(r));
     if (reads_only(config->workloads[workload]) && r->ops > 0) {
-        set_cell(line, COLUMN_FOUND, "%.0f%%", 100 * (double)r->found / (double)r->ops);
+        bench_cell(line, COLUMN_FOUND, "%.0f%%", 100 * (double)r->found / (double)r->ops);
     }
     if (r->written_bytes > 0) {
-        set_cell(line, COLUMN_WRITTEN, "%.2f", written_per_byte(r));
+        bench_cell(line, COLUMN_WRITTEN, "%.2f", bench_result_written_per_byte(r));
     }
-    set_cell(line, COLUMN_SPACE, "%.1f", (double)r->space_bytes / 1e6);
-    set_cell(line, COLUMN_PEAK, "%.1f", (double)r->peak_bytes / 1e6);
+    bench_cell(line, COLUMN_SPACE, "%.1f", (double)r->space_bytes / 1e6);
+    bench_cell(line, COLUMN_PEAK, "%.1f", (double)r->peak_bytes / 1e6);
     if (engine > 0) {
-        set_cell(line, COLUMN_RATIO, "%.2f", bench_report_ratio(results, workload, engine));
+        bench_cell(line, COLUMN_RATIO, "%.2f", bench_report_ratio(results, workload, engine));
     }
 }
 
 static int print_table(const struct bench_results *results)
 {
-    static const char *const titles[] = {"WORKLOAD", "ENGINE",   "OPS/S",   "MB/S",   "P50 us",
-                                         "P99 us",   "P99.9 us", "MAX us",  "CPU us", "FOUND",
-                                         "WRITTEN",  "SPACE MB", "PEAK MB", "RATIO"};
+    static const char *const titles[] = {"WORKLOAD", "ENGINE",  BENCH_RESULT_TITLES,
+                                         "CPU us",   "FOUND",   "WRITTEN",
+                                         "SPACE MB", "PEAK MB", "RATIO"};
     const struct bench_config *config = results->config;
     struct libscols_table *table = scols_new_table();
     if (table == NULL) {
@@ -160,7 +125,7 @@ static int print_table(const struct bench_results *results)
     /* Without another engine there is nothing to compare with. */
     unsigned columns = config->engine_count > 1 ? COLUMN_RATIO + 1 : COLUMN_RATIO;
     for (unsigned i = 0; i < columns; i++) {
-        scols_table_new_column(table, titles[i], 0, i > COLUMN_ENGINE ? SCOLS_FL_RIGHT : 0);
+        bench_column(table, titles[i], i > COLUMN_ENGINE);
     }
     for (unsigned w = 0; w < config->workload_count; w++) {
         for (unsigned e = 0; e < config->engine_count; e++) {
@@ -234,18 +199,12 @@ static json_t *result_json(const struct bench_results *results, unsigned workloa
 {
     const struct bench_config *config = results->config;
     const struct bench_result *r = bench_report_median(results, workload, engine);
-    json_t *json = json_pack(
-        "{s:s, s:s, s:f, s:f, s:f, s:f, s:f, s:f}", "workload", config->workloads[workload]->name,
-        "engine", config->engines[engine]->name, "ops_per_second", bench_result_ops_per_second(r),
-        "mb_per_second", mb_per_second(r), "p50_us", percentile_us(r, 0.5), "p99_us",
-        percentile_us(r, 0.99), "p999_us", percentile_us(r, 0.999), "max_us", percentile_us(r, 1));
-    json_t *more = json_pack(
-        "{s:f, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:o}", "bytes_written_per_user_byte",
-        written_per_byte(r), "space_bytes", (json_int_t)r->space_bytes, "peak_rss_bytes",
-        (json_int_t)r->peak_bytes, "ops", (json_int_t)r->ops, "found", (json_int_t)r->found,
-        "companion_ops", (json_int_t)r->companion_ops, "processor_us", bench_result_processor_us(r),
-        "seconds", (double)r->elapsed_ns / 1e9, "ops_per_second_rounds",
-        rounds_json(results, workload, engine));
+    json_t *json = bench_result_json(config->workloads[workload]->name, r);
+    json_t *more =
+        json_pack("{s:s, s:I, s:I, s:f, s:o}", "engine", config->engines[engine]->name, "found",
+                  (json_int_t)r->found, "companion_ops", (json_int_t)r->companion_ops,
+                  "processor_us", bench_result_processor_us(r), "ops_per_second_rounds",
+                  rounds_json(results, workload, engine));
     json_object_update(json, more);
     json_decref(more);
     if (engine > 0) {
@@ -307,4 +266,35 @@ int bench_report_json(const struct bench_results *results)
     }
     json_decref(json);
     return r;
+}
+
+/* ---- plot ------------------------------------------------------------------------------------ */
+
+static const char *workload_name(const void *arg, unsigned workload)
+{
+    const struct bench_results *results = arg;
+    return results->config->workloads[workload]->name;
+}
+
+static const char *engine_name(const void *arg, unsigned engine)
+{
+    const struct bench_results *results = arg;
+    return results->config->engines[engine]->name;
+}
+
+static double speed(const void *arg, unsigned workload, unsigned engine)
+{
+    const struct bench_result *r = bench_report_median(arg, workload, engine);
+    return r->error == 0 ? bench_result_ops_per_second(r) : -1;
+}
+
+int bench_report_plot(const struct bench_results *results, const char *file)
+{
+    return bench_plot_or_complain(&(struct bench_chart){.rows = results->config->workload_count,
+                                                        .columns = results->config->engine_count,
+                                                        .row_name = workload_name,
+                                                        .column_name = engine_name,
+                                                        .at = speed,
+                                                        .arg = results},
+                                  file);
 }

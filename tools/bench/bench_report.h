@@ -17,10 +17,7 @@ double bench_report_ratio(const struct bench_results *results, unsigned workload
 KV_MUST_CHECK int bench_report_text(const struct bench_results *results);
 KV_MUST_CHECK int bench_report_json(const struct bench_results *results);
 
-/* Draw operations per second with gnuplot to `file`, whose name ends in .svg or .png.
- * Errors: -ENOENT there is no gnuplot; -EIO it failed, and has said why on stderr. */
-KV_MUST_CHECK int bench_report_plot(const struct bench_results *results, const char *file);
-/* Whether bench_report_plot() knows the kind of file. */
-bool bench_report_plot_fits(const char *file);
+/* Draw operations per second to `file`, or complain. Returns an exit code. */
+int bench_report_plot(const struct bench_results *results, const char *file);
 
 #endif

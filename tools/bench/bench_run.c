@@ -11,7 +11,8 @@
 
 #include "kvcore/util/checksum.h"
 #include "kvcore/util/clock.h"
-#include "kvcore/util/thread.h"
+#include "tools/bench/bench_gate.h"
+#include "tools/bench/bench_options.h"
 #include "tools/bench/bench_process.h"
 #include "tools/bench/bench_workload.h"
 #include "tools/report.h"
@@ -20,43 +21,13 @@
 
 /* ---- one measurement, in a process of its own ------------------------------------------------ */
 
-/* All threads wait here until everybody is ready. */
-struct gate {
-    struct mutex lock;
-    struct condvar changed;
-    unsigned waiting; /* guarded by lock */
-    bool is_open;     /* guarded by lock */
-};
-
 struct worker {
     struct bench_thread work;
     struct thread thread;
-    struct gate *gate;
+    struct bench_gate *gate;
     uint64_t began_ns, ended_ns;
     bool is_companion;
 };
-
-static void gate_pass(struct gate *gate)
-{
-    mutex_lock(&gate->lock);
-    gate->waiting++;
-    condvar_broadcast(&gate->changed);
-    while (!gate->is_open) {
-        condvar_wait(&gate->changed, &gate->lock);
-    }
-    mutex_unlock(&gate->lock);
-}
-
-static void gate_open_for(struct gate *gate, unsigned count)
-{
-    mutex_lock(&gate->lock);
-    while (gate->waiting < count) {
-        condvar_wait(&gate->changed, &gate->lock);
-    }
-    gate->is_open = true;
-    condvar_broadcast(&gate->changed);
-    mutex_unlock(&gate->lock);
-}
 
 static void *worker_main(void *arg)
 {
@@ -64,7 +35,7 @@ static void *worker_main(void *arg)
     struct bench_thread *work = &worker->work;
     const struct bench_run *run = work->run;
     int r = run->engine->session_open(run->store, &work->session);
-    gate_pass(worker->gate);
+    bench_gate_pass(worker->gate);
     worker->began_ns = clock_monotonic_ns();
     work->clock_ns = worker->began_ns;
     if (r == 0) {
@@ -76,7 +47,7 @@ static void *worker_main(void *arg)
     return NULL;
 }
 
-static void worker_init(struct worker *worker, struct bench_run *run, struct gate *gate,
+static void worker_init(struct worker *worker, struct bench_run *run, struct bench_gate *gate,
                         unsigned index)
 {
     const struct bench_config *config = run->config;
@@ -116,12 +87,11 @@ static int run_threads(struct bench_run *run, struct bench_result *result)
     unsigned threads = run->config->threads;
     unsigned count = threads + (run->workload->companion != BENCH_ALONE);
     struct worker *workers = calloc(count, sizeof *workers);
-    struct gate gate = {0};
+    struct bench_gate gate;
     unsigned started = 0;
     int r = workers != NULL ? 0 : -ENOMEM;
 
-    mutex_init(&gate.lock, LOCK_RANK_LEAF, "bench gate");
-    condvar_init(&gate.changed);
+    bench_gate_init(&gate);
     for (; r == 0 && started < count; started++) {
         worker_init(&workers[started], run, &gate, started);
         r = thread_start(&workers[started].thread, "bench", worker_main, &workers[started]);
@@ -129,7 +99,7 @@ static int run_threads(struct bench_run *run, struct bench_result *result)
             break;
         }
     }
-    gate_open_for(&gate, started);
+    bench_gate_open(&gate, started);
     for (unsigned i = 0; i < started; i++) {
         if (i == threads) { /* the companion comes last: all others have ended */
             atomic_store_explicit(&run->stop, true, memory_order_relaxed);
@@ -139,8 +109,7 @@ static int run_threads(struct bench_run *run, struct bench_result *result)
     if (r == 0) {
         collect(result, workers, count);
     }
-    condvar_finish(&gate.changed);
-    mutex_finish(&gate.lock);
+    bench_gate_finish(&gate);
     free(workers);
     return r;
 }
@@ -155,15 +124,15 @@ static int store_path(const struct bench_config *config, const struct bench_engi
 static int measure_open(struct bench_run *run, struct bench_result *result)
 {
     bench_process_settle();
-    uint64_t before = bench_process_written_bytes();
+    uint64_t before = bench_process_written_bytes(0);
     uint64_t used = bench_process_processor_ns();
     int r = run_threads(run, result);
     if (run->workload->writes) {
         bench_process_settle();
     }
     result->processor_ns = bench_process_processor_ns() - used;
-    result->storage_bytes = bench_process_written_bytes() - before;
-    result->peak_bytes = bench_process_peak_bytes();
+    result->storage_bytes = bench_process_written_bytes(0) - before;
+    result->peak_bytes = bench_process_peak_bytes(0);
     return r < 0 ? r : result->error;
 }
 
@@ -249,30 +218,11 @@ struct bench_result *bench_result_of(const struct bench_results *results, unsign
     return &results->at[((size_t)round * c->workload_count + workload) * c->engine_count + engine];
 }
 
-double bench_result_ops_per_second(const struct bench_result *result)
-{
-    return result->elapsed_ns > 0 ? (double)result->ops * 1e9 / (double)result->elapsed_ns : 0;
-}
-
-double bench_result_processor_us(const struct bench_result *result)
-{
-    return result->ops > 0 ? (double)result->processor_ns / 1e3 / (double)result->ops : 0;
-}
-
 static void show_progress(const struct bench_config *config, size_t done, size_t count,
                           uint64_t began_ns)
 {
-    if (config->quiet || !isatty(STDERR_FILENO)) {
-        return;
-    }
-    double passed_s = (double)(clock_monotonic_ns() - began_ns) / 1e9;
-    if (done == count) {
-        fprintf(stderr, "\r\033[K");
-    } else if (done == 0) {
-        fprintf(stderr, "\r0 of %zu", count);
-    } else {
-        fprintf(stderr, "\r\033[K%zu of %zu, about %.0f s left", done, count,
-                passed_s / (double)done * (double)(count - done));
+    if (!config->quiet) {
+        bench_progress(done, count, began_ns);
     }
 }
 

@@ -11,22 +11,8 @@
 
 #include <kv/error.h>
 
-#include "kvcore/util/histogram.h"
 #include "tools/bench/bench_config.h"
-
-struct bench_result {
-    int error; /* negative errno; -EOPNOTSUPP the engine cannot do this */
-    uint64_t ops, found;
-    uint64_t elapsed_ns;
-    uint64_t user_bytes;    /* keys and values read and written, without the companion's */
-    uint64_t written_bytes; /* of which written, with the companion's */
-    uint64_t companion_ops;
-    uint64_t storage_bytes; /* sent to storage, background work included */
-    uint64_t space_bytes;   /* of the closed store */
-    uint64_t peak_bytes;    /* largest resident size of the process */
-    uint64_t processor_ns;  /* of the whole process, background work included */
-    struct histogram latency_ns;
-};
+#include "tools/bench/bench_result.h"
 
 struct bench_results {
     const struct bench_config *config;
@@ -42,8 +28,5 @@ void bench_results_finish(struct bench_results *results);
 
 struct bench_result *bench_result_of(const struct bench_results *results, unsigned round,
                                      unsigned workload, unsigned engine);
-double bench_result_ops_per_second(const struct bench_result *result);
-/* Processor time for an operation: says more than the clock on a machine that others use too. */
-double bench_result_processor_us(const struct bench_result *result);
 
 #endif

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tools/bench/bench_options.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "kvcore/util/clock.h"
+#include "tools/bench/bench_plot.h"
+#include "tools/text.h"
+#include "tools/words.h"
+
+uint64_t bench_number_take(const struct bench_number *number, const char *value,
+                           struct argp_state *state)
+{
+    uint64_t read = 0;
+    int r = number->is_size ? text_parse_size(value, &read)
+                            : text_parse_number(value, number->max, &read);
+    if (r < 0 || read < number->min || read > number->max) {
+        argp_error(state, "%s wants a number from %" PRIu64 " to %" PRIu64 ", not '%s'",
+                   number->name, number->min, number->max, value);
+    }
+    return read;
+}
+
+void bench_list_take(char *list, bench_word_fn *fn, void *arg, struct argp_state *state)
+{
+    char *rest = list;
+    char *word;
+    while ((word = strsep(&rest, ",")) != NULL) {
+        if (*word != '\0') {
+            fn(arg, word, state);
+        }
+    }
+}
+
+void bench_workload_unknown(const char *name, const char *const *names, size_t count,
+                            struct argp_state *state)
+{
+    const char *nearest = words_nearest(name, names, count);
+    if (nearest != NULL) {
+        argp_error(state, "unknown workload '%s'. Did you mean '%s'?", name, nearest);
+    } else {
+        argp_error(state, "unknown workload '%s'. --help lists them.", name);
+    }
+}
+
+const char *bench_plot_take(const char *value, struct argp_state *state)
+{
+    if (!bench_plot_fits(value)) {
+        argp_error(state, "--plot wants a name that ends in .svg or .png, not '%s'", value);
+    }
+    return value;
+}
+
+void bench_progress(size_t done, size_t count, uint64_t began_ns)
+{
+    if (!isatty(STDERR_FILENO)) {
+        return;
+    }
+    double passed_s = (double)(clock_monotonic_ns() - began_ns) / 1e9;
+    if (done == count) {
+        fprintf(stderr, "\r\033[K");
+    } else if (done == 0) {
+        fprintf(stderr, "\r0 of %zu", count);
+    } else {
+        fprintf(stderr, "\r\033[K%zu of %zu, about %.0f s left", done, count,
+                passed_s / (double)done * (double)(count - done));
+    }
+}
+
+char *bench_help_same(const char *text)
+{
+    union {
+        const char *given;
+        char *returned;
+    } same = {.given = text};
+    return same.returned;
+}
+
+char *bench_help_list(struct kv_buf *list, int r)
+{
+    if (r < 0 || kv_buf_append(list, kv_slice("", 1)) < 0) {
+        kv_buf_finish(list);
+    }
+    return (char *)list->data;
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the command lines of the benchmarks share. */
+#ifndef KVFS_TOOLS_BENCH_OPTIONS_H
+#define KVFS_TOOLS_BENCH_OPTIONS_H
+
+#include <argp.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <kv/slice.h>
+
+/* An option that is a number. */
+struct bench_number {
+    const char *name;
+    uint64_t preset, min, max;
+    bool is_size; /* K, M, G behind it */
+};
+
+/* Read `value`; ends the program with a complaint when it does not fit. */
+uint64_t bench_number_take(const struct bench_number *number, const char *value,
+                           struct argp_state *state);
+
+typedef void bench_word_fn(void *arg, const char *word, struct argp_state *state);
+/* Call `fn` for each word between commas; `list` is cut into them. */
+void bench_list_take(char *list, bench_word_fn *fn, void *arg, struct argp_state *state);
+
+/* End the program: no workload is called `name`, and these are. */
+void bench_workload_unknown(const char *name, const char *const *names, size_t count,
+                            struct argp_state *state);
+
+/* A name of a plot as bench_plot() draws it, or the end of the program. */
+const char *bench_plot_take(const char *value, struct argp_state *state);
+
+/* "\r3 of 9, about 4 s left" on stderr if that is a terminal, nothing when `done` is `count`. */
+void bench_progress(size_t done, size_t count, uint64_t began_ns);
+
+/* What argp's help_filter returns for text that stays as it is. */
+char *bench_help_same(const char *text);
+/* The same for a list, consumed, that was made with result `r`; none if that failed. */
+char *bench_help_list(struct kv_buf *list, int r);
+
+#endif
