@@ -12,6 +12,7 @@
 
 #include "fs/fuse/mount.h"
 #include "tools/control_server.h"
+#include "tools/notify.h"
 #include "tools/store_open.h"
 
 /* ---- serving --------------------------------------------------------------------------------- */
@@ -19,8 +20,21 @@
 /* Tells the process that waits for the mount: nothing else is written on success, the sentence of
  * the fault on failure. */
 struct starter {
-    int fd; /* -1: nobody waits */
+    int fd;          /* -1: nobody waits */
+    bool is_managed; /* in the foreground, where a service manager may want to know */
+    struct log *log;
 };
+
+static void tell_manager(const struct starter *starter, const char *state)
+{
+    int r = starter->is_managed ? notify_send(state) : 0;
+    if (r < 0) {
+        char text[128];
+        snprintf(text, sizeof text, "cannot tell the service manager by NOTIFY_SOCKET: %s",
+                 kv_strerror(r));
+        log_message(starter->log, KV_MESSAGE_WARNING, text);
+    }
+}
 
 static void detach(struct starter *starter)
 {
@@ -39,6 +53,7 @@ static void on_ready(void *arg)
 {
     struct starter *starter = arg;
     static const char ready = 1;
+    tell_manager(starter, "READY=1\nSTATUS=Mounted.");
     if (starter->fd < 0) {
         return;
     }
@@ -108,6 +123,7 @@ static int serve_mount(const struct mount_plan *plan, struct kvfs *fs, struct lo
         if (r < 0) {
             fault_set(fault, r, "the mount on %s failed: %s", plan->mountpoint, kv_strerror(r));
         }
+        tell_manager(starter, "STOPPING=1\nSTATUS=Unmounted, closing the store.");
     }
     control_server_stop(server);
     kvfs_mount_destroy(host.mount);
@@ -159,6 +175,7 @@ static int serve(const struct mount_plan *plan, const char *log_target, struct s
     if (r < 0) {
         return fault_set(fault, r, "cannot log to %s: %s", log_target, kv_strerror(r));
     }
+    starter->log = &log;
     umask(0); /* modes of files are the callers' business */
     r = serve_with_log(plan, &log, starter, fault);
     if (r < 0) {
@@ -170,8 +187,8 @@ static int serve(const struct mount_plan *plan, const char *log_target, struct s
 
 int daemon_serve(const struct mount_plan *plan, struct fault *fault)
 {
-    struct starter nobody = {.fd = -1};
-    return serve(plan, plan->options.log != NULL ? plan->options.log : "stderr", &nobody, fault);
+    struct starter manager = {.fd = -1, .is_managed = true};
+    return serve(plan, plan->options.log != NULL ? plan->options.log : "stderr", &manager, fault);
 }
 
 /* ---- starting in the background -------------------------------------------------------------- */

@@ -7,7 +7,7 @@
 # To build and to mount.
 packages_build=(
     gcc libc6-dev pkgconf meson ninja-build
-    libsnappy-dev libxxhash-dev libfuse3-dev fuse3 libsmartcols-dev libjansson-dev
+    libsnappy-dev libxxhash-dev libfuse3-dev fuse3 libsmartcols-dev libjansson-dev scdoc
 )
 
 # To make a libfuse that can do FUSE over io_uring, see tools/libfuse.
@@ -19,6 +19,7 @@ packages_test=(
     check clang libclang-rt-14-dev clang-format-14 python3
     git rsync tar sqlite3 attr acl procps util-linux
     mount e2fsprogs xfsprogs
+    man-db mandoc systemd
 )
 
 # Programs of others that the suite `programs` runs on a mount; its tests skip what is missing.
