@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "tools/mount_table.h"
 #include "tools/text.h"
 
 void cmd_parse(const struct argp *argp, int argc, char **argv, int usage_code, unsigned flags,
@@ -86,6 +87,21 @@ int target_begin(struct target *target, const char *store, enum target_mode mode
     struct fault fault;
     int r = target_open(target, store, mode, &fault);
     return r < 0 ? target_open_complain(&fault) : EXIT_DONE;
+}
+
+int target_begin_unmounted(struct target *target, const char *store, enum target_mode mode,
+                           const char *command)
+{
+    struct mount_row row = {0};
+    int code = target_begin(target, store, mode);
+    if (code != EXIT_DONE || target->client == NULL) {
+        return code;
+    }
+    bool mounted = mount_table_find_source(target->store, &row) == 0;
+    complain("%s works on stores that are not mounted; %s is mounted%s%s. Look there.", command,
+             target->store, mounted ? " on " : "", mounted ? row.target : "");
+    mount_row_finish(&row);
+    return target_end(target, EXIT_BUSY);
 }
 
 int target_complain(const struct target *target, const char *verb, struct kv_slice key,

@@ -23,7 +23,9 @@ int cmd_checkpoint(int argc, char **argv);
 int cmd_del(int argc, char **argv);
 int cmd_exec(int argc, char **argv);
 int cmd_exists(int argc, char **argv);
+int cmd_export(int argc, char **argv);
 int cmd_get(int argc, char **argv);
+int cmd_import(int argc, char **argv);
 int cmd_info(int argc, char **argv);
 int cmd_ls(int argc, char **argv);
 int cmd_mkfs(int argc, char **argv);
@@ -73,6 +75,10 @@ int words_take_store(struct words *words, const char *command, const char *usage
 /* Open what `store` names, or complain that it does not open. Returns an exit code; on EXIT_DONE
  * the counterpart is target_end(). */
 int target_begin(struct target *target, const char *store, enum target_mode mode);
+/* The same for what works on the filesystem itself: where a daemon has the store, `command` is
+ * refused with the name of its mount. */
+int target_begin_unmounted(struct target *target, const char *store, enum target_mode mode,
+                           const char *command);
 /* Complain that target_open() failed and return the exit code. */
 int target_open_complain(const struct fault *fault);
 /* Complain that `what` (such as "get users/42 from") failed on the target and return the exit code.

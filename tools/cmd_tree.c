@@ -7,8 +7,6 @@
 #include <stdio.h>
 #include <time.h>
 
-#include "tools/mount_table.h"
-#include "tools/store_open.h"
 #include "tools/text.h"
 
 enum { READ_STEP = 1 << 20 };
@@ -26,21 +24,6 @@ static error_t parse(int key, char *value, struct argp_state *state)
         return 0;
     }
     return words_collect(&s->words, key, state);
-}
-
-/* Open for reading; where a daemon has the store, its mount is the way in. Returns an exit code. */
-static int open_unmounted(struct target *target, const char *store, const char *command)
-{
-    struct mount_row row = {0};
-    int code = target_begin(target, store, TARGET_READ);
-    if (code != EXIT_DONE || target->client == NULL) {
-        return code;
-    }
-    bool mounted = mount_table_find_source(target->store, &row) == 0;
-    complain("%s works on stores that are not mounted; %s is mounted%s%s. Look there.", command,
-             target->store, mounted ? " on " : "", mounted ? row.target : "");
-    mount_row_finish(&row);
-    return target_end(target, EXIT_BUSY);
 }
 
 /* PATH as a key: the root may be left out or written `/`, slashes around the rest do not count. */
@@ -189,7 +172,7 @@ int cmd_ls(int argc, char **argv)
     const char *store;
     cmd_parse(&argp, argc, argv, EXIT_USAGE, 0, &s);
     int code = words_take_store(&s.words, "ls", argp.args_doc, 0, 1, &store);
-    code = code == EXIT_DONE ? open_unmounted(&target, store, "ls") : code;
+    code = code == EXIT_DONE ? target_begin_unmounted(&target, store, TARGET_READ, "ls") : code;
     if (code != EXIT_DONE) {
         return code;
     }
@@ -250,7 +233,7 @@ int cmd_cat(int argc, char **argv)
     const char *store;
     cmd_parse(&argp, argc, argv, EXIT_USAGE, 0, &s);
     int code = words_take_store(&s.words, "cat", argp.args_doc, 1, 1 << 30, &store);
-    code = code == EXIT_DONE ? open_unmounted(&target, store, "cat") : code;
+    code = code == EXIT_DONE ? target_begin_unmounted(&target, store, TARGET_READ, "cat") : code;
     if (code != EXIT_DONE) {
         return code;
     }
@@ -362,7 +345,7 @@ int cmd_info(int argc, char **argv)
     const char *store;
     cmd_parse(&argp, argc, argv, EXIT_USAGE, 0, &s);
     int code = words_take_store(&s.words, "info", argp.args_doc, 1, 1, &store);
-    code = code == EXIT_DONE ? open_unmounted(&target, store, "info") : code;
+    code = code == EXIT_DONE ? target_begin_unmounted(&target, store, TARGET_READ, "info") : code;
     if (code != EXIT_DONE) {
         return code;
     }

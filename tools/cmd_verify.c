@@ -4,9 +4,8 @@
 
 #include <jansson.h>
 #include <stdio.h>
-#include <unistd.h>
 
-#include "kvcore/util/clock.h"
+#include "tools/progress.h"
 #include "tools/text.h"
 
 struct verify_settings {
@@ -28,10 +27,9 @@ static error_t parse_verify(int key, char *value, struct argp_state *state)
 
 struct verifying {
     bool json;
-    bool bar;          /* on a terminal */
-    json_t *findings;  /* array, for --json */
-    json_t *progress;  /* the last object, or NULL */
-    uint64_t began_ns; /* monotonic */
+    struct progress bar;
+    json_t *findings; /* array, for --json */
+    json_t *progress; /* the last object, or NULL */
 };
 
 /* ---- what comes in --------------------------------------------------------------------------- */
@@ -41,41 +39,14 @@ static json_int_t number_of(const json_t *object, const char *name)
     return json_integer_value(json_object_get(object, name));
 }
 
-static void clear_bar(const struct verifying *v)
-{
-    if (v->bar) {
-        fputs("\r\033[K", stderr);
-    }
-}
-
-static void show_bar(const struct verifying *v)
-{
-    double all = (double)number_of(v->progress, "bytes_all");
-    double done = (double)number_of(v->progress, "bytes");
-    double share = all > 0 ? done / all : 1;
-    double passed_s = (double)(clock_monotonic_ns() - v->began_ns) / 1e9;
-    char cells[] = "                    ";
-    if (!v->bar) {
-        return;
-    }
-    for (size_t i = 0; i < (size_t)(share * (double)(sizeof cells - 1)); i++) {
-        cells[i] = '#';
-    }
-    fprintf(stderr, "\r\033[K[%s] %3.0f %% of %.0f MiB", cells, share * 100, all / (1 << 20));
-    if (share > 0.01) {
-        fprintf(stderr, ", about %.0f s left", passed_s / share * (1 - share));
-    }
-    fflush(stderr);
-}
-
 /* A line for people: the sentence, and whose rows are gone. */
-static void print_finding(const struct verifying *v, const json_t *finding)
+static void print_finding(struct verifying *v, const json_t *finding)
 {
     const char *from = json_string_value(json_object_get(finding, "from"));
     const char *to = json_string_value(json_object_get(finding, "to"));
     const char *table = json_string_value(json_object_get(finding, "table"));
     const char *text = json_string_value(json_object_get(finding, "text"));
-    clear_bar(v);
+    progress_clear(&v->bar);
     fputs(text != NULL ? text : "damaged", stdout);
     if (to != NULL && from != NULL && strcmp(from, to) == 0) {
         printf(" (table %s, key %s)", table != NULL ? table : "?", to);
@@ -93,7 +64,8 @@ static int take_object(struct verifying *v, json_t *json)
     if (json_is_object(progress)) {
         json_decref(v->progress);
         v->progress = json_incref(progress);
-        show_bar(v);
+        progress_show(&v->bar, 0, (uint64_t)number_of(progress, "bytes"),
+                      (uint64_t)number_of(progress, "bytes_all"));
     }
     if (json_is_object(finding) && !v->json) {
         print_finding(v, finding);
@@ -139,13 +111,11 @@ static void print_end(const struct verifying *v, const char *store)
 static int run(struct target *target, const struct verify_settings *s)
 {
     struct control_request request = {.op = CONTROL_VERIFY, .limit = s->bytes_per_second};
-    struct verifying v = {.json = s->common.json,
-                          .bar = isatty(STDERR_FILENO) != 0,
-                          .findings = json_array(),
-                          .began_ns = clock_monotonic_ns()};
+    struct verifying v = {.json = s->common.json, .findings = json_array()};
     int code = EXIT_DONE;
+    progress_begin(&v.bar, NULL);
     int r = target_call(target, &request, take, &v);
-    clear_bar(&v);
+    progress_clear(&v.bar);
     if ((r == 0 || r == -KV_EDAMAGED) && v.json) {
         print_end_json(&v, target->store, r == 0);
     } else if (r == 0) {

@@ -20,6 +20,8 @@ static const struct cmd cmds[] = {
     {"ls", cmd_ls, "list a directory of a store that is not mounted"},
     {"cat", cmd_cat, "write files of a store that is not mounted to stdout"},
     {"info", cmd_info, "show the attributes of a file of a store that is not mounted"},
+    {"export", cmd_export, "write all files of a store to stdout as a tar archive"},
+    {"import", cmd_import, "put the files of a tar archive into a store"},
     {"status", cmd_status, "say whether a store is mounted, and how it is"},
     {"stats", cmd_stats, "show levels, counters and requests"},
     {"snapshot", cmd_snapshot, "keep, drop or list states of a store by name"},

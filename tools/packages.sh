@@ -7,7 +7,7 @@
 # To build and to mount.
 packages_build=(
     gcc libc6-dev pkgconf meson ninja-build
-    libsnappy-dev libxxhash-dev libfuse3-dev fuse3 libsmartcols-dev libjansson-dev scdoc
+    libsnappy-dev libxxhash-dev libfuse3-dev fuse3 libsmartcols-dev libjansson-dev libarchive-dev scdoc
 )
 
 # To make a libfuse that can do FUSE over io_uring, see tools/libfuse.
@@ -17,7 +17,7 @@ packages_libfuse=(liburing-dev libnuma-dev dpkg-dev ca-certificates)
 # the programs that the tests of the mount drive.
 packages_test=(
     check clang libclang-rt-14-dev clang-format-14 python3
-    git rsync tar sqlite3 attr acl procps util-linux
+    git rsync tar sqlite3 attr acl procps util-linux libarchive-tools
     mount e2fsprogs xfsprogs
     man-db mandoc systemd
 )

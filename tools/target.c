@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tools/target.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -61,7 +62,8 @@ static int try_daemon(struct target *target, struct fault *fault)
 
 static int open_here(struct target *target, enum target_mode mode, struct fault *fault)
 {
-    struct kvfs_options options = {.read_only = mode == TARGET_READ};
+    struct kvfs_options options = {.read_only = mode == TARGET_READ,
+                                   .sync_interval_ms = mode == TARGET_LOAD ? UINT_MAX : 0};
     struct kv_identity identity;
     struct kv_store *engine;
     int r = mode == TARGET_ENGINE

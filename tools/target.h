@@ -12,6 +12,7 @@
 enum target_mode {
     TARGET_READ = 1, /* changes not a byte of a store that is opened here */
     TARGET_WRITE,
+    TARGET_LOAD,   /* as write, of very much: nothing need be durable before target_close() */
     TARGET_ENGINE, /* as read; also a store that holds no filesystem. Only its state and statistics
                       can be asked */
 };
