@@ -128,7 +128,7 @@ static int serve_mount(const struct mount_plan *plan, struct kvfs *fs, struct lo
     control_server_stop(server);
     kvfs_mount_destroy(host.mount);
     if (!plan->options.read_only) {
-        snprintf(holder, sizeof holder, "process %d, which is closing it", (int)getpid());
+        snprintf(holder, sizeof holder, "process %d" STORE_HOLDER_CLOSING, (int)getpid());
         kv_ignore(kv_describe_holder(kvfs_store(fs), holder)); /* only tells who comes meanwhile */
     }
     return r;

@@ -22,8 +22,18 @@ packages_test=(
     man-db mandoc systemd
 )
 
+# To make Debian packages, and to install them into an empty root in a test.
+packages_deb=(dpkg-dev debhelper fakeroot)
+packages_package=(lintian mmdebstrap)
+
 # Programs of others that the suite `programs` runs on a mount; its tests skip what is missing.
 packages_programs=(postgresql stress-ng ccache)
+
+# The mirror that the installed release comes from; empty if apt knows none.
+packages_mirror() {
+    # shellcheck disable=SC2016 # apt puts in the values
+    apt-get indextargets --format '$(SITE)' 'Identifier: Packages' 'Origin: Debian' 'Label: Debian' | head -n 1
+}
 
 # packages_missing NAME... prints those that are not installed, one a line.
 packages_missing() {

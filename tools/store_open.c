@@ -6,9 +6,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "tools/control_io.h"
+#include "tools/mount_table.h"
+
+enum {
+    TRY_PAUSE_NS = 50 * 1000 * 1000,
+    CLOSING_TRIES = 1200, /* a minute: what is in memory is written */
+    DETACHED_TRIES = 100,
+};
+static const char mounted_on[] = ", mounted on ";
 
 /* ---- judging a directory --------------------------------------------------------------------- */
 
@@ -159,7 +168,6 @@ static int explain_missing(const char *path, struct fault *fault)
 
 static int explain_busy(const char *path, struct fault *fault)
 {
-    static const char mounted_on[] = ", mounted on ";
     char holder[512];
     store_holder(path, holder, sizeof holder);
     const char *mounted = strstr(holder, mounted_on);
@@ -218,6 +226,29 @@ static int explain(const char *path, int error, struct log *log, struct fault *f
     }
 }
 
+/* ---- waiting for who is letting go -------------------------------------------------------------
+ */
+
+/* How often to try again for a store that is in use. umount(8) returns when the mount is detached,
+ * and whoever mounts again at once meets the daemon that is still writing: it says that it is
+ * closing, or is about to say so, being mounted no more. */
+static int tries_for(const char *path)
+{
+    struct mount_row row = {0};
+    char holder[512];
+    store_holder(path, holder, sizeof holder);
+    if (strstr(holder, STORE_HOLDER_CLOSING) != NULL) {
+        return CLOSING_TRIES;
+    }
+    const char *mounted = strstr(holder, mounted_on);
+    if (mounted == NULL) {
+        return 0;
+    }
+    bool is_mounted = mount_table_find_target(mounted + strlen(mounted_on), &row) != -ENOENT;
+    mount_row_finish(&row);
+    return is_mounted ? 0 : DETACHED_TRIES; /* or mounted where this process cannot see it */
+}
+
 int store_open(const char *path, const struct kvfs_options *options, struct log *log,
                struct kvfs **ret_fs, struct fault *fault)
 {
@@ -225,6 +256,11 @@ int store_open(const char *path, const struct kvfs_options *options, struct log 
     with_log.message_fn = log_message;
     with_log.message_arg = log;
     int r = kvfs_open(path, &with_log, ret_fs);
+    for (int i = 0; r == -EBUSY && i < tries_for(path); i++) {
+        const struct timespec pause = {.tv_nsec = TRY_PAUSE_NS};
+        nanosleep(&pause, NULL);
+        r = kvfs_open(path, &with_log, ret_fs);
+    }
     return r < 0 ? explain(path, r, log, fault) : 0;
 }
 

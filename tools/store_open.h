@@ -7,7 +7,11 @@
 #include "tools/log.h"
 #include "tools/report.h"
 
-/* kvfs_open() with the messages going to `log`. On failure `fault` says what to do. */
+/* How the line of a holder ends that is done with the store and writes out what is in memory. */
+#define STORE_HOLDER_CLOSING ", which is closing it"
+
+/* kvfs_open() with the messages going to `log`. Waits up to a minute for a daemon that is closing
+ * the store, as after umount(8). On failure `fault` says what to do. */
 KV_MUST_CHECK int store_open(const char *path, const struct kvfs_options *options, struct log *log,
                              struct kvfs **ret_fs, struct fault *fault);
 

@@ -125,6 +125,17 @@ umount_waits() {
     "$kvfs" umount "$mnt" && ! ls "/proc/$pid/fd/0" 2>/dev/null && [ "$(state)" = idle ] && [ "$("$kvfs" get "$store" f199)" = 199 ]
 }
 
+# umount(8) does not wait for the daemon; whoever mounts or asks at once meets it while it is closing.
+umount_8_and_mount_at_once() {
+    local i
+    head -c 48000000 /dev/urandom >"$work/random" || return
+    for i in 1 2 3; do
+        mount_store && cp "$work/random" "$mnt/large$i" && umount "$mnt" && mount_store && cmp "$work/random" "$mnt/large$i" || return
+        echo x >"$mnt/small$i" && umount "$mnt" && [ "$("$kvfs" get "$store" "small$i")" = x ] || return
+    done
+    mount_store && rm "$mnt"/large* && umount_store
+}
+
 # It is busy when umount is called, and is not any more a fraction of a second later: umount tries
 # for a second, in which this must end also on a busy machine.
 umount_of_a_mount_busy_for_a_moment() {
@@ -272,6 +283,7 @@ point "a second mount on the same directory is refused" eval '"$kvfs" mkfs -q "$
 point "umount of a mount in use fails and says so" umount_of_a_busy_mount
 point "umount waits out a program that looks at the mount for a moment" umount_of_a_mount_busy_for_a_moment
 point "umount returns when the store is written and free" umount_waits
+point "a mount right after umount(8) waits for the daemon before it" umount_8_and_mount_at_once
 point "umount of what is no mount fails" complains 1 'not the mount point of a kvfs store' "$kvfs" umount "$mnt"
 point "a failure in the background reaches the caller with status 32" failure_is_reported
 point "a missing mount point is told" complains 32 "no such directory. Make it with 'mkdir" "$kvfs" mount "$store" "$work/nowhere"
