@@ -34,6 +34,7 @@ END
 }
 
 # Every name, attribute and page that the kernel held is gone.
+# shellcheck disable=SC2119 # no options
 cold() {
     remount_store
 }

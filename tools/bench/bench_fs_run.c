@@ -206,7 +206,8 @@ static int run_all(struct state *s, struct bench_result *results)
     return code;
 }
 
-int bench_fs_run(const struct bench_fs_config *config, struct bench_result *results)
+int bench_fs_run(const struct bench_fs_config *config, struct bench_result *results,
+                 bool *ret_measured)
 {
     struct state s = {.has_files = false};
     sigset_t ending, before;
@@ -218,6 +219,7 @@ int bench_fs_run(const struct bench_fs_config *config, struct bench_result *resu
     int code = state_init(&s, config);
     if (code == EXIT_DONE) {
         code = run_all(&s, results);
+        *ret_measured = code == EXIT_DONE;
         int removed = bench_fs_files_end(&s.files);
         code = code == EXIT_DONE ? removed : code;
     }

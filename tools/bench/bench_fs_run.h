@@ -10,8 +10,10 @@
 #include "tools/bench/bench_result.h"
 
 /* Fill `results`, one for each workload of `config`. All that was made in the directory is removed
- * again, also on failure and on SIGINT, SIGTERM and SIGHUP. Complains about what fails. Returns an
- * exit code. */
-int bench_fs_run(const struct bench_fs_config *config, struct bench_result *results);
+ * again, also on failure and on SIGINT, SIGTERM and SIGHUP. Complains about what fails.
+ * `ret_measured`: the results are complete, though removing may have failed. Returns an exit code.
+ */
+int bench_fs_run(const struct bench_fs_config *config, struct bench_result *results,
+                 bool *ret_measured);
 
 #endif

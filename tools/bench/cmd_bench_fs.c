@@ -163,8 +163,10 @@ static int run(const struct bench_fs_config *config)
         complain("out of memory");
         return EXIT_FAILED;
     }
-    int code = bench_fs_run(config, results);
-    code = code == EXIT_DONE ? report(config, results) : code;
+    bool measured = false;
+    int code = bench_fs_run(config, results, &measured);
+    int reported = measured ? report(config, results) : EXIT_DONE;
+    code = code == EXIT_DONE ? reported : code;
     free(results);
     return code;
 }
