@@ -37,10 +37,21 @@ static void release(struct target *target)
     *target = (struct target){0};
 }
 
+static bool is_mounted(const char *store)
+{
+    struct mount_row row = {0};
+    bool found = mount_table_find_source(store, &row) == 0;
+    mount_row_finish(&row);
+    return found;
+}
+
 /* Ask whether a daemon serves the store. Returns 1 if so, 0 if not. */
 static int try_daemon(struct target *target, struct fault *fault)
 {
     int r = control_client_open(target->store, &target->client);
+    if ((r == -EPIPE || r == -ECONNRESET) && !is_mounted(target->store)) {
+        return 0; /* it was unmounted and is ending; store_open() waits for that */
+    }
     switch (-r) {
     case 0:
         return 1;

@@ -67,6 +67,22 @@ run_shared() {
     LD_LIBRARY_PATH=$(dirname "$(find "$root" -name libkvcore.so.0)") "$work/shared" "$work/store1"
 }
 
+# The program that docs/example.c says how to build.
+example_runs() {
+    local flags
+    flags=$(pkgconf --cflags --libs) || return
+    # shellcheck disable=SC2086
+    gcc -std=gnu17 -Wall -Wextra -Werror "$here/../../docs/example.c" $flags -o "$work/example" &&
+        LD_LIBRARY_PATH=$(dirname "$(find "$root" -name libkvcore.so.0)") "$work/example" "$work/store3" | grep 'users/43/name = Grace'
+}
+
+manual_and_unit_are_installed() {
+    local unit
+    unit=$(find "$root" -path '*/systemd/system/kvfs@.service')
+    [ -n "$unit" ] && grep -q "^ExecStart=$(find "$root" -path '*/bin/kvfs' -printf '/%P')" "$unit" || return
+    ! command -v scdoc || [ "$(find "$root" -name 'kvfs.1' -o -name 'mount.kvfs.8' -o -name 'mount.fuse.kvfs.8' | wc -l)" -eq 3 ]
+}
+
 program_is_installed() {
     find "$root" -name kvfs -perm -u+x -type f | grep -q . &&
         "$(find "$root" -name kvfs -type f)" version
@@ -80,5 +96,7 @@ point "a program builds against the shared library with pkg-config" build_shared
 point "and runs: stores, reads back after reopening, iterates in order" run_shared
 point "a program builds against the static library with pkg-config --static" build_static
 point "and runs" "$work/static" "$work/store2"
+point "the example of the documentation builds and runs" example_runs
 point "the kvfs program is installed and runs" program_is_installed
+point "the manual and a unit that names the program are installed" manual_and_unit_are_installed
 tap_finish

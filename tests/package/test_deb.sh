@@ -108,6 +108,15 @@ libraries_are_found() {
 
 # ---- used --------------------------------------------------------------------------------------
 
+# umount(8) returns when the mount is detached; the daemon may have to write a little more.
+is_free() {
+    for ((i = 0; i < 600; i++)); do
+        inside kvfs status --json "$1" 2>/dev/null | grep '"state": *"idle"' && return
+        sleep 0.1
+    done
+    return 1
+}
+
 # The type is the one that the kernel shows.
 mounts_by_type() {
     inside mkfs -t kvfs -L first /srv/a && inside mkdir /mnt/a && inside mount -t kvfs -o noatime /srv/a /mnt/a || return
@@ -116,7 +125,7 @@ mounts_by_type() {
 }
 
 umount_works() {
-    head -c 3000000 /dev/urandom >"$work/random" && cp "$work/random" "$root/mnt/a/random" && inside umount /mnt/a &&
+    head -c 3000000 /dev/urandom >"$work/random" && cp "$work/random" "$root/mnt/a/random" && inside umount /mnt/a && is_free /srv/a &&
         [ "$(inside kvfs get /srv/a greeting)" = hello ] && cmp "$work/random" <(inside kvfs get /srv/a random)
 }
 
@@ -129,7 +138,8 @@ mounts_by_fstab() {
     inside mkdir -p /mnt/b && inside kvfs mkfs /srv/b &&
         echo "/srv/b /mnt/b kvfs noauto,user,nofail,x-systemd.automount 0 0" >>"$root/etc/fstab" || return
     inside mount -a && ! inside mountpoint -q /mnt/b || return # noauto
-    inside mount /mnt/b && inside mountpoint /mnt/b && echo x >"$root/mnt/b/x" && inside umount /mnt/b
+    inside mount /mnt/b && inside mountpoint /mnt/b && echo x >"$root/mnt/b/x" && inside umount /mnt/b &&
+        is_free /srv/b
 }
 
 # "user": by an ordinary user, who made the store himself.
@@ -137,7 +147,7 @@ mounts_as_user() {
     echo "tester:x:$user:$user::/:/bin/sh" >>"$root/etc/passwd" # mount(8) wants a name for a number
     rm -rf "$root/srv/b" && inside install -d -o $user -g $user /srv/b /mnt/b && as_user mkfs -t kvfs /srv/b &&
         as_user mount /mnt/b && as_user cp /etc/fstab /mnt/b/y || return
-    [ "$(stat -c %u "$root/srv/b/ROOT")" = $user ] && as_user ls /mnt/b && as_user umount /mnt/b &&
+    [ "$(stat -c %u "$root/srv/b/ROOT")" = $user ] && as_user ls /mnt/b && as_user umount /mnt/b && is_free /srv/b &&
         inside kvfs get /srv/b y | cmp - "$root/etc/fstab"
 }
 
