@@ -21,12 +21,14 @@ int cmd_bench(int argc, char **argv);
 int cmd_cat(int argc, char **argv);
 int cmd_checkpoint(int argc, char **argv);
 int cmd_del(int argc, char **argv);
+int cmd_dump(int argc, char **argv);
 int cmd_exec(int argc, char **argv);
 int cmd_exists(int argc, char **argv);
 int cmd_export(int argc, char **argv);
 int cmd_get(int argc, char **argv);
 int cmd_import(int argc, char **argv);
 int cmd_info(int argc, char **argv);
+int cmd_load(int argc, char **argv);
 int cmd_ls(int argc, char **argv);
 int cmd_mkfs(int argc, char **argv);
 int cmd_mount(int argc, char **argv);
@@ -71,6 +73,8 @@ struct json_t *cmd_ask(struct target *target, enum control_op op, const char *ve
  */
 int words_take_store(struct words *words, const char *command, const char *usage, int min, int max,
                      const char **ret_store);
+
+mode_t cmd_umask(void);
 
 /* Open what `store` names, or complain that it does not open. Returns an exit code; on EXIT_DONE
  * the counterpart is target_end(). */

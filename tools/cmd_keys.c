@@ -109,7 +109,7 @@ static int read_in(struct kv_buf *value)
     }
 }
 
-static mode_t current_umask(void)
+mode_t cmd_umask(void)
 {
     mode_t mask = umask(0);
     umask(mask);
@@ -154,7 +154,7 @@ int cmd_put(int argc, char **argv)
     struct control_request put = {.op = CONTROL_PUT,
                                   .key = kv_slice_str(s.words.at[0]),
                                   .value = kv_buf_slice(&value),
-                                  .umask = current_umask()};
+                                  .umask = cmd_umask()};
     r = target_call(&target, &put, NULL, NULL);
     code = r < 0 ? target_complain(&target, "put", put.key, "into", r) : EXIT_DONE;
     code = target_end(&target, code);

@@ -22,6 +22,8 @@ static const struct cmd cmds[] = {
     {"info", cmd_info, "show the attributes of a file of a store that is not mounted"},
     {"export", cmd_export, "write all files of a store to stdout as a tar archive"},
     {"import", cmd_import, "put the files of a tar archive into a store"},
+    {"dump", cmd_dump, "write all keys and values as the text of db_dump"},
+    {"load", cmd_load, "set the keys of a dump"},
     {"status", cmd_status, "say whether a store is mounted, and how it is"},
     {"stats", cmd_stats, "show levels, counters and requests"},
     {"snapshot", cmd_snapshot, "keep, drop or list states of a store by name"},

@@ -17,7 +17,7 @@ packages_libfuse=(liburing-dev libnuma-dev dpkg-dev ca-certificates)
 # the programs that the tests of the mount drive.
 packages_test=(
     check clang libclang-rt-14-dev clang-format-14 python3
-    git rsync tar sqlite3 attr acl procps util-linux libarchive-tools
+    git rsync tar sqlite3 attr acl procps util-linux libarchive-tools db5.3-util
     mount e2fsprogs xfsprogs
     man-db mandoc systemd
 )
