@@ -13,7 +13,12 @@
 #include "tools/store_open.h"
 #include "tools/text.h"
 
-enum { TIMEOUT_S_MAX = 1000000, BUSY_PAUSE_MS = 50, BUSY_TRIES = 20 };
+enum {
+    TIMEOUT_S_MAX = 1000000,
+    BUSY_PAUSE_MS = 50,
+    BUSY_TRIES = 20,
+    SILENT_S = 5, /* then say what may be the reason */
+};
 
 struct settings {
     struct words words;
@@ -58,21 +63,37 @@ static int watch_daemon(const char *store)
     return fd;
 }
 
-/* The daemon ends after it has synced and released the store. */
-static int await_end(int pidfd, uint64_t timeout_s)
+/* Whether the process ends before `seconds` have passed. */
+static bool ends_within(int pidfd, uint64_t seconds)
 {
-    uint64_t deadline = clock_monotonic_ns() + timeout_s * 1000000000ULL;
+    uint64_t deadline = clock_monotonic_ns() + seconds * 1000000000ULL;
     struct pollfd ended = {.fd = pidfd, .events = POLLIN};
     for (;;) {
         uint64_t now = clock_monotonic_ns();
-        if (timeout_s > 0 && now >= deadline) {
-            return -ETIMEDOUT;
+        if (now >= deadline) {
+            return false;
         }
-        int left_ms = timeout_s > 0 ? (int)((deadline - now) / 1000000 % 1000000) + 1 : -1;
-        if (poll(&ended, 1, left_ms) > 0) {
-            return 0;
+        if (poll(&ended, 1, (int)((deadline - now) / 1000000 % 1000000) + 1) > 0) {
+            return true;
         }
     }
+}
+
+/* The daemon ends after it has synced and released the store. But the kernel does not tell it to
+ * before the last copy of the mount is gone, and whoever makes a mount namespace copies all. */
+static int await_end(int pidfd, const struct mount_row *row, uint64_t timeout_s)
+{
+    uint64_t limit_s = timeout_s > 0 ? timeout_s : TIMEOUT_S_MAX;
+    uint64_t silent_s = limit_s < SILENT_S ? limit_s : SILENT_S;
+    if (ends_within(pidfd, silent_s)) {
+        return 0;
+    }
+    if (silent_s < limit_s) {
+        complain("%s is unmounted; waiting for its daemon. It writes %s, or a container has a copy "
+                 "of the mount: 'grep -l %s /proc/*/mountinfo' shows its processes.",
+                 row->target, row->source, row->source);
+    }
+    return ends_within(pidfd, limit_s - silent_s) ? 0 : -ETIMEDOUT;
 }
 
 /* Programs that look at every mount for a moment (df, an indexer) are nobody's reason to fail: ask
@@ -100,7 +121,7 @@ static int unmount(const struct mount_row *row, const struct settings *s)
     } else if (r < 0) {
         complain("cannot unmount %s: %s", row->target, kv_strerror(r));
         code = EXIT_FAILED;
-    } else if (pidfd >= 0 && !s->lazy && await_end(pidfd, s->timeout_s) < 0) {
+    } else if (pidfd >= 0 && !s->lazy && await_end(pidfd, row, s->timeout_s) < 0) {
         complain("%s is unmounted, but its daemon is still writing %s after %u s. Ask again with "
                  "'kvfs status %s'.",
                  row->target, row->source, (unsigned)s->timeout_s, row->source);

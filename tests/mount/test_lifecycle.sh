@@ -135,6 +135,23 @@ umount_8_and_mount_at_once() {
     mount_store && rm "$mnt"/large* && umount_store
 }
 
+# Another mount namespace copied the mount, as that of a container does: the daemon serves on until
+# that is gone too, and whoever waits for it is told why.
+umount_of_a_copied_mount() {
+    local holder umounting
+    mkfifo "$work/go" && mount_store || return
+    # shellcheck disable=SC2016
+    unshare -m bash -c ': >"$1/copied"; read -r -t 120 _ <>"$1/go"' _ "$work" &
+    holder=$!
+    wait_for [ -e "$work/copied" ] || return
+    "$kvfs" umount "$mnt" 2>"$work/waiting" &
+    umounting=$!
+    wait_for grep -q 'a container has a copy' "$work/waiting" && ! mountpoint -q "$mnt" && kill -0 $umounting || return
+    echo go >"$work/go"
+    wait $holder
+    wait $umounting && [ "$(state)" = idle ]
+}
+
 # It is busy when umount is called, and is not any more a fraction of a second later: umount tries
 # for a second, in which this must end also on a busy machine.
 umount_of_a_mount_busy_for_a_moment() {
@@ -283,6 +300,7 @@ point "umount of a mount in use fails and says so" umount_of_a_busy_mount
 point "umount waits out a program that looks at the mount for a moment" umount_of_a_mount_busy_for_a_moment
 point "umount returns when the store is written and free" umount_waits
 point "a mount right after umount(8) waits for the daemon before it" umount_8_and_mount_at_once
+in_own_mounts "umount waits for a copy of the mount in another namespace, and says so" umount_of_a_copied_mount
 point "umount of what is no mount fails" complains 1 'not the mount point of a kvfs store' "$kvfs" umount "$mnt"
 point "a failure in the background reaches the caller with status 32" failure_is_reported
 point "a missing mount point is told" complains 32 "no such directory. Make it with 'mkdir" "$kvfs" mount "$store" "$work/nowhere"
