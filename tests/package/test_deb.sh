@@ -26,7 +26,7 @@ root=$work/root
 user=4711
 
 cleanup() {
-    umount -l "$root"/mnt/* "$root/dev" "$root/proc" 2>/dev/null
+    umount -l "$root"/mnt/* "$root/dev" "$root/proc" "$work/making" 2>/dev/null
     rm -rf --one-file-system "$work"
 }
 trap cleanup EXIT
@@ -70,9 +70,10 @@ makes_a_root() {
     names=$(needed | grep -v -- '-dev$' | tr '\n' ',')mount
     archive=$cache/root-$(md5sum <<<"$names" | cut -c 1-8).tar
     if [ ! -f "$archive" ]; then
-        mmdebstrap --quiet --format=tar --variant=essential --include="$names" --dpkgopt=force-unsafe-io --skip=output/dev \
+        mkdir "$work/making" && mount -t tmpfs tmpfs "$work/making" || return # disks are slow at so many small files
+        TMPDIR=$work/making mmdebstrap --quiet --format=tar --variant=essential --include="$names" --dpkgopt=force-unsafe-io --skip=output/dev \
             bookworm "$archive.part" "$(packages_mirror)" || return
-        mv "$archive.part" "$archive"
+        umount "$work/making" && mv "$archive.part" "$archive" || return
     fi
     mkdir "$root" && tar -C "$root" -xf "$archive" && mkdir -p "$root/dev" "$root/proc" &&
         ln -sf ../proc/self/mounts "$root/etc/mtab" && # as systemd does when it starts
