@@ -70,8 +70,9 @@ def bench(place, group, args, figures):
                "--threads", str(group[0].threads)] + (["--cold"] if group[0].cold else [])
     done = subprocess.run(command + [place.mnt], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
     if done.returncode:
-        print(f"# {place.peer.name}: {' '.join(command[5:7])}: {done.stderr.strip()}", file=sys.stderr)
-        return False
+        print(f"# {place.peer.name}: {command[6]}: {done.stderr.strip()}", file=sys.stderr)
+    if done.returncode and (place.mount or not done.stdout):
+        return False  # others need not be able to remove what was made
     for load, result in zip(group, json.loads(done.stdout)["results"]):
         figures[load.name] = result["mb_per_second" if load.unit == "MB/s" else "ops_per_second"]
     return True

@@ -2,6 +2,7 @@
 """The file systems that fs_peers compares, and how each is made, mounted and taken away."""
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -18,7 +19,8 @@ DROP_CACHES = "/proc/sys/vm/drop_caches"
 
 
 class Peer:
-    """`obstacle`: why it cannot be had here, or None."""
+    """`options`: of a mount of kvfs. `program`: with its arguments, as in a shell. `obstacle`: why it cannot
+    be had here, or None."""
 
     def __init__(self, name, kind, options="", program=None, obstacle=None):
         self.name = name
@@ -66,8 +68,8 @@ def find(args, work):
         Peer("kvfs-writeback", "kvfs", "uring=off,writeback"),
         Peer("kvfs-uring", "kvfs", "uring=on", obstacle=no_rings),
         Peer("kvfs-uring-writeback", "kvfs", "uring=on,writeback", obstacle=no_rings),
-        Peer("memory", "program", program=memfs, obstacle=no_memfs),
-        Peer("memory-uring", "program", "io_uring", memfs, no_memfs or no_rings),
+        Peer("memory", "program", program=shlex.quote(memfs), obstacle=no_memfs),
+        Peer("memory-uring", "program", program=shlex.quote(memfs) + " -o io_uring", obstacle=no_memfs or no_rings),
         Peer("ext4", "ext4"),
         Peer("fuse2fs", "fuse2fs", obstacle=missing("fuse2fs")),
         Peer("ntfs-3g", "ntfs-3g", obstacle=missing("ntfs-3g")),
@@ -138,7 +140,7 @@ class Place:
         elif kind == "ntfs-3g":
             self.launch(["ntfs-3g", "-o", "no_detach,big_writes", self.image, self.mnt])
         else:
-            self.launch([self.peer.program, self.mnt, "-f"] + (["-o", self.peer.options] if self.peer.options else []))
+            self.launch(shlex.split(self.peer.program) + [self.mnt, "-f"])
 
     def launch(self, command):
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
