@@ -13,6 +13,12 @@ if [ -z "${KVFS_PRIVATE_MOUNTS:-}" ]; then
     KVFS_PRIVATE_MOUNTS=yes exec unshare --mount "$0" "$@"
 fi
 
+# The namespace begins with a copy of every mount. Of those of kvfs, whose daemons would serve on until the
+# copies are gone, none is kept.
+findmnt --raw --noheadings --types fuse.kvfs --output TARGET | while read -r copy; do
+    umount -l "$(printf '%b' "$copy")"
+done
+
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=tests/lib/tap.sh
 . "$here/../lib/tap.sh"
