@@ -20,12 +20,14 @@ struct cmd {
 int cmd_bench(int argc, char **argv);
 int cmd_cat(int argc, char **argv);
 int cmd_checkpoint(int argc, char **argv);
+int cmd_compact(int argc, char **argv);
 int cmd_del(int argc, char **argv);
 int cmd_dump(int argc, char **argv);
 int cmd_exec(int argc, char **argv);
 int cmd_exists(int argc, char **argv);
 int cmd_export(int argc, char **argv);
 int cmd_get(int argc, char **argv);
+int cmd_health(int argc, char **argv);
 int cmd_import(int argc, char **argv);
 int cmd_info(int argc, char **argv);
 int cmd_load(int argc, char **argv);

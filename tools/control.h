@@ -33,8 +33,9 @@ enum control_op {
     CONTROL_SNAPSHOT_LIST = 11,  /* data: a JSON object */
     CONTROL_VERIFY = 12,         /* data: JSON objects, one in each: findings and progress */
     CONTROL_CHECKPOINT = 13,     /* key: absolute path of the copy */
+    CONTROL_COMPACT = 14,        /* data: JSON objects, one in each: progress */
 };
-enum { CONTROL_OP_MAX = CONTROL_CHECKPOINT };
+enum { CONTROL_OP_MAX = CONTROL_COMPACT };
 
 enum control_reply_type {
     CONTROL_DONE = 128,

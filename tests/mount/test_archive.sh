@@ -9,6 +9,7 @@ unset KVFS_STORE
 # shellcheck source=tests/lib/mount.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/mount.sh"
 
+lib=$(realpath "$(dirname "${BASH_SOURCE[0]}")/../lib")
 tar_all=(tar --acls --xattrs "--xattrs-include=*" --numeric-owner)
 
 # complains STATUS PATTERN COMMAND...: it ends with that status and its stderr matches.
@@ -213,18 +214,8 @@ no_archive() {
 # A byte of a large value is turned over on the disk.
 damage_is_told() {
     new_store "$work/s" && head -c 3000000 /dev/urandom >"$work/large" && "$kvfs" put "$work/s" before 1 &&
-        "$kvfs" put "$work/s" large - <"$work/large" && "$kvfs" put "$work/s" zebra 2 && python3 - "$work/s" "$work/large" <<'END' || return
-import glob, sys
-wanted = open(sys.argv[2], "rb").read()[2000000:2000064]
-for path in glob.glob(sys.argv[1] + "/*"):
-    with open(path, "r+b") as file:
-        at = file.read().find(wanted)
-        if at >= 0:
-            file.seek(at)
-            file.write(bytes([wanted[0] ^ 1]))
-            sys.exit(0)
-sys.exit("the value is not in the store's files")
-END
+        "$kvfs" put "$work/s" large - <"$work/large" && "$kvfs" put "$work/s" zebra 2 &&
+        python3 "$lib/flip_byte.py" "$work/s" "$work/large" 2000000 || return
     complains 4 "cannot read all of ./large in .* It is not complete in the archive" export_to "$work/s" "$work/part.tar" &&
         mkdir "$work/part" && tar -C "$work/part" -xf "$work/part.tar" && [ "$(cat "$work/part/before" "$work/part/zebra")" = 12 ] &&
         [ "$(stat -c %s "$work/part/large")" = 3000000 ] && cmp <(head -c 1000000 "$work/large") <(head -c 1000000 "$work/part/large")

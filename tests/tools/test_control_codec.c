@@ -76,6 +76,10 @@ START_TEST(requests_of_upkeep_have_fixed_bytes)
     struct control_request copy = {.op = CONTROL_CHECKPOINT, .key = kv_slice_str("/b")};
     ck_ok(control_request_encode(&copy, &frame));
     frame_is(&frame, BYTES(5, 0, 0, 0, 13, 1, 2, '/', 'b'));
+    frame.size = 0;
+    struct control_request compact = {.op = CONTROL_COMPACT};
+    ck_ok(control_request_encode(&compact, &frame));
+    frame_is(&frame, BYTES(1, 0, 0, 0, 14));
     kv_buf_finish(&frame);
 }
 END_TEST
