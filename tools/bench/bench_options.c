@@ -7,6 +7,8 @@
 #include <unistd.h>
 
 #include "kvcore/util/clock.h"
+#include "tools/bench/bench_config.h"
+#include "tools/bench/bench_engine.h"
 #include "tools/bench/bench_plot.h"
 #include "tools/text.h"
 #include "tools/words.h"
@@ -35,15 +37,48 @@ void bench_list_take(char *list, bench_word_fn *fn, void *arg, struct argp_state
     }
 }
 
-void bench_workload_unknown(const char *name, const char *const *names, size_t count,
-                            struct argp_state *state)
+unsigned bench_workload_take(const char *name, bench_word_at_fn *at, unsigned taken, unsigned max,
+                             struct argp_state *state)
 {
+    const char *names[BENCH_WORKLOADS_MAX];
+    struct bench_word word;
+    unsigned count = 0;
+    for (; count < BENCH_WORKLOADS_MAX && at(count, &word); count++) {
+        if (strcmp(word.name, name) == 0 && taken < max) {
+            return count;
+        }
+        names[count] = word.name;
+    }
     const char *nearest = words_nearest(name, names, count);
-    if (nearest != NULL) {
+    if (taken >= max) {
+        argp_error(state, "more than %u workloads", max);
+    } else if (nearest != NULL) {
         argp_error(state, "unknown workload '%s'. Did you mean '%s'?", name, nearest);
     } else {
         argp_error(state, "unknown workload '%s'. --help lists them.", name);
     }
+    return 0;
+}
+
+char *bench_help_workloads(int key, const char *text, bench_word_at_fn *at)
+{
+    struct kv_buf list = {0};
+    struct bench_word word;
+    if (key != ARGP_KEY_HELP_POST_DOC) {
+        union {
+            const char *given;
+            char *returned;
+        } same = {.given = text}; /* as argp wants text that stays as it is */
+        return same.returned;
+    }
+    int r = bench_print(&list, "Workloads:\n");
+    for (unsigned i = 0; r == 0 && at(i, &word); i++) {
+        r = bench_print(&list, "  %-18s %s\n", word.name, word.summary);
+    }
+    if (r < 0 || kv_buf_append(&list, kv_slice("", 1)) < 0) {
+        kv_buf_finish(&list);
+    }
+    return (char *)list.data;
 }
 
 const char *bench_plot_take(const char *value, struct argp_state *state)
@@ -68,21 +103,4 @@ void bench_progress(size_t done, size_t count, uint64_t began_ns)
         fprintf(stderr, "\r\033[K%zu of %zu, about %.0f s left", done, count,
                 passed_s / (double)done * (double)(count - done));
     }
-}
-
-char *bench_help_same(const char *text)
-{
-    union {
-        const char *given;
-        char *returned;
-    } same = {.given = text};
-    return same.returned;
-}
-
-char *bench_help_list(struct kv_buf *list, int r)
-{
-    if (r < 0 || kv_buf_append(list, kv_slice("", 1)) < 0) {
-        kv_buf_finish(list);
-    }
-    return (char *)list->data;
 }

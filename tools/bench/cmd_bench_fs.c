@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* bench fs: reads the command line, runs, reports. */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "tools/bench/bench_commands.h"
-#include "tools/bench/bench_engine.h"
 #include "tools/bench/bench_fs_report.h"
 #include "tools/bench/bench_fs_run.h"
 #include "tools/bench/bench_fs_work.h"
@@ -72,23 +70,21 @@ struct settings {
 
 /* ---- reading the options --------------------------------------------------------------------- */
 
+static bool workload_word(unsigned index, struct bench_word *ret_word)
+{
+    const struct bench_fs_workload *workload = bench_fs_workload_at(index);
+    if (workload != NULL) {
+        *ret_word = (struct bench_word){workload->name, workload->summary};
+    }
+    return workload != NULL;
+}
+
 static void add_workload(void *arg, const char *name, struct argp_state *state)
 {
     struct bench_fs_config *config = arg;
-    const struct bench_fs_workload *workload = bench_fs_workload_find(name);
-    const char *names[BENCH_FS_WORKLOADS_MAX];
-    size_t count = 0;
-    if (workload != NULL && config->workload_count < BENCH_FS_WORKLOADS_MAX) {
-        config->workloads[config->workload_count++] = workload;
-        return;
-    }
-    if (workload != NULL) {
-        argp_error(state, "more than %d workloads", BENCH_FS_WORKLOADS_MAX);
-    }
-    for (const struct bench_fs_workload *w; (w = bench_fs_workload_at((unsigned)count)) != NULL;) {
-        names[count++] = w->name;
-    }
-    bench_workload_unknown(name, names, count, state);
+    unsigned index = bench_workload_take(name, workload_word, config->workload_count,
+                                         BENCH_FS_WORKLOADS_MAX, state);
+    config->workloads[config->workload_count++] = bench_fs_workload_at(index);
 }
 
 static error_t parse(int key, char *value, struct argp_state *state)
@@ -174,17 +170,7 @@ static int run(const struct bench_fs_config *config)
 /* The workloads below the options of --help. */
 static char *list_workloads(int key, const char *text, void *input)
 {
-    struct kv_buf list = {0};
-    const struct bench_fs_workload *w;
-    (void)input;
-    if (key != ARGP_KEY_HELP_POST_DOC) {
-        return bench_help_same(text);
-    }
-    int r = bench_print(&list, "Workloads:\n");
-    for (unsigned i = 0; r == 0 && (w = bench_fs_workload_at(i)) != NULL; i++) {
-        r = bench_print(&list, "  %-10s %s\n", w->name, w->summary);
-    }
-    return bench_help_list(&list, r);
+    return bench_help_workloads(key, text, workload_word);
 }
 
 int cmd_bench_fs(int argc, char **argv)

@@ -111,23 +111,21 @@ struct settings {
 
 /* ---- reading the options --------------------------------------------------------------------- */
 
+static bool workload_word(unsigned index, struct bench_word *ret_word)
+{
+    const struct bench_workload *workload = bench_workload_at(index);
+    if (workload != NULL) {
+        *ret_word = (struct bench_word){workload->name, workload->summary};
+    }
+    return workload != NULL;
+}
+
 static void add_workload(void *arg, const char *name, struct argp_state *state)
 {
     struct bench_config *config = arg;
-    const struct bench_workload *workload = bench_workload_find(name);
-    const char *names[BENCH_WORKLOADS_MAX];
-    size_t count = 0;
-    if (workload != NULL && config->workload_count < BENCH_WORKLOADS_MAX) {
-        config->workloads[config->workload_count++] = workload;
-        return;
-    }
-    if (workload != NULL) {
-        argp_error(state, "more than %d workloads", BENCH_WORKLOADS_MAX);
-    }
-    for (const struct bench_workload *w; (w = bench_workload_at((unsigned)count)) != NULL;) {
-        names[count++] = w->name;
-    }
-    bench_workload_unknown(name, names, count, state);
+    unsigned index = bench_workload_take(name, workload_word, config->workload_count,
+                                         BENCH_WORKLOADS_MAX, state);
+    config->workloads[config->workload_count++] = bench_workload_at(index);
 }
 
 static void add_engine(void *arg, const char *name, struct argp_state *state)
@@ -301,17 +299,7 @@ static int run(const struct bench_config *config)
 /* The workloads below the options of --help. */
 static char *list_workloads(int key, const char *text, void *input)
 {
-    struct kv_buf list = {0};
-    const struct bench_workload *w;
-    (void)input;
-    if (key != ARGP_KEY_HELP_POST_DOC) {
-        return bench_help_same(text);
-    }
-    int r = bench_print(&list, "Workloads:\n");
-    for (unsigned i = 0; r == 0 && (w = bench_workload_at(i)) != NULL; i++) {
-        r = bench_print(&list, "  %-18s %s\n", w->name, w->summary);
-    }
-    return bench_help_list(&list, r);
+    return bench_help_workloads(key, text, workload_word);
 }
 
 int cmd_bench_kv(int argc, char **argv)
