@@ -7,13 +7,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { BENCH_FS_WORKLOADS_MAX = 64 };
+#include "tools/bench/bench_config.h"
 
 struct bench_fs_workload;
 
 struct bench_fs_config {
     const char *dir;
-    const struct bench_fs_workload *workloads[BENCH_FS_WORKLOADS_MAX];
+    const struct bench_fs_workload *workloads[BENCH_WORKLOADS_MAX];
     unsigned workload_count;
     uint64_t files; /* of all threads together, as are the two numbers below */
     uint64_t stream_bytes;

@@ -7,14 +7,13 @@
 #include <unistd.h>
 
 #include "kvcore/util/clock.h"
-#include "tools/bench/bench_config.h"
 #include "tools/bench/bench_engine.h"
 #include "tools/bench/bench_plot.h"
 #include "tools/text.h"
 #include "tools/words.h"
 
-uint64_t bench_number_take(const struct bench_number *number, const char *value,
-                           struct argp_state *state)
+static uint64_t take_number(const struct bench_number *number, const char *value,
+                            struct argp_state *state)
 {
     uint64_t read = 0;
     int r = number->is_size ? text_parse_size(value, &read)
@@ -37,27 +36,82 @@ void bench_list_take(char *list, bench_word_fn *fn, void *arg, struct argp_state
     }
 }
 
-unsigned bench_workload_take(const char *name, bench_word_at_fn *at, unsigned taken, unsigned max,
-                             struct argp_state *state)
+static void take_workload(void *arg, const char *name, struct argp_state *state)
 {
+    struct bench_command *command = arg;
     const char *names[BENCH_WORKLOADS_MAX];
     struct bench_word word;
     unsigned count = 0;
-    for (; count < BENCH_WORKLOADS_MAX && at(count, &word); count++) {
-        if (strcmp(word.name, name) == 0 && taken < max) {
-            return count;
+    if (command->workload_count == BENCH_WORKLOADS_MAX) {
+        argp_error(state, "more than %d workloads", BENCH_WORKLOADS_MAX);
+    }
+    for (; count < BENCH_WORKLOADS_MAX && command->workload_at(count, &word); count++) {
+        if (strcmp(word.name, name) == 0) {
+            command->workloads[command->workload_count++] = count;
+            return;
         }
         names[count] = word.name;
     }
     const char *nearest = words_nearest(name, names, count);
-    if (taken >= max) {
-        argp_error(state, "more than %u workloads", max);
-    } else if (nearest != NULL) {
+    if (nearest != NULL) {
         argp_error(state, "unknown workload '%s'. Did you mean '%s'?", name, nearest);
     } else {
         argp_error(state, "unknown workload '%s'. --help lists them.", name);
     }
-    return 0;
+}
+
+static const char *take_plot(const char *value, struct argp_state *state)
+{
+    if (!bench_plot_fits(value)) {
+        argp_error(state, "--plot wants a name that ends in .svg or .png, not '%s'", value);
+    }
+    return value;
+}
+
+void bench_command_init(struct bench_command *command)
+{
+    for (unsigned i = 0; i < command->number_count; i++) {
+        command->number[i] = command->numbers[i].preset;
+    }
+}
+
+error_t bench_command_parse(struct bench_command *command, int key, char *value,
+                            struct argp_state *state)
+{
+    unsigned which = (unsigned)key - BENCH_OPTION_NUMBERS;
+    if (key >= BENCH_OPTION_NUMBERS && which < command->number_count) {
+        command->number[which] = take_number(&command->numbers[which], value, state);
+        return 0;
+    }
+    switch (key) {
+    case BENCH_OPTION_WORKLOAD:
+        bench_list_take(value, take_workload, command, state);
+        return 0;
+    case BENCH_OPTION_JSON:
+        command->json = true;
+        return 0;
+    case BENCH_OPTION_PLOT:
+        command->plot = take_plot(value, state);
+        return 0;
+    case 'q':
+        command->quiet = true;
+        return 0;
+    default:
+        return words_collect(&command->words, key, state);
+    }
+}
+
+void bench_command_complete(struct bench_command *command)
+{
+    struct bench_word word;
+    if (command->workload_count > 0) {
+        return;
+    }
+    while (command->workload_count < BENCH_WORKLOADS_MAX &&
+           command->workload_at(command->workload_count, &word)) {
+        command->workloads[command->workload_count] = command->workload_count;
+        command->workload_count++;
+    }
 }
 
 char *bench_help_workloads(int key, const char *text, bench_word_at_fn *at)
@@ -79,14 +133,6 @@ char *bench_help_workloads(int key, const char *text, bench_word_at_fn *at)
         kv_buf_finish(&list);
     }
     return (char *)list.data;
-}
-
-const char *bench_plot_take(const char *value, struct argp_state *state)
-{
-    if (!bench_plot_fits(value)) {
-        argp_error(state, "--plot wants a name that ends in .svg or .png, not '%s'", value);
-    }
-    return value;
 }
 
 void bench_progress(size_t done, size_t count, uint64_t began_ns)

@@ -24,12 +24,8 @@ enum number_key {
 };
 
 enum option_key {
-    OPTION_NUMBERS = 256, /* and NUMBER_COUNT more */
-    OPTION_WORKLOAD = OPTION_NUMBERS + NUMBER_COUNT,
-    OPTION_SHARED,
+    OPTION_SHARED = 256,
     OPTION_COLD,
-    OPTION_JSON,
-    OPTION_PLOT,
 };
 
 static const struct bench_number numbers[NUMBER_COUNT] = {
@@ -43,27 +39,26 @@ static const struct bench_number numbers[NUMBER_COUNT] = {
 };
 
 static const struct argp_option options[] = {
-    {"workload", OPTION_WORKLOAD, "A,B,...", 0, "what to run, in this order (all of them)", 0},
-    {"num", OPTION_NUMBERS + NUMBER_FILES, "N", 0, "files of all threads together (20000)", 0},
-    {"size", OPTION_NUMBERS + NUMBER_SIZE, "B", 0, "of a file (1K)", 0},
-    {"threads", OPTION_NUMBERS + NUMBER_THREADS, "N", 0,
+    BENCH_WORKLOAD_OPTION,
+    {"num", BENCH_OPTION_NUMBERS + NUMBER_FILES, "N", 0, "files of all threads together (20000)",
+     0},
+    {"size", BENCH_OPTION_NUMBERS + NUMBER_SIZE, "B", 0, "of a file (1K)", 0},
+    {"threads", BENCH_OPTION_NUMBERS + NUMBER_THREADS, "N", 0,
      "threads that share the work, each in a directory of its own (1)", 0},
     {"shared", OPTION_SHARED, NULL, 0, "all threads in the same directories", 0},
-    {"per-directory", OPTION_NUMBERS + NUMBER_PER_DIRECTORY, "N", 0, "files (1000)", 0},
-    {"stream", OPTION_NUMBERS + NUMBER_STREAM, "B", 0, "of all threads together (1G)", 0},
-    {"syncs", OPTION_NUMBERS + NUMBER_SYNCS, "N", 0, "of fsync4k (2000)", 0},
+    {"per-directory", BENCH_OPTION_NUMBERS + NUMBER_PER_DIRECTORY, "N", 0, "files (1000)", 0},
+    {"stream", BENCH_OPTION_NUMBERS + NUMBER_STREAM, "B", 0, "of all threads together (1G)", 0},
+    {"syncs", BENCH_OPTION_NUMBERS + NUMBER_SYNCS, "N", 0, "of fsync4k (2000)", 0},
     {"cold", OPTION_COLD, NULL, 0,
      "drop the kernel's pages, names and attributes before each workload; takes root", 0},
-    {"daemon", OPTION_NUMBERS + NUMBER_DAEMON, "PID", 0,
+    {"daemon", BENCH_OPTION_NUMBERS + NUMBER_DAEMON, "PID", 0,
      "the process that serves the file system: report its memory, and what it writes", 0},
-    {"quiet", 'q', NULL, 0, "show no progress", 0},
-    {"json", OPTION_JSON, NULL, 0, "as one JSON object", 0},
-    {"plot", OPTION_PLOT, "FILE", 0, "draw operations per second, FILE.svg or FILE.png", 0},
+    BENCH_REPORT_OPTIONS,
     {0},
 };
 
 struct settings {
-    struct words words;
+    struct bench_command command;
     struct bench_fs_config config;
     uint64_t number[NUMBER_COUNT];
 };
@@ -79,49 +74,25 @@ static bool workload_word(unsigned index, struct bench_word *ret_word)
     return workload != NULL;
 }
 
-static void add_workload(void *arg, const char *name, struct argp_state *state)
-{
-    struct bench_fs_config *config = arg;
-    unsigned index = bench_workload_take(name, workload_word, config->workload_count,
-                                         BENCH_FS_WORKLOADS_MAX, state);
-    config->workloads[config->workload_count++] = bench_fs_workload_at(index);
-}
-
 static error_t parse(int key, char *value, struct argp_state *state)
 {
     struct settings *s = state->input;
-    if (key >= OPTION_NUMBERS && key < OPTION_NUMBERS + NUMBER_COUNT) {
-        unsigned which = (unsigned)(key - OPTION_NUMBERS);
-        s->number[which] = bench_number_take(&numbers[which], value, state);
-        return 0;
-    }
     switch (key) {
-    case OPTION_WORKLOAD:
-        bench_list_take(value, add_workload, &s->config, state);
-        return 0;
     case OPTION_SHARED:
         s->config.shared = true;
         return 0;
     case OPTION_COLD:
         s->config.cold = true;
         return 0;
-    case OPTION_JSON:
-        s->config.json = true;
-        return 0;
-    case OPTION_PLOT:
-        s->config.plot = bench_plot_take(value, state);
-        return 0;
-    case 'q':
-        s->config.quiet = true;
-        return 0;
     default:
-        return words_collect(&s->words, key, state);
+        return bench_command_parse(&s->command, key, value, state);
     }
 }
 
 static void settings_complete(struct settings *s)
 {
     struct bench_fs_config *c = &s->config;
+    bench_command_complete(&s->command);
     c->files = s->number[NUMBER_FILES];
     c->file_size = s->number[NUMBER_SIZE];
     c->threads = (unsigned)s->number[NUMBER_THREADS];
@@ -129,10 +100,13 @@ static void settings_complete(struct settings *s)
     c->stream_bytes = s->number[NUMBER_STREAM];
     c->syncs = s->number[NUMBER_SYNCS];
     c->daemon = (unsigned)s->number[NUMBER_DAEMON];
-    for (unsigned i = 0; c->workload_count == 0 && bench_fs_workload_at(i) != NULL; i++) {
-        c->workloads[i] = bench_fs_workload_at(i);
-        c->workload_count = bench_fs_workload_at(i + 1) == NULL ? i + 1 : 0;
+    for (unsigned i = 0; i < s->command.workload_count; i++) {
+        c->workloads[i] = bench_fs_workload_at(s->command.workloads[i]);
     }
+    c->workload_count = s->command.workload_count;
+    c->json = s->command.json;
+    c->quiet = s->command.quiet;
+    c->plot = s->command.plot;
 }
 
 /* ---- running --------------------------------------------------------------------------------- */
@@ -187,16 +161,17 @@ int cmd_bench_fs(int argc, char **argv)
         NULL,
         list_workloads,
         NULL};
-    struct settings s = {.words = {.count = 0}};
-    for (unsigned i = 0; i < NUMBER_COUNT; i++) {
-        s.number[i] = numbers[i].preset;
-    }
+    struct settings s = {
+        .command = {.numbers = numbers, .number_count = NUMBER_COUNT, .workload_at = workload_word},
+        .config = {.json = false}};
+    s.command.number = s.number;
+    bench_command_init(&s.command);
     cmd_parse(&argp, argc, argv, EXIT_USAGE, 0, &s);
     settings_complete(&s);
-    if (s.words.count != 2 || strcmp(s.words.at[0], "fs") != 0) {
+    if (s.command.words.count != 2 || strcmp(s.command.words.at[0], "fs") != 0) {
         complain("usage: kvfs bench %s. See 'kvfs bench fs --help'.", argp.args_doc);
         return EXIT_USAGE;
     }
-    s.config.dir = s.words.at[1];
+    s.config.dir = s.command.words.at[1];
     return run(&s.config);
 }

@@ -32,17 +32,13 @@ enum number_key {
 };
 
 enum option_key {
-    OPTION_NUMBERS = 256, /* and NUMBER_COUNT more */
-    OPTION_WORKLOAD = OPTION_NUMBERS + NUMBER_COUNT,
-    OPTION_ENGINES,
+    OPTION_ENGINES = 256,
     OPTION_SYNC,
     OPTION_DURABILITY,
     OPTION_DISTRIBUTION,
     OPTION_COMPRESSIBLE,
     OPTION_NO_COMPRESSION,
     OPTION_EXISTING,
-    OPTION_JSON,
-    OPTION_PLOT,
 };
 
 static const struct bench_number numbers[NUMBER_COUNT] = {
@@ -65,46 +61,48 @@ static const struct bench_number numbers[NUMBER_COUNT] = {
 };
 
 static const struct argp_option options[] = {
-    {"workload", OPTION_WORKLOAD, "A,B,...", 0, "what to run, in this order (all of them)", 0},
-    {"num", OPTION_NUMBERS + NUMBER_ROWS, "N", 0, "rows (1000000)", 0},
-    {"reads", OPTION_NUMBERS + NUMBER_READS, "N", 0, "reads of all threads together (as --num)", 0},
-    {"threads", OPTION_NUMBERS + NUMBER_THREADS, "N", 0, "threads that share the work (1)", 0},
-    {"key-size", OPTION_NUMBERS + NUMBER_KEY_SIZE, "B", 0, "(16)", 0},
-    {"value-size", OPTION_NUMBERS + NUMBER_VALUE_SIZE, "B", 0, "(100)", 0},
+    BENCH_WORKLOAD_OPTION,
+    {"num", BENCH_OPTION_NUMBERS + NUMBER_ROWS, "N", 0, "rows (1000000)", 0},
+    {"reads", BENCH_OPTION_NUMBERS + NUMBER_READS, "N", 0,
+     "reads of all threads together (as --num)", 0},
+    {"threads", BENCH_OPTION_NUMBERS + NUMBER_THREADS, "N", 0, "threads that share the work (1)",
+     0},
+    {"key-size", BENCH_OPTION_NUMBERS + NUMBER_KEY_SIZE, "B", 0, "(16)", 0},
+    {"value-size", BENCH_OPTION_NUMBERS + NUMBER_VALUE_SIZE, "B", 0, "(100)", 0},
     {"compressible", OPTION_COMPRESSIBLE, "R", 0,
      "values compress to this part of their size; 1: not at all (0.5)", 0},
-    {"memtable", OPTION_NUMBERS + NUMBER_MEMTABLE, "S", 0, "size of one memtable (64M)", 0},
-    {"memtables", OPTION_NUMBERS + NUMBER_MEMTABLES, "N", 0,
+    {"memtable", BENCH_OPTION_NUMBERS + NUMBER_MEMTABLE, "S", 0, "size of one memtable (64M)", 0},
+    {"memtables", BENCH_OPTION_NUMBERS + NUMBER_MEMTABLES, "N", 0,
      "so many before writers are stopped (4)", 0},
-    {"cache", OPTION_NUMBERS + NUMBER_CACHE, "S", 0, "size of the block cache (256M)", 0},
-    {"bits", OPTION_NUMBERS + NUMBER_BITS, "N", 0, "bits of the filter per key (10)", 0},
-    {"block", OPTION_NUMBERS + NUMBER_BLOCK, "B", 0, "size of a block (each engine's default)", 0},
+    {"cache", BENCH_OPTION_NUMBERS + NUMBER_CACHE, "S", 0, "size of the block cache (256M)", 0},
+    {"bits", BENCH_OPTION_NUMBERS + NUMBER_BITS, "N", 0, "bits of the filter per key (10)", 0},
+    {"block", BENCH_OPTION_NUMBERS + NUMBER_BLOCK, "B", 0,
+     "size of a block (each engine's default)", 0},
     {"no-compression", OPTION_NO_COMPRESSION, NULL, 0, "instead of snappy", 0},
-    {"jobs", OPTION_NUMBERS + NUMBER_JOBS, "N", 0, "background jobs at a time (2)", 0},
-    {"seek-nexts", OPTION_NUMBERS + NUMBER_SEEK_NEXTS, "N", 0,
+    {"jobs", BENCH_OPTION_NUMBERS + NUMBER_JOBS, "N", 0, "background jobs at a time (2)", 0},
+    {"seek-nexts", BENCH_OPTION_NUMBERS + NUMBER_SEEK_NEXTS, "N", 0,
      "rows that seekrandom reads behind the first (0)", 0},
-    {"batch", OPTION_NUMBERS + NUMBER_BATCH, "N", 0, "rows in a batch of fillbatch (1000)", 0},
-    {"write-rate", OPTION_NUMBERS + NUMBER_WRITE_RATE, "N", 0,
+    {"batch", BENCH_OPTION_NUMBERS + NUMBER_BATCH, "N", 0, "rows in a batch of fillbatch (1000)",
+     0},
+    {"write-rate", BENCH_OPTION_NUMBERS + NUMBER_WRITE_RATE, "N", 0,
      "rows a second that readwhilewriting's writer aims at; 0: as fast as it can (20000)", 0},
     {"durability", OPTION_DURABILITY, "none|write|sync", 0,
      "how durable a write is when it returns (write)", 0},
     {"sync", OPTION_SYNC, NULL, 0, "--durability sync", 0},
     {"distribution", OPTION_DISTRIBUTION, "uniform|zipfian|latest", 0,
      "which rows are read and overwritten (uniform)", 0},
-    {"seed", OPTION_NUMBERS + NUMBER_SEED, "N", 0, "of everything random (1)", 0},
+    {"seed", BENCH_OPTION_NUMBERS + NUMBER_SEED, "N", 0, "of everything random (1)", 0},
     {"engines", OPTION_ENGINES, "A,B,...", 0,
      "engines to compare, the first with each other one (all that were built in)", 0},
-    {"rounds", OPTION_NUMBERS + NUMBER_ROUNDS, "N", 0,
+    {"rounds", BENCH_OPTION_NUMBERS + NUMBER_ROUNDS, "N", 0,
      "run everything so often and report medians (1)", 0},
     {"existing", OPTION_EXISTING, NULL, 0, "begin with the stores that an earlier run left", 0},
-    {"quiet", 'q', NULL, 0, "show no progress", 0},
-    {"json", OPTION_JSON, NULL, 0, "as one JSON object", 0},
-    {"plot", OPTION_PLOT, "FILE", 0, "draw operations per second, FILE.svg or FILE.png", 0},
+    BENCH_REPORT_OPTIONS,
     {0},
 };
 
 struct settings {
-    struct words words;
+    struct bench_command command;
     struct bench_config config;
     uint64_t number[NUMBER_COUNT];
 };
@@ -118,14 +116,6 @@ static bool workload_word(unsigned index, struct bench_word *ret_word)
         *ret_word = (struct bench_word){workload->name, workload->summary};
     }
     return workload != NULL;
-}
-
-static void add_workload(void *arg, const char *name, struct argp_state *state)
-{
-    struct bench_config *config = arg;
-    unsigned index = bench_workload_take(name, workload_word, config->workload_count,
-                                         BENCH_WORKLOADS_MAX, state);
-    config->workloads[config->workload_count++] = bench_workload_at(index);
 }
 
 static void add_engine(void *arg, const char *name, struct argp_state *state)
@@ -180,15 +170,7 @@ static void take_ratio(struct settings *s, const char *value, struct argp_state 
 static error_t parse(int key, char *value, struct argp_state *state)
 {
     struct settings *s = state->input;
-    if (key >= OPTION_NUMBERS && key < OPTION_NUMBERS + NUMBER_COUNT) {
-        unsigned which = (unsigned)(key - OPTION_NUMBERS);
-        s->number[which] = bench_number_take(&numbers[which], value, state);
-        return 0;
-    }
     switch (key) {
-    case OPTION_WORKLOAD:
-        bench_list_take(value, add_workload, &s->config, state);
-        return 0;
     case OPTION_ENGINES:
         bench_list_take(value, add_engine, &s->config, state);
         return 0;
@@ -210,33 +192,25 @@ static error_t parse(int key, char *value, struct argp_state *state)
     case OPTION_EXISTING:
         s->config.existing = true;
         return 0;
-    case OPTION_JSON:
-        s->config.json = true;
-        return 0;
-    case OPTION_PLOT:
-        s->config.plot = bench_plot_take(value, state);
-        return 0;
-    case 'q':
-        s->config.quiet = true;
-        return 0;
     default:
-        return words_collect(&s->words, key, state);
+        return bench_command_parse(&s->command, key, value, state);
     }
 }
 
 static void settings_init(struct settings *s)
 {
-    *s = (struct settings){.config = {.durability = BENCH_DURABLE_WRITE,
-                                      .distribution = BENCH_UNIFORM,
-                                      .compressible = 0.5}};
-    for (unsigned i = 0; i < NUMBER_COUNT; i++) {
-        s->number[i] = numbers[i].preset;
-    }
+    *s = (struct settings){
+        .command = {.numbers = numbers, .number_count = NUMBER_COUNT, .workload_at = workload_word},
+        .config = {
+            .durability = BENCH_DURABLE_WRITE, .distribution = BENCH_UNIFORM, .compressible = 0.5}};
+    s->command.number = s->number;
+    bench_command_init(&s->command);
 }
 
 static void settings_complete(struct settings *s)
 {
     struct bench_config *c = &s->config;
+    bench_command_complete(&s->command);
     const uint64_t *number = s->number;
     c->rows = number[NUMBER_ROWS];
     c->reads = number[NUMBER_READS];
@@ -254,10 +228,13 @@ static void settings_complete(struct settings *s)
     c->write_rate = number[NUMBER_WRITE_RATE];
     c->seed = number[NUMBER_SEED];
     c->rounds = (unsigned)number[NUMBER_ROUNDS];
-    for (unsigned i = 0; c->workload_count == 0 && bench_workload_at(i) != NULL; i++) {
-        c->workloads[i] = bench_workload_at(i);
-        c->workload_count = bench_workload_at(i + 1) == NULL ? i + 1 : 0;
+    for (unsigned i = 0; i < s->command.workload_count; i++) {
+        c->workloads[i] = bench_workload_at(s->command.workloads[i]);
     }
+    c->workload_count = s->command.workload_count;
+    c->json = s->command.json;
+    c->quiet = s->command.quiet;
+    c->plot = s->command.plot;
     if (c->engine_count == 0) {
         const struct bench_engine_ops *const *engines = bench_engines(&c->engine_count);
         memcpy(c->engines, engines, c->engine_count * sizeof c->engines[0]);
@@ -321,10 +298,10 @@ int cmd_bench_kv(int argc, char **argv)
     settings_init(&s);
     cmd_parse(&argp, argc, argv, EXIT_USAGE, 0, &s);
     settings_complete(&s);
-    if (s.words.count != 2 || strcmp(s.words.at[0], "kv") != 0) {
+    if (s.command.words.count != 2 || strcmp(s.command.words.at[0], "kv") != 0) {
         complain("usage: kvfs bench %s. See 'kvfs bench --help'.", argp.args_doc);
         return EXIT_USAGE;
     }
-    s.config.dir = s.words.at[1];
+    s.config.dir = s.command.words.at[1];
     return run(&s.config);
 }
