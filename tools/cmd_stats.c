@@ -5,8 +5,12 @@
 #include <jansson.h>
 #include <libsmartcols.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
 
 #include "tools/prometheus.h"
+#include "tools/stats_live.h"
+#include "tools/text.h"
 
 static const struct argp_option json_option[] = {{"json", 'j', NULL, 0, "as one JSON object", 0},
                                                  {0}};
@@ -239,6 +243,8 @@ static void print_stats(json_t *json)
 struct stats_settings {
     struct json_settings common; /* first: the parser of the others sees only this */
     bool prometheus;
+    double interval_s; /* 0: once */
+    uint64_t count;    /* rows; 0: until the end */
 };
 
 static error_t parse_stats(int key, char *value, struct argp_state *state)
@@ -248,7 +254,62 @@ static error_t parse_stats(int key, char *value, struct argp_state *state)
         s->prometheus = true;
         return 0;
     }
+    if (key == 'i') {
+        char *end;
+        s->interval_s = strtod(value, &end);
+        if (*end != '\0' || !(s->interval_s >= 0.01 && s->interval_s <= 86400)) {
+            argp_error(state, "--interval=%s: wanted are seconds, 0.01 to 86400", value);
+        }
+        return 0;
+    }
+    if (key == 'c') {
+        if (text_parse_number(value, UINT32_MAX, &s->count) < 0 || s->count == 0) {
+            argp_error(state, "--count=%s: wanted is a number of rows", value);
+        }
+        return 0;
+    }
     return json_settings_parse(key, value, state);
+}
+
+static void show(const struct stats_settings *s, json_t *json)
+{
+    if (s->prometheus) {
+        prometheus_print(stdout, json);
+    } else if (s->common.json) {
+        print_json(json);
+    } else {
+        print_stats(json);
+    }
+}
+
+static void pause_for(double seconds)
+{
+    struct timespec t = {.tv_sec = (time_t)seconds};
+    t.tv_nsec = (long)((seconds - (double)t.tv_sec) * 1e9);
+    clock_nanosleep(CLOCK_MONOTONIC, 0, &t, NULL);
+}
+
+/* A row for each interval, or with --json an object a line for each end of one. */
+static int show_live(struct target *target, const struct stats_settings *s)
+{
+    int code = EXIT_DONE;
+    json_t *before = cmd_ask(target, CONTROL_STATS, "tell the statistics", &code);
+    for (uint64_t row = 0; before != NULL && (s->count == 0 || row < s->count); row++) {
+        pause_for(s->interval_s);
+        json_t *now = cmd_ask(target, CONTROL_STATS, "tell the statistics", &code);
+        if (now != NULL && s->common.json) {
+            print_json(now);
+        } else if (now != NULL) {
+            stats_live_print(before, now, row);
+        }
+        json_decref(before);
+        before = now;
+        if (fflush(stdout) != 0) {
+            break; /* told at the end */
+        }
+    }
+    json_decref(before);
+    return code;
 }
 
 int cmd_stats(int argc, char **argv)
@@ -256,13 +317,16 @@ int cmd_stats(int argc, char **argv)
     static const struct argp_option options[] = {
         {"json", 'j', NULL, 0, "as one JSON object", 0},
         {"prometheus", 'P', NULL, 0, "in the text format of Prometheus", 0},
+        {"interval", 'i', "S", 0, "a row every S seconds about what happened meanwhile", 0},
+        {"count", 'c', "N", 0, "with --interval: end after N rows", 0},
         {0}};
     static const struct argp argp = {
         options,
         parse_stats,
         "STORE|MOUNTPOINT",
         "Examples:\n  kvfs stats /mnt/a\n  kvfs stats /srv/a --json\n  kvfs stats /mnt/a "
-        "--prometheus > /var/lib/node_exporter/kvfs.prom\n\nShow the levels of the store, what its "
+        "--prometheus > /var/lib/node_exporter/kvfs.prom\n  kvfs stats /mnt/a --interval=1\n\nShow "
+        "the levels of the store, what its "
         "engine has done since it was opened and how long that took, what it is doing, and how "
         "many "
         "requests of each kind the mount served.",
@@ -274,17 +338,21 @@ int cmd_stats(int argc, char **argv)
     const char *store;
     cmd_parse(&argp, argc, argv, EXIT_USAGE, 0, &s);
     int code = words_take_store(&s.common.words, "stats", argp.args_doc, 0, 0, &store);
+    if (code == EXIT_DONE && (s.interval_s > 0 ? s.prometheus : s.count > 0)) {
+        complain("--interval goes with --count and --json, and --count only with --interval");
+        code = EXIT_USAGE;
+    }
     code = code == EXIT_DONE ? target_begin(&target, store, TARGET_ENGINE) : code;
     if (code != EXIT_DONE) {
         return code;
     }
+    if (s.interval_s > 0) {
+        code = show_live(&target, &s);
+        return target_end(&target, code);
+    }
     json_t *json = cmd_ask(&target, CONTROL_STATS, "tell the statistics", &code);
-    if (json != NULL && s.prometheus) {
-        prometheus_print(stdout, json);
-    } else if (json != NULL && s.common.json) {
-        print_json(json);
-    } else if (json != NULL) {
-        print_stats(json);
+    if (json != NULL) {
+        show(&s, json);
     }
     json_decref(json);
     return target_end(&target, code);

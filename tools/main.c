@@ -4,7 +4,10 @@
 #include <string.h>
 
 #include "tools/cmd.h"
+#include "tools/completions.h"
 #include "tools/words.h"
+
+static int cmd_completions(int argc, char **argv);
 
 /* In the order of the list that `kvfs help` prints. */
 static const struct cmd cmds[] = {
@@ -33,10 +36,32 @@ static const struct cmd cmds[] = {
     {"checkpoint", cmd_checkpoint, "copy a store, mounted or not, at one moment"},
     {"verify", cmd_verify, "check every byte of a store, mounted or not"},
     {"bench", cmd_bench, "measure the engine, or any file system"},
+    {"completions", cmd_completions, "print a script that completes command lines"},
     {"version", cmd_version, "show the version"},
 };
 
 enum { CMD_COUNT = sizeof cmds / sizeof cmds[0] };
+
+static int cmd_completions(int argc, char **argv)
+{
+    static const struct argp argp = {
+        NULL,
+        json_settings_parse,
+        "bash",
+        "Examples:\n  kvfs completions bash > /etc/bash_completion.d/kvfs\n  eval \"$(kvfs "
+        "completions bash)\"\n\nPrint a script with which bash completes commands and their "
+        "options.",
+        NULL,
+        NULL,
+        NULL};
+    struct json_settings s = {0};
+    cmd_parse(&argp, argc, argv, EXIT_USAGE, 0, &s);
+    if (s.words.count != 1 || strcmp(s.words.at[0], "bash") != 0) {
+        complain("usage: kvfs completions bash. See 'kvfs completions --help'.");
+        return EXIT_USAGE;
+    }
+    return completions_bash(cmds, CMD_COUNT);
+}
 
 /* Other names of the program. */
 static const struct cmd aliases[] = {
@@ -66,7 +91,7 @@ static void print_help(FILE *to)
                 "  kvfs put /srv/a users/42 Ada      or by key, mounted or not\n"
                 "  kvfs umount /mnt/a\n\nCommands:\n");
     for (size_t i = 0; i < CMD_COUNT; i++) {
-        fprintf(to, "  %-10s %s\n", cmds[i].name, cmds[i].summary);
+        fprintf(to, "  %-11s %s\n", cmds[i].name, cmds[i].summary);
     }
     fprintf(to, "\n'kvfs COMMAND --help' says more.\n");
 }

@@ -252,6 +252,40 @@ tree_commands() {
         complains 1 'it is a directory' "$kvfs" cat "$store" users
 }
 
+# completed WORD...: what bash offers for the last word of `kvfs WORD...`, sorted, in one line.
+completed() {
+    COMP_WORDS=(kvfs "$@") COMP_CWORD=$# COMPREPLY=()
+    _kvfs
+    printf '%s\n' "${COMPREPLY[@]}" | sort | paste -sd ' '
+}
+
+completions_complete() {
+    local command
+    exits 0 "$kvfs" completions bash && eval "$out" && complete -p kvfs || return
+    compopt() { :; } # of use in a completion that is under way only
+    for command in $("$kvfs" help | sed '1,/^Commands:/d' | grep -o '^  [a-z]*'); do
+        [ "$(completed "$command")" = "$command" ] || [[ " $(completed "$command") " == *" $command "* ]] || return
+    done
+    [ "$(completed unm)" = "" ] && [ "$(completed um)" = umount ] && [ "$(completed stats --pro)" = --prometheus ] &&
+        [ "$(completed verify --l)" = --limit= ] && [ "$(completed snapshot d)" = drop ] && [ "$(completed bench k)" = kv ] &&
+        [ "$(completed bench kv --seek)" = --seek-nexts= ] && [ "$(completed help comp)" = "compact completions" ] &&
+        complains 2 "usage: kvfs completions bash" "$kvfs" completions fish
+}
+
+# Rows of what happens beside a writer.
+stats_live() {
+    local writer
+    (while :; do echo x >"$mnt/live"; done) &
+    writer=$!
+    exits 0 "$kvfs" stats "$mnt" --interval=0.3 --count=5
+    kill "$writer" && wait "$writer"
+    rm "$mnt/live"
+    [ "$(wc -l <<<"$out")" -eq 6 ] && [[ $out == *"REQUESTS/S"*"MERGES"* ]] &&
+        [ "$(awk 'NR > 1 && NF == 9 { n += $1 } END { print (n > 0) }' <<<"$out")" = 1 ] &&
+        exits 0 "$kvfs" stats "$mnt" --interval=0.01 --count=2 --json && [ "$(wc -l <<<"$out")" -eq 2 ] &&
+        exits 2 "$kvfs" stats "$mnt" --interval=0 && exits 2 "$kvfs" stats "$mnt" --count=2 && exits 2 "$kvfs" stats "$mnt" -i 1 -P
+}
+
 reading_changes_nothing() {
     sums() { (cd "$store" && find . -type f ! -name LOCK -exec sha256sum {} + | sort); }
     local before
@@ -278,6 +312,7 @@ damaged_root() {
 
 point "help lists every subcommand" help_lists_all
 point "help of each subcommand starts with examples" help_starts_with_examples
+point "completions have every command, its options, and words that come first" completions_complete
 point "no subcommand is a usage error" exits 2 "$kvfs"
 point "an unknown word proposes the nearest" complains 2 "Did you mean 'mount'" "$kvfs" muont
 point "a word like nothing points to help" complains 2 "kvfs help" "$kvfs" frobnicate
@@ -334,6 +369,7 @@ point "mounted: stats of the mount point count requests" eval 'exits 0 "$kvfs" s
 point "mounted: stats count and measure what the daemon did" eval 'exits 0 "$kvfs" stats "$mnt" --json &&
     json "(j[\"counters\"][\"writes\"] > 0 and 0 < j[\"latencies\"][\"write\"][\"count\"] < j[\"counters\"][\"writes\"] and
         j[\"latencies\"][\"write\"][\"max_ns\"] > 0 and j[\"counters\"][\"writers_waiting\"] == 0)"'
+point "mounted: stats show what happens from moment to moment" stats_live
 point "mounted: what cannot be done is refused with the mount point's name" mounted_refusals
 point "mounted: the control socket is for its owner only" eval '[ "$(stat -c "%F %a" "$store/control")" = "socket 600" ]'
 point "the store is unmounted" umount_store
