@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tools/dump_format.h"
 
-#include <ctype.h>
-
 #include <kv/kv.h>
 
 #include "tools/text.h"
@@ -81,16 +79,11 @@ static int fail(struct dump_reader *reader, const char *fault)
     return -EINVAL;
 }
 
-static int hex_digit(int c)
-{
-    return !isxdigit(c) ? -1 : isdigit(c) ? c - '0' : tolower(c) - 'a' + 10;
-}
-
 /* The byte whose first digit is `first`. Returns it, or a negative errno. */
 static int read_hex(struct dump_reader *reader, int first)
 {
-    int high = hex_digit(first);
-    int low = high >= 0 ? hex_digit(getc_unlocked(reader->from)) : -1;
+    int high = text_hex_digit(first);
+    int low = high >= 0 ? text_hex_digit(getc_unlocked(reader->from)) : -1;
     return low >= 0 ? high * 16 + low : fail(reader, "two hexadecimal digits are missing");
 }
 

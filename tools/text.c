@@ -105,6 +105,14 @@ static int append_text(struct kv_buf *to, struct kv_slice bytes, bool replace)
     return r;
 }
 
+int text_hex_digit(int c)
+{
+    if (c < 0 || !isxdigit((unsigned char)c)) {
+        return -1;
+    }
+    return isdigit((unsigned char)c) ? c - '0' : tolower((unsigned char)c) - 'a' + 10;
+}
+
 static int append_hex(struct kv_buf *to, struct kv_slice bytes)
 {
     static const char digits[] = "0123456789abcdef";
@@ -204,17 +212,16 @@ int text_parse_uuid(const char *text, uint8_t ret_id[16])
         return -EINVAL;
     }
     for (size_t i = 0; shape[i] != '\0'; i++) {
-        unsigned char c = (unsigned char)text[i];
+        int value = text_hex_digit(text[i]);
         if (shape[i] == '-') {
-            if (c != '-') {
+            if (text[i] != '-') {
                 return -EINVAL;
             }
             continue;
         }
-        if (!isxdigit(c)) {
+        if (value < 0) {
             return -EINVAL;
         }
-        unsigned value = (unsigned)(isdigit(c) ? c - '0' : tolower(c) - 'a' + 10);
         id[digit / 2] = (uint8_t)(digit % 2 == 0 ? value << 4 : id[digit / 2] | value);
         digit++;
     }

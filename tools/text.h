@@ -21,6 +21,9 @@ KV_MUST_CHECK int text_format_parse(const char *name, enum text_format *ret_form
  * character. Errors: -ENOMEM. */
 KV_MUST_CHECK int text_append(struct kv_buf *to, struct kv_slice bytes, enum text_format format);
 
+/* The value of a hexadecimal digit, -1 of any other character. */
+int text_hex_digit(int c);
+
 /* Every byte belongs to well-formed UTF-8. */
 bool text_is_utf8(struct kv_slice bytes);
 

@@ -2,11 +2,11 @@
 #include "tools/archive/archive_attrs.h"
 
 #include <archive_entry.h>
-#include <ctype.h>
 #include <linux/fs.h>
 #include <stdlib.h>
 
 #include "tools/archive/archive_acl.h"
+#include "tools/text.h"
 
 static const char acl_access[] = "system.posix_acl_access";
 static const char acl_default[] = "system.posix_acl_default";
@@ -59,20 +59,13 @@ static int put_stat(struct kvfs *fs, uint64_t ino, const struct new_stat *stat)
 
 /* ---- extended attributes --------------------------------------------------------------------- */
 
-static int hex_value(char c)
-{
-    return !isxdigit((unsigned char)c) ? -1
-           : isdigit((unsigned char)c) ? c - '0'
-                                       : tolower(c) - 'a' + 10;
-}
-
 /* Archives carry names with %3D for `=` and the like, and the library leaves that to us. */
 static void decode_name(const char *from, char *to, size_t size)
 {
     size_t at = 0;
     while (*from != '\0' && at + 1 < size) {
-        int high = *from == '%' ? hex_value(from[1]) : -1;
-        int low = high >= 0 ? hex_value(from[2]) : -1;
+        int high = *from == '%' ? text_hex_digit(from[1]) : -1;
+        int low = high >= 0 ? text_hex_digit(from[2]) : -1;
         to[at++] = low >= 0 ? (char)(high * 16 + low) : *from;
         from += low >= 0 ? 3 : 1;
     }
