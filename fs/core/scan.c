@@ -31,12 +31,14 @@ struct scan {
     struct kv_buf high_bytes;
     struct kv_buf key; /* of the directory being read, with its slash */
     struct kv_buf value;
+    struct level *innermost;
     uint64_t given;
 };
 
 /* One directory being read. Waiting directories are prefixes of `waiting_name`. */
 struct level {
     struct scan *scan;
+    struct level *outer; /* NULL: the root's */
     uint64_t ino;
     struct kv_iter *iter;
     struct rowkey lower, upper;
@@ -393,14 +395,31 @@ static int scan_backward(struct level *level)
     return r != 0 ? r : fs_iter_result(level->iter);
 }
 
+/* Rows may say that a directory lies in itself; only damage does, and the scan would go round in
+ * it. */
+static int check_no_cycle(const struct scan *scan, uint64_t ino)
+{
+    for (const struct level *level = scan->innermost; level != NULL; level = level->outer) {
+        if (level->ino == ino) {
+            return fs_row_damaged(scan->fs, rowkey_slice(&level->lower),
+                                  "the directory lies in itself");
+        }
+    }
+    return 0;
+}
+
 static int scan_directory(struct scan *scan, uint64_t ino)
 {
     struct level *level = NULL;
-    int r = level_create(scan, ino, &level);
+    int r = check_no_cycle(scan, ino);
+    r = r < 0 ? r : level_create(scan, ino, &level);
     if (r < 0) {
         return r;
     }
+    level->outer = scan->innermost;
+    scan->innermost = level;
     r = scan->options->reverse ? scan_backward(level) : scan_forward(level);
+    scan->innermost = level->outer;
     level_destroy(level);
     return r;
 }

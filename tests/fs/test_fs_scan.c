@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "fs/core/key.h"
 #include "kvcore/util/rng.h"
 #include "tests/fs/fs_fixture.h"
 
@@ -209,6 +210,36 @@ START_TEST(the_caller_stops_a_scan)
 }
 END_TEST
 
+/* Only damage puts a directory into one that lies in it. */
+START_TEST(a_directory_that_lies_in_itself_ends_a_scan)
+{
+    struct fs_fixture f;
+    struct keys all = {0};
+    struct keys got = {0};
+    struct kv_buf row = {0};
+    struct rowkey key;
+    fixture_open(&f);
+    uint64_t inner = fixture_dir(&f, fixture_dir(&f, KVFS_ROOT_INO, "outer"), "inner");
+    put(&f, &all, "outer/inner/file");
+    rowkey_dirent(&key, KVFS_ROOT_INO, kv_slice_str("outer"));
+    ck_ok(kv_get_copy(fixture_table(&f, "meta"), NULL, rowkey_slice(&key), &row));
+    rowkey_dirent(&key, inner, kv_slice_str("again"));
+    ck_ok(kv_put(fixture_table(&f, "meta"), rowkey_slice(&key), kv_buf_slice(&row),
+                 KV_DURABLE_WRITE));
+    for (unsigned reverse = 0; reverse < 2; reverse++) {
+        struct collecting c = {.keys = &got, .keys_only = true};
+        struct kvfs_scan_options o = {.reverse = reverse != 0, .keys_only = true};
+        got.count = 0;
+        ck_fails(kvfs_scan(f.fs, &o, collect, &c), EIO);
+        ck_assert_uint_le(got.count, 1); /* the entry stands before the file */
+        ck_assert_uint_eq(f.damage_messages, 1 + reverse);
+    }
+    ck_ok(kv_delete(fixture_table(&f, "meta"), rowkey_slice(&key), KV_DURABLE_WRITE));
+    kv_buf_finish(&row);
+    fixture_close(&f);
+}
+END_TEST
+
 Suite *test_suite(void)
 {
     Suite *suite = suite_create("fs_scan");
@@ -216,5 +247,6 @@ Suite *test_suite(void)
     suite_add(suite, "random", scans_of_every_range_agree_with_sorted_paths);
     suite_add(suite, "kinds", symlinks_and_special_files_are_passed_over);
     suite_add(suite, "stop", the_caller_stops_a_scan);
+    suite_add(suite, "damage", a_directory_that_lies_in_itself_ends_a_scan);
     return suite;
 }
