@@ -16,6 +16,7 @@ struct part_entry {
 struct level {
     struct level *above;
     struct kvfs *fs;
+    uint64_t ino;
     struct kvfs_dir *dir;
     size_t path_size; /* of its own path */
     uint64_t offset;  /* where the next part begins */
@@ -79,13 +80,27 @@ static void leave(struct walk *walk)
     free(level);
 }
 
+/* Only damage puts a directory into itself; the walk would go round in it. */
+static bool is_inside(const struct walk *walk, uint64_t ino)
+{
+    const struct level *level = walk->level;
+    while (level != NULL && level->ino != ino) {
+        level = level->above;
+    }
+    return level != NULL;
+}
+
 static int enter(struct walk *walk, uint64_t ino)
 {
+    if (is_inside(walk, ino)) {
+        return walk->failed_fn(walk->arg, (const char *)walk->path.data, -EIO);
+    }
     struct level *level = calloc(1, sizeof *level);
     if (level == NULL) {
         return -ENOMEM;
     }
     level->fs = walk->fs;
+    level->ino = ino;
     level->above = walk->level;
     level->path_size = walk->path.size;
     walk->level = level;
