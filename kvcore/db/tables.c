@@ -91,7 +91,11 @@ static int make_table(struct kv_store *store, void *arg)
     strncpy(entry.name, request->name, sizeof entry.name - 1);
     table = calloc(1, sizeof *table);
     r = table != NULL ? edit_add_table(&edit, &entry) : -ENOMEM;
-    r = r < 0 ? r : generation_add_table(store->active, entry.id);
+    if (r == 0) {
+        mutex_lock(&store->mu); /* others may be listing the memtables */
+        r = generation_add_table(store->active, entry.id);
+        mutex_unlock(&store->mu);
+    }
     if (r < 0) {
         goto out;
     }
