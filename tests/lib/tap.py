@@ -107,14 +107,15 @@ def judge(output, status, timed_out):
 
 
 class Program:
-    """`stop(output)` true ends it: what follows is not wanted."""
+    """`directory`: where it runs, if not here. `stop(output)` true ends it: what follows is not wanted."""
 
-    def __init__(self, name, command, env=None, timeout=None, stop=None):
+    def __init__(self, name, command, env=None, timeout=None, stop=None, directory=None):
         self.name = name
         self.command = command
         self.env = dict(os.environ, **(env or {}))
         self.timeout = timeout
         self.stop = stop
+        self.directory = directory
         self.output = ""
         self.seconds = 0.0
 
@@ -131,7 +132,7 @@ class Program:
             try:
                 process = subprocess.Popen(self.command, env=self.env, stdin=subprocess.DEVNULL,
                                            stdout=log, stderr=subprocess.STDOUT,
-                                           start_new_session=True)
+                                           start_new_session=True, cwd=self.directory)
             except OSError as error:
                 self.output = f"cannot start {self.command[0]}: {error}"
                 return 127, False
@@ -177,7 +178,9 @@ def meson_programs(build, layers, factor):
             wanted = bool((suites | names) & set(layers))
         if wanted:
             label = "/".join(sorted(suites) + [test["name"]])
-            programs.append(Program(label, test["cmd"], test["env"], test["timeout"] * factor))
+            # As meson runs it: some are told where something lies in the build folder.
+            programs.append(Program(label, test["cmd"], test["env"], test["timeout"] * factor,
+                                    directory=test["workdir"] or build))
     return programs
 
 
