@@ -4,24 +4,13 @@
 
 #include "fs/fuse/session.h"
 
-static struct kvfs_file *file_of(const struct fuse_file_info *fi)
+/* The kernel holds a look-up of every file that is open, and gives it back when the last
+ * descriptor is closed: that keeps an unlinked file, so no handle of ours has to. */
+static void fill_open(struct fuse_file_info *fi)
 {
-    return (struct kvfs_file *)(uintptr_t)fi->fh;
-}
-
-static void fill_open(struct fuse_file_info *fi, struct kvfs_file *file)
-{
-    fi->fh = (uintptr_t)file;
     fi->keep_cache =
         1;           /* pages stay right: all changes pass through the kernel or are told to it */
     fi->noflush = 1; /* a write is in the log before it is answered */
-}
-
-/* Linux clears setuid and setgid itself, but not where an open truncates. Whether the caller may
- * keep them (CAP_FSETID) is not told: root may. */
-static int open_flags(const struct kvfs_who *who, const struct fuse_file_info *fi)
-{
-    return fi->flags | ((fi->flags & O_TRUNC) != 0 && who->uid != 0 ? KVFS_OPEN_KILL_PRIV : 0);
 }
 
 static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
@@ -30,7 +19,7 @@ static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_
     bool unnamed = strcmp(name, WIRE_NO_NAME) == 0; /* TMPFILE, see wire.h */
     struct kvfs *fs = request_begin(req, unnamed ? REQUEST_TMPFILE : REQUEST_CREATE);
     struct kvfs_who who = request_who(req);
-    struct kvfs_new new = {.who = who, .mode = mode, .flags = open_flags(&who, fi)};
+    struct kvfs_new new = {.who = who, .mode = mode, .flags = fi->flags};
     struct kvfs_entry entry;
     struct kvfs_file *file = NULL;
     struct fuse_entry_param param;
@@ -40,10 +29,10 @@ static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_
         reply_result(req, r);
         return;
     }
-    fill_open(fi, file);
+    kvfs_file_close(file);
+    fill_open(fi);
     entry_to_param(&entry, &param);
     if (fuse_reply_create(req, &param, fi) != 0) {
-        kvfs_file_close(file);
         kvfs_forget(fs, entry.ino, 1);
     }
 }
@@ -55,39 +44,28 @@ static void op_tmpfile(fuse_req_t req, fuse_ino_t parent, mode_t mode, struct fu
 }
 #endif
 
-/* Whether the kernel is to be told of bits that go with this open: it keeps the mode it knows. */
-static bool loses_bits(struct kvfs *fs, fuse_ino_t ino, int flags)
-{
-    struct kvfs_entry entry;
-    return (flags & KVFS_OPEN_KILL_PRIV) != 0 && kvfs_getattr(fs, ino, &entry) == 0 &&
-           (entry.stat.st_mode & (S_ISUID | S_ISGID)) != 0;
-}
-
+/* Nothing is to be done: permissions are checked by the kernel, what chattr(1) forbids at the
+ * change itself. Told so once, the kernel asks no longer, neither at open(2) nor at close(2), and
+ * keeps pages over both. With its write-back cache a change is refused too late to be heard of. */
 static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
+    const struct kvfs_mount *mount = fuse_req_userdata(req);
     struct kvfs *fs = request_begin(req, REQUEST_OPEN);
-    struct kvfs_who who = request_who(req);
     struct kvfs_file *file = NULL;
-    int flags = open_flags(&who, fi);
-    bool tell = loses_bits(fs, ino, flags);
-    int r = kvfs_file_open(fs, ino, flags, &file);
+    int r = mount->writeback ? kvfs_file_open(fs, ino, fi->flags & ~O_TRUNC, &file) : -ENOSYS;
     if (r < 0) {
         reply_result(req, r);
         return;
     }
-    fill_open(fi, file);
-    if (tell) {
-        reply_attr_changed(req, ino);
-    }
-    if (fuse_reply_open(req, fi) != 0) {
-        kvfs_file_close(file);
-    }
+    kvfs_file_close(file);
+    fill_open(fi);
+    fuse_reply_open(req, fi);
 }
 
+/* With the write-back cache, or of a file that was made before the first one was opened. */
 static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     request_begin(req, REQUEST_RELEASE);
-    kvfs_file_close(file_of(fi));
     reply_result(req, 0);
 }
 

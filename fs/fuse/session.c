@@ -18,14 +18,17 @@ enum {
 static void op_init(void *arg, struct fuse_conn_info *conn)
 {
     struct kvfs_mount *mount = arg;
-    unsigned wanted = FUSE_CAP_ASYNC_READ | FUSE_CAP_ATOMIC_O_TRUNC | FUSE_CAP_EXPORT_SUPPORT |
-                      FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_ASYNC_DIO |
-                      FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_CACHE_SYMLINKS |
+    unsigned wanted = FUSE_CAP_ASYNC_READ | FUSE_CAP_EXPORT_SUPPORT | FUSE_CAP_READDIRPLUS |
+                      FUSE_CAP_ASYNC_DIO | FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_CACHE_SYMLINKS |
                       FUSE_CAP_EXPLICIT_INVAL_DATA | FUSE_CAP_POSIX_ACL | FUSE_CAP_DONT_MASK |
                       (mount->writeback ? FUSE_CAP_WRITEBACK_CACHE : 0);
     /* The kernel clears setuid bits itself and asks us to store the mode: told otherwise it would
-     * leave that to each write. Changed times never mean that pages are stale: that is told. */
+     * leave that to each write. Changed times never mean that pages are stale: that is told. Opens
+     * do not reach us (ops_file.c), so O_TRUNC has to come as a request of its own. Attributes come
+     * with every listing: left to choose, the kernel asks for those of a large directory one by
+     * one, since find(1) reads all names before it asks about the first. */
     unsigned unwanted = FUSE_CAP_HANDLE_KILLPRIV | FUSE_CAP_AUTO_INVAL_DATA |
+                        FUSE_CAP_ATOMIC_O_TRUNC | FUSE_CAP_READDIRPLUS_AUTO |
                         (mount->writeback ? 0 : FUSE_CAP_WRITEBACK_CACHE);
     conn->want = (conn->want | (wanted & conn->capable)) & ~unwanted;
     conn->max_write = TRANSFER_SIZE_MAX;

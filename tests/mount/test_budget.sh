@@ -81,6 +81,20 @@ ls_cold() {
     cold && at_most $((1 + listings + files + 10)) ls -l "$mnt/large"
 }
 
+# The first open and close of a mount hear that they need not come again. The first read finds no pages,
+# and after it the access time is asked for once.
+cat_cold() {
+    cold && cat "$mnt/many/50" && stat "$mnt/many/file" && at_most 1 cat "$mnt/many/file"
+}
+
+cat_warm() {
+    at_most 1 cat "$mnt/many/file" && at_most 0 cat "$mnt/many/file" && at_most 0 cat "$mnt/many/file"
+}
+
+find_cold() {
+    cold && at_most $((3 + listings)) find "$mnt/large" -printf '%s\n'
+}
+
 mkdir "$work/tree"
 for ((i = 0; i < 100; i++)); do
     echo "$i" >"$work/tree/$i"
@@ -95,9 +109,12 @@ counted "untarring one small file takes 5 requests" untar_one
 counted "untarring a hundred of them takes 6 each" untar_many
 point "files are made" eval 'mkdir "$mnt/many" && tar -C "$mnt/many" -xf "$work/many.tar" && cp "$work/file" "$mnt/many"'
 counted "asking again for the attributes of a file takes none, but for its label" stat_warm
+counted "reading a file takes one, the pages" cat_cold
+counted "reading it again takes none" cat_warm
 counted "removing a file that the kernel does not know takes 2" rm_cold
 counted "removing one that it knows from a directory that changed takes 2" rm_warm
 point "a large directory is made" eval 'mkdir "$mnt/large" && (cd "$mnt/large" && seq -f "file%.0f" "$files" | xargs touch)'
 counted "ls -l asks for the ACL of each file, and little besides" ls_cold
+counted "find with sizes asks for nothing but the listings" find_cold
 point "and the mount ends well" umount_store
 tap_finish

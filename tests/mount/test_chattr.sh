@@ -30,7 +30,7 @@ shown() {
 }
 
 immutable() {
-    chattr +i f && denied sh -c 'echo x >f' && denied sh -c 'echo x >>f' && denied rm -f f && denied mv f g && denied ln f g &&
+    chattr +i f && denied sh -c 'echo x >f' && denied sh -c '/bin/echo x >>f' && denied rm -f f && denied mv f g && denied ln f g &&
         denied chmod 600 f && denied chown 1 f && denied touch f && denied truncate -s 0 f && denied setfattr -n user.a -v 1 f &&
         denied "$kvfs" put "$store" f new && [ "$(cat f)" = old ]
 }
