@@ -248,8 +248,9 @@ struct kvfs_check_counts {
     uint64_t lost_extents; /* known to be lost; not counted as faults */
     uint64_t faults;
 };
-/* A fault: a sentence that names the inode or the row, without a newline. */
-typedef void kvfs_fault_fn(void *arg, const char *text);
+/* A fault: its code (enum kv_problem_code, 701 to 799), and a sentence that names the inode or the
+ * row, without a newline. */
+typedef void kvfs_fault_fn(void *arg, int code, const char *text);
 /* Walk all rows as of now and tell `fn` whatever is not as docs/format.md says: entries, inodes and
  * back-pointers belong together one to one, link counts and sizes of directories, the tree hangs
  * together, extents neither overlap nor reach beyond the size, allocated bytes add up, attributes

@@ -37,6 +37,7 @@ static const struct cmd cmds[] = {
     {"verify", cmd_verify, "check every byte of a store, mounted or not"},
     {"bench", cmd_bench, "measure the engine, or any file system"},
     {"completions", cmd_completions, "print a script that completes command lines"},
+    {"fsck", cmd_fsck, "check and repair a store that is not in use"},
     {"version", cmd_version, "show the version"},
 };
 
@@ -65,11 +66,9 @@ static int cmd_completions(int argc, char **argv)
 
 /* Other names of the program. */
 static const struct cmd aliases[] = {
-    {"mkfs.kvfs", cmd_mkfs, ""},
-    {"mount.kvfs", cmd_mount_helper, ""},
-    {"mount.fuse.kvfs", cmd_mount_helper, ""},
-    {"umount.kvfs", cmd_umount, ""},
-    {"umount.fuse.kvfs", cmd_umount, ""},
+    {"mkfs.kvfs", cmd_mkfs, ""},          {"fsck.kvfs", cmd_fsck, ""},
+    {"mount.kvfs", cmd_mount_helper, ""}, {"mount.fuse.kvfs", cmd_mount_helper, ""},
+    {"umount.kvfs", cmd_umount, ""},      {"umount.fuse.kvfs", cmd_umount, ""},
 };
 
 static const struct cmd *find(const struct cmd *table, size_t count, const char *name)
@@ -147,10 +146,6 @@ int main(int argc, char **argv)
     const struct cmd *alias = find(aliases, sizeof aliases / sizeof aliases[0], own_name);
     if (alias != NULL) {
         return alias->run(argc, argv);
-    }
-    if (strcmp(own_name, "fsck.kvfs") == 0) {
-        complain("this version has no fsck. Nothing was checked.");
-        return 8; /* operational error, as fsck(8) has it */
     }
     if (argc < 2) {
         print_help(stderr);

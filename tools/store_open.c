@@ -166,7 +166,7 @@ static int explain_missing(const char *path, struct fault *fault)
                      path);
 }
 
-static int explain_busy(const char *path, struct fault *fault)
+int store_explain_busy(const char *path, struct fault *fault)
 {
     char holder[512];
     store_holder(path, holder, sizeof holder);
@@ -198,7 +198,7 @@ static int explain(const char *path, int error, struct log *log, struct fault *f
     case ENOTEMPTY:
         return explain_missing(path, fault);
     case EBUSY:
-        return explain_busy(path, fault);
+        return store_explain_busy(path, fault);
     case KV_EFORMAT:
         return fault_set(fault, error,
                          "cannot open %s: it was made by a newer version of kvfs, or is no "

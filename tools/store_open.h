@@ -36,5 +36,7 @@ KV_MUST_CHECK int store_directory_erase(const char *path);
 
 /* The line of whoever has the store open for writing; empty if nobody has. */
 void store_holder(const char *path, char *to, size_t size);
+/* Say who has the store that could not be opened. Returns -EBUSY. */
+int store_explain_busy(const char *path, struct fault *fault);
 
 #endif

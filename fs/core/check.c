@@ -13,6 +13,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include <kv/admin.h>
+
 #include "fs/core/acl.h"
 #include "fs/core/fs_internal.h"
 #include "fs/core/record.h"
@@ -64,7 +66,7 @@ struct subject {
 /* ---- faults -----------------------------------------------------------------------------------
  */
 
-__attribute__((format(printf, 3, 4))) static void fault(struct check *c, uint64_t ino,
+__attribute__((format(printf, 4, 5))) static void fault(struct check *c, int code, uint64_t ino,
                                                         const char *format, ...)
 {
     char text[512];
@@ -74,17 +76,17 @@ __attribute__((format(printf, 3, 4))) static void fault(struct check *c, uint64_
     vsnprintf(text + at, sizeof text - (size_t)at, format, arguments);
     va_end(arguments);
     c->counts.faults++;
-    c->fn(c->arg, text);
+    c->fn(c->arg, code, text);
 }
 
-static void row_fault(struct check *c, struct kv_slice key, const char *why)
+static void row_fault(struct check *c, int code, struct kv_slice key, const char *why)
 {
     char printed[400];
     char text[512];
     rowkey_print(key, printed, sizeof printed);
     snprintf(text, sizeof text, "row '%s': %s", printed, why);
     c->counts.faults++;
-    c->fn(c->arg, text);
+    c->fn(c->arg, code, text);
 }
 
 /* ---- cursors ----------------------------------------------------------------------------------
@@ -101,7 +103,7 @@ static void cursor_settle(struct check *c, struct cursor *cursor)
             cursor->ino = ino;
             return;
         }
-        row_fault(c, key, "it belongs to no inode");
+        row_fault(c, KV_PROBLEM_FS_ROW_UNKNOWN, key, "it belongs to no inode");
         kv_iter_next(cursor->iter);
     }
     cursor->ino = NO_INO;
@@ -148,7 +150,7 @@ static void each_row(struct check *c, enum cursor_id id, struct subject *s, row_
             c->counts.lost_extents += lost;
             fn(c, s, kv_iter_key(cursor->iter), value);
         } else {
-            row_fault(c, kv_iter_key(cursor->iter), "it cannot be read");
+            row_fault(c, KV_PROBLEM_FS_ROW_LOST, kv_iter_key(cursor->iter), "it cannot be read");
         }
         kv_iter_next(cursor->iter);
         cursor_settle(c, cursor);
@@ -172,7 +174,7 @@ static void read_inode_row(struct check *c, struct subject *s, struct kv_slice k
     struct inode inode;
     uint64_t ino;
     if (!rowkey_decode_ino(key, ROW_INODE, &ino) || inode_decode(value, &inode) < 0) {
-        row_fault(c, key, "it is no inode");
+        row_fault(c, KV_PROBLEM_FS_INODE, key, "it is no inode");
         return;
     }
     take_inode(s, &inode, true);
@@ -183,7 +185,7 @@ static void read_orphan_row(struct check *c, struct subject *s, struct kv_slice 
 {
     uint64_t ino;
     if (!rowkey_decode_ino(key, ROW_ORPHAN, &ino) || value.size != 1 || value.data[0] != 0) {
-        row_fault(c, key, "it is no mark of an orphan");
+        row_fault(c, KV_PROBLEM_FS_ORPHAN, key, "it is no mark of an orphan");
     }
     s->orphan = true;
     c->counts.orphans++;
@@ -195,22 +197,25 @@ static void check_named_entry(struct check *c, struct subject *s, struct kv_slic
 {
     struct dir_entry entry;
     if (dirent_decode(value, &entry) < 0 || entry.ino != s->ino) {
-        row_fault(c, backptr, "the entry it names is not one of this inode");
+        row_fault(c, KV_PROBLEM_FS_BACK_POINTER_ENTRY, backptr,
+                  "the entry it names is not one of this inode");
         return;
     }
     if (entry.has_inode == s->own_row) {
-        row_fault(c, backptr, "the inode must stand either in its entry or in a row of its own");
+        row_fault(c, KV_PROBLEM_FS_BACK_POINTER_ENTRY, backptr,
+                  "the inode must stand either in its entry or in a row of its own");
         return;
     }
     if (entry.has_inode && s->known) {
-        row_fault(c, backptr, "it is one of several entries that hold the inode");
+        row_fault(c, KV_PROBLEM_FS_BACK_POINTER_ENTRY, backptr,
+                  "it is one of several entries that hold the inode");
         return;
     }
     if (entry.has_inode) {
         take_inode(s, &entry.inode, false);
     }
     if ((mode_t)DTTOIF(entry.type) != (s->inode.mode & S_IFMT)) {
-        row_fault(c, backptr, "the entry tells another type than the inode");
+        row_fault(c, KV_PROBLEM_FS_TYPE, backptr, "the entry tells another type than the inode");
     }
     s->links++;
     c->matched++;
@@ -231,20 +236,21 @@ static void read_backptr(struct check *c, struct subject *s, struct kv_slice key
                         : summary_decode(value, &summary);
     }
     if (r < 0) {
-        row_fault(c, key, "it is no back-pointer");
+        row_fault(c, KV_PROBLEM_FS_BACK_POINTER, key, "it is no back-pointer");
         return;
     }
     s->parent = parent;
     rowkey_dirent(&dirent, parent, name);
     if (fs_get(c->fs->meta, c->snapshot, &dirent, &pinned) < 0) {
-        row_fault(c, key, "the entry it names is missing");
+        row_fault(c, KV_PROBLEM_FS_BACK_POINTER_ENTRY, key, "the entry it names is missing");
         return;
     }
     check_named_entry(c, s, key, pinned.value);
     kv_pinned_release(&pinned);
     if (s->known && (summary.mode != s->inode.mode || summary.uid != s->inode.uid ||
                      summary.gid != s->inode.gid)) {
-        row_fault(c, key, "its mode or owner are not the inode's");
+        row_fault(c, KV_PROBLEM_FS_BACK_POINTER_SUMMARY, key,
+                  "its mode or owner are not the inode's");
     }
 }
 
@@ -257,7 +263,7 @@ static void read_entry(struct check *c, struct subject *s, struct kv_slice key,
     c->counts.entries++;
     s->entries++;
     if (!rowkey_decode_dirent(key, &parent, &name) || dirent_decode(value, &entry) < 0) {
-        row_fault(c, key, "it is no entry");
+        row_fault(c, KV_PROBLEM_FS_ENTRY, key, "it is no entry");
         return;
     }
     s->subdirectories += entry.type == DT_DIR;
@@ -270,7 +276,7 @@ static void read_extent(struct check *c, struct subject *s, struct kv_slice key,
     uint64_t end;
     c->counts.extents++;
     if (!rowkey_decode_extent(key, &ino, &end) || value.size > end) {
-        row_fault(c, key, "it is no extent");
+        row_fault(c, KV_PROBLEM_FS_EXTENT, key, "it is no extent");
         return;
     }
     uint64_t start = end - value.size;
@@ -279,13 +285,13 @@ static void read_extent(struct check *c, struct subject *s, struct kv_slice key,
         start = s->extent_end > chunk ? s->extent_end : chunk; /* it is lost */
     }
     if (start < s->extent_end) {
-        row_fault(c, key, "it overlaps the extent before it");
+        row_fault(c, KV_PROBLEM_FS_EXTENT_OVERLAP, key, "it overlaps the extent before it");
     }
     if (start < chunk) {
-        row_fault(c, key, "it crosses the border of a chunk");
+        row_fault(c, KV_PROBLEM_FS_EXTENT, key, "it crosses the border of a chunk");
     }
     if (s->known && end > s->inode.size) {
-        row_fault(c, key, "it ends beyond the end of the file");
+        row_fault(c, KV_PROBLEM_FS_EXTENT_BEYOND, key, "it ends beyond the end of the file");
     }
     s->extent_end = end;
     s->extent_bytes += end - start;
@@ -298,14 +304,15 @@ static void read_xattr(struct check *c, struct subject *s, struct kv_slice key,
     uint64_t ino;
     c->counts.xattrs++;
     if (!rowkey_decode_xattr(key, &ino, &name) || value.size < 1 || value.data[0] != 0) {
-        row_fault(c, key, "it is no extended attribute");
+        row_fault(c, KV_PROBLEM_FS_XATTR, key, "it is no extended attribute");
         return;
     }
     if (!s->known) {
         return;
     }
     if ((s->inode.hints & INODE_HINT_XATTRS) == 0) {
-        row_fault(c, key, "the inode says that it has no extended attributes");
+        row_fault(c, KV_PROBLEM_FS_XATTR_HINT, key,
+                  "the inode says that it has no extended attributes");
     }
     enum acl_kind kind = acl_kind(name);
     if (kind == ACL_NONE) {
@@ -316,7 +323,7 @@ static void read_xattr(struct check *c, struct subject *s, struct kv_slice key,
                 (kind != ACL_ACCESS || acl_mode(acl) == (s->inode.mode & 0777)) &&
                 (kind != ACL_DEFAULT || S_ISDIR(s->inode.mode));
     if (!fits) {
-        row_fault(c, key, "it is no ACL that this inode can have");
+        row_fault(c, KV_PROBLEM_FS_ACL, key, "it is no ACL that this inode can have");
     }
 }
 
@@ -343,7 +350,8 @@ static void expect(struct check *c, const struct subject *s, const char *what, u
                    uint64_t found)
 {
     if (said != found) {
-        fault(c, s->ino, "%s is said to be %" PRIu64 " and is %" PRIu64, what, said, found);
+        fault(c, KV_PROBLEM_FS_COUNT, s->ino, "%s is said to be %" PRIu64 " and is %" PRIu64, what,
+              said, found);
     }
 }
 
@@ -353,7 +361,8 @@ static int check_directory(struct check *c, const struct subject *s)
     if (s->ino != KVFS_ROOT_INO && !s->orphan) {
         expect(c, s, "the number of names of the directory", 1, s->links);
         if (s->own_row) {
-            fault(c, s->ino, "the directory does not live in its entry");
+            fault(c, KV_PROBLEM_FS_BACK_POINTER_ENTRY, s->ino,
+                  "the directory does not live in its entry");
         }
     }
     if (!s->orphan) {
@@ -367,24 +376,25 @@ static int check_totals(struct check *c, const struct subject *s)
 {
     c->counts.inodes++;
     if (s->ino != KVFS_ROOT_INO && (s->ino < FORMAT_INO_FIRST || s->ino >= c->ino_limit)) {
-        fault(c, s->ino, "the number was never given (the next one is %" PRIu64 ")", c->ino_limit);
+        fault(c, KV_PROBLEM_FS_INODE_NUMBER, s->ino,
+              "the number was never given (the next one is %" PRIu64 ")", c->ino_limit);
     }
     if (s->orphan && (!s->own_row || s->inode.nlink != 0 || s->links != 0)) {
-        fault(c, s->ino, "it is marked as an orphan and is none");
+        fault(c, KV_PROBLEM_FS_ORPHAN, s->ino, "it is marked as an orphan and is none");
     }
     if (S_ISREG(s->inode.mode)) {
         expect(c, s, "the number of bytes allocated", s->inode.allocated, s->extent_bytes);
     } else if (s->extent_end != 0) {
-        fault(c, s->ino, "it has extents and is no regular file");
+        fault(c, KV_PROBLEM_FS_TYPE, s->ino, "it has extents and is no regular file");
     }
     if (S_ISDIR(s->inode.mode)) {
         return check_directory(c, s);
     }
     if (s->entries != 0) {
-        fault(c, s->ino, "it has entries and is no directory");
+        fault(c, KV_PROBLEM_FS_TYPE, s->ino, "it has entries and is no directory");
     }
     if (s->inode.nlink == 0 && !s->orphan) {
-        fault(c, s->ino, "it has no links and is not marked as an orphan");
+        fault(c, KV_PROBLEM_FS_NO_LINKS, s->ino, "it has no links and is not marked as an orphan");
     }
     expect(c, s, "the link count", s->inode.nlink, s->links);
     return 0;
@@ -402,7 +412,7 @@ static int check_inode(struct check *c, uint64_t ino)
     if (s.known) {
         return check_totals(c, &s);
     }
-    fault(c, ino, "there are rows of it, and no inode");
+    fault(c, KV_PROBLEM_FS_NO_INODE, ino, "there are rows of it, and no inode");
     return 0;
 }
 
@@ -456,7 +466,8 @@ static int find_unmatched_entries(struct check *c)
     struct kv_slice value;
     for (kv_iter_seek_first(iter); kv_iter_valid(iter); kv_iter_next(iter)) {
         if (kv_iter_value(iter, &value) == 0 && !entry_is_matched(c, kv_iter_key(iter), value)) {
-            row_fault(c, kv_iter_key(iter), "no back-pointer of its inode names it");
+            row_fault(c, KV_PROBLEM_FS_ENTRY_UNNAMED, kv_iter_key(iter),
+                      "no back-pointer of its inode names it");
         }
     }
     return fs_iter_result(iter);
@@ -486,7 +497,7 @@ static void check_connected(struct check *c, struct directory *from)
         at = find_directory(c, at->parent);
     }
     if (at == NULL || !at->hangs_on) {
-        fault(c, from->ino, "the directory does not hang on the root");
+        fault(c, KV_PROBLEM_FS_DISCONNECTED, from->ino, "the directory does not hang on the root");
     }
     for (at = from; at != NULL && !at->hangs_on; at = find_directory(c, at->parent)) {
         at->hangs_on = true; /* or is told once */
@@ -507,7 +518,7 @@ static int check_kinds(struct check *c, struct kv_table *table, const char *kind
         struct kv_slice key = kv_iter_key(iter);
         uint8_t kind = key.size == 0 ? 0 : key.data[0];
         if (kind == 0 || strchr(kinds, kind) == NULL) {
-            row_fault(c, key, "no row of this kind belongs here");
+            row_fault(c, KV_PROBLEM_FS_ROW_UNKNOWN, key, "no row of this kind belongs here");
             kv_iter_next(iter);
             continue;
         }
@@ -535,7 +546,7 @@ static int check_all(struct check *c)
         r = find_unmatched_entries(c);
     }
     if (r == 0 && find_directory(c, KVFS_ROOT_INO) == NULL) {
-        fault(c, KVFS_ROOT_INO, "there is no root directory");
+        fault(c, KV_PROBLEM_FS_NO_ROOT, KVFS_ROOT_INO, "there is no root directory");
     }
     for (size_t i = 0; r == 0 && i < c->directory_count; i++) {
         check_connected(c, &c->directories[i]);
@@ -551,7 +562,7 @@ static int read_ino_limit(struct check *c)
     rowkey_fact(&key, FORMAT_FACT_NEXT_INODE);
     int r = fs_get(c->fs->meta, c->snapshot, &key, &pinned);
     if (r == -ENOENT) {
-        row_fault(c, rowkey_slice(&key), "it is missing");
+        row_fault(c, KV_PROBLEM_FS_FACT, rowkey_slice(&key), "it is missing");
         c->ino_limit = FORMAT_INO_LIMIT;
         return 0;
     }
@@ -561,7 +572,7 @@ static int read_ino_limit(struct check *c)
     if (pinned.value.size == sizeof(uint64_t)) {
         c->ino_limit = coding_get_u64(pinned.value.data);
     } else {
-        row_fault(c, rowkey_slice(&key), "it is no number");
+        row_fault(c, KV_PROBLEM_FS_FACT, rowkey_slice(&key), "it is no number");
         c->ino_limit = FORMAT_INO_LIMIT;
     }
     kv_pinned_release(&pinned);

@@ -74,6 +74,23 @@ static int slot_decode(const uint8_t from[SLOT_SIZE], unsigned slot, struct root
     return 0;
 }
 
+int posix_root_slot_decode(const uint8_t *from, unsigned slot, uint64_t *ret_version,
+                           struct kv_slice *ret_content)
+{
+    struct root_record record = {0};
+    int r = slot_decode(from, slot, &record);
+    if (r == 0) {
+        *ret_version = record.version;
+        *ret_content = record.content;
+    }
+    return r;
+}
+
+void posix_root_slot_encode(uint64_t version, struct kv_slice content, uint8_t *to)
+{
+    slot_encode(version, content, to);
+}
+
 /* The newest valid record of an open ROOT; `bytes` is where it is read to. */
 static int read_newest(struct posix_storage *storage, int fd, uint8_t bytes[SLOT_COUNT * SLOT_SIZE],
                        struct root_record *ret_record)

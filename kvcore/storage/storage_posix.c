@@ -216,6 +216,11 @@ static const struct kv_storage_ops posix_ops = {
     .reserve = posix_reserve,
 };
 
+struct posix_storage *posix_storage_if(struct kv_storage *storage)
+{
+    return storage->ops == &posix_ops ? posix_storage(storage) : NULL;
+}
+
 static int check_name_is_ours(void *arg, const char *name)
 {
     bool *empty = (bool *)arg;

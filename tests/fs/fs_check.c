@@ -5,7 +5,7 @@
 
 #include "tests/lib/check_main.h"
 
-static void tell(void *arg, const char *text)
+static void tell(void *arg, int code, const char *text)
 {
     (void)arg;
     printf("# %s\n", text);

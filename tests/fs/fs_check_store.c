@@ -7,7 +7,7 @@
 
 #include "fs/kvfs.h"
 
-static void tell(void *arg, const char *text)
+static void tell(void *arg, int code, const char *text)
 {
     (void)arg;
     printf("fault: %s\n", text);

@@ -19,7 +19,7 @@ struct tree {
     char faults[TEXT_SIZE]; /* of the last walk, one a line */
 };
 
-static void tell(void *arg, const char *text)
+static void tell(void *arg, int code, const char *text)
 {
     struct tree *t = arg;
     size_t size = strlen(t->faults);

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "kvcore/admin/repair.h"
+#include "kvcore/admin/scan.h"
+
+/* A report needs no more than that nobody writes. Where LOCK is missing nobody can. */
+static int take_lease(struct kv_storage *storage, const struct kv_admin_options *options)
+{
+    const char *holder = options->holder != NULL ? options->holder : "a check of the store";
+    int r;
+
+    if (options->mode != KV_ADMIN_REPORT) {
+        return storage->ops->lease_acquire(storage, KV_LEASE_EXCLUSIVE, holder);
+    }
+    r = storage->ops->lease_acquire(storage, KV_LEASE_SHARED, holder);
+    return r == -ENOLCK || r == -ENOENT ? 0 : r;
+}
+
+static bool is_a_store(const struct scan *scan)
+{
+    return scan->has_raw_root || scan->file_count > 0;
+}
+
+int kv_admin_check(struct kv_storage *storage, const struct kv_admin_options *options,
+                   struct kv_admin_result *ret_result)
+{
+    struct scan scan = {.storage = storage, .options = options};
+    bool wanted = options->mode != KV_ADMIN_REPORT;
+    int r = take_lease(storage, options);
+
+    r = r < 0 ? r : scan_run(&scan);
+    if (r == 0 && !is_a_store(&scan)) {
+        r = -ENOENT;
+    }
+    if (r == 0 && wanted && (options->mode == KV_ADMIN_REPAIR || scan.unsafe == 0)) {
+        r = repair_run(&scan);
+    }
+    *ret_result = scan.result;
+    scan_finish(&scan);
+    return r;
+}

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From what a scan found to a store without it. See docs/architecture.md, "Repair". */
+#ifndef KVCORE_ADMIN_REPAIR_H
+#define KVCORE_ADMIN_REPAIR_H
+
+#include "kvcore/admin/scan.h"
+
+/* Repair what can be; sets scan->result. Needs the exclusive lease. After an error the store is
+ * what it was. */
+KV_MUST_CHECK int repair_run(struct scan *scan);
+
+#endif

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Inside of a check: what is known of the store so far, and how a problem is told. One pass after
+ * the other fills it in; none changes the store.
+ *
+ *   scan_root   the root record: which store, which manifest
+ *   scan_files  every name in the directory
+ *   scan_state  the manifest: what the store should be
+ *   scan_logs   the logs that count, and where each ends
+ *   scan_tables every block of every table      salvage   a table's blocks without its index
+ *   scan_blobs  large values
+ *
+ * One thread. Nothing here is shared. */
+#ifndef KVCORE_ADMIN_SCAN_H
+#define KVCORE_ADMIN_SCAN_H
+
+#include <kv/admin.h>
+
+#include "kvcore/admin/state.h"
+#include "kvcore/db/root.h"
+#include "kvcore/storage/posix_raw.h"
+#include "kvcore/util/message.h"
+
+enum { SCAN_TEXT_SIZE = 512 };
+
+/* A log, manifest, table or blob that is there. */
+struct scan_file {
+    struct kv_file_id id;
+    uint64_t size;
+    bool is_ours; /* a regular file that the store would open */
+    bool wanted;  /* the state needs it */
+};
+
+/* A table that is not as it should be: the plan makes another of it, or leaves it out. */
+struct scan_table {
+    struct file_meta *file; /* owned reference */
+    bool missing;
+    bool ranges_lost; /* its range deletes cannot be read: it cannot be made anew */
+};
+
+struct scan {
+    struct kv_storage *storage;
+    const struct kv_admin_options *options;
+    struct kv_admin_result result;
+    struct kv_admin_progress progress;
+    bool stopped;        /* a function of the caller's ended it, or telling failed */
+    uint64_t unsafe;     /* problems whose repair is not safe */
+    uint64_t repairable; /* problems that have a repair */
+
+    /* What the readers of the engine say lands here, and is told with a code of ours. */
+    struct message_sink sink;
+    uint64_t said_offset;
+    char said[SCAN_TEXT_SIZE];
+
+    struct raw_root raw_root;
+    bool has_raw_root;
+    bool has_root; /* the next two are valid */
+    struct root root;
+    uint64_t root_version;
+    uint64_t seed;
+    bool root_bad; /* to be written anew */
+
+    struct scan_file *files; /* sorted by kind and number */
+    size_t file_count, file_capacity;
+    uint64_t highest[KV_FILE_BLOB + 1]; /* number of a file, by kind */
+    bool has_lock;
+
+    struct admin_state state;
+    bool has_state;
+
+    /* Ends of the logs that count, in order, as far as they can be replayed. */
+    struct log_end *log_ends;
+    size_t log_end_count;
+    bool logs_cut;          /* a problem ends them: repair says so in the manifest */
+    uint64_t last_sequence; /* of the last row in tables and logs */
+
+    struct scan_table *bad_tables;
+    size_t bad_table_count;
+};
+
+struct scan_place {
+    int code;
+    struct kv_file_id id; /* number 0: none */
+    const char *name;     /* instead of `id`; NULL: none */
+    uint64_t offset;
+    int error;
+    uint32_t table_id; /* 0: none */
+    struct kv_slice from, to;
+};
+
+/* Tell a problem. After the caller's function ended the run, scan->stopped is set. */
+__attribute__((format(printf, 3, 4))) void
+scan_tell(struct scan *scan, const struct scan_place *place, const char *format, ...);
+/* Bytes that are read next. Returns -ECANCELED once the run is to end. */
+KV_MUST_CHECK int scan_spend(struct scan *scan, uint64_t bytes);
+/* The same for the readers that take a function. */
+int scan_read_fn(void *arg, uint64_t bytes);
+
+/* The file, or NULL if there is none of that name. */
+struct scan_file *scan_find(struct scan *scan, enum kv_file_kind kind, uint64_t number);
+/* "00000001.table" */
+void scan_file_name(struct kv_file_id id, char to[48]);
+
+/* The passes. Problems are told; an error ends the run. */
+KV_MUST_CHECK int scan_root(struct scan *scan);
+KV_MUST_CHECK int scan_files(struct scan *scan);
+KV_MUST_CHECK int scan_state(struct scan *scan);
+void scan_unneeded(struct scan *scan); /* after all that mark files as wanted */
+KV_MUST_CHECK int scan_logs(struct scan *scan);
+KV_MUST_CHECK int scan_tables(struct scan *scan);
+KV_MUST_CHECK int scan_blobs(struct scan *scan);
+
+/* Everything; scan->storage and options are set. */
+KV_MUST_CHECK int scan_run(struct scan *scan);
+void scan_finish(struct scan *scan);
+
+#endif

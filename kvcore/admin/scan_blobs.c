@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The blobs that the manifest names: there, long enough, and their directories. The values are read
+ * where their rows are, by scan_tables. */
+#include <inttypes.h>
+
+#include "kvcore/admin/scan.h"
+#include "kvcore/blob/blob_check.h"
+
+static int check_end(struct scan *scan, const struct blob_info *blob)
+{
+    struct blob_check check = {
+        .store = {.storage = scan->storage, .seed = scan->seed, .sink = &scan->sink},
+        .read_fn = scan_read_fn,
+        .arg = scan};
+    struct scan_place at = {.code = KV_PROBLEM_BLOB_DIRECTORY, .id = {KV_FILE_BLOB, blob->number}};
+    int r = blob_check_end(&check, blob->number, blob->file_size);
+
+    at.offset = scan->said_offset;
+    if (r == -EIO || r == -ELOOP) {
+        at.code = KV_PROBLEM_FILE_UNREADABLE;
+        at.error = r;
+    }
+    if (r == -KV_EDAMAGED || r == -EIO || r == -ELOOP) {
+        scan_tell(scan, &at, "blob %08" PRIu64 ": what stands behind its values cannot be read",
+                  blob->number);
+        r = 0;
+    }
+    return r;
+}
+
+static int check_blob(struct scan *scan, const struct blob_info *blob)
+{
+    struct scan_file *file = scan_find(scan, KV_FILE_BLOB, blob->number);
+    struct scan_place at = {.code = KV_PROBLEM_BLOB_MISSING,
+                            .id = {KV_FILE_BLOB, blob->number},
+                            .offset = MESSAGE_NO_OFFSET};
+    if (file == NULL) {
+        scan_tell(scan, &at, "blob %08" PRIu64 " of %" PRIu64 " bytes is missing", blob->number,
+                  blob->file_size);
+        return 0;
+    }
+    file->wanted = true;
+    if (file->size < blob->file_size) {
+        at.code = KV_PROBLEM_BLOB_SHORT;
+        at.offset = file->size;
+        scan_tell(scan, &at, "blob %08" PRIu64 " has %" PRIu64 " bytes instead of %" PRIu64,
+                  blob->number, file->size, blob->file_size);
+        return 0;
+    }
+    return check_end(scan, blob);
+}
+
+int scan_blobs(struct scan *scan)
+{
+    const struct version_blobs *blobs = scan->state.version->blobs;
+    int r = 0;
+
+    for (size_t i = 0; blobs != NULL && i < blobs->count && r == 0; i++) {
+        r = check_blob(scan, &blobs->items[i].info);
+    }
+    return r;
+}

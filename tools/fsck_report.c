@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tools/fsck_report.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "kvcore/util/clock.h"
+#include "tools/report.h"
+#include "tools/text.h"
+
+enum { TICK_NS = 200 * 1000 * 1000, CELLS = 20 };
+
+void fsck_report_begin(struct fsck_report *report)
+{
+    report->problems = json_array();
+    report->failed = report->problems == NULL;
+    report->bar = isatty(STDERR_FILENO) != 0 && !report->json;
+    report->began_ns = clock_monotonic_ns();
+}
+
+void fsck_report_finish(struct fsck_report *report)
+{
+    json_decref(report->problems);
+    report->problems = NULL;
+}
+
+static void clear_bar(const struct fsck_report *report)
+{
+    if (report->bar) {
+        fputs("\r\033[K", stderr);
+    }
+}
+
+static const char *severity_name(enum kv_severity severity)
+{
+    static const char *const names[] = {"", "note", "minor", "loss", "fatal"};
+    return names[severity];
+}
+
+/* Keys as C escapes; empty if there are none, or no memory. */
+static void key_text(struct kv_slice key, char *to, size_t size)
+{
+    struct kv_buf text = {0};
+    to[0] = '\0';
+    if (key.size > 0 && text_append(&text, key, TEXT_AUTO) == 0) {
+        snprintf(to, size, "%.*s", (int)text.size, (const char *)text.data);
+    }
+    kv_buf_finish(&text);
+}
+
+static void print_problem(const struct fsck_report *report, const struct kv_problem *problem)
+{
+    char from[300], to[300];
+    const struct kv_problem_kind *kind = problem->kind;
+
+    if (kind->severity == KV_SEVERITY_NOTE && !report->verbose) {
+        return;
+    }
+    clear_bar(report);
+    key_text(problem->from, from, sizeof from);
+    key_text(problem->to, to, sizeof to);
+    printf("%s (%d): %s", kind->name, kind->code, problem->text);
+    if (problem->table != NULL && to[0] != '\0') {
+        printf(" (table %s, keys %s to %s)", problem->table, from[0] != '\0' ? from : "the first",
+               to);
+    }
+    if (problem->will_repair) {
+        printf(". Repair: %s", kind->repair);
+    } else if (kind->severity != KV_SEVERITY_NOTE) {
+        printf(". %s%s", kind->repair != NULL ? "Repair would do: " : "No repair yet",
+               kind->repair != NULL ? kind->repair : "");
+    }
+    printf(".\n");
+}
+
+static json_t *offset_json(uint64_t offset)
+{
+    return offset == UINT64_MAX ? json_null() : json_integer((json_int_t)offset);
+}
+
+static void add_object(struct fsck_report *report, const struct kv_problem *problem)
+{
+    char from[300], to[300];
+    const struct kv_problem_kind *kind = problem->kind;
+    json_t *object;
+
+    key_text(problem->from, from, sizeof from);
+    key_text(problem->to, to, sizeof to);
+    object =
+        json_pack("{s:i, s:s, s:s, s:b, s:s, s:o, s:i, s:s?, s:s, s:s, s:s, s:s?, s:b}", "code",
+                  kind->code, "name", kind->name, "severity", severity_name(kind->severity), "safe",
+                  kind->safe, "file", problem->file, "offset", offset_json(problem->offset),
+                  "error", -problem->error, "table", problem->table, "from", from, "to", to, "text",
+                  problem->text, "repair", kind->repair, "repaired", problem->will_repair);
+    report->failed |= object == NULL || json_array_append_new(report->problems, object) < 0;
+}
+
+int fsck_report_problem(void *arg, const struct kv_problem *problem)
+{
+    struct fsck_report *report = arg;
+    if (report->json) {
+        add_object(report, problem);
+    } else {
+        print_problem(report, problem);
+    }
+    return report->failed;
+}
+
+void fsck_report_fault(struct fsck_report *report, int code, const char *text)
+{
+    struct kv_problem problem = {.kind = kv_problem_kind(code), .offset = UINT64_MAX, .text = text};
+    kv_ignore(fsck_report_problem(report, &problem)); /* what failed is noted there */
+}
+
+/* ---- how far ---- */
+
+static void show_bar(const struct fsck_report *report, const struct kv_admin_progress *progress)
+{
+    double all = (double)progress->bytes_all;
+    double share = all > 0 ? (double)progress->bytes / all : 1;
+    double passed_s = (double)(clock_monotonic_ns() - report->began_ns) / 1e9;
+    char cells[CELLS + 1] = "                    ";
+
+    share = share > 1 ? 1 : share;
+    for (int i = 0; i < (int)(share * CELLS); i++) {
+        cells[i] = '#';
+    }
+    fprintf(stderr, "\r\033[K%-8s [%s] %3.0f %% of %.0f MiB", progress->pass, cells, share * 100,
+            all / (1 << 20));
+    if (share > 0.01) {
+        fprintf(stderr, ", about %.0f s left", passed_s / share * (1 - share));
+    }
+    fflush(stderr);
+}
+
+int fsck_report_progress(void *arg, const struct kv_admin_progress *progress)
+{
+    struct fsck_report *report = arg;
+    uint64_t now_ns = clock_monotonic_ns();
+
+    if (now_ns - report->told_ns < TICK_NS) {
+        return 0;
+    }
+    report->told_ns = now_ns;
+    if (report->bar) {
+        show_bar(report, progress);
+    }
+    if (report->progress_fd > 0) {
+        dprintf(report->progress_fd, "%s %" PRIu64 " %" PRIu64 "\n", progress->pass,
+                progress->bytes, progress->bytes_all);
+    }
+    return 0;
+}
+
+/* ---- the end ---- */
+
+static void end_json(const struct fsck_report *report, const struct kv_admin_result *result,
+                     int code)
+{
+    json_t *json = json_pack(
+        "{s:i, s:s, s:O, s:I, s:I, s:I, s:b, s:s?, s:i}", "format_version", 1, "store",
+        report->store, "problems", report->problems, "problem_count", (json_int_t)result->problems,
+        "repaired_count", (json_int_t)result->repaired, "note_count", (json_int_t)result->notes,
+        "needs_replay", result->needs_replay, "archive",
+        result->archive[0] != '\0' ? result->archive : NULL, "exit_code", code);
+    if (json != NULL) {
+        json_dumpf(json, stdout, JSON_COMPACT);
+        putchar('\n');
+    }
+    json_decref(json);
+}
+
+void fsck_report_end(struct fsck_report *report, const struct kv_admin_result *result, int code)
+{
+    clear_bar(report);
+    if (report->json) {
+        end_json(report, result, code);
+        return;
+    }
+    if (result->problems == 0) {
+        printf("%s: clean%s\n", report->store,
+               result->needs_replay ? "; not closed cleanly, the next mount replays its logs" : "");
+        return;
+    }
+    printf("%s: %" PRIu64 " problem(s), %" PRIu64 " repaired\n", report->store, result->problems,
+           result->repaired);
+    if (result->archive[0] != '\0') {
+        printf(
+            "What was removed is kept in %s/lost+found.d/%s; 'kvfs fsck --undo %s/lost+found.d/%s "
+            "%s' takes the repair back, until the store is next written to.\n",
+            report->store, result->archive, report->store, result->archive, report->store);
+    }
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* How fsck tells what it found: a line for people, an object for programs, and a bar. */
+#ifndef KVFS_TOOLS_FSCK_REPORT_H
+#define KVFS_TOOLS_FSCK_REPORT_H
+
+#include <kv/admin.h>
+
+struct json_t; /* of jansson */
+
+struct fsck_report {
+    const char *store;
+    bool json, verbose;
+    bool bar;        /* on a terminal */
+    int progress_fd; /* "PASS DONE ALL" lines go there; -1: nowhere */
+    struct json_t *problems;
+    bool failed;       /* out of memory */
+    uint64_t began_ns; /* monotonic */
+    uint64_t told_ns;
+};
+
+void fsck_report_begin(struct fsck_report *report);
+/* Both are functions of struct kv_admin_options; `arg` is the report. */
+int fsck_report_problem(void *arg, const struct kv_problem *problem);
+int fsck_report_progress(void *arg, const struct kv_admin_progress *progress);
+/* A problem of the rows. */
+void fsck_report_fault(struct fsck_report *report, int code, const char *text);
+/* What became of it all. `code` is the exit code. */
+void fsck_report_end(struct fsck_report *report, const struct kv_admin_result *result, int code);
+void fsck_report_finish(struct fsck_report *report);
+
+#endif
