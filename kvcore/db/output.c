@@ -50,8 +50,8 @@ static int builder_begin(struct kv_store *store, struct output_job *job)
                                 &job->builder);
 }
 
-static int file_from_properties(const struct table_properties *properties, uint64_t size,
-                                struct file_meta **ret_file)
+int file_from_properties(const struct table_properties *properties, uint64_t size,
+                         struct file_meta **ret_file)
 {
     struct file_meta *file = NULL;
     int r = file_meta_create(&file);

@@ -63,5 +63,8 @@ KV_MUST_CHECK int output_job_finish(struct kv_store *store, struct output_job *j
 void output_job_remove(struct kv_store *store, struct output_job *job);
 /* Frees, and removes the table that was being written. */
 void output_job_destroy(struct output_job *job);
+/* What the manifest says of a table that says this of itself. */
+KV_MUST_CHECK int file_from_properties(const struct table_properties *properties, uint64_t size,
+                                       struct file_meta **ret_file);
 
 #endif

@@ -189,9 +189,17 @@ int raw_archive_create(struct kv_storage *base, struct raw_archive **ret_archive
     return 0;
 }
 
-int raw_archive_keep(struct raw_archive *archive, const char *name)
+int raw_archive_keep(struct raw_archive *archive, const char *name, bool copy)
 {
-    return link_or_copy(archive->storage, archive->storage->dir, archive->dir, name);
+    int from = archive->storage->dir;
+    return copy ? copy_file(archive->storage, from, archive->dir, name)
+                : link_or_copy(archive->storage, from, archive->dir, name);
+}
+
+int raw_archive_list(struct raw_archive *archive, raw_archive_fn *fn, void *arg)
+{
+    struct posix_storage *storage = archive->storage;
+    return storage->calls->list(storage->calls_arg, archive->dir, fn, arg);
 }
 
 int raw_archive_write(struct raw_archive *archive, const char *name, struct kv_slice bytes)

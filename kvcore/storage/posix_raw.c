@@ -148,6 +148,11 @@ int raw_remove(struct kv_storage *base, const char *name)
     return r == -ENOENT ? 0 : r;
 }
 
+bool raw_name_is_file(const char *name, struct kv_file_id *ret_id)
+{
+    return posix_name_parse(name, ret_id) == POSIX_NAME_FILE;
+}
+
 int raw_sync(struct kv_storage *base)
 {
     struct posix_storage *storage = posix_storage_if(base);

@@ -66,8 +66,8 @@ enum { RAW_ARCHIVE_NAME_SIZE = 32 }; /* "00000001" and its NUL */
 
 /* Begin the next archive. Needs the exclusive lease, as all that follow but reading. */
 KV_MUST_CHECK int raw_archive_create(struct kv_storage *storage, struct raw_archive **ret_archive);
-/* Keep the store's file `name` in it. */
-KV_MUST_CHECK int raw_archive_keep(struct raw_archive *archive, const char *name);
+/* Keep the store's file `name` in it: a link, or a copy if the file may yet be written to. */
+KV_MUST_CHECK int raw_archive_keep(struct raw_archive *archive, const char *name, bool copy);
 /* A file of the archive's own. */
 KV_MUST_CHECK int raw_archive_write(struct raw_archive *archive, const char *name,
                                     struct kv_slice bytes);
@@ -80,6 +80,11 @@ const char *raw_archive_name(const struct raw_archive *archive);
 /* Read all of a file of it, at most `size_max` bytes. Errors: -EFBIG. */
 KV_MUST_CHECK int raw_archive_read(struct raw_archive *archive, const char *name, size_t size_max,
                                    struct kv_buf *ret_bytes);
+/* Every name in it. */
+typedef int raw_archive_fn(void *arg, const char *name);
+KV_MUST_CHECK int raw_archive_list(struct raw_archive *archive, raw_archive_fn *fn, void *arg);
+/* Whether the name is one that a log, manifest, table or blob has. */
+bool raw_name_is_file(const char *name, struct kv_file_id *ret_id);
 /* Give the store the file back that the archive keeps; one that is there already stays. Durable
  * after raw_sync(). */
 KV_MUST_CHECK int raw_archive_restore(struct raw_archive *archive, const char *name);

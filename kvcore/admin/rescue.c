@@ -1,0 +1,386 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "kvcore/admin/rescue.h"
+
+#include <stdlib.h>
+
+#include "kvcore/admin/salvage.h"
+#include "kvcore/blob/blob_pointer.h"
+#include "kvcore/db/merge_iter.h"
+#include "kvcore/db/output.h"
+#include "kvcore/table/table_builder.h"
+
+struct rescue {
+    struct scan *scan;
+    const struct file_meta *file; /* the damaged one */
+    struct salvage *salvage;      /* NULL: nothing of it is there */
+    uint64_t number;
+    struct table_builder *builder;
+    struct kv_buf inputs;
+    bool any; /* something was added */
+    struct kv_buf last_key;
+    uint64_t last_trailer;
+    struct kv_buf lost_from; /* where the lost part begins that is being passed */
+    bool is_lost;
+    /* What is older than the damaged table, merged. */
+    struct table **older_tables;
+    size_t older_count;
+    struct iter *older;
+};
+
+/* ---- what is older ---- */
+
+static int open_older(struct rescue *rescue, struct iter_list *list, const struct file_meta *file)
+{
+    struct scan *scan = rescue->scan;
+    struct table **larger =
+        realloc(rescue->older_tables, (rescue->older_count + 1) * sizeof(struct table *));
+    struct table *table = NULL;
+    struct iter *iter = NULL;
+    int r;
+
+    if (larger == NULL) {
+        return -ENOMEM;
+    }
+    rescue->older_tables = larger;
+    r = table_open(scan->storage, scan->seed, file->number, NULL, &scan->sink, &table);
+    if (r < 0) {
+        return r == -ENOENT ? -KV_EDAMAGED : r;
+    }
+    larger[rescue->older_count++] = table;
+    r = table_iter_create(table, true, &iter);
+    return r < 0 ? r : iter_list_add(list, iter);
+}
+
+static bool is_older(const struct file_meta *file, const struct file_meta *than)
+{
+    return file->level > than->level ||
+           (file->level == 0 && than->level == 0 && file->sequence_max < than->sequence_min);
+}
+
+static int open_all_older(struct rescue *rescue)
+{
+    const struct file_meta *bad = rescue->file;
+    const struct table_files *files = version_table(rescue->scan->state.version, bad->table_id);
+    struct iter_list list = {0};
+    int r = 0;
+
+    for (int level = 0; files != NULL && level < KV_LEVEL_COUNT; level++) {
+        for (size_t i = 0; i < files->levels[level].count && r == 0; i++) {
+            const struct file_meta *file = files->levels[level].files[i];
+            if (file->row_count > 0 && is_older(file, bad) &&
+                file_overlaps(file, kv_buf_slice(&bad->smallest), kv_buf_slice(&bad->largest))) {
+                r = open_older(rescue, &list, file);
+            }
+        }
+    }
+    if (r == 0 && list.count > 0) {
+        r = iter_list_merge(&list, &rescue->older);
+    }
+    iter_list_finish(&list);
+    return r;
+}
+
+/* ---- writing ---- */
+
+static int begin_builder(struct rescue *rescue)
+{
+    const struct scan *scan = rescue->scan;
+    const struct file_meta *bad = rescue->file;
+    const struct edit_table *table = &scan->state.tables[bad->table_id - 1];
+    const struct table_properties *old = rescue->salvage != NULL && rescue->salvage->has_properties
+                                             ? &rescue->salvage->properties
+                                             : NULL;
+    struct table_origin origin = {.table_id = bad->table_id,
+                                  .level = bad->level,
+                                  .job = rescue->number,
+                                  .output_index = 1,
+                                  .flushed_sequence = old != NULL ? old->flushed_sequence : 0,
+                                  .released_log = old != NULL ? old->released_log : 0,
+                                  .table_name = kv_slice_str(table->name)};
+    struct table_builder_options options = {
+        .block_bytes = table->options.block_bytes,
+        .filter_bits_per_key = table->options.filter_bits_per_key,
+        .prefix_size = table->options.prefix_size,
+        .codec = table->options.no_compression ? CODEC_NONE : CODEC_SNAPPY};
+    int r = coding_append_varint(&rescue->inputs, bad->number);
+
+    memcpy(origin.store_id, scan->root.store_id, sizeof origin.store_id);
+    origin.inputs = kv_buf_slice(&rescue->inputs);
+    return r < 0 ? r
+                 : table_builder_create(scan->storage, scan->seed, rescue->number, &origin,
+                                        &options, &rescue->builder);
+}
+
+/* Rows that are not in order cannot be: a table that says so lies. They are left out. */
+static bool is_in_order(const struct rescue *rescue, const struct row *row)
+{
+    return rescue->last_key.size == 0 ||
+           row_compare(kv_buf_slice(&rescue->last_key), rescue->last_trailer, row->key,
+                       row->trailer) < 0;
+}
+
+static int add_row(struct rescue *rescue, const struct row *row)
+{
+    struct row stored = *row;
+    struct blob_pointer pointer;
+    int r = 0;
+
+    if (row->key.size == 0 || !is_in_order(rescue, row)) {
+        return 0;
+    }
+    if (row_kind(row->trailer) == ROW_BLOB && blob_pointer_decode(row->value, &pointer) == 0) {
+        if (version_find_blob(rescue->scan->state.version, pointer.number) != NULL) {
+            r = table_builder_note_blob(rescue->builder, pointer.number, pointer.stored_size);
+        } else {
+            stored.trailer = row_trailer(row_sequence(row->trailer), ROW_DAMAGED);
+            stored.value = kv_slice(NULL, 0);
+        }
+    }
+    r = r < 0 ? r : table_builder_add(rescue->builder, &stored);
+    r = r < 0 ? r : kv_buf_assign(&rescue->last_key, stored.key);
+    rescue->last_trailer = stored.trailer;
+    rescue->any = true;
+    return r;
+}
+
+static int add_damaged(struct rescue *rescue, struct kv_slice key, uint64_t sequence)
+{
+    const struct file_meta *bad = rescue->file;
+    struct row row = {.key = key, .value = kv_slice(NULL, 0)};
+    if (bad->level == 0 && sequence < bad->sequence_min) {
+        sequence = bad->sequence_min;
+    }
+    row.trailer = row_trailer(sequence, ROW_DAMAGED);
+    return add_row(rescue, &row);
+}
+
+/* ---- lost parts ---- */
+
+static int copy_key(struct kv_buf *to, struct kv_slice key)
+{
+    return kv_buf_assign(to, key);
+}
+
+static int begin_lost(struct rescue *rescue, struct kv_slice from)
+{
+    struct kv_slice smallest = kv_buf_slice(&rescue->file->smallest);
+    if (rescue->is_lost) {
+        return 0; /* it goes on */
+    }
+    rescue->is_lost = true;
+    return copy_key(&rescue->lost_from, kv_slice_compare(from, smallest) < 0 ? smallest : from);
+}
+
+/* Damaged rows for the keys up to `to` that something older has rows of. `own`, of the key `to`,
+ * may be NULL: the newest row that is left of the key at which the lost part ended. */
+static int add_lost(struct rescue *rescue, struct kv_slice to, const struct row *own)
+{
+    struct iter *older = rescue->older;
+    struct kv_buf key = {0};
+    uint64_t own_sequence = own != NULL ? row_sequence(own->trailer) : 0;
+    int r = 0;
+
+    if (older != NULL) {
+        iter_seek(older, kv_buf_slice(&rescue->lost_from), UINT64_MAX);
+    }
+    while (r == 0 && older != NULL && older->valid && kv_slice_compare(older->row->key, to) <= 0) {
+        uint64_t sequence = row_sequence(older->row->trailer);
+        bool known = row_kind(older->row->trailer) == ROW_DAMAGED;
+        r = copy_key(&key, older->row->key);
+        if (own != NULL && kv_slice_equal(kv_buf_slice(&key), to)) {
+            own_sequence = sequence > own_sequence ? sequence : own_sequence;
+        } else if (r == 0 && !known) {
+            r = add_damaged(rescue, kv_buf_slice(&key), sequence);
+        }
+        while (older->valid && kv_slice_equal(older->row->key, kv_buf_slice(&key))) {
+            iter_next(older);
+        }
+    }
+    if (r == 0 && older != NULL) {
+        r = older->error;
+    }
+    if (r == 0 && own != NULL) {
+        r = add_damaged(rescue, to, own_sequence);
+    }
+    rescue->is_lost = false;
+    kv_buf_finish(&key);
+    return r;
+}
+
+/* ---- the blocks ---- */
+
+static int add_block(struct rescue *rescue, const struct rows_block *rows)
+{
+    struct kv_buf key = {0};
+    int r = 0;
+    for (uint32_t i = 0; i < rows->count && r == 0; i++) {
+        r = rows_block_key(rows, i, &key);
+        if (r == 0) {
+            struct row row = {.key = kv_buf_slice(&key),
+                              .trailer = rows_block_trailer(rows, i),
+                              .value = rows_block_value(rows, i)};
+            r = add_row(rescue, &row);
+        }
+    }
+    kv_buf_finish(&key);
+    return r;
+}
+
+/* A lost part ends where this block begins. `to` empty: nothing says that its keys ended before. */
+static int end_lost(struct rescue *rescue, const struct rows_block *rows, struct kv_slice to)
+{
+    struct kv_buf first = {0};
+    struct row own;
+    int r;
+
+    if (!rescue->is_lost) {
+        return 0;
+    }
+    r = rows_block_key(rows, 0, &first);
+    if (r == 0) {
+        own = (struct row){.key = kv_buf_slice(&first), .trailer = rows_block_trailer(rows, 0)};
+        r = to.size > 0 && kv_slice_compare(to, own.key) < 0 ? add_lost(rescue, to, NULL)
+                                                             : add_lost(rescue, own.key, &own);
+    }
+    kv_buf_finish(&first);
+    return r;
+}
+
+/* A block that changed since the walk is one that is lost. */
+static int take_part(struct rescue *rescue, const struct salvage_part *part, struct kv_slice from,
+                     struct kv_slice lost_to)
+{
+    struct cached_block *block = NULL;
+    int r = part != NULL && part->sound && part->type == BLOCK_DATA
+                ? salvage_rows(rescue->salvage, part, &block)
+                : -KV_EDAMAGED;
+
+    if (r == -KV_EDAMAGED) {
+        return begin_lost(rescue, from);
+    }
+    r = r < 0 ? r : end_lost(rescue, &block->rows, lost_to);
+    r = r < 0 ? r : add_block(rescue, &block->rows);
+    cached_block_unref(block);
+    return r;
+}
+
+static int end_all(struct rescue *rescue)
+{
+    return rescue->is_lost ? add_lost(rescue, kv_buf_slice(&rescue->file->largest), NULL) : 0;
+}
+
+/* With the index: it says of every block between which keys it stands. */
+static int take_indexed(struct rescue *rescue)
+{
+    const struct table_index *index = &rescue->salvage->index;
+    struct kv_buf before = {0}; /* the index key of the block before */
+    struct kv_buf lost_to = {0};
+    int r = 0;
+
+    for (uint32_t i = 0; i < index->rows.count && r == 0; i++) {
+        bool ended = i > 0 && rows_block_trailer(&index->rows, i - 1) == INDEX_TRAILER_LAST;
+        r = ended ? copy_key(&lost_to, kv_buf_slice(&before)) : 0;
+        lost_to.size = ended ? lost_to.size : 0;
+        r = r < 0 ? r
+                  : take_part(rescue, salvage_find(rescue->salvage, index->handles[i].offset),
+                              kv_buf_slice(&before), kv_buf_slice(&lost_to));
+        r = r < 0 ? r : rows_block_key(&index->rows, i, &before);
+    }
+    kv_buf_finish(&before);
+    kv_buf_finish(&lost_to);
+    return r < 0 ? r : end_all(rescue);
+}
+
+/* Without: what stands between sound blocks is lost, up to the first key behind it. */
+static int take_found(struct rescue *rescue)
+{
+    const struct salvage *s = rescue->salvage;
+    bool behind = false;
+    int r = 0;
+
+    for (size_t i = 0; i < s->count && r == 0; i++) {
+        behind |= s->parts[i].type > BLOCK_DATA;
+        if (!behind) {
+            r = take_part(rescue, &s->parts[i], kv_buf_slice(&rescue->last_key), kv_slice(NULL, 0));
+        }
+    }
+    return r < 0 ? r : end_all(rescue);
+}
+
+static int take_rows(struct rescue *rescue)
+{
+    int r;
+    if (rescue->salvage == NULL) {
+        r = begin_lost(rescue, kv_buf_slice(&rescue->file->smallest));
+        return r < 0 ? r : end_all(rescue);
+    }
+    return rescue->salvage->has_index ? take_indexed(rescue) : take_found(rescue);
+}
+
+static int take_range_deletes(struct rescue *rescue)
+{
+    const struct range_dels *dels = rescue->salvage != NULL ? rescue->salvage->range_dels : NULL;
+    int r = 0;
+    for (size_t i = 0; dels != NULL && i < dels->count && r == 0; i++) {
+        const struct range_fragment *fragment = &dels->fragments[i];
+        for (size_t n = 0; n < fragment->count && r == 0; n++) {
+            struct range_delete one = {fragment->from, fragment->to, fragment->sequences[n]};
+            r = table_builder_add_range_delete(rescue->builder, &one);
+            rescue->any = true;
+        }
+    }
+    return r;
+}
+
+/* ---- the whole ---- */
+
+static int finish_builder(struct rescue *rescue, struct file_meta **ret_file)
+{
+    struct table_properties properties = {0};
+    uint64_t size = 0;
+    int r;
+
+    if (!rescue->any) {
+        *ret_file = NULL;
+        return 0;
+    }
+    r = table_builder_finish(rescue->builder, 1, &properties, &size);
+    if (r == 0) {
+        r = file_from_properties(&properties, size, ret_file);
+        table_properties_finish(&properties);
+    }
+    return r;
+}
+
+static void finish(struct rescue *rescue)
+{
+    iter_destroy(rescue->older);
+    for (size_t i = 0; i < rescue->older_count; i++) {
+        table_close(rescue->older_tables[i]);
+    }
+    free(rescue->older_tables);
+    table_builder_destroy(rescue->builder);
+    salvage_close(rescue->salvage);
+    kv_buf_finish(&rescue->inputs);
+    kv_buf_finish(&rescue->last_key);
+    kv_buf_finish(&rescue->lost_from);
+}
+
+int rescue_table(struct scan *scan, const struct scan_table *bad, uint64_t number,
+                 struct file_meta **ret_file)
+{
+    struct rescue rescue = {.scan = scan, .file = bad->file, .number = number};
+    int r = 0;
+
+    if (!bad->missing) {
+        r = salvage_open(scan->storage, scan->seed, bad->file->number, scan_read_fn, scan,
+                         &rescue.salvage);
+    }
+    r = r < 0 ? r : open_all_older(&rescue);
+    r = r < 0 ? r : begin_builder(&rescue);
+    r = r < 0 ? r : take_rows(&rescue);
+    r = r < 0 ? r : take_range_deletes(&rescue);
+    r = r < 0 ? r : finish_builder(&rescue, ret_file);
+    finish(&rescue);
+    return r;
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Makes a new table of what can be read of a damaged one.
+ *
+ * What may not happen is that a key for which the lost part held a newer row, or a delete, shows an
+ * older row that lies deeper. Which keys the lost part held is not known, only between which two
+ * they were. So every key there of which anything older has a row gets a *damaged* row: reading it
+ * is an error until it is written or deleted. A key of which nothing older is known is gone; the
+ * scan has told between which keys.
+ *
+ * The damaged row stands right before the newest older row of its key: it takes that one's sequence
+ * number, and its kind sorts before the others. In level 0 it takes the smallest number of the lost
+ * table, since tables there stand in the order of their numbers. */
+#ifndef KVCORE_ADMIN_RESCUE_H
+#define KVCORE_ADMIN_RESCUE_H
+
+#include "kvcore/admin/scan.h"
+
+/* Write table `number` from what is left of `bad`, durable when 0 is returned. Whatever of the
+ * state is older must be sound. `ret_file` is NULL if there is nothing left to write, else one
+ * reference. Errors: -KV_EDAMAGED an older table is damaged, too; -ENOSPC, -EIO, -ENOMEM. */
+KV_MUST_CHECK int rescue_table(struct scan *scan, const struct scan_table *bad, uint64_t number,
+                               struct file_meta **ret_file);
+
+#endif

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Taking a repair back: first the files that it took away, which stand unused until ROOT is put
+ * back, then what it made. Each step may be made twice, so that an undo that was cut short is just
+ * begun again. */
+#include "kvcore/admin/journal.h"
+#include "kvcore/storage/posix_raw.h"
+
+#include <kv/admin.h>
+
+struct undo {
+    struct kv_storage *storage;
+    struct raw_archive *archive;
+    struct journal journal;
+    struct kv_buf old_root;
+    struct kv_buf new_root;
+};
+
+static int read_archive(struct undo *undo)
+{
+    struct kv_buf text = {0};
+    int r = raw_archive_read(undo->archive, JOURNAL_NAME, JOURNAL_SIZE_MAX, &text);
+
+    r = r < 0 ? r : journal_decode(kv_buf_slice(&text), &undo->journal);
+    r = r < 0 ? r
+              : raw_archive_read(undo->archive, ROOT_OLD_NAME, JOURNAL_ROOT_SIZE_MAX,
+                                 &undo->old_root);
+    r = r < 0 ? r : raw_archive_read(undo->archive, ROOT_NEW_NAME, RAW_ROOT_SIZE, &undo->new_root);
+    kv_buf_finish(&text);
+    return r == -ENOENT || r == -EFBIG ? -KV_EDAMAGED : r;
+}
+
+static bool root_is(const struct raw_root *root, const struct kv_buf *bytes)
+{
+    size_t size = bytes->size < RAW_ROOT_SIZE ? bytes->size : RAW_ROOT_SIZE;
+    return root->size == size && memcmp(root->bytes, bytes->data, size) == 0;
+}
+
+/* Every opening for writing changes ROOT. */
+static int check_unchanged(const struct undo *undo)
+{
+    struct raw_root root;
+    int r = raw_root_read(undo->storage, &root);
+    if (r < 0) {
+        return r == -ENOENT ? -ESTALE : r;
+    }
+    return root_is(&root, &undo->new_root) || root_is(&root, &undo->old_root) ? 0 : -ESTALE;
+}
+
+static int restore_one(void *arg, const char *name)
+{
+    struct undo *undo = arg;
+    bool own = strcmp(name, JOURNAL_NAME) == 0 || strcmp(name, ROOT_OLD_NAME) == 0 ||
+               strcmp(name, ROOT_NEW_NAME) == 0;
+    return own ? 0 : raw_archive_restore(undo->archive, name);
+}
+
+static int remove_one(void *arg, const struct raw_name *name)
+{
+    const struct undo *undo = arg;
+    return name->kind == RAW_FILE && name->id.number > undo->journal.highest[name->id.kind]
+               ? raw_remove(undo->storage, name->name)
+               : 0;
+}
+
+static int run(struct undo *undo)
+{
+    int r = read_archive(undo);
+
+    r = r < 0 ? r : check_unchanged(undo);
+    r = r < 0 ? r : raw_archive_list(undo->archive, restore_one, undo);
+    r = r < 0 ? r : raw_sync(undo->storage);
+    r = r < 0 ? r : raw_root_replace(undo->storage, kv_buf_slice(&undo->old_root));
+    r = r < 0 ? r : raw_list(undo->storage, remove_one, undo);
+    return r < 0 ? r : raw_sync(undo->storage);
+}
+
+int kv_admin_undo(struct kv_storage *storage, const char *archive)
+{
+    struct undo undo = {.storage = storage};
+    int r = storage->ops->lease_acquire(storage, KV_LEASE_EXCLUSIVE, "kvfs fsck --undo");
+
+    r = r < 0 ? r : raw_archive_open(storage, archive, &undo.archive);
+    r = r < 0 ? r : run(&undo);
+    raw_archive_close(undo.archive);
+    kv_buf_finish(&undo.old_root);
+    kv_buf_finish(&undo.new_root);
+    return r;
+}
