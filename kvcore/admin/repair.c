@@ -308,7 +308,11 @@ static int make_root(struct repair *repair)
 
 static void remove_file(struct repair *repair, enum kv_file_kind kind, uint64_t number)
 {
+    const struct scan_file *file = scan_find(repair->scan, kind, number);
     char name[48];
+    if (file != NULL && !file->is_ours) {
+        return; /* no file of ours, so that it is not kept either */
+    }
     scan_file_name((struct kv_file_id){kind, number}, name);
     kv_ignore(raw_remove(repair->scan->storage, name)); /* else the next opening does it */
 }

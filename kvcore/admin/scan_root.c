@@ -68,9 +68,10 @@ static void check_copies(struct scan *scan, int newest)
                   raw->slots[other].version, raw->slots[newest].version);
         scan->root_bad = true;
     }
-    if (raw->size != RAW_ROOT_SIZE) {
+    if (raw->size != RAW_ROOT_SIZE || raw->is_longer) {
         at = place(KV_PROBLEM_ROOT_SIZE);
-        scan_tell(scan, &at, "ROOT has %zu bytes instead of %d", raw->size, RAW_ROOT_SIZE);
+        scan_tell(scan, &at, "ROOT has %s bytes than %d", raw->is_longer ? "more" : "fewer",
+                  RAW_ROOT_SIZE);
         scan->root_bad = true;
     }
 }

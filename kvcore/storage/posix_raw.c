@@ -80,12 +80,13 @@ int raw_root_read(struct kv_storage *base, struct raw_root *ret_root)
         return fd;
     }
     memset(ret_root, 0, sizeof *ret_root);
-    r = posix_read(storage, fd, 0, ret_root->bytes, RAW_ROOT_SIZE, &size);
+    r = posix_read(storage, fd, 0, ret_root->bytes, sizeof ret_root->bytes, &size);
     posix_close_file(storage, fd);
     if (r < 0) {
         return r;
     }
-    ret_root->size = size;
+    ret_root->size = size < RAW_ROOT_SIZE ? size : RAW_ROOT_SIZE;
+    ret_root->is_longer = size > RAW_ROOT_SIZE;
     for (unsigned i = 0; i < RAW_ROOT_SLOTS; i++) {
         const uint8_t *slot = ret_root->bytes + (size_t)i * SLOT;
         ret_root->slots[i].empty = all_zero(slot, SLOT);

@@ -40,8 +40,9 @@ enum { RAW_ROOT_SIZE = 8192, RAW_ROOT_SLOTS = 2, RAW_ROOT_CONTENT_MAX = 4000 };
 
 /* Both copies of the root record. */
 struct raw_root {
-    uint8_t bytes[RAW_ROOT_SIZE];
-    size_t size; /* of the file; beyond it `bytes` is zero */
+    uint8_t bytes[RAW_ROOT_SIZE + 1];
+    size_t size;    /* of what is there of the two; behind it `bytes` is zero */
+    bool is_longer; /* the file goes on */
     struct {
         bool valid;
         bool empty;              /* zeros: never written */
