@@ -171,6 +171,13 @@ static int begin_lost(struct rescue *rescue, struct kv_slice from)
     return copy_key(&rescue->lost_from, kv_slice_compare(from, smallest) < 0 ? smallest : from);
 }
 
+/* The filter of the damaged table knows most of the keys that were never in it. */
+static bool may_be_lost(const struct rescue *rescue, struct kv_slice key)
+{
+    return rescue->salvage == NULL || !rescue->salvage->has_filter ||
+           filter_may_match(&rescue->salvage->filter, filter_hash_key(key));
+}
+
 /* Damaged rows for the keys up to `to` that something older has rows of. `own`, of the key `to`,
  * may be NULL: the newest row that is left of the key at which the lost part ended. */
 static int add_lost(struct rescue *rescue, struct kv_slice to, const struct row *own)
@@ -189,7 +196,7 @@ static int add_lost(struct rescue *rescue, struct kv_slice to, const struct row 
         r = copy_key(&key, older->row->key);
         if (own != NULL && kv_slice_equal(kv_buf_slice(&key), to)) {
             own_sequence = sequence > own_sequence ? sequence : own_sequence;
-        } else if (r == 0 && !known) {
+        } else if (r == 0 && !known && may_be_lost(rescue, kv_buf_slice(&key))) {
             r = add_damaged(rescue, kv_buf_slice(&key), sequence);
         }
         while (older->valid && kv_slice_equal(older->row->key, kv_buf_slice(&key))) {

@@ -3,7 +3,8 @@
  *
  * What may not happen is that a key for which the lost part held a newer row, or a delete, shows an
  * older row that lies deeper. Which keys the lost part held is not known, only between which two
- * they were. So every key there of which anything older has a row gets a *damaged* row: reading it
+ * they were. So every key there of which anything older has a row, and which the
+ * table's filter does not deny, gets a *damaged* row: reading it
  * is an error until it is written or deleted. A key of which nothing older is known is gone; the
  * scan has told between which keys.
  *

@@ -97,6 +97,17 @@ static int take_index(struct salvage *s, struct cached_block *block)
     return r;
 }
 
+static int take_filter(struct salvage *s, struct cached_block *block)
+{
+    int r = s->has_filter ? 0 : filter_parse(content(block), &s->filter);
+    if (r == 0 && !s->has_filter) {
+        s->has_filter = true;
+        s->filter_block = block;
+        return 1; /* kept */
+    }
+    return r;
+}
+
 static int take_ranges(struct salvage *s, const struct cached_block *block)
 {
     struct rows_block rows;
@@ -129,7 +140,7 @@ static int judge(struct salvage *s, const struct block_header *header, struct ca
     case BLOCK_PROPERTIES:
         return take_properties(s, block);
     case BLOCK_FILTER:
-        break;
+        return take_filter(s, block);
     }
     return r;
 }
@@ -278,6 +289,7 @@ void salvage_close(struct salvage *salvage)
     }
     table_index_close(&salvage->index);
     cached_block_unref(salvage->index_block);
+    cached_block_unref(salvage->filter_block);
     range_dels_destroy(salvage->range_dels);
     free(salvage->parts);
     free(salvage);

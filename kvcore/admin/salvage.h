@@ -9,6 +9,7 @@
 #define KVCORE_ADMIN_SALVAGE_H
 
 #include "kvcore/table/block_cache.h"
+#include "kvcore/table/filter.h"
 #include "kvcore/table/range_dels.h"
 #include "kvcore/table/table_format.h"
 #include "kvcore/table/table_index.h"
@@ -33,6 +34,9 @@ struct salvage {
     bool has_index; /* the index that some sound index block holds */
     struct cached_block *index_block;
     struct table_index index;
+    bool has_filter; /* then a key that it denies was never in the table */
+    struct cached_block *filter_block;
+    struct filter filter;
     bool has_ranges; /* a sound block of range deletes */
     struct range_dels *range_dels;
     bool newer; /* it has something that this version does not know */
