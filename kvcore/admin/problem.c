@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The table of problems. docs/operations.md, "Problem codes", says it to people; a test compares
- * the two. */
+/* The table of problems. docs/operations.md, "Problem codes", says it to people; lint
+ * compares the two. */
 #include <kv/admin.h>
 
 #define NOTE  KV_SEVERITY_NOTE
