@@ -320,7 +320,6 @@ point "an unknown option is a usage error" exits 2 "$kvfs" get --frobnicate
 point "missing words are a usage error" complains 2 'usage: kvfs get STORE KEY' "$kvfs" get "$work/x"
 point "too many words are a usage error" exits 2 "$kvfs" get a b c
 point "version, as text and JSON" eval 'exits 0 "$kvfs" version && [[ $out == "kvfs "* ]] && exits 0 "$kvfs" version --json && json "j[\"format_version\"] == 1"'
-point "fsck.kvfs does not claim to have checked" exits 8 "$(dirname "$kvfs")/fsck.kvfs" "$store"
 
 point "get of a missing store says how to make one" complains 1 "no such directory. Make a store with 'kvfs mkfs" \
     "$kvfs" get "$store" k

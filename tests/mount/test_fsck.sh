@@ -1,0 +1,103 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# usage: test_fsck.sh BUILD_DIR
+# fsck as an administrator uses it: refused on a mounted store, silent on a sound one, and on a damaged one it says
+# what is wrong, repairs it, keeps what it removes, and takes it back.
+# shellcheck disable=SC2016 # commands for eval are meant to expand later
+set -uo pipefail
+unset KVFS_STORE
+# shellcheck source=tests/lib/mount.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../lib/mount.sh"
+
+fsck=$(dirname "$kvfs")/fsck.kvfs
+archive=$store/lost+found.d/00000001
+
+fill() {
+    "$kvfs" mkfs -q "$store" && mount_store && mkdir "$mnt/d" || return
+    for i in $(seq 300); do
+        head -c $((i * 7)) /dev/zero | tr '\0' x >"$mnt/d/$i" || return
+    done
+    sync "$mnt/d" && ls "$mnt/d" | LC_ALL=C sort >"$work/names"
+}
+
+# exits CODE COMMAND...
+exits() {
+    local code=$1 status
+    shift
+    "$@" >"$work/out" 2>&1
+    status=$?
+    cat "$work/out"
+    [ "$status" -eq "$code" ]
+}
+
+refused_while_mounted() {
+    exits 8 "$fsck" -n "$store" && grep -qF "mounted on $mnt" "$work/out" &&
+        exits 8 "$kvfs" fsck -y "$mnt" && grep -qF "mounted on $mnt" "$work/out"
+}
+
+checksums() {
+    (cd "$1" && find . -name lost+found.d -prune -o -type f ! -name LOCK -print0 | LC_ALL=C sort -z | xargs -0 sha256sum)
+}
+
+sound() {
+    exits 0 "$kvfs" fsck "$store" && grep -q ': clean$' "$work/out" &&
+        exits 0 "$kvfs" fsck --json --deep "$store" && python3 -c 'import json, sys
+report = json.load(open(sys.argv[1]))
+assert report["exit_code"] == 0 and report["problems"] == [], report' "$work/out"
+}
+
+damage_root_copy() {
+    python3 - "$store/ROOT" <<'END'
+import struct, sys
+with open(sys.argv[1], "r+b") as root:
+    slots = [struct.unpack_from("<Q", root.read(4096), 8)[0] for _ in range(2)]
+    at = slots.index(min(slots)) * 4096 + 40
+    root.seek(at)
+    byte = root.read(1)[0]
+    root.seek(at)
+    root.write(bytes([byte ^ 16]))
+END
+}
+
+told_and_unchanged() {
+    damage_root_copy && checksums "$store" >"$work/before" && exits 4 "$kvfs" fsck -n "$store" &&
+        grep -q '^ROOT_COPY_DAMAGED (103): ' "$work/out" && checksums "$store" | diff "$work/before" -
+}
+
+repaired() {
+    exits 1 "$kvfs" fsck -p "$store" && grep -qF "$archive" "$work/out" && exits 0 "$kvfs" fsck "$store"
+}
+
+taken_back() {
+    exits 1 "$kvfs" fsck --undo "$archive" "$store" && checksums "$store" | diff "$work/before" - &&
+        exits 4 "$kvfs" fsck "$store" && exits 1 "$kvfs" fsck -y "$store"
+}
+
+all_there() {
+    mount_store && ls "$mnt/d" | LC_ALL=C sort | diff "$work/names" - && [ "$(stat -c %s "$mnt/d/300")" = 2100 ] &&
+        umount_store
+}
+
+# A table of rows whose loss shows: the largest one.
+lost_rows_are_told() {
+    local table
+    table=$(cd "$store" && ls -S ./*.table | head -n 1)
+    python3 -c 'import sys; f = open(sys.argv[1], "r+b"); f.seek(100); b = f.read(1)[0]; f.seek(100); f.write(bytes([b ^ 16]))' \
+        "$store/$table" && exits 4 "$kvfs" fsck -p "$store" && grep -q '^TABLE_BLOCK (508): .*keys ' "$work/out" &&
+        exits 4 "$kvfs" fsck -n "$store"
+    "$kvfs" fsck -y "$store" >"$work/out" 2>&1
+    [ $(($? & 1)) -eq 1 ] && cat "$work/out" && grep -q 'TABLE_BLOCK' "$work/out" && ! "$kvfs" fsck "$store" | grep -q TABLE_
+}
+
+point "a store is made and filled" fill
+point "a mounted store is refused with its mount point" refused_while_mounted
+umount_store
+point "a sound store is clean" sound
+point "damage is told, and -n changes nothing" told_and_unchanged
+point "what loses nothing is repaired unattended, and the next run is clean" repaired
+point "a repair is taken back byte for byte, and made again" taken_back
+point "everything is there afterwards" all_there
+point "lost rows are not repaired unattended, but told and repaired with -y" lost_rows_are_told
+point "a directory that is no store is no store" eval 'mkdir "$work/none" && exits 8 "$kvfs" fsck "$work/none"'
+point "a wrong option is a matter of usage" exits 16 "$kvfs" fsck -n -y "$store"
+tap_finish
