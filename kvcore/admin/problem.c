@@ -9,16 +9,17 @@
 #define FATAL KV_SEVERITY_FATAL
 
 static const char opening[] = "the next opening sees to it";
+static const char found[] = "another is made, if a log tells the seed and a manifest is whole";
 static const char remade[] = "the manifest is written anew without it";
 static const char prefix[] = "the rows before it are kept, what follows is archived";
 static const char rescued[] = "its readable rows go to a new table, the file is archived";
 
 static const struct kv_problem_kind kinds[] = {
-    {KV_PROBLEM_ROOT_MISSING, "ROOT_MISSING", FATAL, false, NULL},
-    {KV_PROBLEM_ROOT_DAMAGED, "ROOT_DAMAGED", FATAL, false, NULL},
+    {KV_PROBLEM_ROOT_MISSING, "ROOT_MISSING", FATAL, false, found},
+    {KV_PROBLEM_ROOT_DAMAGED, "ROOT_DAMAGED", FATAL, false, found},
     {KV_PROBLEM_ROOT_COPY_DAMAGED, "ROOT_COPY_DAMAGED", MINOR, true,
      "the root record is written anew"},
-    {KV_PROBLEM_ROOT_SENSELESS, "ROOT_SENSELESS", FATAL, false, NULL},
+    {KV_PROBLEM_ROOT_SENSELESS, "ROOT_SENSELESS", FATAL, false, found},
     {KV_PROBLEM_ROOT_NEWER, "ROOT_NEWER", FATAL, false, NULL},
     {KV_PROBLEM_ROOT_CHECK_NEEDED, "ROOT_CHECK_NEEDED", MINOR, true, "the mark is taken away"},
     {KV_PROBLEM_ROOT_ERRORS_SEEN, "ROOT_ERRORS_SEEN", NOTE, true, NULL},

@@ -153,7 +153,9 @@ static int write_journal(struct repair *repair)
 static int begin_archive(struct repair *repair)
 {
     int r = raw_archive_create(repair->scan->storage, &repair->archive);
-    r = r < 0 ? r : raw_archive_keep(repair->archive, ROOT_OLD_NAME, true);
+    if (r == 0 && repair->scan->has_raw_root) {
+        r = raw_archive_keep(repair->archive, ROOT_OLD_NAME, true);
+    }
     r = r < 0 ? r : write_journal(repair);
     r = r < 0 ? r : clear_leftovers(repair);
     return r == 0 && repair->new_state ? keep_state(repair) : r;

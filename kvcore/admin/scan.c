@@ -113,6 +113,9 @@ int scan_run(struct scan *scan)
     scan->sink = (struct message_sink){.damage_fn = take_damage, .damage_arg = scan};
     r = pass(scan, "root", scan_root);
     r = r < 0 ? r : pass(scan, "files", scan_files);
+    if (r == 0 && scan->root_lost) {
+        r = pass(scan, "lost root", scan_find_root);
+    }
     if (r == 0 && scan->has_root) {
         r = pass(scan, "manifest", scan_state);
     }

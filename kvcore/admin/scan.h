@@ -4,6 +4,7 @@
  *
  *   scan_root   the root record: which store, which manifest
  *   scan_files  every name in the directory
+ *   find_root   another root record, where that is lost
  *   scan_state  the manifest: what the store should be
  *   scan_logs   the logs that count, and where each ends
  *   scan_tables every block of every table      salvage   a table's blocks without its index
@@ -57,7 +58,8 @@ struct scan {
     struct root root;
     uint64_t root_version;
     uint64_t seed;
-    bool root_bad; /* to be written anew */
+    bool root_bad;  /* to be written anew */
+    bool root_lost; /* there is none to go by */
 
     struct scan_file *files; /* sorted by kind and number */
     size_t file_count, file_capacity;
@@ -103,6 +105,7 @@ void scan_file_name(struct kv_file_id id, char to[48]);
 /* The passes. Problems are told; an error ends the run. */
 KV_MUST_CHECK int scan_root(struct scan *scan);
 KV_MUST_CHECK int scan_files(struct scan *scan);
+KV_MUST_CHECK int scan_find_root(struct scan *scan); /* if root_lost; it may stay so */
 KV_MUST_CHECK int scan_state(struct scan *scan);
 void scan_unneeded(struct scan *scan); /* after all that mark files as wanted */
 KV_MUST_CHECK int scan_logs(struct scan *scan);

@@ -27,8 +27,9 @@ static int tell_unreadable(struct scan *scan, int error)
         return error;
     }
     at.error = error;
+    scan->root_lost = error == -ENOENT;
     scan_tell(scan, &at, "ROOT %s",
-              error == -ENOENT ? "is missing: without it no checksum can be verified"
+              error == -ENOENT ? "is missing"
               : error == -EIO  ? "cannot be read"
                                : "is no regular file of the store's owner");
     return 0;
@@ -91,6 +92,7 @@ static int judge_content(struct scan *scan, int decoded)
     }
     if (decoded < 0) {
         at = place(KV_PROBLEM_ROOT_SENSELESS);
+        scan->root_lost = decoded == -KV_EDAMAGED;
         scan_tell(scan, &at, "the root record is intact, but what it says makes no sense");
         return decoded == -KV_EDAMAGED ? 0 : decoded;
     }
@@ -129,6 +131,7 @@ int scan_root(struct scan *scan)
     scan->has_raw_root = true;
     newest = newest_slot(&scan->raw_root);
     if (newest == NONE) {
+        scan->root_lost = true;
         scan_tell(scan, &at,
                   "both copies of the root record are damaged: without it no checksum "
                   "can be verified");

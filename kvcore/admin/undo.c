@@ -11,6 +11,7 @@ struct undo {
     struct kv_storage *storage;
     struct raw_archive *archive;
     struct journal journal;
+    bool had_root;
     struct kv_buf old_root;
     struct kv_buf new_root;
 };
@@ -21,9 +22,11 @@ static int read_archive(struct undo *undo)
     int r = raw_archive_read(undo->archive, JOURNAL_NAME, JOURNAL_SIZE_MAX, &text);
 
     r = r < 0 ? r : journal_decode(kv_buf_slice(&text), &undo->journal);
-    r = r < 0 ? r
-              : raw_archive_read(undo->archive, ROOT_OLD_NAME, JOURNAL_ROOT_SIZE_MAX,
-                                 &undo->old_root);
+    if (r == 0) {
+        r = raw_archive_read(undo->archive, ROOT_OLD_NAME, JOURNAL_ROOT_SIZE_MAX, &undo->old_root);
+        undo->had_root = r == 0;
+        r = r == -ENOENT ? 0 : r;
+    }
     r = r < 0 ? r : raw_archive_read(undo->archive, ROOT_NEW_NAME, RAW_ROOT_SIZE, &undo->new_root);
     kv_buf_finish(&text);
     return r == -ENOENT || r == -EFBIG ? -KV_EDAMAGED : r;
@@ -40,10 +43,15 @@ static int check_unchanged(const struct undo *undo)
 {
     struct raw_root root;
     int r = raw_root_read(undo->storage, &root);
-    if (r < 0) {
-        return r == -ENOENT ? -ESTALE : r;
+    if (r == -ENOENT) {
+        return undo->had_root ? -ESTALE : 0;
     }
-    return root_is(&root, &undo->new_root) || root_is(&root, &undo->old_root) ? 0 : -ESTALE;
+    if (r < 0) {
+        return r;
+    }
+    return root_is(&root, &undo->new_root) || (undo->had_root && root_is(&root, &undo->old_root))
+               ? 0
+               : -ESTALE;
 }
 
 static int restore_one(void *arg, const char *name)
@@ -69,7 +77,10 @@ static int run(struct undo *undo)
     r = r < 0 ? r : check_unchanged(undo);
     r = r < 0 ? r : raw_archive_list(undo->archive, restore_one, undo);
     r = r < 0 ? r : raw_sync(undo->storage);
-    r = r < 0 ? r : raw_root_replace(undo->storage, kv_buf_slice(&undo->old_root));
+    if (r == 0) {
+        r = undo->had_root ? raw_root_replace(undo->storage, kv_buf_slice(&undo->old_root))
+                           : raw_remove(undo->storage, ROOT_OLD_NAME);
+    }
     r = r < 0 ? r : raw_list(undo->storage, remove_one, undo);
     return r < 0 ? r : raw_sync(undo->storage);
 }

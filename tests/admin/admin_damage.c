@@ -402,10 +402,10 @@ static void blob_value(const char *path)
 }
 
 const struct damage damages[] = {
-    {"the root record is missing", KV_PROBLEM_ROOT_MISSING, false, false, 0, false, root_missing},
-    {"both root copies", KV_PROBLEM_ROOT_DAMAGED, false, false, 0, false, root_both},
+    {"the root record is missing", KV_PROBLEM_ROOT_MISSING, false, true, 0, false, root_missing},
+    {"both root copies", KV_PROBLEM_ROOT_DAMAGED, false, true, 0, false, root_both},
     {"one root copy", KV_PROBLEM_ROOT_COPY_DAMAGED, false, true, 0, false, root_copy},
-    {"a senseless root", KV_PROBLEM_ROOT_SENSELESS, false, false, 0, false, root_senseless},
+    {"a senseless root", KV_PROBLEM_ROOT_SENSELESS, false, true, 0, false, root_senseless},
     {"a newer root", KV_PROBLEM_ROOT_NEWER, false, false, 0, false, root_newer},
     {"a marked root", KV_PROBLEM_ROOT_CHECK_NEEDED, false, true, 0, false, root_check},
     {"a root with counters", KV_PROBLEM_ROOT_ERRORS_SEEN, false, true, 0, false, root_counters},

@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Checking and repairing stores that are damaged in every way there is a code for. */
+#include <dirent.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "kvcore/admin/seed.h"
 #include "kvcore/storage/posix_calls.h"
+#include "kvcore/util/checksum.h"
 #include "kvcore/util/rng.h"
 #include "tests/admin/admin_store.h"
 #include "tests/lib/temp_dir.h"
@@ -142,6 +146,57 @@ START_TEST(a_repair_is_not_taken_back_once_the_store_was_written_to)
 }
 END_TEST
 
+static const struct damage *find_damage(const char *name)
+{
+    for (size_t i = 0; i < damage_count; i++) {
+        if (strcmp(damages[i].name, name) == 0) {
+            return &damages[i];
+        }
+    }
+    ck_abort_msg("no such damage: %s", name);
+    return NULL;
+}
+
+START_TEST(a_seed_id_that_is_made_stands_for_its_seed)
+{
+    struct rng rng = {test_seed()};
+    for (int i = 0; i < 1000; i++) {
+        uint64_t seed = rng_next(&rng);
+        uint8_t id[16];
+        seed_make_id(seed, id);
+        ck_assert_uint_eq(checksum_store_seed(id), seed);
+    }
+}
+END_TEST
+
+START_TEST(a_store_without_root_and_logs_is_told_and_left_alone)
+{
+    struct kv_admin_result result;
+    char command[1200];
+    int codes[64];
+    snprintf(command, sizeof command, "rm %s/*.log %s/ROOT", clean, clean);
+    ck_assert_int_eq(system(command), 0);
+    copy_tree(clean, work);
+    ck_ok(store_check(clean, KV_ADMIN_REPAIR, false, codes, &result));
+    ck_assert(has_code(codes, KV_PROBLEM_ROOT_MISSING));
+    ck_assert_uint_eq(result.repaired, 0);
+    ck_assert(same_tree(clean, work, true));
+}
+END_TEST
+
+START_TEST(what_loses_rows_is_not_repaired_unattended)
+{
+    struct kv_admin_result result;
+    int codes[64];
+    find_damage("a damaged block of newer rows")->apply(clean);
+    flip(clean, "ROOT", 40);
+    copy_tree(clean, work);
+    ck_ok(store_check(clean, KV_ADMIN_SAFE, false, codes, &result));
+    ck_assert_uint_eq(result.repaired, 0);
+    ck_assert(same_tree(clean, work, true));
+}
+END_TEST
+
 /* ---- cut short ---- */
 
 struct cutting {
@@ -207,17 +262,6 @@ static struct kv_storage *cut_storage(const char *path, uint64_t stop_at)
     return storage;
 }
 
-static const struct damage *find_damage(const char *name)
-{
-    for (size_t i = 0; i < damage_count; i++) {
-        if (strcmp(damages[i].name, name) == 0) {
-            return &damages[i];
-        }
-    }
-    ck_abort_msg("no such damage: %s", name);
-    return NULL;
-}
-
 /* Every change from some number on fails, as if the process had died there; then it is begun again.
  * Returns whether the repair went through. */
 static bool cut_repair(const struct damage *d, const char *path, uint64_t stop_at)
@@ -243,7 +287,7 @@ static bool cut_repair(const struct damage *d, const char *path, uint64_t stop_a
 START_TEST(a_repair_that_is_cut_short_anywhere_is_finished_by_the_next)
 {
     static const char *const names[] = {"a damaged block of newer rows", "a damaged log",
-                                        "one root copy"};
+                                        "one root copy", "the root record is missing"};
     const struct damage *d = find_damage(names[_i]);
     bool done = false;
     for (uint64_t stop_at = 1; !done; stop_at++) {
@@ -260,26 +304,25 @@ END_TEST
 
 /* ---- any byte ---- */
 
+/* Of any file but LOCK, whose bytes are a message to people. */
 static void flip_any(struct rng *rng, const char *path)
 {
-    char command[1200], name[64] = "";
-    uint64_t size = 0;
-    unsigned pick = (unsigned)rng_below(rng, 1 << 20);
-    FILE *list;
-    snprintf(command, sizeof command,
-             "cd %s && ls -l | awk '$9 ~ /ROOT|table|log|manifest|blob/ {print $9, $5}'", path);
-    list = popen(command, "r");
     char names[64][64];
-    uint64_t sizes[64];
     unsigned count = 0;
-    while (count < 64 && fscanf(list, "%63s %lu", names[count], &sizes[count]) == 2) {
-        count++;
+    struct dirent *entry;
+    struct stat st;
+    DIR *list = opendir(path);
+    ck_assert_ptr_nonnull(list);
+    while (count < 64 && (entry = readdir(list)) != NULL) {
+        if (entry->d_type == DT_REG && strcmp(entry->d_name, "LOCK") != 0) {
+            snprintf(names[count++], sizeof names[0], "%.63s", entry->d_name);
+        }
     }
-    pclose(list);
-    ck_assert_uint_gt(count, 0);
-    snprintf(name, sizeof name, "%s", names[pick % count]);
-    size = sizes[pick % count];
-    flip(path, name, rng_below(rng, size));
+    count = (unsigned)rng_below(rng, count);
+    ck_assert(fstatat(dirfd(list), names[count], &st, 0) == 0);
+    closedir(list);
+    printf("# byte of %s\n", names[count]);
+    flip(path, names[count], rng_below(rng, (uint64_t)st.st_size));
 }
 
 /* Whatever byte it is: nothing is shown that is wrong, repair leaves nothing or says so, and what
@@ -322,7 +365,10 @@ Suite *test_suite(void)
     tcase_add_loop_test(tcase, damage_is_told_repaired_and_taken_back, 0, (int)damage_count);
     tcase_add_test(tcase, every_code_has_a_kind_and_no_two_are_alike);
     tcase_add_test(tcase, a_repair_is_not_taken_back_once_the_store_was_written_to);
-    tcase_add_loop_test(tcase, a_repair_that_is_cut_short_anywhere_is_finished_by_the_next, 0, 3);
+    tcase_add_test(tcase, a_seed_id_that_is_made_stands_for_its_seed);
+    tcase_add_test(tcase, a_store_without_root_and_logs_is_told_and_left_alone);
+    tcase_add_test(tcase, what_loses_rows_is_not_repaired_unattended);
+    tcase_add_loop_test(tcase, a_repair_that_is_cut_short_anywhere_is_finished_by_the_next, 0, 4);
     tcase_add_test(tcase, a_flipped_byte_is_repaired_or_told);
     suite_add_tcase(suite, tcase);
     return suite;
