@@ -9,6 +9,7 @@
 #define FATAL KV_SEVERITY_FATAL
 
 static const char opening[] = "the next opening sees to it";
+static const char unvalued[] = "reading the keys whose values are lost is an error from then on";
 static const char found[] = "another is made, if a log tells the seed and a manifest is whole";
 static const char remade[] = "the manifest is written anew without it";
 static const char prefix[] = "the rows before it are kept, what follows is archived";
@@ -68,8 +69,8 @@ static const struct kv_problem_kind kinds[] = {
     {KV_PROBLEM_TABLE_SUMS, "TABLE_SUMS", MINOR, true, rescued},
     {KV_PROBLEM_TABLE_NEWER, "TABLE_NEWER", FATAL, false, NULL},
 
-    {KV_PROBLEM_BLOB_MISSING, "BLOB_MISSING", LOSS, false, NULL},
-    {KV_PROBLEM_BLOB_SHORT, "BLOB_SHORT", LOSS, false, NULL},
+    {KV_PROBLEM_BLOB_MISSING, "BLOB_MISSING", LOSS, false, unvalued},
+    {KV_PROBLEM_BLOB_SHORT, "BLOB_SHORT", LOSS, false, unvalued},
     {KV_PROBLEM_BLOB_DIRECTORY, "BLOB_DIRECTORY", MINOR, true, NULL},
     {KV_PROBLEM_BLOB_VALUE, "BLOB_VALUE", LOSS, false, NULL},
     {KV_PROBLEM_BLOB_POINTER, "BLOB_POINTER", LOSS, false, NULL},

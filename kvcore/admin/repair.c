@@ -60,8 +60,8 @@ static void plan(struct repair *repair)
 
     repair->root = scan->root;
     repair->root.check_needed = false;
-    repair->new_state =
-        scan->has_state && (scan->logs_cut || has_snapshot_ahead(scan) || has_bad_table(scan));
+    repair->new_state = scan->has_state && (scan->logs_cut || has_snapshot_ahead(scan) ||
+                                            has_bad_table(scan) || scan->bad_blob_count > 0);
     if (!repair->new_state) {
         return;
     }
@@ -213,6 +213,53 @@ static int replace_tables(struct repair *repair)
     return r;
 }
 
+static struct version_blob *find_blob(struct version_blobs *blobs, uint64_t number)
+{
+    for (size_t i = 0; blobs != NULL && i < blobs->count; i++) {
+        if (blobs->items[i].info.number == number) {
+            return &blobs->items[i];
+        }
+    }
+    return NULL;
+}
+
+static uint64_t smaller(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* No table points at what is lost any more. A blob that ends early is named with the size it has:
+ * the version is ours alone, and its numbers go into a new snapshot. */
+static int drop_blobs(struct scan *scan)
+{
+    struct edit edit = {0};
+    int r = 0;
+
+    for (size_t i = 0; i < scan->bad_blob_count && r == 0; i++) {
+        const struct scan_blob *bad = &scan->bad_blobs[i];
+        struct version_blob *blob = find_blob(scan->state.version->blobs, bad->number);
+        if (bad->size == 0) {
+            r = edit_remove_blob(&edit, bad->number);
+        } else if (blob != NULL) {
+            blob->info.file_size = bad->size;
+            blob->info.data_bytes = smaller(blob->info.data_bytes, bad->size);
+            blob->info.punched_bytes = smaller(blob->info.punched_bytes, bad->size);
+        }
+    }
+    r = r < 0 ? r : admin_state_apply(&scan->state, &edit);
+    edit_finish(&edit);
+    return r;
+}
+
+static bool is_left_alone(const struct scan *scan)
+{
+    bool alone = false;
+    for (size_t i = 0; i < scan->bad_table_count; i++) {
+        alone |= scan->bad_tables[i].ranges_lost;
+    }
+    return alone;
+}
+
 /* The logs as far as they can be replayed are closed ones now, each with the end it has. */
 static int close_logs(struct repair *repair)
 {
@@ -284,6 +331,10 @@ static int make_state(struct repair *repair)
 {
     int r = replace_tables(repair);
 
+    /* A table that is left alone may point there still. */
+    if (r == 0 && !is_left_alone(repair->scan)) {
+        r = drop_blobs(repair->scan);
+    }
     if (r == 0 && repair->scan->logs_cut) {
         r = close_logs(repair);
         r = r < 0 ? r : write_log(repair);

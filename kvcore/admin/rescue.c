@@ -129,7 +129,9 @@ static int add_row(struct rescue *rescue, const struct row *row)
         return 0;
     }
     if (row_kind(row->trailer) == ROW_BLOB && blob_pointer_decode(row->value, &pointer) == 0) {
-        if (version_find_blob(rescue->scan->state.version, pointer.number) != NULL) {
+        uint64_t end = (uint64_t)pointer.offset + pointer.stored_size;
+        if (version_find_blob(rescue->scan->state.version, pointer.number) != NULL &&
+            !scan_value_is_lost(rescue->scan, pointer.number, end)) {
             r = table_builder_note_blob(rescue->builder, pointer.number, pointer.stored_size);
         } else {
             stored.trailer = row_trailer(row_sequence(row->trailer), ROW_DAMAGED);

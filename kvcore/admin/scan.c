@@ -134,6 +134,7 @@ void scan_finish(struct scan *scan)
         file_meta_unref(scan->bad_tables[i].file);
     }
     free(scan->bad_tables);
+    free(scan->bad_blobs);
     free(scan->files);
     free(scan->log_ends);
     admin_state_finish(&scan->state);

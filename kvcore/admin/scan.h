@@ -77,6 +77,14 @@ struct scan {
 
     struct scan_table *bad_tables;
     size_t bad_table_count;
+    struct scan_blob *bad_blobs;
+    size_t bad_blob_count;
+};
+
+/* A blob that is missing, or ends early: rows that point there become damaged ones. */
+struct scan_blob {
+    uint64_t number;
+    uint64_t size; /* what is there of it; 0: nothing */
 };
 
 struct scan_place {
@@ -101,6 +109,12 @@ int scan_read_fn(void *arg, uint64_t bytes);
 struct scan_file *scan_find(struct scan *scan, enum kv_file_kind kind, uint64_t number);
 /* "00000001.table" */
 void scan_file_name(struct kv_file_id id, char to[48]);
+
+/* Plan another table in the place of `file`, unless that is planned already. */
+KV_MUST_CHECK int scan_note_table(struct scan *scan, struct file_meta *file, bool missing,
+                                  bool ranges_lost);
+/* Whether the value lies in a part of a blob that is not there. */
+bool scan_value_is_lost(const struct scan *scan, uint64_t number, uint64_t end);
 
 /* The passes. Problems are told; an error ends the run. */
 KV_MUST_CHECK int scan_root(struct scan *scan);

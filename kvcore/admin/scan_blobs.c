@@ -2,6 +2,7 @@
 /* The blobs that the manifest names: there, long enough, and their directories. The values are read
  * where their rows are, by scan_tables. */
 #include <inttypes.h>
+#include <stdlib.h>
 
 #include "kvcore/admin/scan.h"
 #include "kvcore/blob/blob_check.h"
@@ -28,16 +29,58 @@ static int check_end(struct scan *scan, const struct blob_info *blob)
     return r;
 }
 
+bool scan_value_is_lost(const struct scan *scan, uint64_t number, uint64_t end)
+{
+    for (size_t i = 0; i < scan->bad_blob_count; i++) {
+        if (scan->bad_blobs[i].number == number) {
+            return end > scan->bad_blobs[i].size;
+        }
+    }
+    return false;
+}
+
+static int note_bad(struct scan *scan, uint64_t number, uint64_t size)
+{
+    struct scan_blob *larger =
+        realloc(scan->bad_blobs, (scan->bad_blob_count + 1) * sizeof *larger);
+    if (larger == NULL) {
+        return -ENOMEM;
+    }
+    scan->bad_blobs = larger;
+    larger[scan->bad_blob_count++] = (struct scan_blob){number, size};
+    return 0;
+}
+
+/* Every table with rows that point into a bad blob is made anew. */
+static int note_tables(struct scan *scan, uint64_t number)
+{
+    int r = 0;
+    for (uint32_t id = 1; id <= KV_TABLE_COUNT_MAX; id++) {
+        const struct table_files *files = version_table(scan->state.version, id);
+        for (int level = 0; files != NULL && level < KV_LEVEL_COUNT; level++) {
+            for (size_t i = 0; i < files->levels[level].count && r == 0; i++) {
+                struct file_meta *file = files->levels[level].files[i];
+                r = blob_uses_have(&file->blobs, number) ? scan_note_table(scan, file, false, false)
+                                                         : 0;
+            }
+        }
+    }
+    return r;
+}
+
 static int check_blob(struct scan *scan, const struct blob_info *blob)
 {
     struct scan_file *file = scan_find(scan, KV_FILE_BLOB, blob->number);
     struct scan_place at = {.code = KV_PROBLEM_BLOB_MISSING,
                             .id = {KV_FILE_BLOB, blob->number},
                             .offset = MESSAGE_NO_OFFSET};
+    int r;
+
     if (file == NULL) {
         scan_tell(scan, &at, "blob %08" PRIu64 " of %" PRIu64 " bytes is missing", blob->number,
                   blob->file_size);
-        return 0;
+        r = note_bad(scan, blob->number, 0);
+        return r < 0 ? r : note_tables(scan, blob->number);
     }
     file->wanted = true;
     if (file->size < blob->file_size) {
@@ -45,7 +88,8 @@ static int check_blob(struct scan *scan, const struct blob_info *blob)
         at.offset = file->size;
         scan_tell(scan, &at, "blob %08" PRIu64 " has %" PRIu64 " bytes instead of %" PRIu64,
                   blob->number, file->size, blob->file_size);
-        return 0;
+        r = note_bad(scan, blob->number, file->size);
+        return r < 0 ? r : note_tables(scan, blob->number);
     }
     return check_end(scan, blob);
 }

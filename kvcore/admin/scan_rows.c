@@ -41,8 +41,9 @@ static int judge_pointer(const struct judging *j, struct kv_slice value)
     if (file != NULL) {
         file->wanted = true;
     }
-    if (version_find_blob(scan->state.version, pointer.number) != NULL) {
-        return ROWS_GOOD; /* named, so synced; scan_blobs looks at it */
+    if (version_find_blob(scan->state.version, pointer.number) != NULL && file != NULL &&
+        file->size >= pointer.offset + pointer.stored_size) {
+        return ROWS_GOOD; /* named, so synced */
     }
     if (file == NULL || file->size < pointer.offset + pointer.stored_size) {
         return j->is_durable ? bad(j, KV_PROBLEM_BLOB_MISSING, "a large value of it is missing")

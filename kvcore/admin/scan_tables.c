@@ -84,6 +84,7 @@ static int check_pointer(struct table_scan *t, struct kv_slice value)
         return r; /* that the blob is missing is told of it as a whole */
     }
     if (file->size < (uint64_t)pointer.offset + pointer.stored_size) {
+        /* What a blob lost that is shorter than it was is told of it as a whole, too. */
         tell_value(t, KV_PROBLEM_BLOB_VALUE, pointer.number, "lies beyond its end");
         return 0;
     }
@@ -143,18 +144,28 @@ static bool compare(const struct table_scan *t, const struct table *table)
 
 /* ---- damage ---- */
 
-static int note_bad(struct table_scan *t, bool missing, bool ranges_lost)
+int scan_note_table(struct scan *scan, struct file_meta *file, bool missing, bool ranges_lost)
 {
-    struct scan *scan = t->scan;
-    struct scan_table *larger =
-        realloc(scan->bad_tables, (scan->bad_table_count + 1) * sizeof *larger);
+    struct scan_table *larger;
+
+    for (size_t i = 0; i < scan->bad_table_count; i++) {
+        if (scan->bad_tables[i].file == file) {
+            return 0;
+        }
+    }
+    larger = realloc(scan->bad_tables, (scan->bad_table_count + 1) * sizeof *larger);
     if (larger == NULL) {
         return -ENOMEM;
     }
     scan->bad_tables = larger;
-    file_meta_ref(t->file);
-    larger[scan->bad_table_count++] = (struct scan_table){t->file, missing, ranges_lost};
+    file_meta_ref(file);
+    larger[scan->bad_table_count++] = (struct scan_table){file, missing, ranges_lost};
     return 0;
+}
+
+static int note_bad(struct table_scan *t, bool missing, bool ranges_lost)
+{
+    return scan_note_table(t->scan, t->file, missing, ranges_lost);
 }
 
 /* The keys of a part that cannot be read: the index says which, or else the manifest. */

@@ -435,8 +435,8 @@ const struct damage damages[] = {
     {"a damaged block of newer rows", KV_PROBLEM_TABLE_BLOCK, false, true, 205, false, newer_block},
     {"a damaged block of the oldest rows", KV_PROBLEM_TABLE_BLOCK, false, true, 200, false,
      older_block},
-    {"a missing blob", KV_PROBLEM_BLOB_MISSING, false, false, 0, false, blob_missing},
-    {"a short blob", KV_PROBLEM_BLOB_SHORT, false, false, 0, false, blob_short},
+    {"a missing blob", KV_PROBLEM_BLOB_MISSING, false, true, 14, false, blob_missing},
+    {"a short blob", KV_PROBLEM_BLOB_SHORT, false, true, 14, false, blob_short},
     {"a damaged directory", KV_PROBLEM_BLOB_DIRECTORY, false, false, 0, false, blob_directory},
     {"a damaged value", KV_PROBLEM_BLOB_VALUE, false, false, 0, true, blob_value},
 };
