@@ -453,12 +453,22 @@ static int install(struct repair *repair)
     return r;
 }
 
+/* Numbers come from names of files: there must be larger ones left to give. */
+static bool numbers_are_left(const struct scan *scan)
+{
+    bool left = true;
+    for (int kind = KV_FILE_LOG; kind <= KV_FILE_BLOB; kind++) {
+        left &= scan->highest[kind] < UINT64_MAX / 2;
+    }
+    return left;
+}
+
 int repair_run(struct scan *scan)
 {
     struct repair repair = {.scan = scan};
     int r;
 
-    if (!scan->has_root || scan->repairable == 0) {
+    if (!scan->has_root || scan->repairable == 0 || !numbers_are_left(scan)) {
         return 0;
     }
     plan(&repair);
