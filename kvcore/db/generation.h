@@ -29,6 +29,8 @@ struct generation {
     uint64_t log_number;     /* newest log that holds rows of it */
     uint64_t delete_count;   /* rows that delete one key; the leader's */
     uint64_t sequence_last;  /* of its newest row, once rotated out */
+    uint64_t sequence_first; /* older rows lie in older generations or tables; constant. 0 for the
+                                one that the store was opened with */
     _Atomic bool log_synced; /* every byte of the log is durable (only once rotated out) */
     bool end_recorded;       /* the manifest knows where its log ends; state mutex */
 };

@@ -172,6 +172,7 @@ static void install_generation(struct kv_store *store, struct generation *genera
     unsigned count;
 
     store->active->sequence_last = store->last_sequence;
+    generation->sequence_first = store->last_sequence + 1;
     mutex_lock(&store->mu);
     count = store->view->immutable_count;
     for (unsigned i = 0; i < count; i++) {

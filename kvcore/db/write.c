@@ -25,6 +25,8 @@ enum {
 struct writer {
     struct kv_batch *batch; /* NULL: only wants to be the leader */
     enum kv_durability durability;
+    write_check_fn *check; /* NULL: none. Who has one is always the first of a group */
+    void *check_arg;
     bool done;
     int result;
     struct condvar turn;
@@ -170,7 +172,7 @@ static bool is_for_dropped(const struct kv_store *store, const struct kv_batch *
 static bool may_join(const struct kv_store *store, const struct group *group,
                      const struct writer *w, size_t limit)
 {
-    return w->batch != NULL && group->bytes + batch_bytes(w->batch) <= limit &&
+    return w->batch != NULL && w->check == NULL && group->bytes + batch_bytes(w->batch) <= limit &&
            !wants_new_blob(store, w->batch) && !is_for_dropped(store, w->batch);
 }
 
@@ -373,6 +375,13 @@ static int lead(struct kv_store *store, struct writer *w)
     }
     slow_down(store);
     r = make_room(store, w->batch);
+    if (r == 0 && w->check != NULL) {
+        r = w->check(store, w->check_arg);
+        if (r != 0) {
+            queue_leave(store, w, w, 0); /* the others have not failed */
+            return r;
+        }
+    }
     group_collect(store, w, &group);
     r = r < 0 ? r : rotate_before_ranges(store, &group);
     if (r == 0) {
@@ -382,9 +391,10 @@ static int lead(struct kv_store *store, struct writer *w)
     return r;
 }
 
-int kv_write(struct kv_store *store, struct kv_batch *batch, enum kv_durability durability)
+int write_checked(struct kv_store *store, struct kv_batch *batch, enum kv_durability durability,
+                  write_check_fn *check, void *arg)
 {
-    struct writer w = {.batch = batch, .durability = durability};
+    struct writer w = {.batch = batch, .durability = durability, .check = check, .check_arg = arg};
     struct reader_place *place = reader_place(store);
     uint64_t began;
     int r;
@@ -408,6 +418,11 @@ int kv_write(struct kv_store *store, struct kv_batch *batch, enum kv_durability 
     }
     latency_end(store, place, KV_LATENCY_WRITE, began);
     return r;
+}
+
+int kv_write(struct kv_store *store, struct kv_batch *batch, enum kv_durability durability)
+{
+    return write_checked(store, batch, durability, NULL, NULL);
 }
 
 uint64_t writers_waiting(struct kv_store *store)

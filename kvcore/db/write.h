@@ -11,6 +11,15 @@
 
 #include "kvcore/db/store.h"
 
+/* Whether a batch may still be written. Called as the leader, when no other write is under way and
+ * room was made, right before the rows get their numbers: what it finds holds until they are
+ * visible. No I/O. 0 goes on; anything else is the result of the write, which does not happen. */
+typedef int write_check_fn(struct kv_store *store, void *arg);
+/* kv_write() of a batch if `check` (NULL: none) says so. Such a batch leads a group and joins none:
+ * rows of others that are not yet in a memtable could not be checked against. */
+KV_MUST_CHECK int write_checked(struct kv_store *store, struct kv_batch *batch,
+                                enum kv_durability durability, write_check_fn *check, void *arg);
+
 /* Run `fn` while no writer and no rotation is under way. */
 KV_MUST_CHECK int write_exclusive(struct kv_store *store, int (*fn)(struct kv_store *, void *),
                                   void *arg);

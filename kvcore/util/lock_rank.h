@@ -11,6 +11,8 @@ enum lock_rank {
     LOCK_RANK_FS_DIR = 22,      /* fs/core: stripes that guard a directory's names */
     LOCK_RANK_FS_INODE = 24,    /* fs/core: stripes that guard attributes and data */
     LOCK_RANK_FS_TABLE = 26,    /* fs/core: lookup counts, handles, number allocation */
+    LOCK_RANK_TXN_SHARD = 30,   /* txn: one shard of the row locks */
+    LOCK_RANK_TXN_GRAPH = 32,   /* txn: who waits for whom */
     LOCK_RANK_DB_FLUSH = 40,    /* db: one flush or rotation at a time */
     LOCK_RANK_DB_WRITE = 42,    /* db: queue of writers */
     LOCK_RANK_DB_SYNC = 44,     /* db: queue of log syncs */
