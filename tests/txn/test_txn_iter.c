@@ -245,15 +245,13 @@ START_TEST(an_iterator_finds_rows_that_a_savepoint_uncovers_again)
         w.now.value[i] = i + 1;
     }
     ck_ok(kv_txn_begin(w.manager, NULL, &w.txn));
+    ck_ok(kv_txn_put(w.txn, w.table, key_of(0, key), value_of(7, value)));
+    w.now.value[0] = 7;
     ck_ok(kv_txn_savepoint(w.txn));
     ck_ok(kv_txn_delete_range(w.txn, w.table, kv_slice_str("k01"), kv_slice_str("k05")));
     ck_ok(kv_txn_iter_create(w.txn, w.table, NULL, &it));
     kv_txn_iter_seek_first(it);
-    check_at(it, 0); /* what base passed already lies in the range */
-    kv_txn_iter_next(it);
-    check_at(it, 5);
-    kv_txn_iter_prev(it);
-    check_at(it, 0);
+    check_at(it, 0); /* its own row; in the store it stands behind the range already */
     ck_ok(kv_txn_rollback_to_savepoint(w.txn));
     kv_txn_iter_next(it);
     check_at(it, 1);
