@@ -28,6 +28,13 @@ enum bench_move {
     BENCH_PREV,
 };
 
+/* How a row is put by a transaction of its own, which is begun anew until it is committed. */
+enum bench_txn {
+    BENCH_TXN_OPTIMISTIC = 1, /* put, and at the commit checked against others */
+    BENCH_TXN_PESSIMISTIC,    /* locked and put */
+    BENCH_TXN_UPDATE,         /* locked, read and put */
+};
+
 struct bench_engine_ops {
     const char *name;
     /* Open the store in the directory `dir`, making both if missing. */
@@ -41,6 +48,9 @@ struct bench_engine_ops {
     /* Write `count` rows at once, all or nothing. */
     int (*put)(struct bench_session *session, const struct bench_row *rows, unsigned count,
                enum bench_durability durability);
+    /* NULL: it has no transactions, or none are driven here. */
+    int (*put_in_txn)(struct bench_session *session, const struct bench_row *row,
+                      enum bench_txn txn, enum bench_durability durability);
     int (*remove)(struct bench_session *session, struct kv_slice key,
                   enum bench_durability durability);
     /* Errors: -ENOENT. The adapter reads the first byte of the value, so that it is there. */

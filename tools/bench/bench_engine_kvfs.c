@@ -5,16 +5,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include <kv/kv.h>
+#include <kv/txn.h>
 
 struct bench_store {
     struct kv_store *store;
     struct kv_table *table;
+    struct kv_txn_manager *txns;
 };
 
 struct bench_session {
     struct bench_store *owner;
     struct kv_batch *batch;
+    struct kv_buf value; /* that a transaction read */
 };
 
 /* Handed out as the opaque iterator, which is the engine's own. */
@@ -33,9 +35,10 @@ static void say(void *arg, enum kv_message_level level, const char *text)
 
 static int engine_close(struct bench_store *store)
 {
-    int r = kv_close(store->store);
+    int r = kv_txn_manager_close(store->txns); /* every session has ended */
+    int closed = kv_close(store->store);
     free(store);
-    return r;
+    return closed < 0 ? closed : r;
 }
 
 static int engine_open(const char *dir, const struct bench_config *config,
@@ -68,6 +71,7 @@ static int engine_open(const char *dir, const struct bench_config *config,
         return r;
     }
     r = kv_table_open(store->store, "bench", &table_options, &store->table);
+    r = r < 0 ? r : kv_txn_manager_open(store->store, &store->txns);
     if (r < 0) {
         kv_ignore(engine_close(store)); /* the failure to open it is what is told */
         return r;
@@ -106,6 +110,7 @@ static void session_close(struct bench_session *session)
 {
     if (session != NULL) {
         kv_batch_destroy(session->batch);
+        kv_buf_finish(&session->value);
         free(session);
     }
 }
@@ -136,6 +141,42 @@ static int session_put(struct bench_session *session, const struct bench_row *ro
         r = kv_batch_put(session->batch, table, rows[i].key, rows[i].value);
     }
     return r < 0 ? r : kv_write(session->owner->store, session->batch, durability_of(durability));
+}
+
+/* An optimistic one says what state it starts from, so that its commit has something to check. */
+static int put_once(struct bench_session *session, const struct bench_row *row, enum bench_txn kind,
+                    enum kv_durability durability)
+{
+    const struct kv_txn_options options = {
+        .mode = kind == BENCH_TXN_OPTIMISTIC ? KV_TXN_OPTIMISTIC : KV_TXN_PESSIMISTIC,
+        .read_now = kind == BENCH_TXN_OPTIMISTIC};
+    struct kv_table *table = session->owner->table;
+    struct kv_txn *txn = NULL;
+    int r = kv_txn_begin(session->owner->txns, &options, &txn);
+
+    if (r < 0) {
+        return r;
+    }
+    if (kind == BENCH_TXN_UPDATE) {
+        r = kv_txn_get_for_update(txn, table, row->key, &session->value);
+        r = r == -ENOENT ? 0 : r;
+    }
+    r = r < 0 ? r : kv_txn_put(txn, table, row->key, row->value);
+    if (r < 0) {
+        kv_txn_rollback(txn);
+        return r;
+    }
+    return kv_txn_commit(txn, durability);
+}
+
+static int session_put_in_txn(struct bench_session *session, const struct bench_row *row,
+                              enum bench_txn kind, enum bench_durability durability)
+{
+    int r;
+    do {
+        r = put_once(session, row, kind, durability_of(durability));
+    } while (r == -EAGAIN || r == -EDEADLK);
+    return r;
 }
 
 static int session_remove(struct bench_session *session, struct kv_slice key,
@@ -222,6 +263,7 @@ const struct bench_engine_ops bench_engine_kvfs = {
     .session_open = session_open,
     .session_close = session_close,
     .put = session_put,
+    .put_in_txn = session_put_in_txn,
     .remove = session_remove,
     .get = session_get,
     .iter_open = iter_open,

@@ -166,6 +166,29 @@ static int run_overwrite(struct bench_thread *t)
     return 0;
 }
 
+/* Rows in the order of the permutation, each by a transaction; `mix` says of which kind. */
+static int run_txn(struct bench_thread *t)
+{
+    const struct bench_run *run = t->run;
+    if (run->engine->put_in_txn == NULL) {
+        return -EOPNOTSUPP;
+    }
+    for (uint64_t i = t->first; i < t->first + t->ops; i++) {
+        uint8_t bytes[BENCH_KEY_SIZE_MAX];
+        const struct bench_row put = {
+            .key = key_of(t, bench_permutation_at(&run->order, i), BENCH_PLACE_FILL, bytes),
+            .value = bench_value_at(&run->values, run->seed + i)};
+        int r = run->engine->put_in_txn(t->session, &put, (enum bench_txn)run->workload->mix,
+                                        run->durability);
+        if (r < 0) {
+            return r;
+        }
+        t->written_bytes += put.key.size + put.value.size;
+        finish_op(t, 1);
+    }
+    return 0;
+}
+
 static int run_deleterandom(struct bench_thread *t)
 {
     const struct bench_config *config = t->run->config;
@@ -509,6 +532,26 @@ static const struct bench_workload workloads[] = {
      .writes = true,
      .zipf = true,
      .mix = MIX_F},
+    {.name = "txnoptimistic",
+     .summary = "fillrandom, each row by a transaction checked at its commit",
+     .run = run_txn,
+     .count = BENCH_COUNT_ROWS,
+     .fresh = true,
+     .writes = true,
+     .mix = BENCH_TXN_OPTIMISTIC},
+    {.name = "txnpessimistic",
+     .summary = "fillrandom, each row by a transaction that locks it",
+     .run = run_txn,
+     .count = BENCH_COUNT_ROWS,
+     .fresh = true,
+     .writes = true,
+     .mix = BENCH_TXN_PESSIMISTIC},
+    {.name = "txnupdate",
+     .summary = "rows that exist, each locked, read and put by a transaction",
+     .run = run_txn,
+     .count = BENCH_COUNT_ROWS,
+     .writes = true,
+     .mix = BENCH_TXN_UPDATE},
     {.name = "compact",
      .summary = "merge everything, as far as the engine can",
      .run = run_compact,
