@@ -68,7 +68,7 @@ KV_PUBLIC void kv_txn_manager_stats(struct kv_txn_manager *manager, struct kv_tx
 enum kv_txn_mode { KV_TXN_OPTIMISTIC = 0, KV_TXN_PESSIMISTIC };
 enum kv_txn_isolation { KV_TXN_SNAPSHOT = 0, KV_TXN_SERIALIZABLE };
 
-enum { KV_TXN_BYTES_DEFAULT = 32 * 1024 * 1024, KV_TXN_BYTES_MAX = KV_BATCH_SIZE_MAX };
+enum { KV_TXN_BYTES_DEFAULT = 32 * 1024 * 1024, KV_TXN_BYTES_MAX = KV_BATCH_SIZE_MAX / 16 * 15 };
 
 struct kv_txn_options {
     enum kv_txn_mode mode;
