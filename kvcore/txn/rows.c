@@ -186,27 +186,24 @@ static size_t version_bytes(size_t value_size)
     return sizeof(struct row_version) + value_size;
 }
 
+/* The value may be the very one that is replaced, as an iterator shows it. */
 static int replace(struct rows *rows, struct row_version *version, const struct kv_slice *value)
 {
     size_t size = value != NULL ? value->size : 0;
-    size_t before = version->value.size;
-    int r = size > before ? rows_charge(rows, size - before) : 0;
+    struct kv_buf fresh = {0};
+    int r = rows_charge(rows, size);
 
-    if (r == 0 && value != NULL) {
-        r = kv_buf_assign(&version->value, *value);
-        if (r < 0 && size > before) {
-            rows_discharge(rows, size - before);
-        }
-    }
     if (r < 0) {
         return r;
     }
-    if (value == NULL) {
-        kv_buf_finish(&version->value);
+    r = value != NULL ? kv_buf_assign(&fresh, *value) : 0;
+    if (r < 0) {
+        rows_discharge(rows, size);
+        return r;
     }
-    if (size < before) {
-        rows_discharge(rows, before - size);
-    }
+    rows_discharge(rows, version->value.size);
+    kv_buf_finish(&version->value);
+    version->value = fresh;
     version->is_delete = value == NULL;
     return 0;
 }

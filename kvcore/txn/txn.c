@@ -6,7 +6,10 @@
 
 #include "kvcore/db/conflict.h"
 
-enum { LOCK_TIMEOUT_MS = 1000 };
+enum {
+    LOCK_TIMEOUT_MS = 1000,
+    LOCK_BYTES = 96, /* about what one takes besides its key */
+};
 
 static void count(_Atomic uint64_t *counter)
 {
@@ -251,9 +254,14 @@ static int lock_entry(struct kv_txn *txn, struct row_entry *entry)
     if (txn->options.mode != KV_TXN_PESSIMISTIC || entry->locked) {
         return 0;
     }
+    r = rows_charge(&txn->rows, LOCK_BYTES + entry->key_size);
+    if (r < 0) {
+        return r;
+    }
     r = locks_take(&txn->manager->locks, &txn->party, entry->table->id, row_entry_key(entry),
                    txn->options.lock_timeout_ms);
     if (r < 0) {
+        rows_discharge(&txn->rows, LOCK_BYTES + entry->key_size);
         return r == -EDEADLK ? txn_fail(txn, r) : r;
     }
     entry->locked = true;

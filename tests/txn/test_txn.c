@@ -232,6 +232,23 @@ START_TEST(a_range_that_was_deleted_hides_rows_but_not_later_puts)
 }
 END_TEST
 
+START_TEST(a_value_that_an_iterator_shows_can_be_put_under_its_own_key)
+{
+    struct kv_txn_iter *it = NULL;
+    struct kv_slice value;
+    struct kv_txn *txn = txn_begin(NULL);
+    put(txn, "a", "value");
+    ck_ok(kv_txn_iter_create(txn, w.table, NULL, &it));
+    kv_txn_iter_seek_first(it);
+    ck_ok(kv_txn_iter_value(it, &value));
+    value = kv_slice_behind(value, 2);
+    ck_ok(kv_txn_put(txn, w.table, kv_txn_iter_key(it), value));
+    kv_txn_iter_destroy(it);
+    expect(txn, "a", "lue");
+    kv_txn_rollback(txn);
+}
+END_TEST
+
 START_TEST(going_back_to_a_savepoint_undoes_what_came_after_it)
 {
     struct kv_txn *txn;
@@ -689,6 +706,7 @@ Suite *test_suite(void)
         a_commit_over_two_tables_is_one_batch_that_lasts,
         large_values_are_read_back_before_and_after_the_commit,
         a_range_that_was_deleted_hides_rows_but_not_later_puts,
+        a_value_that_an_iterator_shows_can_be_put_under_its_own_key,
         going_back_to_a_savepoint_undoes_what_came_after_it,
         a_key_that_somebody_else_changed_is_a_conflict_wherever_the_change_is_now,
         changes_beside_the_keys_are_no_conflict_also_when_memtables_went,
