@@ -162,7 +162,8 @@ KV_PUBLIC KV_MUST_CHECK int kv_txn_delete_range(struct kv_txn *txn, struct kv_ta
 /* Remember what was written so far; savepoints nest. Errors: -E2BIG, -ENOMEM. */
 KV_PUBLIC KV_MUST_CHECK int kv_txn_savepoint(struct kv_txn *txn);
 /* Undo what was written since the newest savepoint, and forget that one. What was read and locked
- * since stays so. Errors: -ENOENT there is none; -ENOMEM. */
+ * since stays so. Errors: -ENOENT there is none; -ENOMEM, which ends the transaction as -EAGAIN
+ * does. */
 KV_PUBLIC KV_MUST_CHECK int kv_txn_rollback_to_savepoint(struct kv_txn *txn);
 /* Forget the newest savepoint, but keep what was written. Errors: -ENOENT there is none. */
 KV_PUBLIC KV_MUST_CHECK int kv_txn_release_savepoint(struct kv_txn *txn);
