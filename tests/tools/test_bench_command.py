@@ -45,7 +45,7 @@ class Bench:
 
     def every_workload(self):
         results = self.results(self.path("all"))
-        assert len(results) == 21, [r["workload"] for r in results]
+        assert len(results) == 24, [r["workload"] for r in results]
         for result in results:
             for figure in FIGURES:
                 assert result[figure] >= 0, (figure, result)
