@@ -101,6 +101,7 @@ static void init(struct kv_store *store, struct kv_storage *storage,
     mutex_init(&store->manifest_mu, LOCK_RANK_DB_MANIFEST, "manifest");
     mutex_init(&store->mu, LOCK_RANK_DB_STATE, "store state");
     condvar_init(&store->sync_done);
+    condvar_init(&store->sync_group.arrived);
     condvar_init(&store->work);
     condvar_init(&store->progress);
 }
@@ -131,6 +132,7 @@ static void destroy(struct kv_store *store) NO_LOCK_ANALYSIS
     latency_destroy(store);
     condvar_finish(&store->progress);
     condvar_finish(&store->work);
+    condvar_finish(&store->sync_group.arrived);
     condvar_finish(&store->sync_done);
     mutex_finish(&store->mu);
     mutex_finish(&store->manifest_mu);

@@ -43,6 +43,17 @@ enum {
     READER_PLACES = 32, /* a power of two */
 };
 
+/* Those who wait for a sync, so that one flush of the device serves them all: see sync.c. */
+struct sync_group {
+    struct condvar arrived; /* the last of those that were due */
+    uint64_t begun;         /* syncs */
+    unsigned waiting;       /* for one that has not begun */
+    unsigned due;           /* served by the last sync, and not back with new rows yet */
+    unsigned misses;        /* so many times in a row they did not come in time */
+    unsigned passes;        /* syncs that are not to wait for anybody */
+    uint64_t sync_ns;       /* what the last sync took */
+};
+
 struct kv_table {
     struct kv_store *store;
     uint32_t id;
@@ -177,7 +188,8 @@ struct kv_store {
 
     struct mutex sync_mu; /* one device flush at a time, shared by those who wait */
     struct condvar sync_done;
-    bool sync_running GUARDED_BY(&sync_mu);
+    bool sync_running GUARDED_BY(&sync_mu); /* or about to: its thread gathers */
+    struct sync_group sync_group GUARDED_BY(&sync_mu);
     int sync_error GUARDED_BY(&sync_mu); /* a log sync failed; mended by a flush */
     uint64_t synced_sequence GUARDED_BY(&sync_mu);
 

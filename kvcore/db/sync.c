@@ -9,6 +9,12 @@
 #include "kvcore/db/worker.h"
 #include "kvcore/db/write.h"
 
+enum {
+    GATHER_SHARE = 4,               /* wait at most for this part of what the last sync took, */
+    GATHER_SYNC_NS_MIN = 40 * 1000, /* and not at all where syncs are as quick as waking up */
+    GATHER_MISSES_MAX = 6,          /* as a power of two: syncs without waiting */
+};
+
 /* Sync a log, after the blob that its records point at. The log may grow meanwhile, by records
  * whose bytes in the blob this sync of the blob does not cover; those do not count as synced. */
 static int sync_generation(struct generation *generation)
@@ -60,22 +66,59 @@ void sync_failed(struct kv_store *store, int error)
     mutex_unlock(&store->sync_mu);
 }
 
+/* Threads that write and sync in a loop would otherwise meet in two halves: while one half's flush
+ * runs the other half arrives, and begins its own before the first is back. So whoever is about to
+ * sync waits a moment for those that the last sync served. If they do not come, it is not tried for
+ * a while, twice as long each time. A lone thread is back itself and waits for nobody.
+ *
+ * Taken further than the commit_delay of PostgreSQL, which waits for a fixed time. */
+static void gather(struct kv_store *store) REQUIRES(&store->sync_mu)
+{
+    struct sync_group *group = &store->sync_group;
+    if (group->due == 0 || group->sync_ns < GATHER_SYNC_NS_MIN) {
+        return;
+    }
+    if (group->passes > 0) {
+        group->passes--;
+        return;
+    }
+    uint64_t deadline = clock_monotonic_ns() + group->sync_ns / GATHER_SHARE;
+    bool in_time = true;
+    while (group->due > 0 && in_time) {
+        in_time = condvar_wait_until(&group->arrived, &store->sync_mu, deadline);
+    }
+    if (in_time) {
+        group->misses = 0;
+    } else {
+        group->passes = 1U << group->misses;
+        group->misses += group->misses < GATHER_MISSES_MAX;
+    }
+}
+
 /* As the thread that syncs for all. Called and returns with the mutex held. */
 static void run_sync(struct kv_store *store) REQUIRES(&store->sync_mu)
 {
-    uint64_t began = clock_monotonic_ns();
+    struct sync_group *group = &store->sync_group;
     uint64_t covered = 0; /* not the rows of a moment later, which may be held back again */
     int r;
 
     store->sync_running = true;
+    gather(store);
+    uint64_t began = clock_monotonic_ns();
+    unsigned served = group->waiting;
+    group->waiting = 0;
+    group->begun++;
     mutex_unlock(&store->sync_mu);
     r = write_push(store, &covered);
     if (r == 0) {
         r = sync_logs(store);
     }
-    latency_record(store, NULL, KV_LATENCY_SYNC, clock_monotonic_ns() - began);
+    uint64_t took = clock_monotonic_ns() - began;
+    latency_record(store, NULL, KV_LATENCY_SYNC, took);
     mutex_lock(&store->sync_mu);
     store->sync_running = false;
+    group->sync_ns = took;
+    group->due = served;
     if (r == 0 && store->synced_sequence < covered) {
         store->synced_sequence = covered;
     }
@@ -85,17 +128,43 @@ static void run_sync(struct kv_store *store) REQUIRES(&store->sync_mu)
     condvar_broadcast(&store->sync_done);
 }
 
+/* Somebody waits for a sync that has not begun. Returns how many have. */
+static uint64_t arrive(struct kv_store *store) REQUIRES(&store->sync_mu)
+{
+    struct sync_group *group = &store->sync_group;
+    group->waiting++;
+    if (group->due > 0 && --group->due == 0) {
+        condvar_signal(&group->arrived);
+    }
+    return group->begun;
+}
+
+/* Somebody waits no more. If no sync has begun meanwhile the last one served this thread too: its
+ * rows were there before that began, only the thread came too late to be counted. */
+static void leave(struct kv_store *store, uint64_t begun) REQUIRES(&store->sync_mu)
+{
+    struct sync_group *group = &store->sync_group;
+    if (group->begun == begun) {
+        group->waiting--;
+        group->due++;
+    }
+}
+
 int sync_to(struct kv_store *store, uint64_t sequence)
 {
     int r;
 
     mutex_lock(&store->sync_mu);
-    while (store->synced_sequence < sequence && store->sync_error == 0) {
-        if (store->sync_running) {
-            condvar_wait(&store->sync_done, &store->sync_mu);
-        } else {
-            run_sync(store);
+    if (store->synced_sequence < sequence && store->sync_error == 0) {
+        uint64_t begun = arrive(store);
+        while (store->synced_sequence < sequence && store->sync_error == 0) {
+            if (store->sync_running) {
+                condvar_wait(&store->sync_done, &store->sync_mu);
+            } else {
+                run_sync(store);
+            }
         }
+        leave(store, begun);
     }
     r = store->sync_error;
     mutex_unlock(&store->sync_mu);
