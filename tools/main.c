@@ -35,9 +35,9 @@ static const struct cmd cmds[] = {
     {"compact", cmd_compact, "merge a whole store and give back space"},
     {"checkpoint", cmd_checkpoint, "copy a store, mounted or not, at one moment"},
     {"verify", cmd_verify, "check every byte of a store, mounted or not"},
+    {"fsck", cmd_fsck, "check and repair a store that is not in use"},
     {"bench", cmd_bench, "measure the engine, or any file system"},
     {"completions", cmd_completions, "print a script that completes command lines"},
-    {"fsck", cmd_fsck, "check and repair a store that is not in use"},
     {"version", cmd_version, "show the version"},
 };
 

@@ -22,13 +22,14 @@ from kvfs_mount import Report  # noqa: E402
 # Commands whose options stand on a page of their own: page, heading, words that the help answers.
 # All others have a section of kvfs(1).
 OWN_PAGES = {
+    "fsck": [("fsck.kvfs.8", "# OPTIONS", ["fsck"])],
     "mkfs": [("mkfs.kvfs.8", "# OPTIONS", ["mkfs"])],
     "bench": [("kvfs-bench.1", "# OPTIONS OF BENCH KV", ["bench", "kv"]),
               ("kvfs-bench.1", "# OPTIONS OF BENCH FS", ["bench", "fs"])],
 }
 COMMON = {("-?", "--help"), ("--usage",)}
-HELP_OPTION = re.compile(r"^ {2}(?:(-\S), )? *(--[\w-]+)(?:=(\S+))?(?:\s|$)|^ {2}(-\S)(?:\s|$)")
-PAGE_OPTION = re.compile(r"\*(-[^*\s]+)\*(?:=(\S+?))?(?:,\s|\s*$)")
+HELP_OPTION = re.compile(r"^ {2}(?:(-\S), )? *(--[\w-]+)(?:=(\S+))?(?:\s|$)|^ {2}(-\S)(?: ([A-Z]+))?(?:\s|$)")
+PAGE_OPTION = re.compile(r"\*(-[^*\s]+)\*(?:[= ](\S+?))?(?:,\s|\s*$)")
 # What scdoc writes of its own accord.
 GENERATOR_FAULTS = re.compile(r"skipping paragraph macro")
 
@@ -40,7 +41,7 @@ def options_of_help(text):
         match = HELP_OPTION.match(line)
         if match:
             names = tuple(name for name in (match[1], match[2], match[4]) if name)
-            found[names] = match[3] or ""
+            found[names] = match[3] or match[5] or ""
     return {names: value for names, value in found.items() if names not in COMMON}
 
 
