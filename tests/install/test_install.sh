@@ -44,6 +44,12 @@ exports_are_public() {
     [ -n "$library" ] && [ -z "$foreign" ]
 }
 
+# A symbol that the list of the package lacks would get no version to depend on.
+symbols_are_listed() {
+    diff <(sed -n 's/^ \(kv_.*\)@.*/\1/p' "$here/../../tools/packaging/debian/libkvcore0.symbols" | sort) \
+        <(nm -D --defined-only "$(find "$root" -name 'libkvcore.so.0')" | awk '{print $3}' | sort)
+}
+
 soname_is_0() {
     objdump -p "$(find "$root" -name 'libkvcore.so')" | grep -q 'SONAME *libkvcore.so.0$'
 }
@@ -80,7 +86,7 @@ manual_and_unit_are_installed() {
     local unit
     unit=$(find "$root" -path '*/systemd/system/kvfs@.service')
     [ -n "$unit" ] && grep -q "^ExecStart=$(find "$root" -path '*/bin/kvfs' -printf '/%P')" "$unit" || return
-    ! command -v scdoc || [ "$(find "$root" -name 'kvfs.1' -o -name 'mount.kvfs.8' -o -name 'mount.fuse.kvfs.8' | wc -l)" -eq 3 ]
+    ! command -v scdoc || [ "$(find "$root" -name 'kvfs.1' -o -name 'fsck.kvfs.8' -o -name 'mount.kvfs.8' -o -name 'mount.fuse.kvfs.8' | wc -l)" -eq 4 ]
 }
 
 program_is_installed() {
@@ -91,6 +97,7 @@ program_is_installed() {
 point "installs into an empty directory" install_tree
 point "each public header compiles alone" headers_stand_alone
 point "the shared library exports kv_ names only" exports_are_public
+point "the list of symbols of its package is what it exports" symbols_are_listed
 point "the shared library's name carries version 0" soname_is_0
 point "a program builds against the shared library with pkg-config" build_shared
 point "and runs: stores, reads back after reopening, iterates in order" run_shared

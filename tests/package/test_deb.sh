@@ -136,6 +136,18 @@ umount_works() {
         [ "$(inside kvfs get /srv/a greeting)" = hello ] && cmp "$work/random" <(inside kvfs get /srv/a random)
 }
 
+# fsck(8) finds the program by the type, passes on what it does not know, and gives its exit status back.
+checks_by_type() {
+    local status
+    inside fsck -t kvfs /srv/a -n -v || return
+    printf x >>"$root/srv/a/ROOT" # too long: told, and mended unattended
+    inside fsck -t kvfs /srv/a
+    status=$?
+    [ "$status" -eq 4 ] && inside fsck -t kvfs -p /srv/a
+    status=$?
+    [ "$status" -eq 1 ] && inside fsck -t kvfs /srv/a
+}
+
 mounts_by_long_type() {
     inside mount -t fuse.kvfs -o ro /srv/a /mnt/a && [ "$(inside cat /mnt/a/greeting)" = hello ] &&
         ! inside touch /mnt/a/x && inside umount /mnt/a
@@ -184,7 +196,7 @@ unit_mounts() {
 
 pages_are_there() {
     local page
-    for page in man1/kvfs.1 man1/kvfs-bench.1 man8/{mkfs,mount,mount.fuse,umount.fuse}.kvfs.8; do
+    for page in man1/kvfs.1 man1/kvfs-bench.1 man8/{fsck,mkfs,mount,mount.fuse,umount.fuse}.kvfs.8; do
         gzip -dc "$root/usr/share/man/$page.gz" | grep -q '^.TH' || { echo "no $page" && return 1; }
     done
 }
@@ -230,6 +242,7 @@ point "the packages install into it" installs || { tap_finish; exit; }
 point "and their libraries are found" libraries_are_found
 point "mkfs -t kvfs and mount -t kvfs work" mounts_by_type
 point "umount(8) works, and all is there without the mount" umount_works
+point "fsck -t kvfs checks and repairs" checks_by_type
 point "mount -t fuse.kvfs works" mounts_by_long_type
 point "a line in fstab works, with options that are for others" mounts_by_fstab
 point "and for the user who owns the store" mounts_as_user
