@@ -358,15 +358,20 @@ static void *make_and_drop(void *arg)
     return NULL;
 }
 
-static struct kv_store *open_dir(const struct temp_dir *dir, const char *name)
+static struct kv_store *open_dir_with(const struct temp_dir *dir, const char *name,
+                                      const struct kv_options *options)
 {
-    struct kv_options options = {.create = true};
     struct kv_storage *at = NULL;
     struct kv_store *opened = NULL;
     char path[512];
     ck_ok(kv_storage_posix_open(temp_dir_name(dir, name, path), true, &at));
-    ck_ok(kv_open(at, &options, &opened));
+    ck_ok(kv_open(at, options, &opened));
     return opened;
+}
+
+static struct kv_store *open_dir(const struct temp_dir *dir, const char *name)
+{
+    return open_dir_with(dir, name, &(struct kv_options){.create = true});
 }
 
 static void copy(const struct temp_dir *dir, struct kv_store *from, const char *name)
@@ -378,15 +383,26 @@ static void copy(const struct temp_dir *dir, struct kv_store *from, const char *
     to->ops->close(to);
 }
 
-/* Names of rows that are in no table of the copy yet are left out of it. */
+static void check_value(struct kv_store *at, const char *name, const char *expected)
+{
+    struct kv_table *t = NULL;
+    struct kv_snapshot *snapshot = NULL;
+    struct kv_pinned value = {0};
+
+    ck_ok(kv_table_open(at, "t", NULL, &t));
+    ck_ok(kv_named_snapshot_open(at, name, &snapshot));
+    ck_ok(kv_get(t, snapshot, kv_slice_str("k"), &value));
+    ck_assert(kv_slice_equal(value.value, kv_slice_str(expected)));
+    kv_pinned_release(&value);
+    kv_snapshot_release(snapshot);
+}
+
 START_TEST(copies_have_the_named_snapshots_that_were_there_and_open)
 {
     struct temp_dir dir;
     struct kv_store *from;
     struct kv_store *opened;
     struct kv_table *t = NULL;
-    struct kv_snapshot *snapshot = NULL;
-    struct kv_pinned value = {0};
     struct thread thread;
     char name[16];
 
@@ -407,16 +423,67 @@ START_TEST(copies_have_the_named_snapshots_that_were_there_and_open)
         snprintf(name, sizeof name, "copy%d", i);
         copy(&dir, from, name);
         opened = open_dir(&dir, name);
-        ck_ok(kv_table_open(opened, "t", NULL, &t));
-        ck_ok(kv_named_snapshot_open(opened, "before", &snapshot));
-        ck_ok(kv_get(t, snapshot, kv_slice_str("k"), &value));
-        ck_assert(kv_slice_equal(value.value, kv_slice_str("old")));
-        kv_pinned_release(&value);
-        kv_snapshot_release(snapshot);
+        check_value(opened, "before", "old");
         ck_ok(kv_close(opened));
     }
     atomic_store(&enough, true);
     thread_join(&thread);
+    ck_ok(kv_close(from));
+    temp_dir_remove(&dir);
+}
+END_TEST
+
+/* What happens when a flush has ended, once. */
+struct afterwards {
+    struct kv_store *store; /* NULL: nothing */
+    struct kv_table *table;
+};
+
+static void *put_and_name(void *arg)
+{
+    struct afterwards *afterwards = arg;
+    ck_ok(kv_put(afterwards->table, kv_slice_str("k"), kv_slice_str("new"), KV_DURABLE_WRITE));
+    ck_ok(kv_named_snapshot_create(afterwards->store, "since"));
+    return NULL;
+}
+
+/* The flush goes on when the other thread is done: what that writes is in no table. */
+static void when_flushed(void *arg, const struct kv_event *event)
+{
+    struct afterwards *afterwards = arg;
+    struct thread thread;
+
+    if (event->kind == KV_EVENT_FLUSH_ENDED && afterwards->store != NULL) {
+        ck_ok(thread_start(&thread, "since", put_and_name, afterwards));
+        thread_join(&thread);
+        afterwards->store = NULL;
+    }
+}
+
+START_TEST(a_copy_leaves_out_names_of_rows_that_came_after_its_flush)
+{
+    struct afterwards afterwards = {0};
+    struct kv_options options = {
+        .create = true, .no_background = true, .event_fn = when_flushed, .event_arg = &afterwards};
+    struct temp_dir dir;
+    struct kv_store *from;
+    struct kv_store *opened;
+    struct kv_snapshot *snapshot = NULL;
+    struct kv_table *t = NULL;
+
+    temp_dir_make(&dir);
+    from = open_dir_with(&dir, "store", &options);
+    ck_ok(kv_table_open(from, "t", NULL, &t));
+    ck_ok(kv_put(t, kv_slice_str("k"), kv_slice_str("old"), KV_DURABLE_WRITE));
+    ck_ok(kv_named_snapshot_create(from, "before"));
+    afterwards = (struct afterwards){.store = from, .table = t};
+    copy(&dir, from, "copy");
+    ck_assert_ptr_null(afterwards.store);
+    check_value(from, "since", "new");
+    opened = open_dir(&dir, "copy");
+    check_value(opened, "before", "old");
+    ck_fails(kv_named_snapshot_open(opened, "since", &snapshot), ENOENT);
+    ck_ok(kv_close(opened));
     ck_ok(kv_close(from));
     temp_dir_remove(&dir);
 }
@@ -475,6 +542,7 @@ Suite *test_suite(void)
         a_dropped_table_is_gone_from_named_snapshots_and_a_new_one_is_empty_in_them,
         rows_that_end_below_a_named_snapshot_are_damage,
         copies_have_the_named_snapshots_that_were_there_and_open,
+        a_copy_leaves_out_names_of_rows_that_came_after_its_flush,
         of_threads_that_make_or_drop_one_name_each_time_one_does,
     };
     Suite *s = suite_create("named_snapshots");

@@ -6,10 +6,16 @@
 
 #include "kvcore/db/store.h"
 #include "kvcore/db/view.h"
+#include "kvcore/util/clock.h"
 #include "kvcore/util/rng.h"
 #include "kvcore/util/thread.h"
 
-enum { READERS = 4, KEYS = 64 };
+enum {
+    READERS = 4,
+    KEYS = 64,
+    BATCH_ROWS = 20000, /* it takes several turns of a processor to insert them */
+    BATCHES_SEEN = 10,
+};
 
 struct world {
     struct kv_storage *storage;
@@ -30,9 +36,9 @@ static struct kv_slice key_of(uint64_t i, char to[16])
     return kv_slice(to, (size_t)snprintf(to, 16, "key%05" PRIu64, i));
 }
 
-static void open_store(struct world *w)
+static void open_store(struct world *w, size_t memtable_bytes)
 {
-    struct kv_options options = {.create = true, .memtable_bytes = (size_t)64 << 10};
+    struct kv_options options = {.create = true, .memtable_bytes = memtable_bytes};
     *w = (struct world){0};
     ck_ok(kv_storage_mem_create(&w->storage));
     ck_ok(kv_open(w->storage, &options, &w->store));
@@ -113,7 +119,7 @@ START_TEST(readers_see_every_write_that_returned_and_leave_no_replaced_view_behi
     struct thread threads[READERS];
     uint64_t rounds = test_steps(60);
 
-    open_store(&w);
+    open_store(&w, (size_t)64 << 10);
     for (uint64_t i = 0; i < KEYS; i++) {
         put(&w, i, 0);
     }
@@ -146,7 +152,7 @@ START_TEST(a_view_that_is_left_is_found_again_and_goes_when_it_is_replaced)
     struct view *second;
     uint64_t stamp;
 
-    open_store(&w);
+    open_store(&w, (size_t)64 << 10);
     put(&w, 1, 1);
     first = view_acquire(w.store);
     second = view_acquire(w.store); /* the place is empty */
@@ -169,11 +175,93 @@ START_TEST(a_view_that_is_left_is_found_again_and_goes_when_it_is_replaced)
 }
 END_TEST
 
+/* ---- batches ---- */
+
+/* What one who reads beside the writer of batches saw. */
+struct watcher {
+    struct world *world;
+    _Atomic uint64_t looks;
+    _Atomic uint64_t torn; /* how often a snapshot had a part of a batch */
+};
+
+static uint64_t number_at(struct world *w, const struct kv_snapshot *snapshot, uint64_t i)
+{
+    struct kv_pinned value = {0};
+    uint64_t number;
+    char key[16];
+    ck_ok(kv_get(w->table, snapshot, key_of(i, key), &value));
+    number = number_in(value.value);
+    kv_pinned_release(&value);
+    return number;
+}
+
+static void *watch_batches(void *arg)
+{
+    struct watcher *watcher = arg;
+    struct world *w = watcher->world;
+    while (!atomic_load(&w->stop)) {
+        struct kv_snapshot *snapshot = NULL;
+        ck_ok(kv_snapshot_create(w->store, &snapshot));
+        if (number_at(w, snapshot, 0) != number_at(w, snapshot, BATCH_ROWS - 1)) {
+            atomic_fetch_add(&watcher->torn, 1);
+        }
+        kv_snapshot_release(snapshot);
+        atomic_fetch_add(&watcher->looks, 1);
+    }
+    return NULL;
+}
+
+/* Gives all rows this number. Returns how many looks there were from before the write to after it.
+ */
+static uint64_t write_batch(struct watcher *watcher, struct kv_batch *batch, uint64_t number)
+{
+    struct world *w = watcher->world;
+    uint64_t before;
+    char key[16];
+
+    kv_batch_clear(batch);
+    for (uint64_t i = 0; i < BATCH_ROWS; i++) {
+        ck_ok(kv_batch_put(batch, w->table, key_of(i, key), kv_slice(&number, sizeof number)));
+    }
+    before = atomic_load(&watcher->looks);
+    ck_ok(kv_write(w->store, batch, KV_DURABLE_NONE));
+    return atomic_load(&watcher->looks) - before;
+}
+
+/* A batch counts if there was a look while it was written: how many that takes is up to whoever
+ * shares the processors. */
+START_TEST(no_snapshot_has_a_part_of_a_batch_that_is_being_written)
+{
+    struct world w;
+    struct watcher watcher = {.world = &w};
+    struct kv_batch *batch = NULL;
+    struct thread thread;
+    uint64_t until_ns = clock_monotonic_ns() + test_patience_ms() * 1000000;
+    uint64_t number = 0;
+
+    open_store(&w, (size_t)64 << 20);
+    ck_ok(kv_batch_create(&batch));
+    write_batch(&watcher, batch, number);
+    ck_ok(thread_start(&thread, "watcher", watch_batches, &watcher));
+    for (int seen = 0; seen < BATCHES_SEEN && atomic_load(&watcher.torn) == 0;) {
+        seen += write_batch(&watcher, batch, ++number) > 1; /* one may have begun earlier */
+        ck_assert_msg(clock_monotonic_ns() < until_ns, "nobody looked");
+    }
+    atomic_store(&w.stop, true);
+    thread_join(&thread);
+    ck_assert_uint_eq(atomic_load(&watcher.torn), 0);
+    kv_batch_destroy(batch);
+    ck_ok(kv_close(w.store));
+    kv_storage_mem_destroy(w.storage);
+}
+END_TEST
+
 Suite *test_suite(void)
 {
     Suite *s = suite_create("view");
     suite_add(s, "places", a_view_that_is_left_is_found_again_and_goes_when_it_is_replaced);
     suite_add(s, "threads",
               readers_see_every_write_that_returned_and_leave_no_replaced_view_behind);
+    suite_add(s, "batches", no_snapshot_has_a_part_of_a_batch_that_is_being_written);
     return s;
 }
