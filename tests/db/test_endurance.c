@@ -155,10 +155,12 @@ START_TEST(a_key_overwritten_without_end_is_read_as_quickly_as_ever)
     for (int i = 0; i < 3; i++) {
         put(table, i, 8, KV_DURABLE_NONE);
     }
+    uint64_t at_first = shortest_get_and_scan_ns(table);
     for (uint64_t i = 0; i < steps; i++) {
         put(table, 1, 8, KV_DURABLE_NONE);
     }
-    ck_assert_uint_lt(shortest_get_and_scan_ns(table), 300000);
+    /* Stepping through the versions takes hundreds of times as long. */
+    ck_assert_uint_lt(shortest_get_and_scan_ns(table), 30 * at_first);
     ck_ok(kv_close(store));
     kv_storage_mem_destroy(storage);
 }

@@ -106,6 +106,19 @@ static void *write_much(void *arg)
     return NULL;
 }
 
+/* Wait until so many stand in the queue of writers, the one at work included. */
+static void wait_for_queue(uint64_t length)
+{
+    struct kv_stats stats;
+    kv_stats(store, &stats);
+    for (unsigned ms = 0; stats.writers_waiting < length; ms += 5) {
+        ck_assert_msg(ms < test_patience_ms(), "%" PRIu64 " stand in the queue, not %" PRIu64,
+                      stats.writers_waiting, length);
+        sleep_ms(5);
+        kv_stats(store, &stats);
+    }
+}
+
 START_TEST(writers_go_on_when_the_flush_thread_stands_in_the_queue_behind_them)
 {
     struct kv_storage *storage = NULL;
@@ -116,15 +129,15 @@ START_TEST(writers_go_on_when_the_flush_thread_stands_in_the_queue_behind_them)
     put(0, KV_DURABLE_NONE);
     atomic_store(&writers_stay, true);
     ck_ok(thread_start(&keeper, "keeper", keep_queue, store));
-    sleep_ms(100);
+    wait_for_queue(1);
     for (int i = 0; i < WRITERS; i++) {
         ck_ok(thread_start(&writers[i], "writer", write_much, (void *)(intptr_t)i));
     }
-    sleep_ms(200);
+    wait_for_queue(1 + WRITERS);
     /* The active generation is old: the flush thread wants to begin a new one. */
     atomic_store(&store->rotated_ns, clock_monotonic_ns() - 400000 * ns_per_ms);
     workers_wake(store);
-    sleep_ms(200);
+    wait_for_queue(1 + WRITERS + 1);
     atomic_store(&writers_stay, false);
     for (unsigned ms = 0; atomic_load(&written) < WRITERS; ms += 10) {
         ck_assert_msg(ms < test_patience_ms(),
