@@ -13,7 +13,6 @@
 enum {
     READERS = 4,
     KEYS = 64,
-    BATCH_ROWS = 20000, /* it takes several turns of a processor to insert them */
     BATCHES_SEEN = 10,
 };
 
@@ -180,6 +179,7 @@ END_TEST
 /* What one who reads beside the writer of batches saw. */
 struct watcher {
     struct world *world;
+    uint64_t rows; /* of a batch */
     _Atomic uint64_t looks;
     _Atomic uint64_t torn; /* how often a snapshot had a part of a batch */
 };
@@ -202,7 +202,7 @@ static void *watch_batches(void *arg)
     while (!atomic_load(&w->stop)) {
         struct kv_snapshot *snapshot = NULL;
         ck_ok(kv_snapshot_create(w->store, &snapshot));
-        if (number_at(w, snapshot, 0) != number_at(w, snapshot, BATCH_ROWS - 1)) {
+        if (number_at(w, snapshot, 0) != number_at(w, snapshot, watcher->rows - 1)) {
             atomic_fetch_add(&watcher->torn, 1);
         }
         kv_snapshot_release(snapshot);
@@ -220,7 +220,7 @@ static uint64_t write_batch(struct watcher *watcher, struct kv_batch *batch, uin
     char key[16];
 
     kv_batch_clear(batch);
-    for (uint64_t i = 0; i < BATCH_ROWS; i++) {
+    for (uint64_t i = 0; i < watcher->rows; i++) {
         ck_ok(kv_batch_put(batch, w->table, key_of(i, key), kv_slice(&number, sizeof number)));
     }
     before = atomic_load(&watcher->looks);
@@ -233,19 +233,21 @@ static uint64_t write_batch(struct watcher *watcher, struct kv_batch *batch, uin
 START_TEST(no_snapshot_has_a_part_of_a_batch_that_is_being_written)
 {
     struct world w;
-    struct watcher watcher = {.world = &w};
+    /* To insert so many takes several turns of a processor. */
+    struct watcher watcher = {.world = &w, .rows = test_steps(20000)};
     struct kv_batch *batch = NULL;
     struct thread thread;
-    uint64_t until_ns = clock_monotonic_ns() + test_patience_ms() * 1000000;
     uint64_t number = 0;
 
     open_store(&w, (size_t)64 << 20);
     ck_ok(kv_batch_create(&batch));
     write_batch(&watcher, batch, number);
     ck_ok(thread_start(&thread, "watcher", watch_batches, &watcher));
-    for (int seen = 0; seen < BATCHES_SEEN && atomic_load(&watcher.torn) == 0;) {
-        seen += write_batch(&watcher, batch, ++number) > 1; /* one may have begun earlier */
-        ck_assert_msg(clock_monotonic_ns() < until_ns, "nobody looked");
+    for (int seen = 0; seen < BATCHES_SEEN && atomic_load(&watcher.torn) == 0; seen++) {
+        uint64_t until_ns = clock_monotonic_ns() + test_patience_ms() * 1000000;
+        while (write_batch(&watcher, batch, ++number) < 2) { /* one may have begun earlier */
+            ck_assert_msg(clock_monotonic_ns() < until_ns, "nobody looked");
+        }
     }
     atomic_store(&w.stop, true);
     thread_join(&thread);
