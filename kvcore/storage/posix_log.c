@@ -4,8 +4,8 @@
  *
  * Blobs take long streams, so what the device has not got yet is kept small: an fsync beside a
  * stream then has little to wait for, and the page cache is not filled with bytes that are not read
- * soon. Write-out begins a piece at a time, the writer waits for what is too far behind, and pages
- * that are written out are dropped. (RWF_DONTCACHE does the same from Linux 6.14 on, but for
+ * soon. Write-out begins a megabyte at a time, the writer waits for what is too far behind, and
+ * pages that are written out are dropped. (RWF_DONTCACHE does the same from Linux 6.14 on, but for
  * each append by itself, which costs small ones dearly, and it reads back the last page of an odd
  * one; O_DIRECT waits for each.) */
 #include "kvcore/storage/posix_store.h"
@@ -14,25 +14,17 @@
 #include <fcntl.h>
 #include <stdlib.h>
 
-enum { PAGE_SIZE_MAX = 64 * 1024 };
-
-/* How much of a blob is on its way. */
-struct window {
-    uint64_t write_out_bytes; /* begin to write out so much at a time */
-    uint64_t behind_bytes;    /* wait for what is so far behind the end */
+enum {
+    PAGE_SIZE_MAX = 64 * 1024,
+    WRITE_OUT_BYTES = 1 << 20, /* begin to write out so much at a time */
+    BEHIND_BYTES = 4 << 20,    /* wait for what is so far behind the end */
 };
-
-static const struct window streaming = {1 << 20, 4 << 20};
-/* Others sync, and each of them waits behind what is on its way. */
-static const struct window shared = {256 << 10, 512 << 10};
-/* So much later those who synced are taken to have finished. */
-enum { SHARED_BYTES = 256 << 20 };
 
 struct kv_log {
     struct posix_storage *storage;
     int fd;
     bool writable;
-    enum kv_file_kind kind;
+    bool is_blob;
     uint64_t begun; /* of the appending thread: up to here write-out has begun */
     uint64_t done;  /* and up to here the device has it */
     /* What can be read. Moved by the appending thread after its bytes are written; a reader or a
@@ -136,7 +128,7 @@ int posix_log_create(struct kv_storage *base, struct kv_file_id id, uint64_t rec
         posix_discard_file(storage, name);
         return r;
     }
-    (*ret_log)->kind = id.kind;
+    (*ret_log)->is_blob = id.kind == KV_FILE_BLOB;
     return 0;
 }
 
@@ -159,7 +151,7 @@ static int open_log(struct posix_storage *storage, struct kv_file_id id, bool wr
         posix_close_file(storage, fd);
         return r;
     }
-    (*ret_log)->kind = id.kind;
+    (*ret_log)->is_blob = id.kind == KV_FILE_BLOB;
     return 0;
 }
 
@@ -203,31 +195,24 @@ static int sync_range(struct kv_log *log, uint64_t begin, uint64_t end, bool wai
     return r == -ENOSYS || r == -EOPNOTSUPP || r == -EINVAL ? 0 : r;
 }
 
-static struct window window_now(const struct kv_log *log)
-{
-    uint64_t streamed = atomic_load_explicit(&log->storage->streamed_bytes, memory_order_relaxed);
-    return streamed < SHARED_BYTES ? shared : streaming;
-}
-
 /* Begin to write out what was appended, up to the last whole page: the next append would have to
  * wait for a page that is on its way. Wait for what is far behind. */
 static int write_out(struct kv_log *log, uint64_t end)
 {
     const struct posix_storage *storage = log->storage;
     uint64_t whole = end & ~(uint64_t)(PAGE_SIZE_MAX - 1);
-    struct window window = window_now(log);
     uint64_t behind;
     int r;
 
-    if (whole - log->begun < window.write_out_bytes) {
+    if (whole - log->begun < WRITE_OUT_BYTES) {
         return 0;
     }
     r = sync_range(log, log->begun, whole, false);
     log->begun = whole;
-    if (r < 0 || whole - log->done < window.behind_bytes + window.write_out_bytes) {
+    if (r < 0 || whole - log->done < BEHIND_BYTES + WRITE_OUT_BYTES) {
         return r;
     }
-    behind = whole - window.behind_bytes;
+    behind = whole - BEHIND_BYTES;
     r = sync_range(log, log->done, behind, true);
     kv_ignore(storage->calls->fadvise(storage->calls_arg, log->fd, log->done, behind - log->done,
                                       POSIX_FADV_DONTNEED)); /* only a hint */
@@ -252,10 +237,9 @@ int posix_log_append(struct kv_log *log, const struct iovec *parts, int part_cou
     }
     /* Release: pairs with the acquire in posix_log_read() and posix_log_size(). */
     atomic_store_explicit(&log->size, end, memory_order_release);
-    if (log->kind != KV_FILE_BLOB) {
+    if (!log->is_blob) {
         return 0;
     }
-    atomic_fetch_add_explicit(&log->storage->streamed_bytes, end - offset, memory_order_relaxed);
     r = write_out(log, end);
     if (r < 0) {
         atomic_store(&log->sync_broken, true); /* nobody else will report it */
@@ -281,9 +265,6 @@ int posix_log_sync(struct kv_log *log)
 {
     if (atomic_load(&log->sync_broken)) {
         return -EIO;
-    }
-    if (log->kind == KV_FILE_LOG) {
-        atomic_store_explicit(&log->storage->streamed_bytes, 0, memory_order_relaxed);
     }
     int r = log->storage->calls->fdatasync(log->storage->calls_arg, log->fd);
     if (r < 0) {

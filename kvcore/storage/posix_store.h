@@ -32,8 +32,6 @@ struct posix_storage {
     _Atomic bool unpublished; /* the directory still has that name; see posix_publish.c */
     /* enum kv_lease_mode, 0: none. Written under `mu`, read anywhere. */
     _Atomic int lease;
-    /* Bytes appended to blobs since somebody synced a log of rows, or has not done so yet: many. */
-    _Atomic uint64_t streamed_bytes;
     /* One change of the lease or of the root at a time. Held across their I/O, which is rare. */
     struct mutex mu;
     bool root_settled GUARDED_BY(mu); /* the newest root record and its name are durable */

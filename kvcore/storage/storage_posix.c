@@ -281,7 +281,6 @@ int storage_posix_open_with_calls(const char *path, bool create, const struct po
     storage->calls_arg = calls_arg;
     storage->create = create;
     storage->dir = -1;
-    storage->streamed_bytes = UINT64_MAX / 2;
     mutex_init(&storage->mu, LOCK_RANK_STORAGE, "posix storage");
     storage->lock_fd = -1;
     storage->path = strdup(path);
