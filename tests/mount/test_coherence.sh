@@ -96,6 +96,11 @@ under_load() {
     return $status
 }
 
+# 10,000 with --slow, else as many as fit into three seconds.
+random_changes() {
+    python3 "$(dirname "${BASH_SOURCE[0]}")/coherence.py" "$store" "$mnt" ${KV_SLOW:+10000}
+}
+
 point "a store is made and mounted" eval '"$kvfs" mkfs -q "$store" && mount_store' || {
     tap_finish
     exit 1
@@ -111,5 +116,6 @@ point "an open file reads the new contents" open_files
 point "a mapped file shows the new contents" mapped_files
 point "what files do shows in keys" through_the_mount
 point "100 puts beside two busy programs are each seen at once" under_load
+point "three processes that read, stat and map files see no stale one while random keys change" random_changes
 point "the mount ends well" umount_store
 tap_finish
