@@ -19,11 +19,12 @@ SLOW = "KV_SLOW"  # set by tests/run --slow
 NAMESPACE = "KVFS_RIG_NAMESPACE"  # process that has been given a namespace
 
 
-def enter_namespace():
-    """Run this program again where its mounts are its own. SIGTERM ends it like an exception."""
+def enter_namespace(why_not=None):
+    """Run this program again where its mounts are its own, unless why_not() (skip_reason, if not given) tells a
+    reason. SIGTERM ends it like an exception."""
     if os.environ.get(NAMESPACE) != str(os.getpid()):
         os.environ[NAMESPACE] = str(os.getpid())
-        reason = skip_reason()
+        reason = (why_not or skip_reason)()
         if reason:
             print(f"1..0 # skip {reason}")
             sys.exit(0)
