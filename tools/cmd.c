@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "tools/mount_table.h"
+#include "tools/store_open.h"
 #include "tools/text.h"
 
 void cmd_parse(const struct argp *argp, int argc, char **argv, int usage_code, unsigned flags,
@@ -97,9 +98,17 @@ int target_begin_unmounted(struct target *target, const char *store, enum target
     if (code != EXIT_DONE || target->client == NULL) {
         return code;
     }
+    char holder[512];
+    store_holder(target->store, holder, sizeof holder);
     bool mounted = mount_table_find_source(target->store, &row) == 0;
-    complain("%s works on stores that are not mounted; %s is mounted%s%s. Look there.", command,
-             target->store, mounted ? " on " : "", mounted ? row.target : "");
+    if (strstr(holder, STORE_HOLDER_SERVING) != NULL) {
+        complain("%s works on stores that are not in use; %s is held by %s. End that with 'kvfs "
+                 "umount %s'.",
+                 command, target->store, holder, target->store);
+    } else {
+        complain("%s works on stores that are not mounted; %s is mounted%s%s. Look there.", command,
+                 target->store, mounted ? " on " : "", mounted ? row.target : "");
+    }
     mount_row_finish(&row);
     return target_end(target, EXIT_BUSY);
 }

@@ -38,6 +38,7 @@ int cmd_mount(int argc, char **argv);
 int cmd_mount_helper(int argc, char **argv); /* as mount(8) calls mount.kvfs */
 int cmd_put(int argc, char **argv);
 int cmd_scan(int argc, char **argv);
+int cmd_serve(int argc, char **argv);
 int cmd_snapshot(int argc, char **argv);
 int cmd_stats(int argc, char **argv);
 int cmd_status(int argc, char **argv);

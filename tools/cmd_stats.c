@@ -86,7 +86,8 @@ int cmd_status(int argc, char **argv)
         json_settings_parse,
         "STORE|MOUNTPOINT",
         "Examples:\n  kvfs status /srv/a\n  kvfs status /mnt/a --json\n\nSay whether a store is "
-        "mounted, idle, needs recovery (which the next opening does by itself) or is damaged.",
+        "mounted, serving its keys without a mount, idle, needs recovery (which the next opening "
+        "does by itself) or is damaged.",
         NULL,
         NULL,
         NULL};

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tools/cmd.h"
 
+#include <jansson.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -79,9 +81,9 @@ static bool ends_within(int pidfd, uint64_t seconds)
     }
 }
 
-/* The daemon ends after it has synced and released the store. But the kernel does not tell it to
- * before the last copy of the mount is gone, and whoever makes a mount namespace copies all. */
-static int await_end(int pidfd, const struct mount_row *row, uint64_t timeout_s)
+/* The daemon ends after it has synced and released the store. Whoever waits for long is told
+ * `waiting`. */
+static int await_end(int pidfd, const char *waiting, uint64_t timeout_s)
 {
     uint64_t limit_s = timeout_s > 0 ? timeout_s : TIMEOUT_S_MAX;
     uint64_t silent_s = limit_s < SILENT_S ? limit_s : SILENT_S;
@@ -89,9 +91,7 @@ static int await_end(int pidfd, const struct mount_row *row, uint64_t timeout_s)
         return 0;
     }
     if (silent_s < limit_s) {
-        complain("%s is unmounted; waiting for its daemon. It writes %s, or a container has a copy "
-                 "of the mount: 'grep -l %s /proc/*/mountinfo' shows its processes.",
-                 row->target, row->source, row->source);
+        complain("%s", waiting);
     }
     return ends_within(pidfd, limit_s - silent_s) ? 0 : -ETIMEDOUT;
 }
@@ -109,6 +109,18 @@ static int unmount_patiently(const char *mountpoint, bool lazy)
     return r;
 }
 
+/* The kernel does not tell the daemon to end before the last copy of the mount is gone, and whoever
+ * makes a mount namespace copies all. */
+static int await_unmounted(int pidfd, const struct mount_row *row, uint64_t timeout_s)
+{
+    struct fault waiting;
+    fault_set(&waiting, 0,
+              "%s is unmounted; waiting for its daemon. It writes %s, or a container has a copy "
+              "of the mount: 'grep -l %s /proc/*/mountinfo' shows its processes.",
+              row->target, row->source, row->source);
+    return await_end(pidfd, waiting.text, timeout_s);
+}
+
 static int unmount(const struct mount_row *row, const struct settings *s)
 {
     int pidfd = watch_daemon(row->source);
@@ -121,7 +133,7 @@ static int unmount(const struct mount_row *row, const struct settings *s)
     } else if (r < 0) {
         complain("cannot unmount %s: %s", row->target, kv_strerror(r));
         code = EXIT_FAILED;
-    } else if (pidfd >= 0 && !s->lazy && await_end(pidfd, row, s->timeout_s) < 0) {
+    } else if (pidfd >= 0 && !s->lazy && await_unmounted(pidfd, row, s->timeout_s) < 0) {
         complain("%s is unmounted, but its daemon is still writing %s after %u s. Ask again with "
                  "'kvfs status %s'.",
                  row->target, row->source, (unsigned)s->timeout_s, row->source);
@@ -130,6 +142,67 @@ static int unmount(const struct mount_row *row, const struct settings *s)
     if (pidfd >= 0) {
         close(pidfd);
     }
+    return code;
+}
+
+/* ---- a store that is served without a mount ------------------------------------------------- */
+
+static int take_state(void *arg, const struct control_reply *reply)
+{
+    bool *serving = arg;
+    if (reply->type == CONTROL_DATA) {
+        json_t *json = json_loadb((const char *)reply->bytes.data, reply->bytes.size, 0, NULL);
+        const char *state = json_string_value(json_object_get(json, "state"));
+        *serving = state != NULL && strcmp(state, "serving") == 0;
+        json_decref(json);
+    }
+    return 0;
+}
+
+/* A descriptor of the process that serves `store` without a mount; -1 if there is none. It answers
+ * after the descriptor was opened, so that no other process can have come by its number. */
+static int find_server(const char *store)
+{
+    struct control_request status = {.op = CONTROL_STATUS};
+    struct control_client *client = NULL;
+    bool serving = false;
+    if (control_client_open(store, &client) < 0) {
+        return -1;
+    }
+    int fd = (int)syscall(SYS_pidfd_open, control_client_pid(client), 0);
+    if (control_client_call(client, &status, take_state, &serving) < 0) {
+        serving = false;
+    }
+    control_client_close(client);
+    if (fd >= 0 && !serving) {
+        close(fd);
+        return -1;
+    }
+    return fd;
+}
+
+static int end_server(const char *store, const struct settings *s)
+{
+    struct fault waiting;
+    int pidfd = find_server(store);
+    int code = EXIT_DONE;
+    if (pidfd < 0) {
+        complain("cannot unmount %s: it is not the mount point of a kvfs store, nor a store that "
+                 "'kvfs serve' serves.",
+                 store);
+        return EXIT_FAILED;
+    }
+    fault_set(&waiting, 0, "%s is served no more; waiting for its daemon, which writes it.", store);
+    if (syscall(SYS_pidfd_send_signal, pidfd, SIGTERM, NULL, 0) != 0) {
+        complain("cannot end the daemon that serves %s: %s", store, kv_strerror(-errno));
+        code = EXIT_FAILED;
+    } else if (!s->lazy && await_end(pidfd, waiting.text, s->timeout_s) < 0) {
+        complain("%s is served no more, but its daemon is still writing it after %u s. Ask again "
+                 "with 'kvfs status %s'.",
+                 store, (unsigned)s->timeout_s, store);
+        code = EXIT_FAILED;
+    }
+    close(pidfd);
     return code;
 }
 
@@ -147,9 +220,10 @@ int cmd_umount(int argc, char **argv)
     static const struct argp argp = {
         options,
         parse,
-        "MOUNTPOINT",
-        "Examples:\n  kvfs umount /mnt/a\n  kvfs umount --timeout 30 /mnt/a\n\nUnmount, and return "
-        "when the daemon has written everything and released the store.",
+        "MOUNTPOINT|STORE",
+        "Examples:\n  kvfs umount /mnt/a\n  kvfs umount --timeout 30 /mnt/a\n\nUnmount, or end the "
+        "daemon that 'kvfs serve STORE' started, and return when it has written everything and "
+        "released the store.",
         NULL,
         NULL,
         NULL};
@@ -158,19 +232,14 @@ int cmd_umount(int argc, char **argv)
     char *path = NULL;
     cmd_parse(&argp, argc, argv, EXIT_USAGE, 0, &s);
     if (s.words.count != 1) {
-        complain("usage: kvfs umount MOUNTPOINT. See 'kvfs umount --help'.");
+        complain("usage: kvfs umount MOUNTPOINT|STORE. See 'kvfs umount --help'.");
         return EXIT_USAGE;
     }
     int r = path_resolve(s.words.at[0], &path);
     if (r == 0) {
         r = mount_table_find_target(path, &row);
     }
-    int code = EXIT_FAILED;
-    if (r < 0) {
-        complain("cannot unmount %s: it is not the mount point of a kvfs store.", s.words.at[0]);
-    } else {
-        code = unmount(&row, &s);
-    }
+    int code = r < 0 ? end_server(path != NULL ? path : s.words.at[0], &s) : unmount(&row, &s);
     mount_row_finish(&row);
     free(path);
     return code;

@@ -10,7 +10,7 @@
 struct control_client;
 
 /* Connect to the daemon of the store directory. Errors: -ENOENT or -ECONNREFUSED there is none;
- * -EACCES; -EPIPE it does not want us (another user's, or too many clients); -EPROTO; -ETIMEDOUT.
+ * -EACCES; -EPIPE it does not want us (another user's), or is ending; -EPROTO; -ETIMEDOUT.
  */
 KV_MUST_CHECK int control_client_open(const char *store, struct control_client **ret_client);
 void control_client_close(struct control_client *client); /* accepts NULL */

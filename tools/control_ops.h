@@ -15,6 +15,7 @@ struct control_host {
     struct log *log;          /* what the library says goes there; may be NULL */
     const char *store;        /* path */
     const char *mountpoint;   /* NULL: not mounted */
+    int pid;                  /* of the daemon that serves the store; 0: opened by a command */
     const char *state;        /* as `kvfs status` says it */
     const char
         *no_uring; /* why requests do not come over io_uring; NULL if they do, or should not */

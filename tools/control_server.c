@@ -29,7 +29,8 @@ struct control_server {
     int dir_fd, listen_fd;
     struct thread thread;
     struct mutex mu;
-    bool stopping; /* guarded by mu */
+    struct condvar changed; /* a client ended, or the server is to stop */
+    bool stopping;          /* guarded by mu */
     struct client clients[CLIENTS_MAX];
 };
 
@@ -96,6 +97,7 @@ static void *client_main(void *arg)
     shutdown(client->fd, SHUT_RDWR);
     mutex_lock(&client->server->mu);
     client->ended = true;
+    condvar_signal(&client->server->changed);
     mutex_unlock(&client->server->mu);
     return NULL;
 }
@@ -138,6 +140,36 @@ static struct client *free_slot(struct control_server *server)
     return found;
 }
 
+static bool has_ended_client(const struct control_server *server)
+{
+    for (int i = 0; i < CLIENTS_MAX; i++) {
+        if (server->clients[i].fd >= 0 && server->clients[i].ended) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Where all slots are taken the next client waits until one is free: clients come, ask and go. NULL
+ * if the server stops meanwhile. */
+static struct client *await_slot(struct control_server *server)
+{
+    struct client *client = free_slot(server);
+    while (client == NULL) {
+        mutex_lock(&server->mu);
+        while (!server->stopping && !has_ended_client(server)) {
+            condvar_wait(&server->changed, &server->mu);
+        }
+        bool stopping = server->stopping;
+        mutex_unlock(&server->mu);
+        if (stopping) {
+            return NULL;
+        }
+        client = free_slot(server);
+    }
+    return client;
+}
+
 static void accept_one(struct control_server *server)
 {
     struct timeval timeout = {.tv_sec = IDLE_TIMEOUT_S};
@@ -146,8 +178,8 @@ static void accept_one(struct control_server *server)
     if (fd < 0) {
         return;
     }
-    struct client *client = free_slot(server);
-    if (client == NULL || !is_welcome(fd, &who)) {
+    struct client *client = is_welcome(fd, &who) ? await_slot(server) : NULL;
+    if (client == NULL) {
         close(fd);
         return;
     }
@@ -225,6 +257,7 @@ int control_server_start(const struct control_host *host, struct control_server 
     server->dir_fd = -1;
     server->listen_fd = -1;
     mutex_init(&server->mu, LOCK_RANK_CONTROL, "control");
+    condvar_init(&server->changed);
     for (int i = 0; i < CLIENTS_MAX; i++) {
         server->clients[i].fd = -1;
     }
@@ -234,6 +267,7 @@ int control_server_start(const struct control_host *host, struct control_server 
     }
     if (r < 0) {
         close_socket(server);
+        condvar_finish(&server->changed);
         mutex_finish(&server->mu);
         free(server);
         return r;
@@ -249,6 +283,7 @@ void control_server_stop(struct control_server *server)
     }
     mutex_lock(&server->mu);
     server->stopping = true;
+    condvar_signal(&server->changed);
     mutex_unlock(&server->mu);
     shutdown(server->listen_fd, SHUT_RDWR); /* wakes accept */
     thread_join(&server->thread);
@@ -261,6 +296,7 @@ void control_server_stop(struct control_server *server)
         }
     }
     close_socket(server);
+    condvar_finish(&server->changed);
     mutex_finish(&server->mu);
     free(server);
 }

@@ -17,11 +17,12 @@
 
 /* ---- serving --------------------------------------------------------------------------------- */
 
-/* Tells the process that waits for the mount: nothing else is written on success, the sentence of
+/* Tells the process that waits for the daemon: nothing else is written on success, the sentence of
  * the fault on failure. */
 struct starter {
-    int fd;          /* -1: nobody waits */
-    bool is_managed; /* in the foreground, where a service manager may want to know */
+    int fd;            /* -1: nobody waits */
+    bool is_managed;   /* in the foreground, where a service manager may want to know */
+    const char *ready; /* what that is told */
     struct log *log;
 };
 
@@ -53,14 +54,21 @@ static void on_ready(void *arg)
 {
     struct starter *starter = arg;
     static const char ready = 1;
-    tell_manager(starter, "READY=1\nSTATUS=Mounted.");
+    tell_manager(starter, starter->ready);
     if (starter->fd < 0) {
         return;
     }
     if (write(starter->fd, &ready, 1) != 1) {
-        raise(SIGTERM); /* whoever asked for the mount is gone */
+        raise(SIGTERM); /* whoever asked for it is gone */
     }
     detach(starter);
+}
+
+static void say_closing(struct kvfs *fs)
+{
+    char holder[64];
+    snprintf(holder, sizeof holder, "process %d" STORE_HOLDER_CLOSING, (int)getpid());
+    kv_ignore(kv_describe_holder(kvfs_store(fs), holder)); /* only tells who comes meanwhile */
 }
 
 static int serve_mount(const struct mount_plan *plan, struct kvfs *fs, struct log *log,
@@ -89,6 +97,7 @@ static int serve_mount(const struct mount_plan *plan, struct kvfs *fs, struct lo
                                 .log = log,
                                 .store = plan->store,
                                 .mountpoint = plan->mountpoint,
+                                .pid = getpid(),
                                 .state = "mounted",
                                 .no_uring = no_uring};
     struct control_server *server = NULL;
@@ -128,10 +137,56 @@ static int serve_mount(const struct mount_plan *plan, struct kvfs *fs, struct lo
     control_server_stop(server);
     kvfs_mount_destroy(host.mount);
     if (!plan->options.read_only) {
-        snprintf(holder, sizeof holder, "process %d" STORE_HOLDER_CLOSING, (int)getpid());
-        kv_ignore(kv_describe_holder(kvfs_store(fs), holder)); /* only tells who comes meanwhile */
+        say_closing(fs);
     }
     return r;
+}
+
+/* Wait for one of the signals, which are blocked. */
+static void await_signal(const sigset_t *signals, const char *store, struct log *log)
+{
+    siginfo_t info;
+    struct fault text; /* for its room */
+    while (sigwaitinfo(signals, &info) < 0) {
+    }
+    fault_set(&text, 0, "signal %d from process %d: ending to serve %s", info.si_signo,
+              (int)info.si_pid, store);
+    log_message(log, KV_MESSAGE_INFO, text.text);
+}
+
+/* Without a mount: through the control socket, until a signal comes. */
+static int serve_socket(const struct mount_plan *plan, struct kvfs *fs, struct log *log,
+                        struct starter *starter, struct fault *fault)
+{
+    struct control_host host = {.fs = fs,
+                                .engine = kvfs_store(fs),
+                                .log = log,
+                                .store = plan->store,
+                                .pid = getpid(),
+                                .state = "serving"};
+    struct control_server *server = NULL;
+    sigset_t signals;
+    char holder[64];
+
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGHUP);
+    sigprocmask(SIG_BLOCK, &signals, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    snprintf(holder, sizeof holder, "process %d" STORE_HOLDER_SERVING, (int)getpid());
+    int r = kv_describe_holder(host.engine, holder);
+    r = r < 0 ? r : control_server_start(&host, &server);
+    if (r < 0) {
+        return fault_set(fault, r, "cannot make the control socket in %s: %s", plan->store,
+                         kv_strerror(r));
+    }
+    on_ready(starter);
+    await_signal(&signals, plan->store, log);
+    tell_manager(starter, "STOPPING=1\nSTATUS=Closing the store.");
+    say_closing(fs);
+    control_server_stop(server);
+    return 0;
 }
 
 static int serve_with_log(const struct mount_plan *plan, struct log *log, struct starter *starter,
@@ -140,7 +195,8 @@ static int serve_with_log(const struct mount_plan *plan, struct log *log, struct
     struct kvfs *fs = NULL;
     char holder[64];
     struct fault close_fault;
-    snprintf(holder, sizeof holder, "process %d, about to mount it", (int)getpid());
+    snprintf(holder, sizeof holder, "process %d, about to %s it", (int)getpid(),
+             plan->mountpoint != NULL ? "mount" : "serve");
     struct kvfs_options options = {
         .create = plan->create,
         .read_only = plan->options.read_only,
@@ -152,7 +208,8 @@ static int serve_with_log(const struct mount_plan *plan, struct log *log, struct
     if (r < 0) {
         return r;
     }
-    r = serve_mount(plan, fs, log, starter, fault);
+    r = plan->mountpoint != NULL ? serve_mount(plan, fs, log, starter, fault)
+                                 : serve_socket(plan, fs, log, starter, fault);
     int closed = kvfs_close(fs);
     if (closed < 0) {
         fault_set(&close_fault, closed,
@@ -176,6 +233,8 @@ static int serve(const struct mount_plan *plan, const char *log_target, struct s
         return fault_set(fault, r, "cannot log to %s: %s", log_target, kv_strerror(r));
     }
     starter->log = &log;
+    starter->ready =
+        plan->mountpoint != NULL ? "READY=1\nSTATUS=Mounted." : "READY=1\nSTATUS=Serving.";
     umask(0); /* modes of files are the callers' business */
     r = serve_with_log(plan, &log, starter, fault);
     if (r < 0) {
@@ -205,7 +264,7 @@ __attribute__((noreturn)) static void run_child(const struct mount_plan *plan, i
     if (chdir("/") != 0) {
         _exit(EXIT_FAILED);
     }
-    /* Nothing of the caller's stays open but its stderr, until the mount works. */
+    /* Nothing of the caller's stays open but its stderr, until it serves. */
     if (report_fd > 3) {
         close_range(3, (unsigned)report_fd - 1, 0);
     }
@@ -218,10 +277,22 @@ __attribute__((noreturn)) static void run_child(const struct mount_plan *plan, i
             _exit(EXIT_FAILED);
         }
     }
-    _exit(r < 0 ? EXIT_FAILED : EXIT_DONE);
+    _exit(r < 0 ? (int)exit_code_of(r) : EXIT_DONE);
 }
 
-/* Read what the child says until it closes the pipe. Returns 0 if the mount works. */
+/* What the exit status of the child says beside its sentence. */
+static int error_of(int status)
+{
+    static const int errors[] = {-EBUSY, -KV_EDAMAGED, -ENOSPC};
+    for (size_t i = 0; WIFEXITED(status) && i < sizeof errors / sizeof errors[0]; i++) {
+        if (WEXITSTATUS(status) == (int)exit_code_of(errors[i])) {
+            return errors[i];
+        }
+    }
+    return -EIO;
+}
+
+/* Read what the child says until it closes the pipe. Returns 0 if it serves. */
 static int await_report(int fd, pid_t pid, struct fault *fault)
 {
     char text[sizeof fault->text];
@@ -244,13 +315,13 @@ static int await_report(int fd, pid_t pid, struct fault *fault)
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
     }
     if (size > 0) {
-        return fault_set(fault, -EIO, "%s", text);
+        return fault_set(fault, error_of(status), "%s", text);
     }
     if (WIFSIGNALED(status)) {
-        return fault_set(fault, -EIO, "the daemon was killed by signal %d before the mount worked.",
+        return fault_set(fault, -EIO, "the daemon was killed by signal %d before it served.",
                          WTERMSIG(status));
     }
-    return fault_set(fault, -EIO, "the daemon ended before the mount worked. Its log may say why.");
+    return fault_set(fault, -EIO, "the daemon ended before it served. Its log may say why.");
 }
 
 int daemon_start(const struct mount_plan *plan, pid_t *ret_pid, struct fault *fault)

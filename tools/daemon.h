@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The process behind a mount: opens the store, mounts it, serves, and closes it again. */
+/* The process behind a mount, or behind a store that is served without one: opens the store, mounts
+ * it, serves, and closes it again. */
 #ifndef KVFS_TOOLS_DAEMON_H
 #define KVFS_TOOLS_DAEMON_H
 
@@ -10,7 +11,7 @@
 
 struct mount_plan {
     char *store;      /* resolved; both owned */
-    char *mountpoint; /* resolved */
+    char *mountpoint; /* resolved; NULL: served through its control socket alone */
     bool create;      /* make the store if it is missing */
     bool debug;
     struct mount_options options;
@@ -23,10 +24,14 @@ void mount_plan_finish(struct mount_plan *plan);
 KV_MUST_CHECK int mount_plan_prepare(struct mount_plan *plan, const char *store,
                                      const char *mountpoint, struct fault *fault);
 
+/* The same for a store that is to be served without a mount. */
+KV_MUST_CHECK int serve_plan_prepare(struct mount_plan *plan, const char *store,
+                                     struct fault *fault);
+
 /* Serve in this process until unmounted or told to end by a signal. */
 KV_MUST_CHECK int daemon_serve(const struct mount_plan *plan, struct fault *fault);
 
-/* Start a daemon in the background and wait until its mount works. On success `ret_pid` is a child
+/* Start a daemon in the background and wait until it serves. On success `ret_pid` is a child
  * of this process, in a session of its own, holding none of our descriptors. */
 KV_MUST_CHECK int daemon_start(const struct mount_plan *plan, pid_t *ret_pid, struct fault *fault);
 

@@ -13,7 +13,8 @@ static int cmd_completions(int argc, char **argv);
 static const struct cmd cmds[] = {
     {"mkfs", cmd_mkfs, "make a store"},
     {"mount", cmd_mount, "mount a store on a directory"},
-    {"umount", cmd_umount, "unmount, and wait until the store is closed"},
+    {"umount", cmd_umount, "unmount or end serving, and wait until the store is closed"},
+    {"serve", cmd_serve, "serve the keys of a store without a mount"},
     {"exec", cmd_exec, "run a command inside a store mounted for it alone"},
     {"get", cmd_get, "write the value of a key to stdout"},
     {"put", cmd_put, "set a key to a value"},

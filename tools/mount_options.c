@@ -27,6 +27,9 @@ static const char *const ours[] = {
     "memory", "threads", "sync_interval", "ro", "rw", "allow_other", "writeback", "log", "uring",
 };
 
+/* What says something of a store that is served without a mount. */
+static const char *const without_mount[] = {"memory", "sync_interval", "log"};
+
 #define COUNT_OF(array) (sizeof(array) / sizeof(array)[0])
 
 void mount_options_init(struct mount_options *options, bool is_root)
@@ -51,6 +54,13 @@ static bool is_among(const char *name, const char *const *names, size_t count)
     return false;
 }
 
+static bool is_known(const char *name)
+{
+    return is_among(name, ours, COUNT_OF(ours)) ||
+           is_among(name, for_kernel, COUNT_OF(for_kernel)) ||
+           is_among(name, ignored, COUNT_OF(ignored));
+}
+
 static int unknown(const char *name, char *fault, size_t fault_size)
 {
     const char *nearest = words_nearest(name, ours, COUNT_OF(ours));
@@ -58,6 +68,15 @@ static int unknown(const char *name, char *fault, size_t fault_size)
     snprintf(fault, fault_size, "unknown mount option '%s'%s%s%s", name,
              nearest != NULL ? ". Did you mean '" : "", nearest != NULL ? nearest : "",
              nearest != NULL ? "'?" : "");
+    return -EINVAL;
+}
+
+static int needs_mount(const char *name, char *fault, size_t fault_size)
+{
+    snprintf(
+        fault, fault_size,
+        "option '%s' is one of mounts. Without a mount there are memory, sync_interval and log",
+        name);
     return -EINVAL;
 }
 
@@ -174,6 +193,10 @@ static int apply(struct mount_options *options, char *option, char *fault, size_
     }
     if (strcmp(option, "comment") == 0) {
         return 0;
+    }
+    if (options->no_mount && is_known(option) &&
+        !is_among(option, without_mount, COUNT_OF(without_mount))) {
+        return needs_mount(option, fault, fault_size);
     }
     int r = apply_valued(options, option, value, fault, fault_size);
     if (r == 1 && value == NULL) {

@@ -11,6 +11,7 @@
 
 #include "fs/fuse/mount.h"
 #include "tools/mount_table.h"
+#include "tools/target.h"
 
 enum {
     PROBE_TRIES = 200,
@@ -141,6 +142,29 @@ static int check_device(struct fault *fault)
         "be used by key without a mount: 'kvfs help'.");
 }
 
+/* The daemon works in another directory. */
+static int resolve_log(struct mount_plan *plan, struct fault *fault)
+{
+    const char *log = plan->options.log;
+    char *path = NULL;
+    if (log == NULL || strcmp(log, "syslog") == 0) {
+        return 0;
+    }
+    int r = path_resolve(log, &path);
+    if (r < 0) {
+        return fault_set(fault, r, "cannot log to %s: %s", log, kv_strerror(r));
+    }
+    free(plan->options.log);
+    plan->options.log = path;
+    return 0;
+}
+
+int serve_plan_prepare(struct mount_plan *plan, const char *store, struct fault *fault)
+{
+    int r = target_find(store, &plan->store, fault);
+    return r < 0 ? r : resolve_log(plan, fault);
+}
+
 int mount_plan_prepare(struct mount_plan *plan, const char *store, const char *mountpoint,
                        struct fault *fault)
 {
@@ -152,15 +176,7 @@ int mount_plan_prepare(struct mount_plan *plan, const char *store, const char *m
     if (r < 0) {
         return fault_set(fault, r, "cannot mount on %s: %s", mountpoint, kv_strerror(r));
     }
-    if (plan->options.log != NULL && strcmp(plan->options.log, "syslog") != 0) {
-        char *path = NULL;
-        r = path_resolve(plan->options.log, &path); /* the daemon works in another directory */
-        if (r < 0) {
-            return fault_set(fault, r, "cannot log to %s: %s", plan->options.log, kv_strerror(r));
-        }
-        free(plan->options.log);
-        plan->options.log = path;
-    }
-    r = check_device(fault);
+    r = resolve_log(plan, fault);
+    r = r < 0 ? r : check_device(fault);
     return r < 0 ? r : check_mountpoint(plan, fault);
 }

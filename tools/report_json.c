@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tools/report_json.h"
 
-#include <unistd.h>
-
 #include "tools/text.h"
 
 enum { FORMAT_VERSION = 1 };
@@ -52,7 +50,7 @@ json_t *report_status_json(const struct control_host *host)
     text_uuid(identity.store_id, id);
     return json_pack("{s:i, s:s, s:o, s:o, s:s?, s:s?, s:o, s:s, s:o, s:i, s:s, s:o, s:s}",
                      "format_version", FORMAT_VERSION, "state", host->state, "pid",
-                     host->mountpoint != NULL ? json_integer(getpid()) : json_null(), "mountpoint",
+                     host->pid != 0 ? json_integer(host->pid) : json_null(), "mountpoint",
                      text_json(host->mountpoint), "transport",
                      host->mount != NULL ? kvfs_mount_transport(host->mount) : NULL,
                      "transport_reason", host->no_uring, "store", text_json(host->store),

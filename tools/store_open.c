@@ -176,6 +176,12 @@ int store_explain_busy(const char *path, struct fault *fault)
                          "cannot open %s: locked by %s. Unmount it, or use 'kvfs stats %s'.", path,
                          holder, mounted + strlen(mounted_on));
     }
+    if (strstr(holder, STORE_HOLDER_SERVING) != NULL) {
+        return fault_set(fault, -EBUSY,
+                         "cannot open %s: locked by %s. End that with 'kvfs umount %s', or use "
+                         "'kvfs get', 'kvfs put' and others that ask it.",
+                         path, holder, path);
+    }
     if (holder[0] != '\0') {
         return fault_set(fault, -EBUSY, "cannot open %s: locked by %s. Wait until it is done.",
                          path, holder);

@@ -9,6 +9,8 @@
 
 /* How the line of a holder ends that is done with the store and writes out what is in memory. */
 #define STORE_HOLDER_CLOSING ", which is closing it"
+/* How that of `kvfs serve` ends. */
+#define STORE_HOLDER_SERVING ", which serves it"
 
 /* kvfs_open() with the messages going to `log`. Waits up to a minute for a daemon that is closing
  * the store, as after umount(8). On failure `fault` says what to do. */
