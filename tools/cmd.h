@@ -21,6 +21,7 @@ int cmd_bench(int argc, char **argv);
 int cmd_cat(int argc, char **argv);
 int cmd_checkpoint(int argc, char **argv);
 int cmd_compact(int argc, char **argv);
+int cmd_debug(int argc, char **argv);
 int cmd_del(int argc, char **argv);
 int cmd_dump(int argc, char **argv);
 int cmd_exec(int argc, char **argv);

@@ -5,57 +5,24 @@
 #include <jansson.h>
 #include <stdio.h>
 
-#include "tools/health.h"
+#include "tools/health_json.h"
 
-static uint64_t number_of(const json_t *stats, const char *group, const char *name)
+static bool is_well(const json_t *health)
 {
-    return (uint64_t)json_integer_value(json_object_get(json_object_get(stats, group), name));
+    return json_array_size(json_object_get(health, "reasons")) == 0;
 }
 
-static struct health_facts facts_of(const json_t *status, const json_t *stats)
+static void print(const json_t *health, bool as_json)
 {
-    const json_t *sync = json_object_get(json_object_get(stats, "latencies"), "sync");
-    const char *state = json_string_value(json_object_get(status, "health"));
-    const char *reason = json_string_value(json_object_get(status, "health_reason"));
-    bool is_well = state == NULL || strcmp(state, "ok") == 0;
-    return (struct health_facts){
-        .engine_reason = is_well                             ? NULL
-                         : reason != NULL && *reason != '\0' ? reason
-                                                             : state,
-        .read_errors = number_of(stats, "counters", "read_errors"),
-        .write_errors = number_of(stats, "counters", "write_errors"),
-        .damage_seen = number_of(stats, "counters", "damage_seen"),
-        .total_bytes = number_of(stats, "space", "total_bytes"),
-        .free_bytes = number_of(stats, "space", "free_bytes"),
-        .open_ns = number_of(stats, "counters", "open_ns"),
-        .stall_ns = number_of(stats, "counters", "stall_ns"),
-        .bytes_written_user = number_of(stats, "counters", "bytes_written_user"),
-        .write_amplification = json_number_value(json_object_get(stats, "write_amplification")),
-        .syncs = (uint64_t)json_integer_value(json_object_get(sync, "count")),
-        .sync_p99_ns = (uint64_t)json_integer_value(json_object_get(sync, "p99_ns")),
-    };
-}
-
-static void add_reason(void *arg, const char *kind, const char *text)
-{
-    json_array_append_new(arg, json_pack("{s:s, s:s}", "kind", kind, "text", text));
-}
-
-static void print(const char *store, const json_t *reasons, bool as_json)
-{
-    const char *word = json_array_size(reasons) == 0 ? "ok" : "degraded";
     size_t i;
     json_t *reason;
     if (as_json) {
-        json_t *json = json_pack("{s:i, s:s, s:s, s:O}", "format_version", 1, "store", store,
-                                 "health", word, "reasons", reasons);
-        json_dumpf(json, stdout, JSON_COMPACT);
+        json_dumpf(health, stdout, JSON_COMPACT);
         putchar('\n');
-        json_decref(json);
         return;
     }
-    printf("%s\n", word);
-    json_array_foreach(reasons, i, reason)
+    printf("%s\n", json_string_value(json_object_get(health, "health")));
+    json_array_foreach(json_object_get(health, "reasons"), i, reason)
     {
         printf("%s\n", json_string_value(json_object_get(reason, "text")));
     }
@@ -89,13 +56,12 @@ int cmd_health(int argc, char **argv)
     json_t *status = cmd_ask(&target, CONTROL_STATUS, "tell the status", &code);
     json_t *stats =
         status != NULL ? cmd_ask(&target, CONTROL_STATS, "tell the statistics", &code) : NULL;
-    json_t *reasons = json_array();
-    if (stats != NULL && reasons != NULL) {
-        struct health_facts facts = facts_of(status, stats);
-        code = health_judge(&facts, add_reason, reasons) > 0 ? EXIT_FAILED : EXIT_DONE;
-        print(target.store, reasons, s.json);
+    json_t *health = stats != NULL ? health_json(status, stats) : NULL;
+    if (health != NULL) {
+        code = is_well(health) ? EXIT_DONE : EXIT_FAILED;
+        print(health, s.json);
     }
-    json_decref(reasons);
+    json_decref(health);
     json_decref(stats);
     json_decref(status);
     return target_end(&target, code);

@@ -11,7 +11,7 @@
 
 int log_init(struct log *log, const char *target, bool debug)
 {
-    *log = (struct log){.kind = LOG_NOWHERE, .fd = -1};
+    *log = (struct log){.kind = LOG_NOWHERE, .target = target, .fd = -1};
     log->most = debug ? KV_MESSAGE_DEBUG : KV_MESSAGE_INFO;
     if (target != NULL && strcmp(target, "syslog") == 0) {
         log->kind = LOG_SYSLOG;

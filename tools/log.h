@@ -17,13 +17,15 @@ enum log_kind {
 
 struct log {
     enum log_kind kind;         /* constant */
+    const char *target;         /* constant; as log_init() was given it, borrowed */
     int fd;                     /* constant; for LOG_FILE */
     enum kv_message_level most; /* constant: the most talkative level that is kept */
     struct mutex mu;
     char last_error[512]; /* guarded by mu */
 };
 
-/* `target` NULL: nowhere; "syslog"; "stderr"; else a file to append to. Errors: of open(2). */
+/* `target` NULL: nowhere; "syslog"; "stderr"; else a file to append to. It must outlive the log.
+ * Errors: of open(2). */
 KV_MUST_CHECK int log_init(struct log *log, const char *target, bool debug);
 void log_finish(struct log *log);
 /* A kv_message_fn; `arg` is the log. */

@@ -39,6 +39,7 @@ static const struct cmd cmds[] = {
     {"fsck", cmd_fsck, "check and repair a store that is not in use"},
     {"bench", cmd_bench, "measure the engine, or any file system"},
     {"completions", cmd_completions, "print a script that completes command lines"},
+    {"debug", cmd_debug, "write a tar archive about a store for those who are to help"},
     {"version", cmd_version, "show the version"},
 };
 

@@ -211,7 +211,7 @@ keys_work() {
 
 # ---- without a mount ----
 
-subcommands=(mkfs mount umount serve exec get put del exists scan ls cat info status stats sync checkpoint verify version)
+subcommands=(mkfs mount umount serve exec get put del exists scan ls cat info status stats sync checkpoint verify debug version)
 
 help_lists_all() {
     local word
