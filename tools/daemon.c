@@ -12,6 +12,7 @@
 
 #include "fs/fuse/mount.h"
 #include "tools/control_server.h"
+#include "tools/health_watch.h"
 #include "tools/notify.h"
 #include "tools/store_open.h"
 
@@ -71,6 +72,42 @@ static void say_closing(struct kvfs *fs)
     kv_ignore(kv_describe_holder(kvfs_store(fs), holder)); /* only tells who comes meanwhile */
 }
 
+/* What runs beside the serving. */
+struct helpers {
+    struct control_server
+        *server; /* NULL: a reader writes nothing into the store, not even a socket */
+    struct health_watch *watch;
+};
+
+/* Others read `holder` when they find the store in use; NULL: a reader. On failure nothing runs. */
+static int start_helpers(const struct control_host *host, const char *holder,
+                         struct helpers *ret_helpers, struct fault *fault)
+{
+    struct helpers helpers = {0};
+    int r = holder != NULL ? kv_describe_holder(host->engine, holder) : 0;
+    if (r == 0 && holder != NULL) {
+        r = control_server_start(host, &helpers.server);
+    }
+    if (r < 0) {
+        return fault_set(fault, r, "cannot make the control socket in %s: %s", host->store,
+                         kv_strerror(r));
+    }
+    r = health_watch_start(host, &helpers.watch);
+    if (r < 0) {
+        control_server_stop(helpers.server);
+        return fault_set(fault, r, "cannot watch the health of %s: %s", host->store,
+                         kv_strerror(r));
+    }
+    *ret_helpers = helpers;
+    return 0;
+}
+
+static void stop_helpers(struct helpers *helpers)
+{
+    health_watch_stop(helpers->watch);
+    control_server_stop(helpers->server);
+}
+
 static int serve_mount(const struct mount_plan *plan, struct kvfs *fs, struct log *log,
                        struct starter *starter, struct fault *fault)
 {
@@ -100,7 +137,7 @@ static int serve_mount(const struct mount_plan *plan, struct kvfs *fs, struct lo
                                 .pid = getpid(),
                                 .state = "mounted",
                                 .no_uring = no_uring};
-    struct control_server *server = NULL;
+    struct helpers helpers = {0};
     char holder[512];
     if (no_uring != NULL && plan->options.uring == MOUNT_URING_ON) {
         return fault_set(fault, -ENOTSUP, "cannot mount with uring=on: %s", no_uring);
@@ -115,26 +152,16 @@ static int serve_mount(const struct mount_plan *plan, struct kvfs *fs, struct lo
                          "takes root, or the program fusermount3 and access to /dev/fuse.",
                          plan->mountpoint);
     }
-    if (!plan->options.read_only) {
-        /* A reader writes nothing into the store, not even a socket. */
-        snprintf(holder, sizeof holder, "process %d, mounted on %s", (int)getpid(),
-                 plan->mountpoint);
-        r = kv_describe_holder(kvfs_store(fs), holder);
-        if (r == 0) {
-            r = control_server_start(&host, &server);
-        }
-    }
-    if (r < 0) {
-        fault_set(fault, r, "cannot make the control socket in %s: %s", plan->store,
-                  kv_strerror(r));
-    } else {
+    snprintf(holder, sizeof holder, "process %d, mounted on %s", (int)getpid(), plan->mountpoint);
+    r = start_helpers(&host, plan->options.read_only ? NULL : holder, &helpers, fault);
+    if (r == 0) {
         r = kvfs_mount_run(host.mount);
         if (r < 0) {
             fault_set(fault, r, "the mount on %s failed: %s", plan->mountpoint, kv_strerror(r));
         }
         tell_manager(starter, "STOPPING=1\nSTATUS=Unmounted, closing the store.");
     }
-    control_server_stop(server);
+    stop_helpers(&helpers);
     kvfs_mount_destroy(host.mount);
     if (!plan->options.read_only) {
         say_closing(fs);
@@ -164,7 +191,7 @@ static int serve_socket(const struct mount_plan *plan, struct kvfs *fs, struct l
                                 .store = plan->store,
                                 .pid = getpid(),
                                 .state = "serving"};
-    struct control_server *server = NULL;
+    struct helpers helpers = {0};
     sigset_t signals;
     char holder[64];
 
@@ -175,17 +202,15 @@ static int serve_socket(const struct mount_plan *plan, struct kvfs *fs, struct l
     sigprocmask(SIG_BLOCK, &signals, NULL);
     signal(SIGPIPE, SIG_IGN);
     snprintf(holder, sizeof holder, "process %d" STORE_HOLDER_SERVING, (int)getpid());
-    int r = kv_describe_holder(host.engine, holder);
-    r = r < 0 ? r : control_server_start(&host, &server);
+    int r = start_helpers(&host, holder, &helpers, fault);
     if (r < 0) {
-        return fault_set(fault, r, "cannot make the control socket in %s: %s", plan->store,
-                         kv_strerror(r));
+        return r;
     }
     on_ready(starter);
     await_signal(&signals, plan->store, log);
     tell_manager(starter, "STOPPING=1\nSTATUS=Closing the store.");
     say_closing(fs);
-    control_server_stop(server);
+    stop_helpers(&helpers);
     return 0;
 }
 
