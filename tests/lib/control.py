@@ -5,6 +5,7 @@ command between."""
 import os
 import socket
 import struct
+import time
 
 STATUS, GET, PUT, DELETE = 1, 4, 5, 6
 PRUNE = 4  # flag of DELETE
@@ -25,6 +26,19 @@ def varint(number):
 
 def field(tag, value):
     return varint(tag) + varint(len(value)) + value if value else b""
+
+
+def wait_until_served(store, daemon):
+    """Until the process answers at the socket of the store. Asking by a command would not do: one that finds nobody there
+    opens the store itself, in the way of a daemon that is about to."""
+    deadline = time.monotonic() + PATIENCE_S
+    while daemon.poll() is None and time.monotonic() < deadline:
+        try:
+            Control(store).socket.close()
+            return
+        except OSError:
+            time.sleep(0.02)
+    raise ValueError(f"the daemon of {store} does not answer, exit status {daemon.poll()}")
 
 
 class Control:

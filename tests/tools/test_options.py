@@ -12,9 +12,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
+from control import wait_until_served  # noqa: E402
 from kvfs_mount import Report, attempt  # noqa: E402
 from option_uses import MOUNT_OPTIONS, USAGE_STATUS, USES, Elsewhere, Together, Use  # noqa: E402
 from test_man_pages import options_of_help, strings_of  # noqa: E402
@@ -134,13 +134,11 @@ class Tester:
                 "new": self.path(), "pid": os.getpid()}
 
     def serve(self, words, use, fixtures):
-        """A daemon in the foreground: it serves when the status says so, and ends by what `then` is."""
+        """A daemon in the foreground, which ends by what `then` is."""
         server = subprocess.Popen([self.program, *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                                   preexec_fn=die_with_parent)
-        deadline = time.monotonic() + PATIENCE_S
-        while f" {server.pid}\n" not in self.run(["status", fixtures["copy"]], (0, 1, 5)):
-            assert server.poll() is None and time.monotonic() < deadline, f"kvfs {' '.join(words)} does not serve"
-            time.sleep(0.02)
+        wait_until_served(fixtures["copy"], server)
+        os.statvfs(fixtures["mnt"])  # a mount answers when kernel and daemon have agreed
         self.run(self.words(use.then, fixtures))
         assert server.wait(PATIENCE_S) == 0, f"kvfs {' '.join(words)}: exit status {server.returncode}"
 
