@@ -325,6 +325,10 @@ static int put_once(struct kvfs *fs, const struct kvfs_who *who, struct kv_slice
     if (r == 0 && walk.missing) {
         tell_new(fs, &making);
     } else if (r == 0) {
+        /* The name, too, and first: the kernel does not go on before it has taken over the answers
+         * to look-ups that are under way in the directory. One may hold the old size, and make the
+         * inode only after it was told that the inode changed. */
+        tell(fs, walk.at.parent, walk.at.name);
         tell(fs, walk.link.ino, kv_slice(NULL, 0));
     }
     return r;

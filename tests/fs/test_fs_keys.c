@@ -150,7 +150,7 @@ START_TEST(changes_by_key_are_told)
     ck_assert_str_eq(told, "1:a 16:b 17:c ");
     told[0] = 0;
     ck_ok(put(&f, "a/b/c", "y"));
-    ck_assert_str_eq(told, "18:- ");
+    ck_assert_str_eq(told, "17:c 18:- ");
     told[0] = 0;
     ck_ok(kvfs_key_delete(f.fs, kv_slice_str("a/b/c")));
     ck_assert_str_eq(told, "17:c 18:- ");

@@ -3,11 +3,7 @@
 """Keys are put and deleted through the control socket while programs read the same files from the mount: none may
 see what was there before.
 
-usage: coherence.py STORE MOUNTPOINT [COUNT] [--unseen]
-
-COUNT changes; else as many as fit into some seconds, but at least a few. With --unseen a file is sometimes put again
-before anybody has met it, which is not right yet: the kernel may take the answer to a look-up over after it was told
-that the file changed, and goes by the size in it until the next change.
+usage: coherence.py STORE MOUNTPOINT [COUNT]     COUNT changes; else as many as fit into some seconds, but at least a few
 
 Each change has a number, and what is put consists of records of 16 bytes that hold it. Before a change the kernel is
 made to remember a random part of what it can remember: a name, its absence, attributes, contents, a listing, an open
@@ -196,12 +192,11 @@ class Held:
 
 
 class Changer:
-    def __init__(self, shared, store, mountpoint, rng, unseen):
+    def __init__(self, shared, store, mountpoint, rng):
         self.shared = shared
         self.control = Control(store)
         self.mountpoint = mountpoint
         self.rng = rng
-        self.unseen = unseen
         self.current = [None] * len(KEYS)
         self.held = [[] for _ in KEYS]
         self.stale = 0
@@ -281,10 +276,9 @@ class Changer:
                 self.tell(index, fault)
 
     def step(self):
-        """Returns how many changes. With `unseen` something is now and then changed again before it was looked at
-        from here."""
+        """Now and then something is changed again before it was looked at from here. Returns how many changes."""
         index = self.rng.randrange(len(KEYS))
-        count = self.rng.choice((1, 1, 1, 3)) if self.unseen else 1
+        count = self.rng.choice((1, 1, 1, 3))
         self.remember(index)
         for _ in range(count):
             self.change(index)
@@ -302,18 +296,16 @@ def wait_for(looker):
 
 
 def main():
-    unseen = sys.argv[-1] == "--unseen"
-    words = sys.argv[1:-1] if unseen else sys.argv[1:]
-    if len(words) not in (2, 3):
+    if len(sys.argv) not in (3, 4):
         sys.exit(__doc__)
-    store, mountpoint = words[:2]
-    count = int(words[2]) if len(words) == 3 else 0
+    store, mountpoint = sys.argv[1:3]
+    count = int(sys.argv[3]) if len(sys.argv) == 4 else 0
     seed = int(os.environ.get("KV_SEED") or random.SystemRandom().getrandbits(48))
     shared = Shared.from_buffer(mmap.mmap(-1, ctypes.sizeof(Shared)))
     for index in range(len(KEYS)):
         shared.records[index][0] = ABSENT
     lookers = [Looker(shared, mountpoint, slot, seed + 1 + slot) for slot in range(3)]
-    changer = Changer(shared, store, mountpoint, random.Random(seed), unseen)
+    changer = Changer(shared, store, mountpoint, random.Random(seed))
     begin = time.monotonic()
     steps = 0
     while changer.stale < FAULTS_TOLD and (steps < (count or FEWEST) or (not count and time.monotonic() < begin + SECONDS)):
