@@ -201,7 +201,11 @@ static int hold_back(struct blob_writer *writer, struct blob_place *ret_place)
     atomic_store_explicit(&writer->size, blob_writer_size(writer) + size, memory_order_relaxed);
     writer->data_bytes += blob_pack_size(&writer->pack);
     *ret_place = place;
-    return writer->held_back.size >= HELD_BACK_MAX ? hand_over(writer, NULL) : 0;
+    if (writer->held_back.size >= HELD_BACK_MAX) {
+        r = hand_over(writer, NULL);
+        blob_writer_write_out(writer);
+    }
+    return r;
 }
 
 int blob_writer_put(struct blob_writer *writer, uint32_t table_id, struct kv_slice key,
@@ -226,6 +230,11 @@ int blob_writer_put(struct blob_writer *writer, uint32_t table_id, struct kv_sli
 }
 
 /* ---- making durable ---- */
+
+void blob_writer_write_out(struct blob_writer *writer)
+{
+    writer->storage->ops->log_write_out(writer->log);
+}
 
 bool blob_writer_is_suspect(const struct blob_writer *writer)
 {

@@ -54,6 +54,9 @@ KV_MUST_CHECK int blob_writer_put(struct blob_writer *writer, uint32_t table_id,
                                   struct kv_slice key, enum codec wanted, struct kv_slice value,
                                   struct kv_buf *pointer);
 
+/* Have what was appended written to the device early; see kv_storage_ops.log_write_out. Any thread.
+ * What blob_writer_put() adds is written out without being asked. */
+void blob_writer_write_out(struct blob_writer *writer);
 /* Everything appended before the call is durable when 0 is returned. Costs nothing if there is
  * nothing new. After a failure every later sync fails with -EIO. */
 KV_MUST_CHECK int blob_writer_sync(struct blob_writer *writer);

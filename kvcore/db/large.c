@@ -9,12 +9,14 @@
 #include "kvcore/blob/blob_writer.h"
 #include "kvcore/db/sync.h"
 #include "kvcore/db/version_blobs.h"
+#include "kvcore/db/view.h"
 
 /* Of the live bytes of all blobs, as much as one generation may hold. */
 enum { LIVE_PART = 32 };
 
-/* But not less than this: each rotation costs a log and a flush. */
-#define LIMIT_MIN ((uint64_t)16 << 20)
+/* But not less than this: each rotation costs a log and a flush, and some ten syncs, which those
+ * who sync meanwhile wait behind. */
+#define LIMIT_MIN ((uint64_t)128 << 20)
 
 bool large_is(const struct kv_store *store, size_t value_size)
 {
@@ -171,6 +173,20 @@ int large_place(struct kv_store *store, struct kv_batch *const *batches, size_t 
         store->active->blob_failed = true; /* the next large value begins another generation */
     }
     return r == -EFBIG ? -ENOSPC : r; /* it grew so only because there was no room to rotate */
+}
+
+/* ---- behind a write ---- */
+
+void large_write_out(struct kv_store *store)
+{
+    struct view *view = view_acquire(store);
+    struct blob_writer *writer = atomic_load_explicit(&view->active->blob, memory_order_acquire);
+
+    if (writer != NULL) {
+        sync_give_way(store);
+        blob_writer_write_out(writer);
+    }
+    view_release(view);
 }
 
 /* ---- by the flush ---- */

@@ -30,6 +30,9 @@ KV_MUST_CHECK int large_put(struct kv_batch *batch, struct kv_table *table, stru
  * the batches can be written again later. */
 KV_MUST_CHECK int large_place(struct kv_store *store, struct kv_batch *const *batches,
                               size_t count);
+/* Behind a write with large values, and not as the leader, for it may wait for the device: have
+ * what the active blob got written out early. Gives way to those who sync. */
+void large_write_out(struct kv_store *store);
 /* Rotate when the blob of the generation has grown to this: overwritten values can be given back
  * only once the log that names them is gone. `version` is the present one. */
 uint64_t large_limit(const struct kv_store *store, const struct version *version);

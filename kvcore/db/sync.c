@@ -171,6 +171,15 @@ int sync_to(struct kv_store *store, uint64_t sequence)
     return r;
 }
 
+void sync_give_way(struct kv_store *store)
+{
+    mutex_lock(&store->sync_mu);
+    if (store->sync_running) {
+        condvar_wait(&store->sync_done, &store->sync_mu);
+    }
+    mutex_unlock(&store->sync_mu);
+}
+
 int sync_all_logs(struct kv_store *store)
 {
     int r;

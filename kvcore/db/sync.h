@@ -20,4 +20,8 @@ KV_MUST_CHECK int sync_all_logs(struct kv_store *store);
 /* After a failed sync everything was rewritten to tables: rows up to `sequence` are durable. */
 void sync_rescued(struct kv_store *store, uint64_t sequence);
 
+/* If somebody is syncing, wait until that is done: for those who are about to keep the device busy.
+ */
+void sync_give_way(struct kv_store *store);
+
 #endif

@@ -413,6 +413,9 @@ int write_checked(struct kv_store *store, struct kv_batch *batch, enum kv_durabi
     began = latency_begin(&place->writes, LATENCY_WRITE_ONE_IN);
     count_add(&place->writes, 1);
     r = queue_join(store, &w) ? lead(store, &w) : w.result;
+    if (r == 0 && batch->large_count > 0) {
+        large_write_out(store);
+    }
     if (r == 0 && durability == KV_DURABLE_SYNC) {
         r = sync_to(store, visible_sequence(store));
     }

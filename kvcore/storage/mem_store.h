@@ -76,6 +76,7 @@ int mem_log_open(struct kv_storage *base, struct kv_file_id id, struct kv_log **
 int mem_log_resume(struct kv_storage *base, struct kv_file_id id, struct kv_log **ret_log);
 int mem_log_rewrite(struct kv_log *log, uint64_t offset, struct kv_slice bytes);
 int mem_log_append(struct kv_log *log, const struct iovec *parts, int part_count);
+void mem_log_write_out(struct kv_log *log);
 int mem_log_read(struct kv_log *log, uint64_t offset, void *to, size_t size, size_t *ret_size);
 int mem_log_sync(struct kv_log *log);
 uint64_t mem_log_size(const struct kv_log *log);

@@ -4,10 +4,12 @@
  *
  * Blobs take long streams, so what the device has not got yet is kept small: an fsync beside a
  * stream then has little to wait for, and the page cache is not filled with bytes that are not read
- * soon. Write-out begins a megabyte at a time, the writer waits for what is too far behind, and
- * pages that are written out are dropped. (RWF_DONTCACHE does the same from Linux 6.14 on, but for
- * each append by itself, which costs small ones dearly, and it reads back the last page of an odd
- * one; O_DIRECT waits for each.) */
+ * soon. Write-out begins a megabyte at a time, who asks for it waits for what is too far behind,
+ * and pages that are written out are dropped. It has a descriptor of its own: the kernel tells an
+ * error of writing back once through each, and a sync must not miss it because write-out was told
+ * first. (RWF_DONTCACHE does the same from Linux 6.14 on, but for each append by itself, which
+ * costs small ones dearly, and it reads back the last page of an odd one; O_DIRECT waits for each.)
+ */
 #include "kvcore/storage/posix_store.h"
 
 #include <assert.h>
@@ -23,10 +25,11 @@ enum {
 struct kv_log {
     struct posix_storage *storage;
     int fd;
+    int write_out_fd; /* -1: not for a stream */
     bool writable;
-    bool is_blob;
-    uint64_t begun; /* of the appending thread: up to here write-out has begun */
-    uint64_t done;  /* and up to here the device has it */
+    struct mutex write_out_mu;                /* one write-out at a time; held across it */
+    uint64_t begun GUARDED_BY(&write_out_mu); /* up to here write-out has begun */
+    uint64_t done GUARDED_BY(&write_out_mu);  /* and up to here the device has it */
     /* What can be read. Moved by the appending thread after its bytes are written; a reader or a
      * sync on another thread sees those bytes. */
     _Atomic uint64_t size;
@@ -46,9 +49,13 @@ static int log_new(struct posix_storage *storage, int fd, bool writable, uint64_
     }
     log->storage = storage;
     log->fd = fd;
+    log->write_out_fd = -1;
     log->writable = writable;
+    mutex_init(&log->write_out_mu, LOCK_RANK_STORAGE, "log write-out");
+    mutex_lock(&log->write_out_mu);
     log->begun = begin;
     log->done = begin;
+    mutex_unlock(&log->write_out_mu);
     atomic_init(&log->size, size);
     *ret_log = log;
     return 0;
@@ -104,6 +111,7 @@ int posix_log_create(struct kv_storage *base, struct kv_file_id id, uint64_t rec
     struct posix_storage *storage = posix_storage(base);
     char name[POSIX_NAME_SIZE];
     int fd = -ENOENT;
+    int write_out_fd = -1;
     int r = posix_check_writable(storage);
 
     if (r < 0) {
@@ -120,15 +128,19 @@ int posix_log_create(struct kv_storage *base, struct kv_file_id id, uint64_t rec
         return fd;
     }
     r = posix_sync_dir(storage);
-    if (r == 0) {
+    if (r == 0 && id.kind == KV_FILE_BLOB) {
+        r = write_out_fd = posix_open_file(storage, name, O_WRONLY);
+    }
+    if (r >= 0) {
         r = log_new(storage, fd, true, 0, ret_log);
     }
     if (r < 0) {
         posix_close_file(storage, fd);
+        posix_close_file(storage, write_out_fd);
         posix_discard_file(storage, name);
         return r;
     }
-    (*ret_log)->is_blob = id.kind == KV_FILE_BLOB;
+    (*ret_log)->write_out_fd = write_out_fd;
     return 0;
 }
 
@@ -151,7 +163,6 @@ static int open_log(struct posix_storage *storage, struct kv_file_id id, bool wr
         posix_close_file(storage, fd);
         return r;
     }
-    (*ret_log)->is_blob = id.kind == KV_FILE_BLOB;
     return 0;
 }
 
@@ -187,17 +198,18 @@ static uint64_t parts_size(const struct iovec *parts, int part_count)
     return size;
 }
 
-static int sync_range(struct kv_log *log, uint64_t begin, uint64_t end, bool wait)
+static int sync_range(const struct kv_log *log, uint64_t begin, uint64_t end, bool wait)
 {
     const struct posix_storage *storage = log->storage;
-    int r = storage->calls->sync_range(storage->calls_arg, log->fd, begin, end - begin, wait);
+    int r =
+        storage->calls->sync_range(storage->calls_arg, log->write_out_fd, begin, end - begin, wait);
     /* Where the call does not exist the syncs do all the work. */
     return r == -ENOSYS || r == -EOPNOTSUPP || r == -EINVAL ? 0 : r;
 }
 
 /* Begin to write out what was appended, up to the last whole page: the next append would have to
  * wait for a page that is on its way. Wait for what is far behind. */
-static int write_out(struct kv_log *log, uint64_t end)
+static int write_out(struct kv_log *log, uint64_t end) REQUIRES(&log->write_out_mu)
 {
     const struct posix_storage *storage = log->storage;
     uint64_t whole = end & ~(uint64_t)(PAGE_SIZE_MAX - 1);
@@ -214,8 +226,8 @@ static int write_out(struct kv_log *log, uint64_t end)
     }
     behind = whole - BEHIND_BYTES;
     r = sync_range(log, log->done, behind, true);
-    kv_ignore(storage->calls->fadvise(storage->calls_arg, log->fd, log->done, behind - log->done,
-                                      POSIX_FADV_DONTNEED)); /* only a hint */
+    kv_ignore(storage->calls->fadvise(storage->calls_arg, log->write_out_fd, log->done,
+                                      behind - log->done, POSIX_FADV_DONTNEED)); /* only a hint */
     log->done = behind;
     return r;
 }
@@ -237,15 +249,21 @@ int posix_log_append(struct kv_log *log, const struct iovec *parts, int part_cou
     }
     /* Release: pairs with the acquire in posix_log_read() and posix_log_size(). */
     atomic_store_explicit(&log->size, end, memory_order_release);
-    if (!log->is_blob) {
-        return 0;
+    return 0;
+}
+
+void posix_log_write_out(struct kv_log *log)
+{
+    assert(log->writable);
+    if (log->write_out_fd < 0) {
+        return;
     }
-    r = write_out(log, end);
-    if (r < 0) {
+    mutex_lock(&log->write_out_mu);
+    if (!atomic_load(&log->sync_broken) && write_out(log, posix_log_size(log)) < 0) {
         atomic_store(&log->sync_broken, true); /* nobody else will report it */
         atomic_store(&log->append_broken, true);
     }
-    return r;
+    mutex_unlock(&log->write_out_mu);
 }
 
 int posix_log_read(struct kv_log *log, uint64_t offset, void *to, size_t size, size_t *ret_size)
@@ -281,5 +299,7 @@ uint64_t posix_log_size(const struct kv_log *log)
 void posix_log_close(struct kv_log *log)
 {
     posix_close_file(log->storage, log->fd);
+    posix_close_file(log->storage, log->write_out_fd);
+    mutex_finish(&log->write_out_mu);
     free(log);
 }

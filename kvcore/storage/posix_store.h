@@ -94,6 +94,7 @@ int posix_log_open(struct kv_storage *storage, struct kv_file_id id, struct kv_l
 int posix_log_resume(struct kv_storage *storage, struct kv_file_id id, struct kv_log **ret_log);
 int posix_log_rewrite(struct kv_log *log, uint64_t offset, struct kv_slice bytes);
 int posix_log_append(struct kv_log *log, const struct iovec *parts, int part_count);
+void posix_log_write_out(struct kv_log *log);
 int posix_log_read(struct kv_log *log, uint64_t offset, void *to, size_t size, size_t *ret_size);
 int posix_log_sync(struct kv_log *log);
 uint64_t posix_log_size(const struct kv_log *log);

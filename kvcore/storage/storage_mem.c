@@ -310,6 +310,7 @@ static const struct kv_storage_ops mem_ops = {
     .log_resume = mem_log_resume,
     .log_rewrite = mem_log_rewrite,
     .log_append = mem_log_append,
+    .log_write_out = mem_log_write_out,
     .log_read = mem_log_read,
     .log_sync = mem_log_sync,
     .log_size = mem_log_size,

@@ -193,6 +193,7 @@ static const struct kv_storage_ops posix_ops = {
     .log_resume = posix_log_resume,
     .log_rewrite = posix_log_rewrite,
     .log_append = posix_log_append,
+    .log_write_out = posix_log_write_out,
     .log_read = posix_log_read,
     .log_sync = posix_log_sync,
     .log_size = posix_log_size,

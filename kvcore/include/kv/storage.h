@@ -104,6 +104,10 @@ struct kv_storage_ops {
      * failure what stands behind the previous end is undefined and the log takes no further append:
      * every later call returns -EIO. */
     int (*log_append)(struct kv_log *log, const struct iovec *parts, int part_count);
+    /* For streams: begin to hand to the device what was appended, and wait for what is far behind,
+     * so that a sync finds little left to do. Any thread, also beside appends and syncs. An error
+     * counts as a failed sync: every later append and sync returns -EIO. */
+    void (*log_write_out)(struct kv_log *log);
     /* Read up to `size` bytes from `offset`; short only at the end of what is stored. */
     int (*log_read)(struct kv_log *log, uint64_t offset, void *to, size_t size, size_t *ret_size);
     /* Make everything stored in the log durable; also of one opened for reading (what a crash
