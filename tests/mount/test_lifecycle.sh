@@ -83,6 +83,19 @@ read_only() {
     return $status
 }
 
+# As a command does that only looks at the store, from cron say.
+reader_is_waited_for() {
+    local reader
+    mkfifo "$work/reading" || return
+    flock -s "$store/LOCK" sh -c 'echo yes >"$1"; sleep 0.5' _ "$work/reading" &
+    reader=$!
+    read -r _ <"$work/reading" && "$kvfs" put "$store" waited for && [ "$("$kvfs" get "$store" waited)" = for ]
+    local status=$?
+    wait $reader
+    "$kvfs" del "$store" waited
+    return $status
+}
+
 failure_is_reported() {
     complains 32 "no such directory. Make a store" "$kvfs" mount "$work/none" "$mnt" && ! mountpoint -q "$mnt" &&
         mkdir "$work/foreign" && : >"$work/foreign/x" &&
@@ -313,6 +326,7 @@ point "--create makes the store" creates
 point "suid, dev, noexec and noatime are heard" option_suid_is_heard
 point "memory, threads, sync_interval and log are heard" memory_and_log_options
 point "a read-only mount lets others read and nobody write" read_only
+point "who reads for a moment is waited for" reader_is_waited_for
 point "a store with a long path, a comma and spaces works" long_path
 point "the store is mounted again" mount_store
 point "SIGTERM is a clean unmount" ends TERM
