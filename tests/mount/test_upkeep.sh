@@ -144,10 +144,10 @@ change() {
     python3 -c 'import sys; f = open(sys.argv[1], "r+b"); f.seek(60); b = f.read(1)[0]; f.seek(60); f.write(bytes([b ^ 16]))' "$1"
 }
 
-# A check that would take hours does not keep the daemon from ending.
+# A check that would take hours does not keep the daemon from ending. With -f its bar is in the file as it is drawn.
 unmount_ends_a_check() {
     local status
-    script -qec "timeout $wait_s '$kvfs' verify --limit=1K '$mnt'" "$work/bar" >/dev/null 2>&1 </dev/null &
+    script -qefc "timeout $wait_s '$kvfs' verify --limit=1K '$mnt'" "$work/bar" >/dev/null 2>&1 </dev/null &
     until_true grep -q '%' "$work/bar" && timeout "$wait_s" "$kvfs" umount "$mnt" || return
     wait $!
     status=$?
