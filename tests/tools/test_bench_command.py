@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""`kvfs bench kv`: every workload runs and reports figures that can be true.
+"""`kvfs bench kv`: every workload runs and reports figures that can be true. The checks run side by
+side, each in directories of its own: a benchmark mostly waits until its process has become quiet.
 
 usage: test_bench_command.py KVFS
 """
 
+import concurrent.futures
 import json
 import os
 import subprocess
@@ -105,15 +107,18 @@ def main():
     report = Report()
     with tempfile.TemporaryDirectory() as work:
         bench = Bench(sys.argv[1], work)
-        for text, check in [
-                ("every workload reports its figures", bench.every_workload),
-                ("rows that exist are found and others are not", bench.rows_are_found),
-                ("threads share the work without a rest", bench.threads_share),
-                ("every distribution draws rows that exist", bench.distributions),
-                ("an existing store is used only when asked for", bench.existing),
-                ("text names the settings and every workload", bench.text_and_rounds),
-                ("what is not a benchmark's is left alone, and mistakes are named", bench.refusals)]:
-            report.point(text, attempt(check))
+        checks = {
+            "every workload reports its figures": bench.every_workload,
+            "rows that exist are found and others are not": bench.rows_are_found,
+            "threads share the work without a rest": bench.threads_share,
+            "every distribution draws rows that exist": bench.distributions,
+            "an existing store is used only when asked for": bench.existing,
+            "text names the settings and every workload": bench.text_and_rounds,
+            "what is not a benchmark's is left alone, and mistakes are named": bench.refusals,
+        }
+        with concurrent.futures.ThreadPoolExecutor(len(checks)) as pool:
+            for text, faults in zip(checks, pool.map(attempt, checks.values())):
+                report.point(text, faults)
     print(f"1..{report.points}")
     sys.exit(report.failed > 0)
 

@@ -76,8 +76,8 @@ class Debug:
 
     def of_an_idle_store(self):
         self.run("mkfs", "-q", "-L", "a label", self.store)
-        for i in range(100):
-            self.run("put", self.store, f"topsecret/{i}", "topsecret" * 100)
+        rows = "".join(f" topsecret/{i}\n {'topsecret' * 100}\n" for i in range(100))
+        self.run("load", self.store, input=f"VERSION=3\nformat=print\ntype=btree\nHEADER=END\n{rows}DATA=END\n".encode())
         self.run("compact", self.store)
         before = self.sums()
         files = self.files_of(self.run("debug", self.store))
