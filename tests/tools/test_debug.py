@@ -191,14 +191,6 @@ class Debug:
         os.close(controller)
 
 
-def can_mount():
-    try:
-        os.close(os.open("/dev/fuse", os.O_RDWR))
-    except OSError:
-        return False
-    return True
-
-
 def main():
     os.environ.pop("KVFS_STORE", None)
     report = Report()
@@ -216,8 +208,8 @@ def main():
                 ("of a mount there are its options", test.of_a_mount, True),
                 ("the command of exec stays out of it", test.command_of_exec_stays_out, True),
                 ("it says why it cannot", test.says_why_not, False)):
-            if needs_mount and not can_mount():
-                report.point(f"{text} # SKIP no /dev/fuse here", [])
+            if needs_mount:
+                report.mounted_point(text, check)
             else:
                 report.point(text, attempt(check))
         subprocess.run([sys.argv[1], "umount", test.store], stderr=subprocess.DEVNULL, check=False)

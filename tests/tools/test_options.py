@@ -15,7 +15,7 @@ import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 from control import wait_until_served  # noqa: E402
-from kvfs_mount import Report, attempt  # noqa: E402
+from kvfs_mount import Report, attempt, can_mount  # noqa: E402
 from option_uses import MOUNT_OPTIONS, USAGE_STATUS, USES, Elsewhere, Together, Use  # noqa: E402
 from test_man_pages import options_of_help, strings_of  # noqa: E402
 from writers import die_with_parent  # noqa: E402
@@ -246,14 +246,6 @@ class Tester:
             for option, status in ((name if value is None else f"{name}={value}", 0), (f"{name}={bad}", 1)):
                 done = subprocess.run([helper, self.at_rest, mnt, "-f", "-o", option], stderr=subprocess.PIPE, check=False)
                 assert done.returncode == status, f"-o {option}: exit status {done.returncode}, wanted {status}: {done.stderr}"
-
-
-def can_mount():
-    try:
-        os.close(os.open("/dev/fuse", os.O_RDWR))
-    except OSError:
-        return False
-    return True
 
 
 def try_command(report, tester, command):
