@@ -163,7 +163,8 @@ class Program:
 
 def meson_programs(build, layers, factor):
     """The programs of meson's list that `layers` names: suites, single tests as suite/test, or
-    all suites but a and b as ^a,b; without the tests named as !suite/test."""
+    all suites but a and b as ^a,b; without the tests named as !suite/test. Those that may take
+    longest come first, so that at the end no processor waits for one of them."""
     listed = subprocess.run(["meson", "introspect", "--tests", build], check=True,
                             stdout=subprocess.PIPE).stdout
     programs = []
@@ -181,7 +182,7 @@ def meson_programs(build, layers, factor):
             # As meson runs it: some are told where something lies in the build folder.
             programs.append(Program(label, test["cmd"], test["env"], test["timeout"] * factor,
                                     directory=test["workdir"] or build))
-    return programs
+    return sorted(programs, key=lambda program: program.timeout, reverse=True)
 
 
 def run_all(programs, jobs):
