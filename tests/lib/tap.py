@@ -6,13 +6,16 @@
     tap.py --suite NAME --results FILE [--jobs N] [--timeout S] programs PROGRAM[,ARG]...
     tap.py targets BUILD_DIR LAYER...
     tap.py --suite NAME --results FILE outcome pass|fail|skip TEXT
+    tap.py --suite NAME --results FILE collect KEPT
     tap.py table FILE
 
 Every `ok` and `not ok` is one test. What TAP cannot say counts as a failed test of its own: a
 program that died, timed out, ended with a status although all was well, or whose plan is missing or
 does not fit. Meson's own runner counts programs, not points, so its list of tests is read and the
-programs are run here; `targets` prints what is to be built for that. Each counted suite is one line `NAME PASSED FAILED SKIPPED SECONDS` of FILE;
-`table` prints them with the closing line and fails unless something passed and nothing failed.
+programs are run here; `targets` prints what is to be built for that. Each counted suite is one line
+`NAME PASSED FAILED SKIPPED SECONDS` of FILE. A run beside other suites has a FILE of its own, KEPT, from
+which `collect` takes the line; if there is none, the run died, which is a failed test. `table` prints
+them with the closing line and fails unless something passed and nothing failed.
 """
 
 import argparse
@@ -211,6 +214,25 @@ def write_result(args, count, seconds):
     print(f"  {args.suite}: {count.text()}")
 
 
+def collected(suite, kept):
+    """The line that a run of the suite beside others left in the file `kept`, or None."""
+    text = ""
+    if os.path.exists(kept):
+        with open(kept, encoding="utf-8") as results:
+            text = results.read()
+    return text if re.fullmatch(suite + r"( \d+){4}\n", text) else None
+
+
+def collect(args):
+    line = collected(args.suite, args.words[0])
+    if line is None:
+        write_result(args, outcome("fail", "the run beside other suites died"), 0)
+        return 1
+    with open(args.results, "a", encoding="utf-8") as results:
+        results.write(line)
+    return 0 if line.split()[2] == "0" else 1
+
+
 def print_table(path):
     rows = {}
     with open(path, encoding="utf-8") as results:
@@ -246,7 +268,7 @@ def parse_arguments():
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--timeout", type=float, default=900, help="of one program, in seconds")
     parser.add_argument("--factor", type=float, default=1, help="on the time-outs of meson's list")
-    parser.add_argument("action", choices=["meson", "programs", "targets", "outcome", "table"])
+    parser.add_argument("action", choices=["meson", "programs", "targets", "outcome", "collect", "table"])
     parser.add_argument("words", nargs="*")
     return parser.parse_args()
 
@@ -256,6 +278,8 @@ def main():
     begin = time.monotonic()
     if args.action == "table":
         return print_table(args.words[0])
+    if args.action == "collect":
+        return collect(args)
     if args.action == "targets":
         for program in meson_programs(args.words[0], args.words[1:], 1):
             print(os.path.relpath(program.command[0], args.words[0]))
