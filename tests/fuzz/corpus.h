@@ -22,5 +22,6 @@ void corpus_table(const struct corpus *corpus);
 void corpus_blob(const struct corpus *corpus);
 void corpus_fs(const struct corpus *corpus);
 void corpus_control(const struct corpus *corpus);
+void corpus_admin(const struct corpus *corpus); /* journals of repairs, indexes */
 
 #endif

@@ -41,5 +41,6 @@ int main(int argc, char **argv)
     corpus_blob(&corpus);
     corpus_fs(&corpus);
     corpus_control(&corpus);
+    corpus_admin(&corpus);
     return EXIT_SUCCESS;
 }
