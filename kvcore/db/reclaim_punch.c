@@ -41,7 +41,7 @@ static int fit(struct page_map *map, size_t pages)
 {
     if (map->words == NULL) {
         map->words = calloc(pages / 64 + 1, sizeof(uint64_t));
-        map->pages = pages;
+        map->pages = map->words != NULL ? pages : 0; /* the next pass looks before it fits */
     }
     return map->words != NULL ? 0 : -ENOMEM;
 }
