@@ -289,6 +289,39 @@ KV_MUST_CHECK int kvfs_key_delete(struct kvfs *fs, struct kv_slice key);
 /* Attributes of whatever stands at the key; the empty key is the root. No look-up reference. */
 KV_MUST_CHECK int kvfs_key_stat(struct kvfs *fs, struct kv_slice key, struct kvfs_entry *ret_entry);
 
+/* Changes of several keys that happen together or not at all, under conditions or under none. Made
+ * by one thread; keys and values are borrowed and must outlive the batch. The changes take effect
+ * one after the other: a key may be deleted that the batch put before. The conditions are about the
+ * store as it was before any of them, wherever they were added. */
+struct kvfs_batch;
+enum {
+    KVFS_BATCH_NAMES_MAX = 1 << 17, /* keys and the directories above them, each counted once */
+};
+KV_MUST_CHECK int kvfs_batch_create(struct kvfs_batch **ret_batch);
+void kvfs_batch_destroy(struct kvfs_batch *batch); /* accepts NULL */
+/* Each errors: -ENOMEM; -EINVAL, -ENAMETOOLONG malformed key; -EFBIG value. */
+/* As kvfs_key_put(). */
+KV_MUST_CHECK int kvfs_batch_put(struct kvfs_batch *batch, struct kv_slice key,
+                                 struct kv_slice value);
+/* As kvfs_key_delete(); with `may_miss` a key that is not there is noted, and no failure. */
+KV_MUST_CHECK int kvfs_batch_delete(struct kvfs_batch *batch, struct kv_slice key, bool may_miss);
+/* Nothing stands at the key, a directory neither. */
+KV_MUST_CHECK int kvfs_batch_if_absent(struct kvfs_batch *batch, struct kv_slice key);
+/* A regular file with these contents stands at the key. */
+KV_MUST_CHECK int kvfs_batch_if_equal(struct kvfs_batch *batch, struct kv_slice key,
+                                      struct kv_slice value);
+/* Carry out all of it in one batch of the engine, as durable as kvfs_key_put(), or nothing.
+ * Meanwhile the names in every directory on the way of a key stand still. Errors: -ECANCELED a
+ * condition does not hold; -E2BIG more than KVFS_BATCH_NAMES_MAX, or than KV_BATCH_SIZE_MAX with
+ * the filesystem's own rows; else what kvfs_key_put() and kvfs_key_delete() return. */
+KV_MUST_CHECK int kvfs_batch_commit(struct kvfs *fs, const struct kvfs_who *who,
+                                    struct kvfs_batch *batch);
+/* What the last commit failed at: a change or condition, counted from 0 as they were added; -1 if
+ * it was none of them by itself. */
+long kvfs_batch_failed_at(const struct kvfs_batch *batch);
+/* The last commit succeeded, and the key of this delete was not there. */
+bool kvfs_batch_missed(const struct kvfs_batch *batch, size_t index);
+
 struct kvfs_scan_options {
     struct kv_slice prefix;   /* empty: all keys */
     struct kv_slice from, to; /* from inclusive, to exclusive; empty: open */

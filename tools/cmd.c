@@ -54,28 +54,6 @@ int words_take_store(struct words *words, const char *command, const char *usage
     return EXIT_DONE;
 }
 
-static const char *reason_of(int error)
-{
-    switch (-error) {
-    case ENOENT:
-        return "there is no such key";
-    case EISDIR:
-        return "it is a directory";
-    case ENOTDIR:
-        return "a component of the key is a file";
-    case EINVAL:
-        return "not a regular file";
-    case E2BIG:
-        return "the value is larger than 64 MiB. Mount the store and copy the file";
-    case ENOSPC:
-        return "no space left on the store's file system. Delete something, or make room there";
-    case EROFS:
-        return "the store is mounted read-only";
-    default:
-        return kv_strerror(error);
-    }
-}
-
 int target_open_complain(const struct fault *fault)
 {
     complain("%s", fault->text);
@@ -117,7 +95,7 @@ int target_complain(const struct target *target, const char *verb, struct kv_sli
                     const char *preposition, int error)
 {
     struct kv_buf shown = {0};
-    const char *reason = target->detail[0] != '\0' ? target->detail : reason_of(error);
+    const char *reason = target->detail[0] != '\0' ? target->detail : key_reason_of(error);
     if (text_append(&shown, key, TEXT_AUTO) < 0) {
         shown.size = 0;
     }

@@ -17,6 +17,7 @@ struct cmd {
     const char *summary; /* one line of the list */
 };
 
+int cmd_batch(int argc, char **argv);
 int cmd_bench(int argc, char **argv);
 int cmd_cat(int argc, char **argv);
 int cmd_checkpoint(int argc, char **argv);

@@ -165,6 +165,55 @@ out:
 
 /* ---- del ------------------------------------------------------------------------------------- */
 
+static int delete_one(struct target *target, const struct settings *s)
+{
+    struct control_request del = {.op = CONTROL_DELETE,
+                                  .key = kv_slice_str(s->words.at[0]),
+                                  .flags = s->prune ? CONTROL_PRUNE : 0};
+    int r = target_call(target, &del, NULL, NULL);
+    bool failed = r < 0 && !(r == -ENOENT && s->force);
+    return failed ? target_complain(target, "delete", del.key, "from", r) : EXIT_DONE;
+}
+
+struct deleting {
+    const struct target *target;
+    bool force;
+    int code;
+};
+
+static int tell_missed(void *arg, const struct control_reply *reply)
+{
+    struct deleting *d = arg;
+    if (!d->force) {
+        d->code = target_complain(d->target, "delete", reply->key, "from", -ENOENT);
+    }
+    return 0;
+}
+
+/* As one batch: all that are there, or none. */
+static int delete_several(struct target *target, const struct settings *s)
+{
+    struct deleting d = {.target = target, .force = s->force};
+    struct kv_buf changes = {0};
+    int r = 0;
+    for (int i = 0; i < s->words.count && r == 0; i++) {
+        struct control_change change = {.kind = CONTROL_CHANGE_DELETE,
+                                        .key = kv_slice_str(s->words.at[i])};
+        r = control_change_append(&change, &changes);
+    }
+    struct control_request batch = {.op = CONTROL_BATCH,
+                                    .value = kv_buf_slice(&changes),
+                                    .flags = CONTROL_MAY_MISS | (s->prune ? CONTROL_PRUNE : 0)};
+    if (r == 0) {
+        r = target_call(target, &batch, tell_missed, &d);
+    }
+    if (r < 0) {
+        d.code = target_complain(target, "delete", kv_slice("", 0), "from", r);
+    }
+    kv_buf_finish(&changes);
+    return d.code;
+}
+
 int cmd_del(int argc, char **argv)
 {
     static const struct argp_option options[] = {
@@ -176,8 +225,9 @@ int cmd_del(int argc, char **argv)
         parse,
         "STORE KEY...",
         "Examples:\n  kvfs del /srv/a users/42/name\n  kvfs del --prune /srv/a users/42/name "
-        "users/42/mail\n\nDelete keys. Exit code 3: one of them did not exist; the others are "
-        "deleted.",
+        "users/42/mail\n\nDelete keys, several as one batch: those that exist, or none where one "
+        "is no key. "
+        "Exit code 3: one of them did not exist; the others are deleted.",
         NULL,
         NULL,
         NULL};
@@ -189,19 +239,7 @@ int cmd_del(int argc, char **argv)
     if (code != EXIT_DONE) {
         return code;
     }
-    for (int i = 0; i < s.words.count; i++) {
-        struct control_request del = {.op = CONTROL_DELETE,
-                                      .key = kv_slice_str(s.words.at[i]),
-                                      .flags = s.prune ? CONTROL_PRUNE : 0};
-        int r = target_call(&target, &del, NULL, NULL);
-        if (r < 0 && !(r == -ENOENT && s.force)) {
-            int failed = target_complain(&target, "delete", del.key, "from", r);
-            code = code == EXIT_DONE || code == EXIT_NOT_FOUND ? failed : code;
-        }
-        if (r < 0 && r != -ENOENT && r != -EISDIR && r != -ENOTDIR && r != -EINVAL) {
-            break; /* not this key's fault: the next would fail alike */
-        }
-    }
+    code = s.words.count == 1 ? delete_one(&target, &s) : delete_several(&target, &s);
     return target_end(&target, code);
 }
 

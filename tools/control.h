@@ -34,8 +34,9 @@ enum control_op {
     CONTROL_VERIFY = 12,         /* data: JSON objects, one in each: findings and progress */
     CONTROL_CHECKPOINT = 13,     /* key: absolute path of the copy */
     CONTROL_COMPACT = 14,        /* data: JSON objects, one in each: progress */
+    CONTROL_BATCH = 15,          /* value: changes; rows: deleted keys that were not there */
 };
-enum { CONTROL_OP_MAX = CONTROL_COMPACT };
+enum { CONTROL_OP_MAX = CONTROL_BATCH };
 
 enum control_reply_type {
     CONTROL_DONE = 128,
@@ -46,9 +47,25 @@ enum control_reply_type {
 enum control_flag {
     CONTROL_KEYS_ONLY = 1 << 0, /* scan: rows without values */
     CONTROL_REVERSE = 1 << 1,   /* scan: descending */
-    CONTROL_PRUNE = 1 << 2,     /* delete: directories that became empty go too */
+    CONTROL_PRUNE = 1 << 2,     /* delete, batch: directories that became empty go too */
+    CONTROL_MAY_MISS = 1 << 3,  /* batch: a key to delete that is not there is no failure */
 };
-enum { CONTROL_FLAGS_KNOWN = CONTROL_KEYS_ONLY | CONTROL_REVERSE | CONTROL_PRUNE };
+enum {
+    CONTROL_FLAGS_KNOWN = CONTROL_KEYS_ONLY | CONTROL_REVERSE | CONTROL_PRUNE | CONTROL_MAY_MISS
+};
+
+/* What a batch consists of. On the wire, never renumber. */
+enum control_change_kind {
+    CONTROL_CHANGE_PUT = 1,
+    CONTROL_CHANGE_DELETE = 2,
+    CONTROL_CHANGE_IF_ABSENT = 3,
+    CONTROL_CHANGE_IF_EQUAL = 4,
+};
+
+struct control_change {
+    enum control_change_kind kind;
+    struct kv_slice key, value; /* borrowed; a value only of put and if-equal */
+};
 
 /* What is asked. Slices are borrowed: from the frame after decoding. */
 struct control_request {
@@ -57,7 +74,7 @@ struct control_request {
     struct kv_slice prefix, from, to; /* scan */
     uint64_t limit;                   /* scan: rows; verify: bytes per second; 0: none */
     unsigned flags;
-    unsigned umask; /* put: of who asks */
+    unsigned umask; /* put, batch: of who asks */
 };
 
 struct control_reply {
@@ -79,6 +96,13 @@ KV_MUST_CHECK int control_hello_decode(const uint8_t from[CONTROL_HELLO_SIZE],
 KV_MUST_CHECK int control_request_encode(const struct control_request *request,
                                          struct kv_buf *frame);
 KV_MUST_CHECK int control_reply_encode(const struct control_reply *reply, struct kv_buf *frame);
+
+/* Append to the value of a batch. Errors: -ENOMEM. */
+KV_MUST_CHECK int control_change_append(const struct control_change *change,
+                                        struct kv_buf *changes);
+/* Take the next one off the front. Returns 1, or 0 at the end. -EPROTO malformed; -EOPNOTSUPP a
+ * kind that this version does not know. */
+KV_MUST_CHECK int control_change_take(struct kv_slice *changes, struct control_change *ret_change);
 
 /* Size of a frame's body from its header. -EPROTO: 0 or too large. */
 KV_MUST_CHECK int control_frame_size(const uint8_t header[CONTROL_HEADER_SIZE], size_t *ret_size);

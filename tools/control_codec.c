@@ -112,6 +112,50 @@ int control_reply_encode(const struct control_reply *reply, struct kv_buf *frame
     return r == 0 ? frame_end(frame, start) : r;
 }
 
+static bool has_value(enum control_change_kind kind)
+{
+    return kind == CONTROL_CHANGE_PUT || kind == CONTROL_CHANGE_IF_EQUAL;
+}
+
+int control_change_append(const struct control_change *change, struct kv_buf *changes)
+{
+    size_t start = changes->size;
+    int r = coding_append_u8(changes, (uint8_t)change->kind);
+    if (r == 0) {
+        r = coding_append_string(changes, change->key);
+    }
+    if (r == 0 && has_value(change->kind)) {
+        r = coding_append_string(changes, change->value);
+    }
+    if (r < 0) {
+        changes->size = start;
+    }
+    return r;
+}
+
+int control_change_take(struct kv_slice *changes, struct control_change *ret_change)
+{
+    struct coding_cursor c = coding_cursor(*changes);
+    if (changes->size == 0) {
+        return 0;
+    }
+    struct control_change change = {.kind = coding_read_u8(&c)};
+    if (change.kind < CONTROL_CHANGE_PUT || change.kind > CONTROL_CHANGE_IF_EQUAL) {
+        return -EOPNOTSUPP;
+    }
+    change.key = coding_read_string(&c);
+    if (has_value(change.kind)) {
+        change.value = coding_read_string(&c);
+    }
+    struct kv_slice rest = coding_read_bytes(&c, coding_left(&c));
+    if (!coding_done(&c)) {
+        return -EPROTO;
+    }
+    *changes = rest;
+    *ret_change = change;
+    return 1;
+}
+
 int control_frame_size(const uint8_t header[CONTROL_HEADER_SIZE], size_t *ret_size)
 {
     uint32_t size = coding_get_u32(header);

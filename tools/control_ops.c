@@ -7,7 +7,9 @@
 
 #include "kvcore/util/clock.h"
 #include "tools/compact_job.h"
+#include "tools/report.h"
 #include "tools/report_json.h"
+#include "tools/text.h"
 
 struct execution {
     const struct control_host *host;
@@ -57,9 +59,8 @@ static int do_get(struct execution *e)
 }
 
 /* Remove the directories above a deleted key that are empty now, innermost first. */
-static void prune(struct execution *e)
+static void prune(struct execution *e, struct kv_slice key)
 {
-    struct kv_slice key = e->request->key;
     char name[KVFS_NAME_SIZE_MAX + 1];
     for (;;) {
         const uint8_t *slash = memrchr(key.data, '/', key.size);
@@ -90,7 +91,7 @@ static int do_delete(struct execution *e)
 {
     int r = kvfs_key_delete(e->host->fs, e->request->key);
     if (r == 0 && (e->request->flags & CONTROL_PRUNE) != 0) {
-        prune(e);
+        prune(e, e->request->key);
     }
     return r;
 }
@@ -102,6 +103,122 @@ static int do_put(struct execution *e)
     }
     return kvfs_key_put(e->host->fs, e->who, e->request->key, e->request->value);
 }
+
+/* ---- batch ----------------------------------------------------------------------------------- */
+
+static int add_change(struct execution *e, const struct control_change *change,
+                      struct kvfs_batch *batch)
+{
+    switch (change->kind) {
+    case CONTROL_CHANGE_PUT:
+        return kvfs_batch_put(batch, change->key, change->value);
+    case CONTROL_CHANGE_DELETE:
+        return kvfs_batch_delete(batch, change->key, (e->request->flags & CONTROL_MAY_MISS) != 0);
+    case CONTROL_CHANGE_IF_ABSENT:
+        return kvfs_batch_if_absent(batch, change->key);
+    case CONTROL_CHANGE_IF_EQUAL:
+        return kvfs_batch_if_equal(batch, change->key, change->value);
+    }
+    return -EOPNOTSUPP;
+}
+
+/* The sentence for a batch that failed at `change`. */
+static void name_change(struct execution *e, const struct control_change *change, int error)
+{
+    static const char *const names[] = {"", "put", "del", "if-absent", "if-equal"};
+    struct kv_buf shown = {0};
+    char fault[128];
+    const char *why = key_reason_of(error);
+    if (kvfs_key_check(change->key, fault, sizeof fault) < 0) {
+        why = fault;
+    } else if (error == -ECANCELED) {
+        why = change->kind == CONTROL_CHANGE_IF_ABSENT ? "it is there" : "that is not its value";
+    }
+    if (text_append(&shown, change->key, TEXT_AUTO) < 0) {
+        shown.size = 0;
+    }
+    snprintf(e->detail, sizeof e->detail, "%s %.*s: %s. Nothing was changed", names[change->kind],
+             shown.size > 256 ? 256 : (int)shown.size,
+             shown.size > 0 ? (const char *)shown.data : "", why);
+    kv_buf_finish(&shown);
+}
+
+static int build_batch(struct execution *e, struct kvfs_batch *batch)
+{
+    struct kv_slice rest = e->request->value;
+    struct control_change change;
+    int more = control_change_take(&rest, &change);
+    while (more == 1) {
+        int r = add_change(e, &change, batch);
+        if (r < 0) {
+            name_change(e, &change, r);
+            return r;
+        }
+        more = control_change_take(&rest, &change);
+    }
+    return more;
+}
+
+static void explain_batch(struct execution *e, const struct kvfs_batch *batch, int error)
+{
+    struct kv_slice rest = e->request->value;
+    struct control_change change;
+    long failed_at = kvfs_batch_failed_at(batch);
+    if (error == -E2BIG) {
+        snprintf(
+            e->detail, sizeof e->detail,
+            "it is too large: at most %d keys and directories, and 128 MiB as they are stored. "
+            "Nothing was changed",
+            KVFS_BATCH_NAMES_MAX);
+        return;
+    }
+    for (long i = 0; i <= failed_at; i++) {
+        if (control_change_take(&rest, &change) != 1) {
+            return;
+        }
+    }
+    if (failed_at >= 0) {
+        name_change(e, &change, error);
+    }
+}
+
+/* Tell what was not there, and prune above what was. */
+static int finish_batch(struct execution *e, const struct kvfs_batch *batch)
+{
+    struct kv_slice rest = e->request->value;
+    struct control_change change;
+    for (size_t i = 0; control_change_take(&rest, &change) == 1 && e->fn_result == 0; i++) {
+        if (change.kind == CONTROL_CHANGE_DELETE && kvfs_batch_missed(batch, i)) {
+            struct control_reply row = {.type = CONTROL_ROW, .key = change.key};
+            e->fn_result = e->fn(e->arg, &row);
+        } else if (change.kind == CONTROL_CHANGE_DELETE &&
+                   (e->request->flags & CONTROL_PRUNE) != 0) {
+            prune(e, change.key);
+        }
+    }
+    return 0;
+}
+
+static int do_batch(struct execution *e)
+{
+    struct kvfs_batch *batch = NULL;
+    int r = kvfs_batch_create(&batch);
+    if (r == 0) {
+        r = build_batch(e, batch);
+    }
+    if (r == 0) {
+        r = kvfs_batch_commit(e->host->fs, e->who, batch);
+        if (r < 0) {
+            explain_batch(e, batch, r);
+        } else {
+            r = finish_batch(e, batch);
+        }
+    }
+    kvfs_batch_destroy(batch);
+    return r;
+}
+
+/* ---- other operations of keys ---------------------------------------------------------------- */
 
 static int do_exists(struct execution *e)
 {
@@ -255,6 +372,11 @@ static bool takes_key(enum control_op op)
     return op == CONTROL_GET || op == CONTROL_PUT || op == CONTROL_DELETE || op == CONTROL_EXISTS;
 }
 
+static bool changes_keys(enum control_op op)
+{
+    return op == CONTROL_PUT || op == CONTROL_DELETE || op == CONTROL_BATCH;
+}
+
 static int carry_out(struct execution *e)
 {
     if (takes_key(e->request->op)) {
@@ -279,6 +401,8 @@ static int carry_out(struct execution *e)
         return do_delete(e);
     case CONTROL_EXISTS:
         return do_exists(e);
+    case CONTROL_BATCH:
+        return do_batch(e);
     case CONTROL_SCAN:
         return do_scan(e);
     case CONTROL_SNAPSHOT_CREATE:
@@ -318,7 +442,7 @@ int control_execute(const struct control_host *host, const struct control_reques
     struct kv_stats before;
     kv_stats(host->engine, &before);
     int r = name_damage(&e, before.damage_seen, carry_out(&e));
-    if (host->mount != NULL && (request->op == CONTROL_PUT || request->op == CONTROL_DELETE)) {
+    if (host->mount != NULL && changes_keys(request->op)) {
         kvfs_mount_flush_changes(host->mount);
     }
     if (e.fn_result != 0) {

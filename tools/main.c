@@ -19,6 +19,7 @@ static const struct cmd cmds[] = {
     {"get", cmd_get, "write the value of a key to stdout"},
     {"put", cmd_put, "set a key to a value"},
     {"del", cmd_del, "delete keys"},
+    {"batch", cmd_batch, "change many keys together or not at all"},
     {"exists", cmd_exists, "exit 0 if a key exists, 3 if not"},
     {"scan", cmd_scan, "list keys and values in order"},
     {"ls", cmd_ls, "list a directory of a store that is not mounted"},

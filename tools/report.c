@@ -46,6 +46,28 @@ enum exit_code exit_code_of(int error)
     }
 }
 
+const char *key_reason_of(int error)
+{
+    switch (-error) {
+    case ENOENT:
+        return "there is no such key";
+    case EISDIR:
+        return "it is a directory";
+    case ENOTDIR:
+        return "a component of the key is a file";
+    case EINVAL:
+        return "not a regular file";
+    case E2BIG:
+        return "the value is larger than 64 MiB. Mount the store and copy the file";
+    case ENOSPC:
+        return "no space left on the store's file system. Delete something, or make room there";
+    case EROFS:
+        return "the store is mounted read-only";
+    default:
+        return kv_strerror(error);
+    }
+}
+
 int finish_output(int code)
 {
     if (fflush(stdout) == 0 && !ferror(stdout)) {

@@ -42,6 +42,9 @@ __attribute__((format(printf, 1, 2))) void complain(const char *format, ...);
 
 enum exit_code exit_code_of(int error);
 
+/* Why something could not be done with a key. */
+const char *key_reason_of(int error);
+
 /* Flush stdout and turn a failure to write into an exit code: a full disk or a closed pipe behind
  * the command must not look like success. `code` is returned when all is well. */
 int finish_output(int code);

@@ -113,6 +113,53 @@ int text_hex_digit(int c)
     return isdigit((unsigned char)c) ? c - '0' : tolower((unsigned char)c) - 'a' + 10;
 }
 
+/* The byte behind a backslash; the escape is taken off `text`. -EINVAL. */
+static int take_escape(struct kv_slice *text)
+{
+    static const char letters[] = "abfnrtv\\'\"?";
+    static const char bytes[] = "\a\b\f\n\r\t\v\\'\"?";
+    unsigned value = 0;
+    size_t size = 0;
+    uint8_t c = text->size > 0 ? text->data[0] : 0;
+    const char *at = c != 0 ? strchr(letters, c) : NULL;
+    if (at != NULL) {
+        *text = kv_slice_behind(*text, 1);
+        return (uint8_t)bytes[at - letters];
+    }
+    if (c == 'x') {
+        *text = kv_slice_behind(*text, 1);
+        for (; size < 2 && size < text->size && text_hex_digit(text->data[size]) >= 0; size++) {
+            value = value * 16 + (unsigned)text_hex_digit(text->data[size]);
+        }
+    } else {
+        for (; size < 3 && size < text->size && (text->data[size] & 0xf8) == '0'; size++) {
+            value = value * 8 + (text->data[size] & 7U);
+        }
+    }
+    *text = kv_slice_behind(*text, size);
+    return size > 0 && value <= 255 ? (int)value : -EINVAL;
+}
+
+int text_unescape(struct kv_slice text, struct kv_buf *to)
+{
+    while (text.size > 0) {
+        const uint8_t *backslash = memchr(text.data, '\\', text.size);
+        size_t plain = backslash != NULL ? (size_t)(backslash - text.data) : text.size;
+        int r = kv_buf_append(to, kv_slice(text.data, plain));
+        text = kv_slice_behind(text, plain);
+        if (r == 0 && text.size > 0) {
+            text = kv_slice_behind(text, 1);
+            int byte = take_escape(&text);
+            uint8_t c = (uint8_t)byte;
+            r = byte < 0 ? byte : kv_buf_append(to, kv_slice(&c, 1));
+        }
+        if (r < 0) {
+            return r;
+        }
+    }
+    return 0;
+}
+
 static int append_hex(struct kv_buf *to, struct kv_slice bytes)
 {
     static const char digits[] = "0123456789abcdef";

@@ -21,6 +21,11 @@ KV_MUST_CHECK int text_format_parse(const char *name, enum text_format *ret_form
  * character. Errors: -ENOMEM. */
 KV_MUST_CHECK int text_append(struct kv_buf *to, struct kv_slice bytes, enum text_format format);
 
+/* Append what `text` stands for, as C has it: \a \b \f \n \r \t \v \\ \' \" \?, one to three octal
+ * digits, \x and one or two hexadecimal ones. The inverse of TEXT_AUTO. Errors: -EINVAL another
+ * escape, or one that is no byte; -ENOMEM. */
+KV_MUST_CHECK int text_unescape(struct kv_slice text, struct kv_buf *to);
+
 /* The value of a hexadecimal digit, -1 of any other character. */
 int text_hex_digit(int c);
 

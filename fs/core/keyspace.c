@@ -14,8 +14,7 @@
 /* ---- keys -------------------------------------------------------------------------------------
  */
 
-/* The first component of `rest`, which moves behind it and its slash. */
-static struct kv_slice next_component(struct kv_slice *rest)
+struct kv_slice key_next_component(struct kv_slice *rest)
 {
     const uint8_t *slash = rest->size > 0 ? memchr(rest->data, '/', rest->size) : NULL;
     struct kv_slice name = *rest;
@@ -79,7 +78,7 @@ int key_walk(struct kvfs *fs, struct kv_slice key, struct key_walk *ret_walk)
 {
     struct key_walk walk = {.at = {.parent = KVFS_ROOT_INO}, .rest = key};
     for (;;) {
-        walk.at.name = next_component(&walk.rest);
+        walk.at.name = key_next_component(&walk.rest);
         int r = dir_get(fs, NULL, walk.at, &walk.link);
         if (r < 0 && r != -ENOENT) {
             return r;
@@ -152,7 +151,7 @@ int kvfs_key_stat(struct kvfs *fs, struct kv_slice key, struct kvfs_entry *ret_e
 /* ---- writing ----------------------------------------------------------------------------------
  */
 
-static void tell(struct kvfs *fs, uint64_t ino, struct kv_slice name)
+void key_tell(struct kvfs *fs, uint64_t ino, struct kv_slice name)
 {
     char text[KVFS_NAME_SIZE_MAX + 1];
     if (fs->changed_fn == NULL) {
@@ -213,7 +212,7 @@ static unsigned count_components(struct kv_slice rest)
 {
     unsigned count = 0;
     while (rest.size > 0) {
-        next_component(&rest);
+        key_next_component(&rest);
         count++;
     }
     return count;
@@ -239,7 +238,7 @@ static int put_directories(struct txn *txn, const struct making *making, struct 
         txn_put_inode(txn, &node);
         txn_put_backptr(txn, &node);
         *parent = node.inode;
-        *at = dir_name(node.ino, next_component(&rest));
+        *at = dir_name(node.ino, key_next_component(&rest));
     }
     return 0;
 }
@@ -293,8 +292,8 @@ static void tell_new(struct kvfs *fs, const struct making *making)
     struct dir_name at = making->walk->at;
     struct kv_slice rest = making->walk->rest;
     for (unsigned i = 0; i < making->count; i++) {
-        tell(fs, at.parent, at.name);
-        at = dir_name(making->first_ino + i, next_component(&rest));
+        key_tell(fs, at.parent, at.name);
+        at = dir_name(making->first_ino + i, key_next_component(&rest));
     }
 }
 
@@ -328,8 +327,8 @@ static int put_once(struct kvfs *fs, const struct kvfs_who *who, struct kv_slice
         /* The name, too, and first: the kernel does not go on before it has taken over the answers
          * to look-ups that are under way in the directory. One may hold the old size, and make the
          * inode only after it was told that the inode changed. */
-        tell(fs, walk.at.parent, walk.at.name);
-        tell(fs, walk.link.ino, kv_slice(NULL, 0));
+        key_tell(fs, walk.at.parent, walk.at.name);
+        key_tell(fs, walk.link.ino, kv_slice(NULL, 0));
     }
     return r;
 }
@@ -364,8 +363,8 @@ int kvfs_key_delete(struct kvfs *fs, struct kv_slice key)
         r = walk.missing ? -ENOENT : namei_unlink(fs, walk.at);
     }
     if (r == 0) {
-        tell(fs, walk.at.parent, walk.at.name);
-        tell(fs, walk.link.ino, kv_slice(NULL, 0)); /* other links show a smaller count */
+        key_tell(fs, walk.at.parent, walk.at.name);
+        key_tell(fs, walk.link.ino, kv_slice(NULL, 0)); /* other links show a smaller count */
     }
     return r;
 }

@@ -15,4 +15,10 @@ struct key_walk {
 /* Follow a key that kvfs_key_check() accepted. Errors: -ENOTDIR. */
 KV_MUST_CHECK int key_walk(struct kvfs *fs, struct kv_slice key, struct key_walk *ret_walk);
 
+/* The first component of `rest`, which moves behind it and its slash. */
+struct kv_slice key_next_component(struct kv_slice *rest);
+/* Tell whoever asked with kvfs_on_change(), after the commit and without locks. An empty name: the
+ * inode. */
+void key_tell(struct kvfs *fs, uint64_t ino, struct kv_slice name);
+
 #endif

@@ -31,7 +31,7 @@ static void set_insert(struct stripe_set *set, unsigned index)
     if (at < set->count && set->index[at] == index) {
         return;
     }
-    assert(set->count < STRIPE_SET_MAX);
+    assert(set->count < STRIPE_COUNT);
     for (unsigned i = set->count; i > at; i--) {
         set->index[i] = set->index[i - 1];
     }

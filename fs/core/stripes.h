@@ -16,7 +16,6 @@
 
 enum {
     STRIPE_COUNT = 256,
-    STRIPE_SET_MAX = 4,
 };
 
 struct inode_stripe {
@@ -33,7 +32,7 @@ struct stripes {
 /* Which stripes of one kind are held, ascending. All zero: none. */
 struct stripe_set {
     unsigned count;
-    uint8_t index[STRIPE_SET_MAX];
+    uint8_t index[STRIPE_COUNT];
 };
 
 static inline unsigned stripe_of(uint64_t ino)

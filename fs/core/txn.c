@@ -98,6 +98,9 @@ void txn_restart(struct txn *txn)
     txn->error = 0;
     txn->rows = 0;
     txn->node_count = 0;
+    free(txn->more);
+    txn->more = NULL;
+    txn->more_max = 0;
 }
 
 void txn_end(struct txn *txn)
@@ -127,16 +130,46 @@ void txn_lock_inodes(struct txn *txn, const uint64_t *inos, unsigned count)
     stripes_lock_inodes(&txn->fs->stripes, &txn->inodes, inos, count);
 }
 
+static struct txn_node *node_at(struct txn *txn, unsigned i)
+{
+    return i < TXN_NODE_MAX ? &txn->nodes[i] : &txn->more[i - TXN_NODE_MAX];
+}
+
+static struct txn_node *next_slot(struct txn *txn)
+{
+    assert(txn->node_count < TXN_NODE_MAX + txn->more_max);
+    return node_at(txn, txn->node_count);
+}
+
+int txn_reserve_nodes(struct txn *txn, size_t count)
+{
+    assert(txn->node_count == 0 && txn->more == NULL);
+    if (count <= TXN_NODE_MAX) {
+        return 0;
+    }
+    txn->more = calloc(count - TXN_NODE_MAX, sizeof *txn->more);
+    if (txn->more == NULL) {
+        return -ENOMEM;
+    }
+    txn->more_max = count - TXN_NODE_MAX;
+    return 0;
+}
+
 int txn_load(struct txn *txn, uint64_t ino, const struct location *hint, struct txn_node **ret_node)
 {
     for (unsigned i = 0; i < txn->node_count; i++) {
-        if (txn->nodes[i].node.ino == ino) {
-            *ret_node = &txn->nodes[i];
+        if (node_at(txn, i)->node.ino == ino) {
+            *ret_node = node_at(txn, i);
             return 0;
         }
     }
-    assert(txn->node_count < TXN_NODE_MAX);
-    struct txn_node *slot = &txn->nodes[txn->node_count];
+    return txn_load_first(txn, ino, hint, ret_node);
+}
+
+int txn_load_first(struct txn *txn, uint64_t ino, const struct location *hint,
+                   struct txn_node **ret_node)
+{
+    struct txn_node *slot = next_slot(txn);
     int r = node_load(txn->fs, ino, hint, &slot->node);
     if (r < 0) {
         return r;
@@ -167,8 +200,8 @@ int txn_load_dir(struct txn *txn, uint64_t ino, struct txn_node **ret_node)
 
 struct txn_node *txn_add(struct txn *txn, uint64_t ino)
 {
-    assert(txn->node_count < TXN_NODE_MAX);
-    struct txn_node *slot = &txn->nodes[txn->node_count++];
+    struct txn_node *slot = next_slot(txn);
+    txn->node_count++;
     slot->node.ino = ino;
     slot->node.inode = (struct inode){0};
     slot->node.loc.parent = 0;
@@ -305,7 +338,7 @@ static int collect_nodes(struct txn *txn)
 {
     int r = 0;
     for (unsigned i = 0; i < txn->node_count && r == 0; i++) {
-        struct txn_node *slot = &txn->nodes[i];
+        struct txn_node *slot = node_at(txn, i);
         if (slot->gone || !slot->dirty) {
             continue;
         }
@@ -325,7 +358,7 @@ static void update_cache(struct txn *txn, bool committed)
 {
     struct stripes *stripes = &txn->fs->stripes;
     for (unsigned i = 0; i < txn->node_count; i++) {
-        struct txn_node *slot = &txn->nodes[i];
+        struct txn_node *slot = node_at(txn, i);
         struct icache *cache = &stripes->inodes[stripe_of(slot->node.ino)].cache;
         assert(stripe_set_has(&txn->inodes, slot->node.ino));
         if (slot->gone) {

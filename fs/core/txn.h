@@ -45,6 +45,8 @@ struct txn {
     struct stripe_set inodes;
     unsigned node_count;
     struct txn_node nodes[TXN_NODE_MAX];
+    struct txn_node *more; /* the ones behind them, see txn_reserve_nodes() */
+    size_t more_max;
     uint8_t value[DIRENT_SIZE_MAX];
 };
 
@@ -68,9 +70,15 @@ void txn_lock_rename(struct txn *txn);
 void txn_lock_dirs(struct txn *txn, const uint64_t *inos, unsigned count);
 void txn_lock_inodes(struct txn *txn, const uint64_t *inos, unsigned count);
 
+/* Room for so many nodes in this operation, for one that needs more than TXN_NODE_MAX. Call it
+ * before the first node. Errors: -ENOMEM. */
+KV_MUST_CHECK int txn_reserve_nodes(struct txn *txn, size_t count);
 /* The node to change, loaded at its first use. Its stripe must be held. */
 KV_MUST_CHECK int txn_load(struct txn *txn, uint64_t ino, const struct location *hint,
                            struct txn_node **ret_node);
+/* The same of a number that was not loaded before in this operation, without looking for it. */
+KV_MUST_CHECK int txn_load_first(struct txn *txn, uint64_t ino, const struct location *hint,
+                                 struct txn_node **ret_node);
 /* -ENOTDIR; -ENOENT if the directory was removed. */
 KV_MUST_CHECK int txn_load_dir(struct txn *txn, uint64_t ino, struct txn_node **ret_node);
 /* A node that has no rows yet, all zero but its number. */

@@ -9,7 +9,7 @@
 
 #ifdef KV_LOCK_CHECKS
 
-enum { HELD_MAX = 32 };
+enum { HELD_MAX = 640 }; /* a batch of fs/core may hold all its stripes, 512 */
 static __thread const struct mutex *held[HELD_MAX];
 static __thread unsigned held_count;
 
