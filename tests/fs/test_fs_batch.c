@@ -2,6 +2,7 @@
 /* Batches of keys: against a model and against the same changes made one by one, under conditions,
  * beside other threads. */
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -232,6 +233,28 @@ START_TEST(every_changed_name_is_told_before_the_inodes)
 }
 END_TEST
 
+START_TEST(a_file_deleted_while_it_is_open_leaves_nothing_behind)
+{
+    struct fs_fixture f;
+    struct kvfs_entry entry;
+    struct kvfs_file *file = NULL;
+    fixture_open(&f);
+    put(&f, "open", "1");
+    ck_ok(kvfs_key_stat(f.fs, kv_slice_str("open"), &entry));
+    ck_ok(kvfs_file_open(f.fs, entry.ino, O_RDWR, &file));
+    struct kvfs_batch *batch = make_batch();
+    add_delete(batch, "open");
+    add_put(batch, "open", "another file");
+    ck_ok(commit(&f, batch));
+    ck_assert_str_eq(fixture_text(&f, entry.ino), "1");
+    check_value(&f, "open", "another file");
+    ck_assert_uint_eq(fixture_count_rows(&f, "meta", ROW_ORPHAN), 1);
+    kvfs_file_close(file);
+    ck_assert_uint_eq(fixture_count_rows(&f, "meta", ROW_ORPHAN), 0);
+    fixture_close(&f);
+}
+END_TEST
+
 /* ---- against a model ------------------------------------------------------------------------- */
 
 enum { PLACES = 14, FILES_MAX = 20000, NOTHING = -1, DIRECTORY = -2 };
@@ -380,48 +403,69 @@ static void make_link(struct rig *rig)
     rig->model.at[to] = rig->model.at[from];
 }
 
-/* A batch of a few changes; mostly such that it is possible. */
-static void change(struct rig *rig)
+enum { CHANGES_MAX = 12 };
+
+struct change {
+    bool is_put;
+    int at;
+    char text[40];
+};
+
+/* Make a change in the model. Mostly one that is possible: returns false if it is to be left out.
+ */
+static bool pick_change(struct rig *rig, struct change *change, int *ret_result)
 {
-    enum { CHANGES_MAX = 12 };
-    static char texts[CHANGES_MAX][40];
-    int kinds[CHANGES_MAX];
-    int at[CHANGES_MAX];
-    int count = 1 + (int)rng_below(&rig->rng, CHANGES_MAX);
-    int expected = 0;
-    int failed_at = -1;
+    struct model before = rig->next;
+    change->at = (int)rng_below(&rig->rng, PLACES);
+    change->is_put = rng_below(&rig->rng, 3) > 0;
+    text_of(++rig->value, change->text);
+    *ret_result = change->is_put ? model_put(&rig->next, change->at, rig->value)
+                                 : model_delete(&rig->next, change->at);
+    if (*ret_result < 0 && rng_below(&rig->rng, 40) > 0) {
+        rig->next = before;
+        return false;
+    }
+    return true;
+}
+
+static void make_batched(struct rig *rig, const struct change *changes, int count, int expected)
+{
     struct kvfs_batch *batch = make_batch();
-    rig->next = rig->model;
-    for (int i = 0; i < count && expected == 0; i++) {
-        struct model before = rig->next;
-        at[i] = (int)rng_below(&rig->rng, PLACES);
-        kinds[i] = (int)rng_below(&rig->rng, 3);
-        text_of(++rig->value, texts[i]);
-        int r = kinds[i] > 0 ? model_put(&rig->next, at[i], rig->value)
-                             : model_delete(&rig->next, at[i]);
-        if (r < 0 && rng_below(&rig->rng, 8) > 0) {
-            rig->next = before;
-            count = i;
-            break;
-        }
-        expected = r;
-        failed_at = r < 0 ? i : -1;
-        if (kinds[i] > 0) {
-            add_put(batch, places[at[i]], texts[i]);
+    for (int i = 0; i < count; i++) {
+        if (changes[i].is_put) {
+            add_put(batch, places[changes[i].at], changes[i].text);
         } else {
-            add_delete(batch, places[at[i]]);
+            add_delete(batch, places[changes[i].at]);
         }
     }
     int r = kvfs_batch_commit(rig->batched.fs, &fixture_who, batch);
     ck_assert_msg(r == expected, "got %d, wanted %d (seed %" PRIu64 ")", r, expected, test_seed());
-    ck_assert_int_eq(kvfs_batch_failed_at(batch), failed_at);
+    ck_assert_int_eq(kvfs_batch_failed_at(batch), expected < 0 ? count - 1 : -1);
     kvfs_batch_destroy(batch);
-    for (int i = 0; i < count && r == 0; i++) {
-        struct kv_slice key = kv_slice_str(places[at[i]]);
-        ck_ok(kinds[i] > 0 ? kvfs_key_put(rig->single.fs, &fixture_who, key, kv_slice_str(texts[i]))
-                           : kvfs_key_delete(rig->single.fs, key));
+}
+
+/* The same batch in the one store, and unless it is impossible its changes in the other. */
+static void change(struct rig *rig)
+{
+    static struct change changes[CHANGES_MAX];
+    int count = 0;
+    int expected = 0;
+    rig->next = rig->model;
+    for (int tries = 0; tries < 2 * CHANGES_MAX && count < CHANGES_MAX && expected == 0; tries++) {
+        int r;
+        if (pick_change(rig, &changes[count], &r)) {
+            expected = r;
+            count++;
+        }
     }
-    if (r == 0) {
+    make_batched(rig, changes, count, expected);
+    for (int i = 0; i < count && expected == 0; i++) {
+        struct kv_slice key = kv_slice_str(places[changes[i].at]);
+        ck_ok(changes[i].is_put
+                  ? kvfs_key_put(rig->single.fs, &fixture_who, key, kv_slice_str(changes[i].text))
+                  : kvfs_key_delete(rig->single.fs, key));
+    }
+    if (expected == 0) {
         rig->model = rig->next;
     }
 }
@@ -469,6 +513,7 @@ struct counting {
     struct kvfs *fs;
     struct thread thread;
     unsigned number, counted;
+    _Atomic int *holders;
     int result;
 };
 
@@ -512,6 +557,67 @@ static void *count(void *arg)
     return NULL;
 }
 
+/* Make a key if nobody has, and remove it again: only one can hold it. */
+static int hold_once(struct counting *c)
+{
+    struct kv_slice key = kv_slice_str("left/lock");
+    struct kvfs_batch *batch = NULL;
+    int r = kvfs_batch_create(&batch);
+    if (r == 0) {
+        kv_ignore(kvfs_batch_if_absent(batch, key));
+        kv_ignore(kvfs_batch_put(batch, key, kv_slice_str("held")));
+        kv_ignore(kvfs_batch_if_equal(batch, kv_slice_str("left/there"), kv_slice_str("yes")));
+        r = kvfs_batch_commit(c->fs, &fixture_who, batch);
+        kvfs_batch_destroy(batch);
+    }
+    if (r < 0) {
+        return r;
+    }
+    if (atomic_fetch_add(c->holders, 1) != 0) {
+        return -EDEADLK;
+    }
+    atomic_fetch_sub(c->holders, 1);
+    do {
+        r = kvfs_key_delete(c->fs, key);
+    } while (r == -ENOENT); /* the directory is away */
+    return r;
+}
+
+static void *hold(void *arg)
+{
+    struct counting *c = arg;
+    while (c->counted < ROUNDS && c->result == 0) {
+        int r = hold_once(c);
+        c->counted += r == 0;
+        c->result = r == -ECANCELED || r == -ENOENT ? 0 : r;
+    }
+    return NULL;
+}
+
+START_TEST(a_key_made_if_it_is_absent_is_held_by_one)
+{
+    struct counting threads[THREADS] = {0};
+    _Atomic int holders = 0;
+    struct fs_fixture f;
+    fixture_open(&f);
+    put(&f, "left/there", "yes");
+    for (unsigned i = 0; i < THREADS; i++) {
+        threads[i].fs = f.fs;
+        threads[i].holders = &holders;
+        ck_ok(thread_start(&threads[i].thread, "hold", hold, &threads[i]));
+    }
+    for (int i = 0; i < 2000; i++) {
+        ck_ok(kvfs_rename(f.fs, KVFS_ROOT_INO, "left", KVFS_ROOT_INO, "away", 0));
+        ck_ok(kvfs_rename(f.fs, KVFS_ROOT_INO, "away", KVFS_ROOT_INO, "left", 0));
+    }
+    for (unsigned i = 0; i < THREADS; i++) {
+        thread_join(&threads[i].thread);
+        ck_ok(threads[i].result);
+    }
+    fixture_close(&f);
+}
+END_TEST
+
 START_TEST(batches_under_conditions_lose_no_count_beside_each_other)
 {
     struct counting threads[THREADS] = {0};
@@ -554,7 +660,9 @@ Suite *test_suite(void)
     suite_add(suite, "malformed", malformed_keys_and_empty_batches);
     suite_add(suite, "many", ten_thousand_keys_are_one_batch);
     suite_add(suite, "told", every_changed_name_is_told_before_the_inodes);
+    suite_add(suite, "open", a_file_deleted_while_it_is_open_leaves_nothing_behind);
     suite_add(suite, "model", batches_do_what_their_changes_do_one_by_one);
+    suite_add(suite, "held", a_key_made_if_it_is_absent_is_held_by_one);
     suite_add(suite, "threads", batches_under_conditions_lose_no_count_beside_each_other);
     return suite;
 }
