@@ -166,6 +166,20 @@ del_of_several_goes_on() {
         exits 3 "$kvfs" exists "$store" d1 && exits 3 "$kvfs" exists "$store" d2
 }
 
+batch_is_whole() {
+    printf 'put b/1 one\nput b/2 two words\ndel b/none\n' >"$work/lines"
+    complains 3 'del b/none: there is no such key' "$kvfs" batch "$store" <"$work/lines" &&
+        exits 3 "$kvfs" exists "$store" b/1 && exits 0 "$kvfs" batch -f "$store" <"$work/lines" &&
+        prints "two words" "$kvfs" get "$store" b/2
+}
+
+batch_has_conditions() {
+    printf 'if-equal b/1 other\nput b/1 x\n' >"$work/lines"
+    complains 1 'if-equal b/1: ' "$kvfs" batch "$store" <"$work/lines" && prints one "$kvfs" get "$store" b/1 &&
+        printf 'if-equal b/1 one\nif-absent b/3\ndel b/1\ndel b/2\n' >"$work/lines" &&
+        exits 0 "$kvfs" batch "$store" <"$work/lines" && exits 3 "$kvfs" exists "$store" b/2
+}
+
 keys_work() {
     point "$1: put and get" eval 'prints "" "$kvfs" put "$store" users/42/name Ada &&
         prints Ada "$kvfs" get "$store" users/42/name'
@@ -190,6 +204,8 @@ keys_work() {
     point "$1: del, and del of a missing key, with -f and without" eval 'exits 0 "$kvfs" del "$store" in2 &&
         exits 3 "$kvfs" del "$store" in2 && exits 0 "$kvfs" del -f "$store" in2 && [ -z "$err" ]'
     point "$1: del of several keys deletes the ones that are there" del_of_several_goes_on
+    point "$1: a batch is made as a whole or not at all" batch_is_whole
+    point "$1: a batch is made under its conditions" batch_has_conditions
     point "$1: del --prune removes emptied directories, del keeps them" del_prunes
     point "$1: keys for scanning are put" scan_fill
     point "$1: scan is in byte order of whole keys" scan_is_ordered
@@ -211,7 +227,7 @@ keys_work() {
 
 # ---- without a mount ----
 
-subcommands=(mkfs mount umount serve exec get put del exists scan ls cat info status stats sync checkpoint verify debug version)
+subcommands=(mkfs mount umount serve exec get put del batch exists scan ls cat info status stats sync checkpoint verify debug version)
 
 help_lists_all() {
     local word

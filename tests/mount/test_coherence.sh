@@ -48,6 +48,14 @@ pruning() {
     put p/q/r 1 && cat "$mnt/p/q/r" && ls "$mnt/p/q" && "$kvfs" del --prune "$store" p/q/r && ! stat "$mnt/p" 2>/dev/null
 }
 
+batches() {
+    put d/f before && cat "$mnt/d/f" && ! stat "$mnt/m/n" 2>/dev/null && put d/goes x && stat "$mnt/d/goes" &&
+        printf 'put d/f after it\nput m/n deep\nput m/o deep\ndel d/goes\n' | "$kvfs" batch "$store" &&
+        [ "$(cat "$mnt/d/f")" = "after it" ] && [ "$(stat -c %s "$mnt/d/f")" -eq 8 ] && [ "$(cat "$mnt/m/n")" = deep ] &&
+        [ "$(ls "$mnt/m")" = $'n\no' ] && ! stat "$mnt/d/goes" 2>/dev/null &&
+        "$kvfs" del --prune "$store" m/n m/o && ! stat "$mnt/m" 2>/dev/null
+}
+
 open_files() {
     put d/open before && exec 5<"$mnt/d/open" && [ "$(head -c 3 <&5)" != "" ] && put d/open after! &&
         [ "$(python3 -c 'import os; print(os.pread(5, 100, 0).decode())')" = "after!" ]
@@ -112,6 +120,7 @@ point "a deleted key is gone and may come back" deletion
 point "a listing that was read shows what came and went" listings
 point "the directory's time changes with a name nobody had looked for" sizes_and_times
 point "pruned directories are gone" pruning
+point "all that a batch changes is seen at once" batches
 point "an open file reads the new contents" open_files
 point "a mapped file shows the new contents" mapped_files
 point "what files do shows in keys" through_the_mount

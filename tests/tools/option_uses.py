@@ -19,10 +19,10 @@ class Use:
     """`bad`: a value that must be refused as a usage error; None: any value will do, and only a missing one is tried.
     `status`, and `in_use` in the second run; None: no second run. `prints`: a regular expression for all of stdout, or a
     function that takes it; in the second run likewise, if that ends with the same status. `first`, `then`: command lines
-    before and after, which must succeed. `daemon`: the command serves until `then` ends it."""
+    before and after, which must succeed. `stdin`: what the command reads. `daemon`: the command serves until `then` ends it."""
 
     def __init__(self, line, *, value=None, bad=None, status=0, in_use=None, prints=None, first=None, then=None,
-                 daemon=False, needs=()):
+                 daemon=False, needs=(), stdin=""):
         self.line = line
         self.value = value
         self.bad = bad
@@ -33,6 +33,7 @@ class Use:
         self.then = then
         self.daemon = daemon
         self.needs = needs
+        self.stdin = stdin
 
 
 class Together:
@@ -116,6 +117,9 @@ USES = {
     "exec": {
         "--create": Use("exec {option} {new} -- true", needs=("fuse",)),
         "--options": Use("exec {option} {copy} -- test -e a/1", value="noatime", bad="frobnicate", needs=("fuse",)),
+    },
+    "batch": {
+        "--force": Use("batch {option} {copy}", stdin="del none\n", in_use=0),
     },
     "del": {
         "--force": Use("del {option} {copy} none", in_use=0),

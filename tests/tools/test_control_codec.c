@@ -84,6 +84,41 @@ START_TEST(requests_of_upkeep_have_fixed_bytes)
 }
 END_TEST
 
+START_TEST(changes_of_a_batch_have_fixed_bytes)
+{
+    static const struct control_change all[] = {
+        {.kind = CONTROL_CHANGE_IF_ABSENT, .key = {(const uint8_t *)"n", 1}},
+        {.kind = CONTROL_CHANGE_IF_EQUAL,
+         .key = {(const uint8_t *)"e", 1},
+         .value = {(const uint8_t *)"v1", 2}},
+        {.kind = CONTROL_CHANGE_PUT, .key = {(const uint8_t *)"p", 1}},
+        {.kind = CONTROL_CHANGE_DELETE, .key = {(const uint8_t *)"d/d", 3}},
+    };
+    enum { COUNT = sizeof all / sizeof all[0] };
+    struct kv_buf changes = {0};
+    struct control_change change;
+    for (unsigned i = 0; i < COUNT; i++) {
+        ck_ok(control_change_append(&all[i], &changes));
+    }
+    frame_is(&changes, BYTES(3, 1, 'n', 4, 1, 'e', 2, 'v', '1', 1, 1, 'p', 0, 2, 3, 'd', '/', 'd'));
+    struct kv_slice rest = kv_buf_slice(&changes);
+    for (unsigned i = 0; i < COUNT; i++) {
+        ck_assert_int_eq(control_change_take(&rest, &change), 1);
+        ck_assert_int_eq(change.kind, all[i].kind);
+        ck_assert(kv_slice_equal(change.key, all[i].key));
+        ck_assert(kv_slice_equal(change.value, all[i].value));
+    }
+    ck_ok(control_change_take(&rest, &change));
+    for (size_t size = 1; size < 3; size++) {
+        rest = kv_slice(changes.data, size);
+        ck_fails(control_change_take(&rest, &change), EPROTO);
+    }
+    rest = kv_slice("\5\1k", 3);
+    ck_fails(control_change_take(&rest, &change), EOPNOTSUPP);
+    kv_buf_finish(&changes);
+}
+END_TEST
+
 START_TEST(replies_have_fixed_bytes)
 {
     struct kv_buf frame = {0};
@@ -233,6 +268,7 @@ Suite *test_suite(void)
     suite_add(suite, "the_hello_has_fixed_bytes", the_hello_has_fixed_bytes);
     suite_add(suite, "requests_have_fixed_bytes", requests_have_fixed_bytes);
     suite_add(suite, "requests_have_fixed_bytes", requests_of_upkeep_have_fixed_bytes);
+    suite_add(suite, "changes", changes_of_a_batch_have_fixed_bytes);
     suite_add(suite, "replies_have_fixed_bytes", replies_have_fixed_bytes);
     suite_add(suite, "what_was_encoded_decodes_to_the_same", what_was_encoded_decodes_to_the_same);
     suite_add(suite, "a_request_cut_anywhere_is_refused_or_has_fewer_fields",

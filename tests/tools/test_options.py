@@ -162,7 +162,7 @@ class Tester:
         if use.daemon:
             self.serve(words, use, fixtures)
             return
-        text = self.run(words, status)
+        text = self.run(words, status, use.stdin)
         if use.prints is not None and status == use.status:
             self.check(words, text, use.prints)
         if use.then:

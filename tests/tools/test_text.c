@@ -43,6 +43,46 @@ START_TEST(bytes_that_are_no_utf8_are_escaped_or_replaced)
 }
 END_TEST
 
+START_TEST(escapes_are_read_as_c_reads_them)
+{
+    static const struct {
+        const char *text, *bytes;
+        size_t size;
+    } good[] = {
+        {"plain", "plain", 5},      {"", "", 0},         {"a\\tb\\\\c", "a\tb\\c", 5},
+        {"\\0", "\0", 1},           {"\\1018", "A8", 2}, {"\\x41\\x4g", "A\x04g", 3},
+        {"\\377\\\"", "\xff\"", 2}, {"\\x414", "A4", 2},
+    };
+    static const char *const bad[] = {"\\", "a\\q", "\\400", "\\x", "\\xg", "\\8"};
+    struct kv_buf to = {0};
+    for (unsigned i = 0; i < sizeof good / sizeof good[0]; i++) {
+        to.size = 0;
+        ck_ok(text_unescape(kv_slice_str(good[i].text), &to));
+        ck_assert(kv_slice_equal(kv_buf_slice(&to), kv_slice(good[i].bytes, good[i].size)));
+    }
+    for (unsigned i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        ck_fails(text_unescape(kv_slice_str(bad[i]), &to), EINVAL);
+    }
+    kv_buf_finish(&to);
+}
+END_TEST
+
+START_TEST(every_byte_comes_back_from_its_escape)
+{
+    struct kv_buf text = {0};
+    struct kv_buf back = {0};
+    uint8_t all[256];
+    for (unsigned i = 0; i < sizeof all; i++) {
+        all[i] = (uint8_t)i;
+    }
+    ck_ok(text_append(&text, kv_slice(all, sizeof all), TEXT_AUTO));
+    ck_ok(text_unescape(kv_buf_slice(&text), &back));
+    ck_assert(kv_slice_equal(kv_buf_slice(&back), kv_slice(all, sizeof all)));
+    kv_buf_finish(&text);
+    kv_buf_finish(&back);
+}
+END_TEST
+
 START_TEST(hex_length_and_none_show_what_they_say)
 {
     shows("\0k\xff", 3, TEXT_HEX, "006bff");
@@ -126,6 +166,8 @@ END_TEST
 Suite *test_suite(void)
 {
     Suite *suite = suite_create("text");
+    suite_add(suite, "escapes", escapes_are_read_as_c_reads_them);
+    suite_add(suite, "escapes", every_byte_comes_back_from_its_escape);
     suite_add(suite, "text_is_shown_as_it_is", text_is_shown_as_it_is);
     suite_add(suite, "control_characters_and_backslashes_are_escaped",
               control_characters_and_backslashes_are_escaped);
