@@ -42,6 +42,7 @@ static const struct workload workloads[] = {
     {"large files unlinked and replaced", "c4 W3 s u4 c3 W2 M3 o2 W1 u4 s q2 f c2 W1 u4 q"},
     {"keys", "k6 s k5 K3 s k6 K3 f k3 K3 r k3 K2"},
     {"keys and names", "k4 d2 c3 w3 s m4 k4 K2 h3 k4 s x2 K4 u2 r k3"},
+    {"batches of keys", "c5 d2 w5 B3 s B4 h2 B3 f B3 r k3 B3 o2 B4 s B2 C k2 B3"},
     {"every operation synced", "c s w s d s m s h s u s a s t s T s k s l s v s x s M s p s K s"},
     {"no sync at all", "c4 w5 d3 m4 h3 u3 T3 k4 x2 M3 K2 a3 v3 p2 w4"},
     {"opened again and again", "c3 r w3 r r m2 o1 u3 r T2 r f r k2 r"},

@@ -280,6 +280,43 @@ static int do_key_delete(struct run *run)
     return kvfs_key_delete(run->fs, kv_slice_str("a.b/c"));
 }
 
+/* Replaces, makes a directory with a file, and deletes, where a condition holds. */
+static int do_batch(struct run *run)
+{
+    struct kvfs_batch *batch = NULL;
+    int r = kvfs_batch_create(&batch);
+    if (r == 0) {
+        r = kvfs_batch_if_absent(batch, kv_slice_str("a.b/dd"));
+    }
+    if (r == 0) {
+        r = kvfs_batch_if_equal(batch, kv_slice_str("a.b/c"), kv_slice(run->bytes, 50000));
+    }
+    if (r == 0) {
+        r = kvfs_batch_put(batch, kv_slice_str("a.b/dd/b"), kv_slice(run->bytes, 40000));
+    }
+    if (r == 0) {
+        r = kvfs_batch_put(batch, kv_slice_str("a.b/c"), kv_slice(run->bytes, 300));
+    }
+    r = r < 0 ? r : kvfs_batch_commit(run->fs, &who, batch);
+    kvfs_batch_destroy(batch);
+    return r;
+}
+
+static int do_batch_back(struct run *run)
+{
+    struct kvfs_batch *batch = NULL;
+    int r = kvfs_batch_create(&batch);
+    if (r == 0) {
+        r = kvfs_batch_delete(batch, kv_slice_str("a.b/dd/b"), false);
+    }
+    if (r == 0) {
+        r = kvfs_batch_put(batch, kv_slice_str("a.b/c"), kv_slice(run->bytes, 50000));
+    }
+    r = r < 0 ? r : kvfs_batch_commit(run->fs, &who, batch);
+    kvfs_batch_destroy(batch);
+    return r;
+}
+
 static bool note_row(void *arg, struct kv_slice key, struct kv_slice value)
 {
     digest(arg, key);
@@ -351,6 +388,8 @@ static const struct operation {
     {"fsync", do_fsync, "b", NULL},
     {"put by key", do_key_put, NULL, NULL},
     {"get by key", do_key_get, NULL, NULL},
+    {"batch", do_batch, NULL, NULL},
+    {"batch back", do_batch_back, NULL, NULL},
     {"scan", do_scan, NULL, NULL},
     {"statfs", do_statfs, NULL, NULL},
     {"remove an attribute", do_removexattr, "b", NULL},

@@ -476,6 +476,41 @@ static void step_key_delete(struct fs_rig *rig)
     }
 }
 
+/* Two keys at once: one made or replaced, one deleted. */
+static void step_batch(struct fs_rig *rig)
+{
+    static uint8_t bytes[TREE_FILE_MAX];
+    struct tree *tree = &rig->tree;
+    struct kvfs_batch *batch = NULL;
+    struct place put = pick_place(rig);
+    struct place drop;
+    char put_key[PATH_SIZE];
+    char drop_key[PATH_SIZE];
+    size_t size = fs_rig_pick(rig, 3) == 0 ? fs_rig_pick(rig, 50000) : fs_rig_pick(rig, 300);
+
+    if (tree->nodes[TREE_NODES - 4].ino != 0 || !pick_used(rig, true, &drop) ||
+        S_ISDIR(tree->nodes[drop.node].mode) || (put.dir == drop.dir && put.name == drop.name) ||
+        (put.node >= 0 && !S_ISREG(tree->nodes[put.node].mode))) {
+        return;
+    }
+    fs_rig_fill(rig, bytes, size);
+    print_key(tree, put.dir, put.name, put_key);
+    print_key(tree, drop.dir, drop.name, drop_key);
+    ck_ok(kvfs_batch_create(&batch));
+    ck_ok(kvfs_batch_put(batch, kv_slice_str(put_key), kv_slice(bytes, size)));
+    ck_ok(kvfs_batch_delete(batch, kv_slice_str(drop_key), false));
+    fs_rig_issue(rig);
+    ck_ok(kvfs_batch_commit(rig->fs, &who, batch));
+    kvfs_batch_destroy(batch);
+    tree_drop(tree, drop.dir, drop.name);
+    if (put.node < 0) {
+        put.node = add_at_key(rig, put.dir, put.name);
+    }
+    tree_resize(&tree->nodes[put.node], size);
+    memcpy(tree->nodes[put.node].bytes, bytes, size);
+    fs_rig_acknowledge(rig);
+}
+
 /* ---- steps ---- */
 
 static void step_reopen(struct fs_rig *rig)
@@ -524,6 +559,7 @@ void fs_rig_step(struct fs_rig *rig, char step)
         {"vg", step_attr, NULL},
         {"k", NULL, step_key_put},
         {"K", NULL, step_key_delete},
+        {"B", NULL, step_batch},
         {"sfC", step_sync, NULL},
         {"r", NULL, step_reopen},
     };

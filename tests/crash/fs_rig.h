@@ -11,7 +11,7 @@
  *   b write pages of a file              y copy a range to a file
  *   t shrink   e extend   T shrink and extend at once behind it
  *   v set or remove an xattr             g change the mode
- *   k put by key          K delete by key
+ *   k put by key          K delete by key    B put one key and delete another
  *   s fsync    f flush    C compact      r close and open again */
 #ifndef TESTS_CRASH_FS_RIG_H
 #define TESTS_CRASH_FS_RIG_H
