@@ -533,7 +533,7 @@ static int count_once(struct counting *c)
         kv_buf_finish(&found);
         return r;
     }
-    snprintf(next, sizeof next, "%d", atoi((const char *)found.data) + 1);
+    snprintf(next, sizeof next, "%d", (int)strtol((const char *)found.data, NULL, 10) + 1);
     struct kv_slice value = kv_slice(next, strlen(next) + 1);
     kv_ignore(kvfs_batch_if_equal(batch, kv_slice_str(one), kv_buf_slice(&found)));
     kv_ignore(kvfs_batch_if_equal(batch, kv_slice_str(other), kv_buf_slice(&found)));
@@ -643,7 +643,7 @@ START_TEST(batches_under_conditions_lose_no_count_beside_each_other)
     }
     for (int i = 0; i < 2; i++) {
         ck_ok(kvfs_key_get(f.fs, kv_slice_str(i == 0 ? "left/count" : "right/count"), &found));
-        ck_assert_int_eq(atoi((const char *)found.data), THREADS * ROUNDS);
+        ck_assert_int_eq((int)strtol((const char *)found.data, NULL, 10), THREADS * ROUNDS);
     }
     kv_buf_finish(&found);
     fixture_close(&f);
