@@ -61,6 +61,12 @@ static void take_request(struct kv_slice bytes)
     fuzz_touch(request.prefix);
     fuzz_touch(request.from);
     fuzz_touch(request.to);
+    struct kv_slice changes = request.value;
+    struct control_change change;
+    while (control_change_take(&changes, &change) == 1) {
+        fuzz_touch(change.key);
+        fuzz_touch(change.value);
+    }
     fuzz_need(control_request_encode(&request, &first));
     assert(control_request_decode(body_of(&first), &again) == 0);
     fuzz_need(control_request_encode(&again, &second));

@@ -14,7 +14,7 @@ seed=${KV_SEED:-$RANDOM}
 load=$(dirname "${BASH_SOURCE[0]}")/tree_load.py
 
 # The daemon's own messages are of no interest; reports of a sanitizer stand in files of its own.
-export TSAN_OPTIONS="log_path=$outside/report exitcode=0 ${TSAN_OPTIONS:-}"
+export TSAN_OPTIONS="log_path=$outside/report exitcode=0 detect_deadlocks=0 ${TSAN_OPTIONS:-}"
 
 loaded() {
     echo "KV_SEED=$seed"
