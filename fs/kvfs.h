@@ -295,11 +295,13 @@ KV_MUST_CHECK int kvfs_key_stat(struct kvfs *fs, struct kv_slice key, struct kvf
  * store as it was before any of them, wherever they were added. */
 struct kvfs_batch;
 enum {
+    KVFS_BATCH_ITEMS_MAX = 1 << 20, /* changes and conditions */
     KVFS_BATCH_NAMES_MAX = 1 << 17, /* keys and the directories above them, each counted once */
 };
 KV_MUST_CHECK int kvfs_batch_create(struct kvfs_batch **ret_batch);
 void kvfs_batch_destroy(struct kvfs_batch *batch); /* accepts NULL */
-/* Each errors: -ENOMEM; -EINVAL, -ENAMETOOLONG malformed key; -EFBIG value. */
+/* Each errors: -ENOMEM; -EINVAL, -ENAMETOOLONG malformed key; -EFBIG value; -E2BIG more than
+ * KVFS_BATCH_ITEMS_MAX. */
 /* As kvfs_key_put(). */
 KV_MUST_CHECK int kvfs_batch_put(struct kvfs_batch *batch, struct kv_slice key,
                                  struct kv_slice value);

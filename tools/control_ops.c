@@ -143,6 +143,15 @@ static void name_change(struct execution *e, const struct control_change *change
     kv_buf_finish(&shown);
 }
 
+static void explain_too_large(struct execution *e)
+{
+    snprintf(e->detail, sizeof e->detail,
+             "it is too large: at most %d changes and conditions, %d keys and directories, and 128 "
+             "MiB as they are "
+             "stored. Nothing was changed",
+             KVFS_BATCH_ITEMS_MAX, KVFS_BATCH_NAMES_MAX);
+}
+
 static int build_batch(struct execution *e, struct kvfs_batch *batch)
 {
     struct kv_slice rest = e->request->value;
@@ -150,8 +159,12 @@ static int build_batch(struct execution *e, struct kvfs_batch *batch)
     int more = control_change_take(&rest, &change);
     while (more == 1) {
         int r = add_change(e, &change, batch);
-        if (r < 0) {
+        if (r == -E2BIG) {
+            explain_too_large(e);
+        } else if (r < 0) {
             name_change(e, &change, r);
+        }
+        if (r < 0) {
             return r;
         }
         more = control_change_take(&rest, &change);
@@ -165,11 +178,7 @@ static void explain_batch(struct execution *e, const struct kvfs_batch *batch, i
     struct control_change change;
     long failed_at = kvfs_batch_failed_at(batch);
     if (error == -E2BIG) {
-        snprintf(
-            e->detail, sizeof e->detail,
-            "it is too large: at most %d keys and directories, and 128 MiB as they are stored. "
-            "Nothing was changed",
-            KVFS_BATCH_NAMES_MAX);
+        explain_too_large(e);
         return;
     }
     for (long i = 0; i <= failed_at; i++) {

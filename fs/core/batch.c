@@ -55,6 +55,9 @@ static int add(struct kvfs_batch *batch, const struct batch_item *item)
     if (item->value.size > KV_VALUE_SIZE_MAX) {
         return -EFBIG;
     }
+    if (batch->count == KVFS_BATCH_ITEMS_MAX) {
+        return -E2BIG;
+    }
     if (batch->count == batch->capacity) {
         size_t capacity = batch->capacity == 0 ? 16 : 2 * batch->capacity;
         struct batch_item *items = realloc(batch->items, capacity * sizeof *items);
@@ -121,6 +124,7 @@ static int rehearse(struct kvfs *fs, struct kvfs_batch *batch, struct txn *txn, 
     /* What fails here is said by the second look, which nobody disturbs. */
     kv_ignore(batch_tree_check(&tree, batch));
     kv_ignore(batch_tree_apply(&tree, batch));
+    batch->failed_at = -1;
     look->ino_count = look->all ? 2 * batch->components : tree.fresh_count;
     dirs = calloc(look->all ? STRIPE_COUNT : tree.dir_count, sizeof *dirs);
     r = dirs == NULL ? -ENOMEM : 0;

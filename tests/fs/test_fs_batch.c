@@ -198,6 +198,23 @@ START_TEST(ten_thousand_keys_are_one_batch)
 }
 END_TEST
 
+START_TEST(a_batch_has_no_more_than_so_many_changes)
+{
+    struct fs_fixture f;
+    fixture_open(&f);
+    struct kvfs_batch *batch = make_batch();
+    for (int i = 1; i < KVFS_BATCH_ITEMS_MAX; i++) {
+        ck_ok(kvfs_batch_delete(batch, kv_slice_str("none"), true));
+    }
+    add_put(batch, "last", "fits");
+    ck_fails(kvfs_batch_put(batch, kv_slice_str("more"), kv_slice_str("")), E2BIG);
+    ck_ok(commit(&f, batch));
+    check_value(&f, "last", "fits");
+    check_value(&f, "more", NULL);
+    fixture_close(&f);
+}
+END_TEST
+
 struct told {
     char text[512];
 };
@@ -659,6 +676,7 @@ Suite *test_suite(void)
     suite_add(suite, "missing", a_missing_key_may_be_no_failure);
     suite_add(suite, "malformed", malformed_keys_and_empty_batches);
     suite_add(suite, "many", ten_thousand_keys_are_one_batch);
+    suite_add(suite, "limit", a_batch_has_no_more_than_so_many_changes);
     suite_add(suite, "told", every_changed_name_is_told_before_the_inodes);
     suite_add(suite, "open", a_file_deleted_while_it_is_open_leaves_nothing_behind);
     suite_add(suite, "model", batches_do_what_their_changes_do_one_by_one);

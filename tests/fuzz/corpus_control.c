@@ -28,6 +28,22 @@ static void put_reply(const struct corpus *corpus, const struct control_reply *r
     kv_buf_finish(&frame);
 }
 
+/* One change of each kind. */
+static void put_batch(const struct corpus *corpus, const char *path)
+{
+    struct control_request batch = {
+        .op = CONTROL_BATCH, .flags = CONTROL_MAY_MISS | CONTROL_PRUNE, .umask = 022};
+    struct control_change change = {.key = kv_slice_str("a/b"), .value = kv_slice_str("value")};
+    struct kv_buf changes = {0};
+    for (int kind = CONTROL_CHANGE_PUT; kind <= CONTROL_CHANGE_IF_EQUAL; kind++) {
+        change.kind = (enum control_change_kind)kind;
+        fuzz_need(control_change_append(&change, &changes));
+    }
+    batch.value = kv_buf_slice(&changes);
+    put_request(corpus, &batch, path);
+    kv_buf_finish(&changes);
+}
+
 void corpus_control(const struct corpus *corpus)
 {
     const struct control_request put = {.op = CONTROL_PUT,
@@ -52,6 +68,7 @@ void corpus_control(const struct corpus *corpus)
     corpus_put_flagged(corpus, "control/header", HEADER, kv_slice_str("\1\2\3\1"));
     put_request(corpus, &put, "control/request_put");
     put_request(corpus, &scan, "control/request_scan");
+    put_batch(corpus, "control/request_batch");
     put_reply(corpus, &done, "control/reply_done");
     put_reply(corpus, &row, "control/reply_row");
     put_reply(corpus, &data, "control/reply_data");

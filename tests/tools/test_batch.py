@@ -97,6 +97,7 @@ class Batch:
     def too_large_is_refused(self):
         assert "more than 64 MiB" in self.batch(f"put a {'x' * (40 << 20)}\nput b {'x' * (40 << 20)}\n", status=1)
         assert "too large" in self.batch("".join(f"put k{i} \n" for i in range(140000)), status=1)
+        assert "too large: at most 1048576 changes" in self.batch("del a\n" * ((1 << 20) + 1), "--force", status=1)
         assert self.keys() == ""
 
     # ---- kills ----
