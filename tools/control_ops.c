@@ -96,12 +96,21 @@ static int do_delete(struct execution *e)
     return r;
 }
 
+/* Why a put over a file fails with -EBUSY, see kvfs_keep_sizes(). */
+static const char kept_by_kernel[] =
+    "it is there, and the mount keeps what is written in the kernel (option writeback). Write the "
+    "file through the mount";
+
 static int do_put(struct execution *e)
 {
     if (e->request->value.size > KV_VALUE_SIZE_MAX) {
         return -E2BIG;
     }
-    return kvfs_key_put(e->host->fs, e->who, e->request->key, e->request->value);
+    int r = kvfs_key_put(e->host->fs, e->who, e->request->key, e->request->value);
+    if (r == -EBUSY) {
+        snprintf(e->detail, sizeof e->detail, "%s", kept_by_kernel);
+    }
+    return r;
 }
 
 /* ---- batch ----------------------------------------------------------------------------------- */
@@ -133,6 +142,8 @@ static void name_change(struct execution *e, const struct control_change *change
         why = fault;
     } else if (error == -ECANCELED) {
         why = change->kind == CONTROL_CHANGE_IF_ABSENT ? "it is there" : "that is not its value";
+    } else if (error == -EBUSY) {
+        why = kept_by_kernel;
     }
     if (text_append(&shown, change->key, TEXT_AUTO) < 0) {
         shown.size = 0;

@@ -34,10 +34,15 @@ run_mode() {
 point "$steps operations on one file agree with an array of bytes" run_mode -o memory=32M
 point "$steps operations agree with the kernel's write-back cache" run_mode -o memory=32M,writeback
 
+is_refused() {
+    ! "$kvfs" "$@" 2>"$work/said" && grep "new.*writeback.*through the mount" "$work/said"
+}
+
 # The kernel would go on showing the old size.
 keys_with_writeback() {
-    mount_store -o writeback && "$kvfs" put "$store" new 1 && [ "$(cat "$mnt/new")" = 1 ] && ! "$kvfs" put "$store" new 22 &&
-        [ "$(cat "$mnt/new")" = 1 ] && "$kvfs" del "$store" new && "$kvfs" put "$store" new 22 && [ "$(cat "$mnt/new")" = 22 ] && umount_store
+    mount_store -o writeback && "$kvfs" put "$store" new 1 && [ "$(cat "$mnt/new")" = 1 ] && is_refused put "$store" new 22 &&
+        is_refused batch "$store" <<<'put new 22' && [ "$(cat "$mnt/new")" = 1 ] &&
+        "$kvfs" del "$store" new && "$kvfs" put "$store" new 22 && [ "$(cat "$mnt/new")" = 22 ] && umount_store
 }
 point "with the write-back cache a key is made but never replaced behind the kernel's back" keys_with_writeback
 tap_finish
