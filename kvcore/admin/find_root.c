@@ -4,7 +4,8 @@
  * The seed comes from a log (seed.h), the state from the manifest with the largest number that
  * begins with a whole snapshot. A manifest is durable as a whole before the root names it, and
  * complete by itself: so one that the lost root did not name yet says the same as the one before
- * it. What is gone for good is the label, whether the store was closed cleanly, and the counters.
+ * it. Without any, the state is rebuilt from the tables (rebuild.h). What is gone for good is the
+ * label, whether the store was closed cleanly, and the counters.
  */
 #include "kvcore/admin/seed.h"
 #include "kvcore/log/log_reader.h"
@@ -66,8 +67,9 @@ int scan_find_root(struct scan *scan)
     if (r == 1) {
         seed_make_id(scan->seed, root.seed_id);
         r = find_manifest(scan, &root.manifest);
+        root.manifest = root.manifest != 0 ? root.manifest : 1;
     }
-    if (r != 1) {
+    if (r < 0 || root.manifest == 0) {
         return r;
     }
     coding_put_u64(root.store_id, rng_entropy());

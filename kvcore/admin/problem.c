@@ -10,7 +10,9 @@
 
 static const char opening[] = "the next opening sees to it";
 static const char unvalued[] = "reading the keys whose values are lost is an error from then on";
-static const char found[] = "another is made, if a log tells the seed and a manifest is whole";
+static const char found[] = "another is made, if a log tells the seed";
+static const char rebuilt[] =
+    "the tables tell what belongs; their rows go to new ones, named snapshots are dropped";
 static const char remade[] = "the manifest is written anew without it";
 static const char prefix[] = "the rows before it are kept, what follows is archived";
 static const char rescued[] = "its readable rows go to a new table, the file is archived";
@@ -36,14 +38,14 @@ static const struct kv_problem_kind kinds[] = {
     {KV_PROBLEM_LOCK_MISSING, "LOCK_MISSING", MINOR, true, "it is made anew"},
     {KV_PROBLEM_FILE_OPEN, "FILE_OPEN", MINOR, false, NULL},
 
-    {KV_PROBLEM_MANIFEST_MISSING, "MANIFEST_MISSING", LOSS, false, NULL},
-    {KV_PROBLEM_MANIFEST_DAMAGED, "MANIFEST_DAMAGED", LOSS, false, NULL},
-    {KV_PROBLEM_MANIFEST_SENSELESS, "MANIFEST_SENSELESS", LOSS, false, NULL},
-    {KV_PROBLEM_MANIFEST_SHORT, "MANIFEST_SHORT", LOSS, false, NULL},
+    {KV_PROBLEM_MANIFEST_MISSING, "MANIFEST_MISSING", LOSS, false, rebuilt},
+    {KV_PROBLEM_MANIFEST_DAMAGED, "MANIFEST_DAMAGED", LOSS, false, rebuilt},
+    {KV_PROBLEM_MANIFEST_SENSELESS, "MANIFEST_SENSELESS", LOSS, false, rebuilt},
+    {KV_PROBLEM_MANIFEST_SHORT, "MANIFEST_SHORT", LOSS, false, rebuilt},
     {KV_PROBLEM_MANIFEST_TORN, "MANIFEST_TORN", NOTE, true, opening},
     {KV_PROBLEM_SNAPSHOT_AHEAD, "SNAPSHOT_AHEAD", LOSS, false, "the snapshot is dropped"},
     {KV_PROBLEM_MANIFEST_NEWER, "MANIFEST_NEWER", FATAL, false, NULL},
-    {KV_PROBLEM_MANIFEST_HEAD, "MANIFEST_HEAD", LOSS, false, NULL},
+    {KV_PROBLEM_MANIFEST_HEAD, "MANIFEST_HEAD", LOSS, false, rebuilt},
 
     {KV_PROBLEM_LOG_MISSING, "LOG_MISSING", LOSS, false, prefix},
     {KV_PROBLEM_LOG_DAMAGED, "LOG_DAMAGED", LOSS, false, prefix},

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "kvcore/admin/journal.h"
+#include "kvcore/admin/rebuild.h"
 #include "kvcore/admin/rescue.h"
 #include "kvcore/db/manifest.h"
 #include "kvcore/log/log_writer.h"
@@ -48,6 +49,16 @@ static bool has_bad_table(const struct scan *scan)
     return bad;
 }
 
+/* Of a damaged table it is not known what it hid, and where the other rows stood neither. */
+static bool can_rebuild(const struct scan *scan)
+{
+    bool can = scan->rebuilt;
+    for (size_t i = 0; i < scan->bad_table_count; i++) {
+        can &= !scan->bad_tables[i].unsound;
+    }
+    return can;
+}
+
 static uint64_t larger(uint64_t a, uint64_t b)
 {
     return a > b ? a : b;
@@ -62,6 +73,10 @@ static void plan(struct repair *repair)
     repair->root.check_needed = false;
     repair->new_state = scan->has_state && (scan->logs_cut || has_snapshot_ahead(scan) ||
                                             has_bad_table(scan) || scan->bad_blob_count > 0);
+    if (scan->rebuilt) {
+        repair->new_state = can_rebuild(scan);
+        repair->root.clean = false;
+    }
     if (!repair->new_state) {
         return;
     }
@@ -124,6 +139,22 @@ static int keep_logs(struct repair *repair)
     return r;
 }
 
+/* The next opening removes what nothing names: whatever was decided, nothing is gone. What it may
+ * write to is copied. */
+static int keep_all(struct repair *repair)
+{
+    const struct scan *scan = repair->scan;
+    int r = 0;
+    for (size_t i = 0; i < scan->file_count && r == 0; i++) {
+        struct kv_file_id id = scan->files[i].id;
+        bool written =
+            id.kind == KV_FILE_LOG ||
+            (id.kind == KV_FILE_BLOB && version_find_blob(scan->state.version, id.number) == NULL);
+        r = keep_file(repair, id, written);
+    }
+    return r;
+}
+
 static int keep_state(struct repair *repair)
 {
     struct scan *scan = repair->scan;
@@ -158,7 +189,10 @@ static int begin_archive(struct repair *repair)
     }
     r = r < 0 ? r : write_journal(repair);
     r = r < 0 ? r : clear_leftovers(repair);
-    return r == 0 && repair->new_state ? keep_state(repair) : r;
+    if (r == 0 && repair->new_state) {
+        r = repair->scan->rebuilt ? keep_all(repair) : keep_state(repair);
+    }
+    return r;
 }
 
 static int finish_archive(struct repair *repair)
@@ -327,14 +361,25 @@ static int write_manifest(struct repair *repair)
     return r;
 }
 
+static int make_tables(struct repair *repair)
+{
+    struct scan *scan = repair->scan;
+    int r;
+
+    if (scan->rebuilt) {
+        r = rebuild_rows(scan);
+        repair->tables_to = scan->state.next_table;
+        return r;
+    }
+    r = replace_tables(repair);
+    /* A table that is left alone may point there still. */
+    return r == 0 && !is_left_alone(scan) ? drop_blobs(scan) : r;
+}
+
 static int make_state(struct repair *repair)
 {
-    int r = replace_tables(repair);
+    int r = make_tables(repair);
 
-    /* A table that is left alone may point there still. */
-    if (r == 0 && !is_left_alone(repair->scan)) {
-        r = drop_blobs(repair->scan);
-    }
     if (r == 0 && repair->scan->logs_cut) {
         r = close_logs(repair);
         r = r < 0 ? r : write_log(repair);
@@ -389,11 +434,26 @@ static bool is_kept_log(const struct repair *repair, uint64_t number)
     return admin_state_closed_log(&repair->scan->state, number) != NULL;
 }
 
+/* All tables and manifests there were; what is left of logs and blobs the next opening sees to. */
+static void remove_all(struct repair *repair)
+{
+    const struct scan *scan = repair->scan;
+    for (size_t i = 0; i < scan->file_count; i++) {
+        struct kv_file_id id = scan->files[i].id;
+        if (id.kind == KV_FILE_TABLE || id.kind == KV_FILE_MANIFEST) {
+            remove_file(repair, id.kind, id.number);
+        }
+    }
+}
+
 /* It is done: what the archive keeps need not stand here, too. */
 static void remove_replaced(struct repair *repair)
 {
     struct scan *scan = repair->scan;
 
+    if (scan->rebuilt) {
+        remove_all(repair);
+    }
     remove_file(repair, KV_FILE_MANIFEST, scan->root.manifest);
     for (size_t i = 0; i < scan->bad_table_count; i++) {
         if (!scan->bad_tables[i].ranges_lost) {
@@ -468,10 +528,14 @@ int repair_run(struct scan *scan)
     struct repair repair = {.scan = scan};
     int r;
 
-    if (!scan->has_root || scan->repairable == 0 || !numbers_are_left(scan)) {
+    if (!scan->has_root || (scan->root_lost && !scan->has_state) || scan->repairable == 0 ||
+        !numbers_are_left(scan)) {
         return 0;
     }
     plan(&repair);
+    if (scan->rebuilt && !repair.new_state) {
+        return 0; /* a root record alone would only hide what is wrong */
+    }
     if (!repair.new_state && !scan->root_bad) {
         return verify(scan); /* LOCK, say, is there since it is held */
     }

@@ -119,6 +119,9 @@ int scan_run(struct scan *scan)
     if (r == 0 && scan->has_root) {
         r = pass(scan, "manifest", scan_state);
     }
+    if (r == 0 && scan->has_root && !scan->has_state) {
+        r = pass(scan, "lost manifest", scan_rebuild);
+    }
     if (r == 0 && scan->has_state) {
         r = pass(scan, "logs", scan_logs);
         r = r < 0 ? r : pass(scan, "tables", scan_tables);

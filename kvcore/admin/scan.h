@@ -6,6 +6,7 @@
  *   scan_files  every name in the directory
  *   find_root   another root record, where that is lost
  *   scan_state  the manifest: what the store should be
+ *   rebuild     that, from the tables alone, where the manifest is lost
  *   scan_logs   the logs that count, and where each ends
  *   scan_tables every block of every table      salvage   a table's blocks without its index
  *   scan_blobs  large values
@@ -36,6 +37,7 @@ struct scan_table {
     struct file_meta *file; /* owned reference */
     bool missing;
     bool ranges_lost; /* its range deletes cannot be read: it cannot be made anew */
+    bool unsound;     /* rows of its own are damaged, not only what they point at */
 };
 
 struct scan {
@@ -68,6 +70,7 @@ struct scan {
 
     struct admin_state state;
     bool has_state;
+    bool rebuilt; /* without a manifest: repair writes the tables of the state anew */
 
     /* Ends of the logs that count, in order, as far as they can be replayed. */
     struct log_end *log_ends;
@@ -121,6 +124,9 @@ KV_MUST_CHECK int scan_root(struct scan *scan);
 KV_MUST_CHECK int scan_files(struct scan *scan);
 KV_MUST_CHECK int scan_find_root(struct scan *scan); /* if root_lost; it may stay so */
 KV_MUST_CHECK int scan_state(struct scan *scan);
+/* Without a manifest that can be read: what the tables say instead. Where that cannot be decided
+ * there is no state still. */
+KV_MUST_CHECK int scan_rebuild(struct scan *scan);
 void scan_unneeded(struct scan *scan); /* after all that mark files as wanted */
 KV_MUST_CHECK int scan_logs(struct scan *scan);
 KV_MUST_CHECK int scan_tables(struct scan *scan);

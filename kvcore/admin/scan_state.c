@@ -154,5 +154,5 @@ int scan_state(struct scan *scan)
     reading.size = file->size;
     r = read_manifest(&reading);
     scan->has_state = r == 0;
-    return r == -KV_EDAMAGED ? 0 : r;
+    return r == -KV_EDAMAGED ? 0 : r; /* as far as it was read it stays in scan->state */
 }

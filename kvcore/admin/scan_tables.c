@@ -159,13 +159,18 @@ int scan_note_table(struct scan *scan, struct file_meta *file, bool missing, boo
     }
     scan->bad_tables = larger;
     file_meta_ref(file);
-    larger[scan->bad_table_count++] = (struct scan_table){file, missing, ranges_lost};
+    larger[scan->bad_table_count++] = (struct scan_table){file, missing, ranges_lost, false};
     return 0;
 }
 
 static int note_bad(struct table_scan *t, bool missing, bool ranges_lost)
 {
-    return scan_note_table(t->scan, t->file, missing, ranges_lost);
+    struct scan *scan = t->scan;
+    int r = scan_note_table(scan, t->file, missing, ranges_lost);
+    for (size_t i = 0; r == 0 && i < scan->bad_table_count; i++) {
+        scan->bad_tables[i].unsound |= scan->bad_tables[i].file == t->file;
+    }
+    return r;
 }
 
 /* The keys of a part that cannot be read: the index says which, or else the manifest. */

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a store without a manifest consists of, decided from what its tables say of themselves, and
+ * written anew so that it does not matter at which level they stood. Why no deleted row and no old
+ * value comes back is argued in docs/architecture.md, "A lost manifest".
+ *
+ *   rebuild_tables  which tables belong: jobs, and what replaced what
+ *   rebuild_state   the state that follows, and which logs count
+ *   rebuild_rows    repair: the newest row of each key, to tables of the deepest level */
+#ifndef KVCORE_ADMIN_REBUILD_H
+#define KVCORE_ADMIN_REBUILD_H
+
+#include "kvcore/admin/scan.h"
+
+/* A finished table that is there, whatever it is worth. */
+struct rebuild_table {
+    struct file_meta *file; /* owned reference */
+    uint64_t job;
+    uint32_t output_index, output_count;
+    struct kv_buf inputs; /* varints */
+    uint64_t flushed_sequence, released_log;
+    unsigned prefix_size;
+    char name[KV_TABLE_NAME_SIZE_MAX + 1]; /* of the keyspace */
+    bool installed;                        /* its job was, or may as well be */
+    bool replaced;                         /* an installed job merged it */
+};
+
+struct rebuild {
+    struct scan *scan;
+    struct rebuild_table *tables; /* ascending by number */
+    size_t count;
+    /* Of the manifest that cannot be read to its end: keyspaces as far as they are known. */
+    bool had_table[KV_TABLE_COUNT_MAX];
+    bool was_dropped[KV_TABLE_COUNT_MAX];
+    struct edit_table had[KV_TABLE_COUNT_MAX];
+    bool undecidable; /* told why */
+};
+
+/* Read what the tables say, and judge which belong. Sets `undecidable`. */
+KV_MUST_CHECK int rebuild_tables(struct rebuild *rebuild);
+void rebuild_finish(struct rebuild *rebuild);
+static inline bool rebuild_belongs(const struct rebuild_table *table)
+{
+    return table->installed && !table->replaced;
+}
+
+/* Whether the blob is there with its end, so that it was finished. */
+KV_MUST_CHECK int rebuild_blob_is_whole(struct scan *scan, uint64_t number, bool *ret_whole);
+/* What the manifest should say of the blob, as far as it is there. */
+KV_MUST_CHECK int rebuild_blob_info(struct scan *scan, uint64_t number, struct blob_info *ret_info);
+
+/* Write the tables of all keyspaces of scan->state anew, and put them in the place of the old ones
+ * in the state; numbers are taken from state->next_table. */
+KV_MUST_CHECK int rebuild_rows(struct scan *scan);
+
+#endif

@@ -1,0 +1,395 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Stores that lost every manifest, and where a log tells the seed ROOT, too: after repair every row
+ * that counted is there, and none that was deleted or overwritten. The stores are random; half of
+ * them were cut short at a random change of the directory, in the middle of flushes, merges and
+ * removals. */
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "kvcore/storage/posix_calls.h"
+#include "kvcore/util/rng.h"
+#include "tests/admin/admin_store.h"
+#include "tests/lib/temp_dir.h"
+
+enum { TABLES = 3, KEYS = 240, VALUE_MAX = 8192, DELETED = 0 };
+
+/* ---- calls that stop ---- */
+
+struct crash {
+    struct posix_calls calls;
+    uint64_t count, stop_at; /* changes of the directory; 0: never */
+};
+
+static struct crash crash;
+
+static int change(void)
+{
+    uint64_t count = __atomic_add_fetch(&crash.count, 1, __ATOMIC_RELAXED);
+    return crash.stop_at != 0 && count >= crash.stop_at ? -EIO : 0;
+}
+
+static bool has_crashed(void)
+{
+    return crash.stop_at != 0 && __atomic_load_n(&crash.count, __ATOMIC_RELAXED) >= crash.stop_at;
+}
+
+static int crash_openat(void *arg, int in, const char *name, int flags, mode_t mode)
+{
+    int r = (flags & O_CREAT) != 0 ? change() : 0;
+    return r < 0 ? r : posix_calls_real.openat(arg, in, name, flags, mode);
+}
+
+static ssize_t crash_pwritev(void *arg, int fd, const struct iovec *parts, int count,
+                             uint64_t offset)
+{
+    int r = change();
+    return r < 0 ? r : posix_calls_real.pwritev(arg, fd, parts, count, offset);
+}
+
+static int crash_fallocate(void *arg, int fd, int mode, uint64_t offset, uint64_t size)
+{
+    int r = change();
+    return r < 0 ? r : posix_calls_real.fallocate(arg, fd, mode, offset, size);
+}
+
+static int crash_rename(void *arg, int in, const char *from, const char *to, unsigned flags)
+{
+    int r = change();
+    return r < 0 ? r : posix_calls_real.rename(arg, in, from, to, flags);
+}
+
+static int crash_linkat(void *arg, int from_dir, const char *from, int to_dir, const char *to)
+{
+    int r = change();
+    return r < 0 ? r : posix_calls_real.linkat(arg, from_dir, from, to_dir, to);
+}
+
+static int crash_unlinkat(void *arg, int in, const char *name)
+{
+    int r = change();
+    return r < 0 ? r : posix_calls_real.unlinkat(arg, in, name);
+}
+
+static void begin_calls(uint64_t stop_at)
+{
+    crash = (struct crash){.calls = posix_calls_real, .stop_at = stop_at};
+    crash.calls.openat = crash_openat;
+    crash.calls.pwritev = crash_pwritev;
+    crash.calls.fallocate = crash_fallocate;
+    crash.calls.rename = crash_rename;
+    crash.calls.linkat = crash_linkat;
+    crash.calls.unlinkat = crash_unlinkat;
+}
+
+/* ---- the model ---- */
+
+/* Versions of a key's value count up for ever. `may` is what it shows if the last operation, which
+ * failed, was made all the same. */
+struct model {
+    struct {
+        unsigned now, may;
+    } keys[TABLES][KEYS];
+    unsigned next;
+};
+
+struct trial {
+    struct rng rng;
+    char path[512];
+    struct kv_options options;
+    struct kv_store *store;
+    struct kv_table *tables[TABLES];
+    struct model model;
+    uint64_t live, right, lost, back, old; /* rows; back: deleted ones */
+};
+
+static const char *const names[TABLES] = {"one", "two", "three"};
+
+static struct kv_slice key_of(unsigned i, char to[16])
+{
+    return kv_slice(to, (size_t)snprintf(to, 16, "k%04u", i));
+}
+
+static struct kv_slice value_of(unsigned version, char to[VALUE_MAX])
+{
+    size_t size = version % 11 == 3 ? 3000 + version % 4000 : 20 + version % 150;
+    int n = snprintf(to, VALUE_MAX, "%u ", version);
+    for (size_t at = (size_t)n; at < size; at++) {
+        to[at] = (char)('a' + (at * (version + 7) + at / 13) % 26);
+    }
+    return kv_slice(to, size);
+}
+
+/* What was to be is, or may be. */
+static bool settle(struct trial *t, int r)
+{
+    for (unsigned i = 0; i < TABLES * KEYS; i++) {
+        unsigned table = i / KEYS, key = i % KEYS;
+        if (r == 0) {
+            t->model.keys[table][key].now = t->model.keys[table][key].may;
+        }
+    }
+    return r == 0;
+}
+
+/* ---- operations ---- */
+
+static int put(struct trial *t, unsigned table, unsigned key)
+{
+    char name[16], value[VALUE_MAX];
+    unsigned version = ++t->model.next;
+    t->model.keys[table][key].may = version;
+    return kv_put(t->tables[table], key_of(key, name), value_of(version, value), KV_DURABLE_WRITE);
+}
+
+static int delete_one(struct trial *t, unsigned table, unsigned key)
+{
+    char name[16];
+    t->model.keys[table][key].may = DELETED;
+    return kv_delete(t->tables[table], key_of(key, name), KV_DURABLE_WRITE);
+}
+
+static int delete_many(struct trial *t, unsigned table, unsigned key)
+{
+    unsigned to = key + 1 + (unsigned)rng_below(&t->rng, 60);
+    char from_name[16], to_name[16];
+    for (unsigned i = key; i < to && i < KEYS; i++) {
+        t->model.keys[table][i].may = DELETED;
+    }
+    return kv_delete_range(t->tables[table], key_of(key, from_name), key_of(to, to_name),
+                           KV_DURABLE_WRITE);
+}
+
+static int merge_some(struct trial *t, unsigned table, unsigned key)
+{
+    char from_name[16], to_name[16];
+    return kv_compact_range(t->tables[table], key_of(key, from_name),
+                            key_of(key + (unsigned)rng_below(&t->rng, 40), to_name));
+}
+
+static int open_store(struct trial *t)
+{
+    struct kv_storage *storage = NULL;
+    int r = storage_posix_open_with_calls(t->path, true, &crash.calls, NULL, &storage);
+
+    r = r < 0 ? r : kv_open(storage, &t->options, &t->store);
+    for (unsigned i = 0; i < TABLES && r == 0; i++) {
+        r = kv_table_open(t->store, names[i], NULL, &t->tables[i]);
+    }
+    return r;
+}
+
+static int reopen(struct trial *t)
+{
+    int r = kv_close(t->store);
+    t->store = NULL;
+    return r < 0 ? r : open_store(t);
+}
+
+static int step(struct trial *t)
+{
+    unsigned table = (unsigned)rng_below(&t->rng, TABLES);
+    unsigned key = (unsigned)rng_below(&t->rng, KEYS);
+    unsigned what = (unsigned)rng_below(&t->rng, 1000);
+
+    if (what < 600) {
+        return put(t, table, key);
+    }
+    if (what < 900) {
+        return delete_one(t, table, key);
+    }
+    if (what < 930) {
+        return delete_many(t, table, key);
+    }
+    if (what < 970) {
+        return kv_flush(t->store);
+    }
+    if (what < 990) {
+        return merge_some(t, table, key);
+    }
+    return what < 996 ? kv_compact(t->store) : reopen(t);
+}
+
+/* Returns whether the store was closed cleanly. */
+static bool make_store(struct trial *t)
+{
+    uint64_t steps = 100 + rng_below(&t->rng, 900);
+    bool crashes = rng_below(&t->rng, 2) == 0;
+    int r;
+
+    t->options = (struct kv_options){.create = true,
+                                     .memtable_bytes = (size_t)64 << rng_below(&t->rng, 3) << 10,
+                                     .file_bytes = (size_t)4 << rng_below(&t->rng, 4) << 10,
+                                     .level_base_bytes = (size_t)16 << 10,
+                                     .blob_commit_bytes = 2500,
+                                     .blob_flush_bytes = 2500,
+                                     .no_background = rng_below(&t->rng, 2) == 0};
+    begin_calls(0);
+    ck_ok(open_store(t));
+    crash.stop_at = crashes ? crash.count + 1 + rng_below(&t->rng, steps * 2) : 0;
+    r = 0;
+    for (uint64_t i = 0; i < steps && r == 0 && !has_crashed(); i++) {
+        r = step(t);
+        settle(t, r);
+    }
+    r = kv_close(t->store);
+    ck_assert(r == 0 || has_crashed());
+    t->store = NULL;
+    return r == 0 && !has_crashed();
+}
+
+/* ---- loss ---- */
+
+static void lose(const char *path, bool with_root)
+{
+    char file[1024];
+    struct dirent *entry;
+    DIR *dir = opendir(path);
+    ck_assert_ptr_nonnull(dir);
+    while ((entry = readdir(dir)) != NULL) {
+        bool goes = strstr(entry->d_name, ".manifest") != NULL ||
+                    (with_root && strcmp(entry->d_name, "ROOT") == 0);
+        if (goes) {
+            snprintf(file, sizeof file, "%s/%s", path, entry->d_name);
+            ck_assert(unlink(file) == 0);
+        }
+    }
+    closedir(dir);
+}
+
+/* ---- judging ---- */
+
+static unsigned version_in(struct kv_slice value)
+{
+    char text[16] = {0};
+    memcpy(text, value.data, value.size < 15 ? value.size : 15);
+    return (unsigned)strtoul(text, NULL, 10);
+}
+
+static void judge(struct trial *t, unsigned table, unsigned key, unsigned shown)
+{
+    unsigned now = t->model.keys[table][key].now, may = t->model.keys[table][key].may;
+    t->live += now != DELETED;
+    if (shown == now || shown == may) {
+        t->right++;
+        return;
+    }
+    t->lost += shown == DELETED;
+    t->back += shown != DELETED && now == DELETED;
+    t->old += shown != DELETED && now != DELETED;
+    printf("# table %s key %u shows version %u instead of %u or %u\n", names[table], key, shown,
+           now, may);
+}
+
+static int find_table(struct kv_store *store, unsigned i, struct kv_table **ret_table)
+{
+    char lost[16];
+    snprintf(lost, sizeof lost, "lost-%u", i + 1);
+    int r = kv_table_open(store, names[i], NULL, ret_table);
+    return r == -ENOENT ? kv_table_open(store, lost, NULL, ret_table) : r;
+}
+
+static unsigned look_up(struct kv_table *table, unsigned key)
+{
+    char name[16], value[VALUE_MAX];
+    struct kv_pinned pinned = {0};
+    unsigned version;
+    int r = kv_get(table, NULL, key_of(key, name), &pinned);
+
+    if (r == -ENOENT) {
+        return DELETED;
+    }
+    ck_ok(r);
+    version = version_in(pinned.value);
+    ck_assert(kv_slice_equal(pinned.value, value_of(version, value)));
+    kv_pinned_release(&pinned);
+    return version;
+}
+
+/* Once to replay the logs, then read-only, so that a table that is not there is not made. */
+static void judge_all(struct trial *t)
+{
+    struct kv_store *store = NULL;
+
+    t->options.create = false;
+    ck_ok(kv_open(store_storage(t->path), &t->options, &store));
+    ck_ok(kv_close(store));
+    t->options.read_only = true;
+    ck_ok(kv_open(store_storage(t->path), &t->options, &store));
+    for (unsigned i = 0; i < TABLES; i++) {
+        struct kv_table *table = NULL;
+        int r = find_table(store, i, &table);
+        ck_assert(r == 0 || r == -ENOENT);
+        for (unsigned key = 0; key < KEYS; key++) {
+            judge(t, i, key, r == 0 ? look_up(table, key) : DELETED);
+        }
+    }
+    ck_ok(kv_close(store));
+}
+
+/* ---- the test ---- */
+
+struct totals {
+    uint64_t stores, crashed, live, lost, back, old;
+};
+
+static void run_trial(uint64_t number, struct totals *totals)
+{
+    struct trial *t = calloc(1, sizeof *t);
+    struct kv_admin_result result;
+    struct temp_dir dir;
+    int codes[64];
+    bool closed;
+
+    ck_assert_ptr_nonnull(t);
+    t->rng.state = test_seed() + number * 0x9e3779b97f4a7c15ULL;
+    temp_dir_make(&dir);
+    temp_dir_name(&dir, "store", t->path);
+    closed = make_store(t);
+    lose(t->path, closed);
+    printf("# store %u, %s\n", (unsigned)number, closed ? "closed" : "cut short");
+    ck_ok(store_check(t->path, KV_ADMIN_REPAIR, false, codes, &result));
+    ck_assert(has_code(codes, closed ? KV_PROBLEM_ROOT_MISSING : KV_PROBLEM_MANIFEST_MISSING));
+    ck_assert_uint_eq(result.repaired, result.problems);
+    ck_ok(store_check(t->path, KV_ADMIN_REPORT, true, codes, &result));
+    ck_assert_uint_eq(result.problems, 0);
+    judge_all(t);
+    totals->stores++;
+    totals->crashed += !closed;
+    totals->live += t->live;
+    totals->lost += t->lost;
+    totals->back += t->back;
+    totals->old += t->old;
+    ck_assert_msg(t->lost + t->back + t->old == 0, "store %u: %u lost, %u back, %u old (seed %llu)",
+                  (unsigned)number, (unsigned)t->lost, (unsigned)t->back, (unsigned)t->old,
+                  (unsigned long long)test_seed());
+    temp_dir_remove(&dir);
+    free(t);
+}
+
+START_TEST(a_store_without_manifests_comes_back_with_every_row_and_none_too_many)
+{
+    struct totals totals = {0};
+    for (uint64_t i = 0; i < test_steps(20); i++) {
+        run_trial(i, &totals);
+    }
+    printf("# %llu stores (%llu cut short) with %llu live rows: %llu lost, %llu deleted ones back, "
+           "%llu old values\n",
+           (unsigned long long)totals.stores, (unsigned long long)totals.crashed,
+           (unsigned long long)totals.live, (unsigned long long)totals.lost,
+           (unsigned long long)totals.back, (unsigned long long)totals.old);
+}
+END_TEST
+
+Suite *test_suite(void)
+{
+    Suite *suite = suite_create("rebuild");
+    TCase *tcase = tcase_create("rebuild");
+    tcase_set_timeout(tcase, 600);
+    tcase_add_test(tcase, a_store_without_manifests_comes_back_with_every_row_and_none_too_many);
+    suite_add_tcase(suite, tcase);
+    return suite;
+}
