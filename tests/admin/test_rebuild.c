@@ -21,20 +21,37 @@ enum { TABLES = 3, KEYS = 240, VALUE_MAX = 8192, DELETED = 0 };
 
 struct crash {
     struct posix_calls calls;
-    uint64_t count, stop_at; /* changes of the directory; 0: never */
+    uint64_t count, stop_at;          /* changes of the directory; 0: never */
+    uint64_t removed, stop_at_remove; /* tables */
 };
 
 static struct crash crash;
 
+static uint64_t load(const uint64_t *number)
+{
+    return __atomic_load_n(number, __ATOMIC_SEQ_CST);
+}
+
 static int change(void)
 {
-    uint64_t count = __atomic_add_fetch(&crash.count, 1, __ATOMIC_RELAXED);
-    return crash.stop_at != 0 && count >= crash.stop_at ? -EIO : 0;
+    uint64_t count = __atomic_add_fetch(&crash.count, 1, __ATOMIC_SEQ_CST);
+    uint64_t stop_at = load(&crash.stop_at);
+    return stop_at != 0 && count >= stop_at ? -EIO : 0;
 }
 
 static bool has_crashed(void)
 {
-    return crash.stop_at != 0 && __atomic_load_n(&crash.count, __ATOMIC_RELAXED) >= crash.stop_at;
+    return load(&crash.stop_at) != 0 && load(&crash.count) >= load(&crash.stop_at);
+}
+
+/* Some inputs of a merge are gone then, and others are still there. */
+static void note_removal(const char *name)
+{
+    uint64_t stop_at = load(&crash.stop_at_remove);
+    if (strstr(name, ".table") != NULL &&
+        __atomic_add_fetch(&crash.removed, 1, __ATOMIC_SEQ_CST) >= stop_at && stop_at != 0) {
+        __atomic_store_n(&crash.stop_at, 1, __ATOMIC_SEQ_CST);
+    }
 }
 
 static int crash_openat(void *arg, int in, const char *name, int flags, mode_t mode)
@@ -70,6 +87,7 @@ static int crash_linkat(void *arg, int from_dir, const char *from, int to_dir, c
 
 static int crash_unlinkat(void *arg, int in, const char *name)
 {
+    note_removal(name);
     int r = change();
     return r < 0 ? r : posix_calls_real.unlinkat(arg, in, name);
 }
@@ -213,6 +231,35 @@ static int step(struct trial *t)
     return what < 996 ? kv_compact(t->store) : reopen(t);
 }
 
+/* Soon it is cut short: in the middle of a flush or a merge, or between the removal of one table
+ * and the next. */
+static int arm(struct trial *t)
+{
+    uint64_t after = 1 + rng_below(&t->rng, 40);
+    int r = 0;
+    for (unsigned i = 0; i < TABLES && r == 0; i++) {
+        r = put(t, i, (unsigned)rng_below(&t->rng, KEYS));
+        settle(t, r);
+    }
+    if (rng_below(&t->rng, 3) == 0) {
+        __atomic_store_n(&crash.stop_at_remove, load(&crash.removed) + 1 + after % 7,
+                         __ATOMIC_SEQ_CST);
+    } else {
+        __atomic_store_n(&crash.stop_at, load(&crash.count) + after, __ATOMIC_SEQ_CST);
+    }
+    if (r == 0) {
+        r = after % 2 == 0 ? kv_flush(t->store) : kv_compact(t->store);
+    }
+    return r;
+}
+
+/* Merges, until the store is cut short. */
+static int last_step(struct trial *t)
+{
+    int r = step(t);
+    return r == 0 && rng_below(&t->rng, 8) == 0 ? kv_compact(t->store) : r;
+}
+
 /* Returns whether the store was closed cleanly. */
 static bool make_store(struct trial *t)
 {
@@ -229,10 +276,9 @@ static bool make_store(struct trial *t)
                                      .no_background = rng_below(&t->rng, 2) == 0};
     begin_calls(0);
     ck_ok(open_store(t));
-    crash.stop_at = crashes ? crash.count + 1 + rng_below(&t->rng, steps * 2) : 0;
     r = 0;
-    for (uint64_t i = 0; i < steps && r == 0 && !has_crashed(); i++) {
-        r = step(t);
+    for (uint64_t i = 0; (i < steps || crashes) && r == 0 && !has_crashed(); i++) {
+        r = crashes && i == steps / 2 ? arm(t) : i > steps ? last_step(t) : step(t);
         settle(t, r);
     }
     r = kv_close(t->store);
