@@ -12,7 +12,7 @@
 #include "kvcore/storage/posix_raw.h"
 #include "kvcore/table/table_impl.h"
 #include "kvcore/util/checksum.h"
-#include "tests/admin/admin_store.h"
+#include "tests/admin/admin_craft.h"
 
 enum { NAME_SIZE = 64, PATH_SIZE = 600 };
 
@@ -439,5 +439,27 @@ const struct damage damages[] = {
     {"a short blob", KV_PROBLEM_BLOB_SHORT, false, true, 14, false, blob_short},
     {"a damaged directory", KV_PROBLEM_BLOB_DIRECTORY, false, false, 0, false, blob_directory},
     {"a damaged value", KV_PROBLEM_BLOB_VALUE, false, false, 0, true, blob_value},
+    {"a root older than its logs", KV_PROBLEM_ROOT_OLD, true, true, 0, false, craft_root_old},
+    {"a table that cannot be opened", KV_PROBLEM_FILE_UNREADABLE, false, false, 0, false,
+     table_link},
+    {"a senseless manifest", KV_PROBLEM_MANIFEST_SENSELESS, false, true, 0, false,
+     craft_manifest_senseless},
+    {"a snapshot of what is not there", KV_PROBLEM_SNAPSHOT_AHEAD, false, true, 0, false,
+     craft_snapshot_ahead},
+    {"a newer manifest", KV_PROBLEM_MANIFEST_NEWER, false, false, 0, false, craft_manifest_newer},
+    {"a short log", KV_PROBLEM_LOG_SHORT, true, true, 40, false, craft_log_short},
+    {"a log of another successor", KV_PROBLEM_LOG_SUCCESSOR, true, true, 0, false,
+     craft_log_successor},
+    {"a senseless log", KV_PROBLEM_LOG_SENSELESS, true, true, 0, false, craft_log_senseless},
+    {"a torn log", KV_PROBLEM_LOG_TORN, true, true, 0, false, craft_log_torn},
+    {"a log with rows of no table", KV_PROBLEM_LOG_UNKNOWN_TABLE, true, true, 0, false,
+     craft_log_unknown_table},
+    {"a log out of order", KV_PROBLEM_LOG_ORDER, true, true, 0, false, craft_log_order},
+    {"a newer log", KV_PROBLEM_LOG_NEWER, true, false, 0, false, craft_log_newer},
+    {"another table", KV_PROBLEM_TABLE_OTHER, false, true, 600, false, craft_table_other},
+    {"a table with wrong sums", KV_PROBLEM_TABLE_SUMS, false, true, 0, false, craft_table_sums},
+    {"a newer table", KV_PROBLEM_TABLE_NEWER, false, false, 0, false, craft_table_newer},
+    {"a pointer to nowhere", KV_PROBLEM_BLOB_POINTER, false, false, 0, false, craft_blob_pointer},
+    {"wrong uses of a blob", KV_PROBLEM_BLOB_USES, false, false, 0, false, craft_blob_uses},
 };
 const size_t damage_count = sizeof damages / sizeof damages[0];

@@ -69,6 +69,12 @@ START_TEST(an_empty_directory_is_no_store)
 }
 END_TEST
 
+static bool is_newer(int code)
+{
+    return code == KV_PROBLEM_ROOT_NEWER || code == KV_PROBLEM_MANIFEST_NEWER ||
+           code == KV_PROBLEM_LOG_NEWER || code == KV_PROBLEM_TABLE_NEWER;
+}
+
 /* Everything that must be so of one way to damage a store. */
 START_TEST(damage_is_told_repaired_and_taken_back)
 {
@@ -84,8 +90,10 @@ START_TEST(damage_is_told_repaired_and_taken_back)
     copy_tree(damaged, work);
     r = store_check(damaged, KV_ADMIN_REPORT, d->deep, codes, &result);
     ck_assert_msg(has_code(codes, d->code), "%s: %d is not told", d->name, d->code);
-    if (d->code == KV_PROBLEM_ROOT_NEWER) {
+    if (is_newer(d->code)) {
         ck_fails(r, KV_EFORMAT);
+        ck_fails(store_check(damaged, KV_ADMIN_REPAIR, d->deep, codes, &result), KV_EFORMAT);
+        ck_assert(same_tree(damaged, work, true));
         return;
     }
     ck_ok(r);
