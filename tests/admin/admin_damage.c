@@ -222,6 +222,12 @@ static void manifest_missing(const char *path)
     drop(path, ".manifest");
 }
 
+static void root_and_manifest(const char *path)
+{
+    drop(path, "ROOT");
+    drop(path, ".manifest");
+}
+
 static void manifest_flip(const char *path)
 {
     char name[NAME_SIZE];
@@ -403,6 +409,7 @@ static void blob_value(const char *path)
 
 const struct damage damages[] = {
     {"the root record is missing", KV_PROBLEM_ROOT_MISSING, false, true, 0, false, root_missing},
+    {"no root and no manifest", KV_PROBLEM_ROOT_MISSING, false, true, 0, false, root_and_manifest},
     {"both root copies", KV_PROBLEM_ROOT_DAMAGED, false, true, 0, false, root_both},
     {"one root copy", KV_PROBLEM_ROOT_COPY_DAMAGED, false, true, 0, false, root_copy},
     {"a senseless root", KV_PROBLEM_ROOT_SENSELESS, false, true, 0, false, root_senseless},

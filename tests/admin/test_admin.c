@@ -295,7 +295,8 @@ static bool cut_repair(const struct damage *d, const char *path, uint64_t stop_a
 START_TEST(a_repair_that_is_cut_short_anywhere_is_finished_by_the_next)
 {
     static const char *const names[] = {"a damaged block of newer rows", "a damaged log",
-                                        "one root copy", "the root record is missing"};
+                                        "one root copy", "the root record is missing",
+                                        "no root and no manifest"};
     const struct damage *d = find_damage(names[_i]);
     bool done = false;
     for (uint64_t stop_at = 1; !done; stop_at++) {
@@ -381,7 +382,7 @@ Suite *test_suite(void)
     tcase_add_test(tcase, a_seed_id_that_is_made_stands_for_its_seed);
     tcase_add_test(tcase, a_store_without_root_and_logs_is_told_and_left_alone);
     tcase_add_test(tcase, what_loses_rows_is_not_repaired_unattended);
-    tcase_add_loop_test(tcase, a_repair_that_is_cut_short_anywhere_is_finished_by_the_next, 0, 4);
+    tcase_add_loop_test(tcase, a_repair_that_is_cut_short_anywhere_is_finished_by_the_next, 0, 5);
     tcase_add_test(tcase, a_flipped_byte_is_repaired_or_told);
     suite_add_tcase(suite, tcase);
     return suite;

@@ -376,7 +376,99 @@ static void judge_all(struct trial *t)
     ck_ok(kv_close(store));
 }
 
-/* ---- the test ---- */
+/* ---- merges that are half done ---- */
+
+enum { MERGED_KEYS = 200 };
+
+/* Before: a table of all keys, and a newer one that deletes every other. After: what a merge of
+ * both, which needs no deletes, made of them. */
+static void make_merge(const struct temp_dir *dir, char before[512], char after[512])
+{
+    struct kv_options options = {
+        .create = true, .file_bytes = 4096, .blob_commit_bytes = 4500, .no_background = true};
+    struct kv_storage *storage = NULL;
+    struct kv_store *store = NULL;
+    struct kv_table *table = NULL;
+    char name[16], value[VALUE_MAX];
+
+    temp_dir_name(dir, "before", before);
+    temp_dir_name(dir, "after", after);
+    ck_ok(kv_storage_posix_open(after, true, &storage));
+    ck_ok(kv_open(storage, &options, &store));
+    ck_ok(kv_table_open(store, names[0], NULL, &table));
+    for (unsigned i = 0; i < MERGED_KEYS; i++) {
+        ck_ok(kv_put(table, key_of(i, name), value_of(i * 11 + 1, value), KV_DURABLE_WRITE));
+    }
+    ck_ok(kv_compact(store));
+    for (unsigned i = 0; i < MERGED_KEYS; i += 2) {
+        ck_ok(kv_delete(table, key_of(i, name), KV_DURABLE_WRITE));
+    }
+    ck_ok(kv_flush(store));
+    copy_tree(after, before);
+    ck_ok(kv_compact(store));
+    ck_ok(kv_close(store));
+}
+
+/* Copy the tables that `to` does not have, the largest or the smallest number only, or all. */
+enum which { ALL = 1, SMALLEST, LARGEST };
+
+static void add_tables(const char *from, const char *to, enum which which)
+{
+    static const char *const filters[] = {"", "cat", "head -n 1", "tail -n 1"};
+    char command[2048];
+    snprintf(command, sizeof command,
+             "cd %s && for t in *.table; do test -e %s/$t || echo $t; done | sort | %s | "
+             "xargs -I{} cp {} %s/",
+             from, to, filters[which], to);
+    ck_assert_int_eq(system(command), 0);
+}
+
+static void check_merged(const char *path)
+{
+    struct kv_options options = {.no_background = true};
+    struct kv_admin_result result;
+    struct kv_store *store = NULL;
+    struct kv_table *table = NULL;
+    int codes[64];
+
+    lose(path, false);
+    ck_ok(store_check(path, KV_ADMIN_REPAIR, false, codes, &result));
+    ck_assert_uint_eq(result.repaired, result.problems);
+    ck_ok(kv_open(store_storage(path), &options, &store));
+    ck_ok(kv_table_open(store, names[0], NULL, &table));
+    for (unsigned i = 0; i < MERGED_KEYS; i++) {
+        unsigned wanted = i % 2 == 0 ? DELETED : i * 11 + 1;
+        ck_assert_msg(look_up(table, i) == wanted, "key %u", i);
+    }
+    ck_ok(kv_close(store));
+}
+
+/* The table of all keys: its deletes are gone, and the outputs need none. */
+START_TEST(an_input_that_was_not_removed_yet_does_not_come_back_beside_the_outputs)
+{
+    struct temp_dir dir;
+    char before[512], after[512];
+    temp_dir_make(&dir);
+    make_merge(&dir, before, after);
+    add_tables(before, after, _i == 0 ? SMALLEST : ALL);
+    check_merged(after);
+    temp_dir_remove(&dir);
+}
+END_TEST
+
+START_TEST(outputs_of_a_merge_that_was_not_finished_are_left_out)
+{
+    struct temp_dir dir;
+    char before[512], after[512];
+    temp_dir_make(&dir);
+    make_merge(&dir, before, after);
+    add_tables(after, before, _i == 0 ? SMALLEST : LARGEST);
+    check_merged(before);
+    temp_dir_remove(&dir);
+}
+END_TEST
+
+/* ---- the random ones ---- */
 
 struct totals {
     uint64_t stores, crashed, live, lost, back, old;
@@ -436,6 +528,9 @@ Suite *test_suite(void)
     TCase *tcase = tcase_create("rebuild");
     tcase_set_timeout(tcase, 600);
     tcase_add_test(tcase, a_store_without_manifests_comes_back_with_every_row_and_none_too_many);
+    tcase_add_loop_test(
+        tcase, an_input_that_was_not_removed_yet_does_not_come_back_beside_the_outputs, 0, 2);
+    tcase_add_loop_test(tcase, outputs_of_a_merge_that_was_not_finished_are_left_out, 0, 2);
     suite_add_tcase(suite, tcase);
     return suite;
 }
