@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Damage that takes more than changing bytes: manifests, logs and tables whose checksums are right
  * and whose contents are wrong. */
+#include "tests/admin/admin_craft.h"
+
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,7 +17,6 @@
 #include "kvcore/storage/posix_raw.h"
 #include "kvcore/table/table_builder.h"
 #include "kvcore/util/checksum.h"
-#include "tests/admin/admin_craft.h"
 
 enum { PATH_SIZE = 600 };
 
