@@ -16,7 +16,8 @@ struct rebuild_table {
     struct file_meta *file; /* owned reference */
     uint64_t job;
     uint32_t output_index, output_count;
-    struct kv_buf inputs; /* varints */
+    struct kv_buf inputs;  /* varints */
+    struct kv_buf no_more; /* the same, of tables that had been replaced when its job began */
     uint64_t flushed_sequence, released_log;
     unsigned prefix_size;
     char name[KV_TABLE_NAME_SIZE_MAX + 1]; /* of the keyspace */

@@ -47,7 +47,8 @@ static int take_properties(struct rebuild *rebuild, const struct table_propertie
         return undecidable(rebuild, p->number, "does not say whose rows it holds");
     }
     memcpy(table->name, p->table_name.data, p->table_name.size);
-    return kv_buf_assign(&table->inputs, kv_buf_slice(&p->inputs));
+    int copied = kv_buf_assign(&table->inputs, kv_buf_slice(&p->inputs));
+    return copied < 0 ? copied : kv_buf_assign(&table->no_more, kv_buf_slice(&p->replaced));
 }
 
 /* One that cannot be opened may still have sound properties. */
@@ -107,6 +108,7 @@ void rebuild_finish(struct rebuild *rebuild)
     for (size_t i = 0; i < rebuild->count; i++) {
         file_meta_unref(rebuild->tables[i].file);
         kv_buf_finish(&rebuild->tables[i].inputs);
+        kv_buf_finish(&rebuild->tables[i].no_more);
     }
     free(rebuild->tables);
 }
@@ -246,9 +248,9 @@ static void install_older_flushes(struct rebuild *rebuild)
 
 /* ---- what is replaced ---- */
 
-static void replace_inputs(struct rebuild *rebuild, const struct rebuild_table *table)
+static void replace_all(struct rebuild *rebuild, const struct kv_buf *numbers)
 {
-    struct coding_cursor cursor = coding_cursor(kv_buf_slice(&table->inputs));
+    struct coding_cursor cursor = coding_cursor(kv_buf_slice(numbers));
     while (coding_ok(&cursor) && coding_left(&cursor) > 0) {
         struct rebuild_table *input = find(rebuild, coding_read_varint(&cursor));
         if (input != NULL) {
@@ -290,8 +292,9 @@ int rebuild_tables(struct rebuild *rebuild)
     install_older_flushes(rebuild);
     for (size_t i = 0; i < rebuild->count; i++) {
         if (rebuild->tables[i].installed) {
-            replace_inputs(rebuild, &rebuild->tables[i]);
+            replace_all(rebuild, &rebuild->tables[i].inputs);
         }
+        replace_all(rebuild, &rebuild->tables[i].no_more); /* so whatever came of the job */
     }
     drop_older(rebuild);
     return 0;

@@ -146,6 +146,22 @@ static int record_inputs(struct merge *m, struct edit *edit)
     return r;
 }
 
+/* Tables that a merge has replaced may be there as long as somebody reads them. Should the manifest
+ * be lost, those that were merged with them tell that they are no part of the store; but these may
+ * be the inputs of this merge. */
+static int record_replaced(struct kv_store *store, struct merge *m)
+{
+    int r = 0;
+    mutex_lock(&store->mu);
+    for (size_t i = 0; i < store->obsolete_count && r == 0; i++) {
+        if (store->obsolete[i]->table_id == m->compaction.table_id) {
+            r = coding_append_varint(&m->job.replaced, store->obsolete[i]->number);
+        }
+    }
+    mutex_unlock(&store->mu);
+    return r;
+}
+
 static struct kv_job job_of(const struct compaction *c)
 {
     struct kv_job info = {.kind = KV_JOB_MERGE,
@@ -185,6 +201,7 @@ static int run_merge(struct kv_store *store, struct merge *m)
     mutex_unlock(&store->manifest_mu);
     r = output_job_init(store, &m->job);
     r = r < 0 ? r : record_inputs(m, &edit);
+    r = r < 0 ? r : record_replaced(store, m);
     r = r < 0 ? r : merge_ranges(store, m);
     r = r < 0 ? r : merge_inputs(store, m, &it);
     if (r == 0) {

@@ -27,7 +27,8 @@ static int builder_begin(struct kv_store *store, struct output_job *job)
                                   .output_index = (uint32_t)job->output_count + 1,
                                   .flushed_sequence = job->flushed_sequence,
                                   .released_log = job->released_log,
-                                  .inputs = kv_buf_slice(&job->inputs)};
+                                  .inputs = kv_buf_slice(&job->inputs),
+                                  .replaced = kv_buf_slice(&job->replaced)};
     struct table_builder_options options = {0};
     const struct kv_table *table;
 
@@ -345,6 +346,7 @@ void output_job_destroy(struct output_job *job)
     range_output_finish(&job->ranges);
     kv_buf_finish(&job->hidden_from);
     kv_buf_finish(&job->inputs);
+    kv_buf_finish(&job->replaced);
     kv_buf_finish(&job->last_key);
     output_blobs_destroy(&job->blobs);
 }

@@ -28,6 +28,7 @@ struct output_job {
     uint64_t flushed_sequence;     /* rows up to here are in tables once the job is installed */
     uint64_t released_log;         /* and logs below are superfluous */
     struct kv_buf inputs;          /* numbers of merged tables as varints; owned */
+    struct kv_buf replaced;        /* of those that are not in the store any more; owned */
     struct range_output ranges;    /* range deletes of the rows of the next output_rows; owned */
     struct output_blobs blobs;     /* large values */
     struct job *progress;          /* told how many rows were read; NULL: nobody */

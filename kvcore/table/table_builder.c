@@ -21,7 +21,7 @@ struct table_builder {
     struct kv_storage *storage;
     struct kv_object_writer *writer; /* NULL once finished */
     struct table_builder_options options;
-    struct kv_slice inputs;
+    struct kv_slice inputs, replaced;
     uint64_t file_seed;
     uint64_t offset; /* of the next block, counting what waits in `pending` */
     int error;       /* sticky */
@@ -72,6 +72,7 @@ int table_builder_create(struct kv_storage *storage, uint64_t store_seed, uint64
     b->options.block_bytes =
         options->block_bytes < BLOCK_BYTES_MAX ? options->block_bytes : BLOCK_BYTES_MAX;
     b->inputs = origin->inputs;
+    b->replaced = origin->replaced;
     b->file_seed = checksum_file_seed(store_seed, KV_FILE_TABLE, number);
     memcpy(b->properties.store_id, origin->store_id, sizeof origin->store_id);
     b->properties.number = number;
@@ -533,6 +534,7 @@ static int finish_properties(struct table_builder *b, uint32_t output_count,
     struct block_header header = {.type = BLOCK_PROPERTIES};
     int r = kv_buf_assign(&b->properties.inputs, b->inputs);
 
+    r = r < 0 ? r : kv_buf_assign(&b->properties.replaced, b->replaced);
     if (r < 0) {
         return r;
     }

@@ -27,7 +27,8 @@ struct table_origin {
     uint64_t flushed_sequence; /* see struct table_properties, as are the next two */
     uint64_t released_log;
     struct kv_slice table_name; /* copied */
-    struct kv_slice inputs;     /* varints; must outlive the builder */
+    struct kv_slice inputs;     /* varints; must outlive the builder, as does the next */
+    struct kv_slice replaced;
 };
 
 KV_MUST_CHECK int table_builder_create(struct kv_storage *storage, uint64_t store_seed,

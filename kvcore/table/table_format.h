@@ -79,6 +79,7 @@ struct table_properties {
     uint32_t output_index,
         output_count;           /* k-of-n; n is only known, and not 0, in the job's last output */
     struct kv_buf inputs;       /* table numbers the job merged: varints */
+    struct kv_buf replaced;     /* tables that were merged before and still there when it began */
     struct block_handle filter; /* size 0: none */
     struct block_handle range_deletes; /* size 0: none */
     uint32_t filter_format;            /* enum filter_format, 0: none */

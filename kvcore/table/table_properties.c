@@ -35,7 +35,8 @@ enum property {
     PROPERTY_RELEASED_LOG = 46,
     PROPERTY_TABLE_NAME = 48,
     PROPERTY_DELETE_RUN = 50,
-    PROPERTY_TAG_MAX = 50,
+    PROPERTY_REPLACED = 52,
+    PROPERTY_TAG_MAX = 52,
 };
 
 #define PROPERTY_BIT(tag) (UINT64_C(1) << (tag))
@@ -172,6 +173,9 @@ int table_properties_encode(const struct table_properties *properties, struct kv
     }
     if (r == 0 && p->inputs.size > 0) {
         r = coding_append_field(to, PROPERTY_INPUTS, kv_buf_slice(&p->inputs));
+    }
+    if (r == 0 && p->replaced.size > 0) {
+        r = coding_append_field(to, PROPERTY_REPLACED, kv_buf_slice(&p->replaced));
     }
     if (r == 0) {
         r = append_handle(to, PROPERTY_FILTER, p->filter);
@@ -332,6 +336,8 @@ static int read_property(struct coding_cursor *c, struct table_properties *p, ui
         return read_bound(c, value, &p->largest_key, &p->largest_trailer);
     case PROPERTY_INPUTS:
         return read_inputs(c, value, &p->inputs);
+    case PROPERTY_REPLACED:
+        return read_inputs(c, value, &p->replaced);
     case PROPERTY_BLOBS:
         return read_blobs(c, value, &p->blobs);
     case PROPERTY_TABLE_NAME:
@@ -391,6 +397,7 @@ void table_properties_finish(struct table_properties *properties)
     kv_buf_finish(&properties->smallest_key);
     kv_buf_finish(&properties->largest_key);
     kv_buf_finish(&properties->inputs);
+    kv_buf_finish(&properties->replaced);
     kv_buf_finish(&properties->table_name);
     blob_uses_finish(&properties->blobs);
     *properties = (struct table_properties){0};

@@ -328,6 +328,7 @@ static void judge(struct trial *t, unsigned table, unsigned key, unsigned shown)
     t->old += shown != DELETED && now != DELETED;
     printf("# table %s key %u shows version %u instead of %u or %u\n", names[table], key, shown,
            now, may);
+    fflush(stdout);
 }
 
 static int find_table(struct kv_store *store, unsigned i, struct kv_table **ret_table)
@@ -468,6 +469,41 @@ START_TEST(outputs_of_a_merge_that_was_not_finished_are_left_out)
 }
 END_TEST
 
+/* An iterator keeps the table of all keys from being removed, while what deleted from it is merged
+ * away twice over. Then the process is killed. */
+START_TEST(a_table_that_was_kept_for_a_reader_does_not_come_back)
+{
+    struct kv_options options = {.create = true, .no_background = true};
+    struct kv_storage *storage = NULL;
+    struct kv_store *store = NULL;
+    struct kv_table *table = NULL;
+    struct kv_iter *reader = NULL;
+    struct temp_dir dir;
+    char path[512], image[512], name[16], value[VALUE_MAX];
+
+    temp_dir_make(&dir);
+    ck_ok(kv_storage_posix_open(temp_dir_name(&dir, "store", path), true, &storage));
+    ck_ok(kv_open(storage, &options, &store));
+    ck_ok(kv_table_open(store, names[0], NULL, &table));
+    for (unsigned i = 0; i < MERGED_KEYS; i++) {
+        ck_ok(kv_put(table, key_of(i, name), value_of(i * 11 + 1, value), KV_DURABLE_WRITE));
+    }
+    ck_ok(kv_compact(store));
+    ck_ok(kv_iter_create(table, NULL, &reader));
+    for (unsigned part = 0; part < 2; part++) {
+        for (unsigned i = part * 100; i < part * 100 + 100; i += 2) {
+            ck_ok(kv_delete(table, key_of(i, name), KV_DURABLE_WRITE));
+        }
+        ck_ok(kv_compact(store));
+    }
+    copy_tree(path, temp_dir_name(&dir, "image", image));
+    kv_iter_destroy(reader);
+    ck_ok(kv_close(store));
+    check_merged(image);
+    temp_dir_remove(&dir);
+}
+END_TEST
+
 /* ---- the random ones ---- */
 
 struct totals {
@@ -531,6 +567,7 @@ Suite *test_suite(void)
     tcase_add_loop_test(
         tcase, an_input_that_was_not_removed_yet_does_not_come_back_beside_the_outputs, 0, 2);
     tcase_add_loop_test(tcase, outputs_of_a_merge_that_was_not_finished_are_left_out, 0, 2);
+    tcase_add_test(tcase, a_table_that_was_kept_for_a_reader_does_not_come_back);
     suite_add_tcase(suite, tcase);
     return suite;
 }

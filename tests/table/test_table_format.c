@@ -263,6 +263,30 @@ START_TEST(the_bytes_of_a_list_of_blobs_never_change)
 }
 END_TEST
 
+START_TEST(the_bytes_of_a_list_of_replaced_tables_never_change)
+{
+    static const uint8_t golden[] = {52, 3, 7, 0xac, 2, 37};
+    struct table_properties p = make_properties(), back;
+    struct kv_buf without = {0};
+    struct kv_buf bytes = {0};
+    size_t at;
+
+    ck_ok(table_properties_encode(&p, &without));
+    p.replaced = buf_of("\x07\xac\x02");
+    ck_ok(table_properties_encode(&p, &bytes));
+    ck_assert_uint_eq(bytes.size, without.size + sizeof golden - 1);
+    for (at = 0; bytes.data[at] == without.data[at]; at++) {
+    }
+    ck_assert_mem_eq(bytes.data + at, golden, sizeof golden);
+    ck_ok(table_properties_decode(kv_buf_slice(&bytes), &back));
+    ck_assert(kv_slice_equal(kv_buf_slice(&back.replaced), kv_buf_slice(&p.replaced)));
+    table_properties_finish(&back);
+    kv_buf_finish(&without);
+    kv_buf_finish(&bytes);
+    table_properties_finish(&p);
+}
+END_TEST
+
 START_TEST(a_list_of_blobs_that_is_not_ascending_or_names_nothing_is_refused)
 {
     static const struct {
@@ -494,6 +518,7 @@ Suite *test_suite(void)
     suite_add(s, "golden", the_bytes_of_a_footer_never_change);
     suite_add(s, "golden", the_bytes_of_properties_never_change);
     suite_add(s, "golden", the_bytes_of_a_list_of_blobs_never_change);
+    suite_add(s, "golden", the_bytes_of_a_list_of_replaced_tables_never_change);
     suite_add(s, "properties", a_list_of_blobs_that_is_not_ascending_or_names_nothing_is_refused);
     suite_add(s, "header", a_block_header_is_good_at_its_place_only);
     suite_add(s, "header", a_block_header_that_makes_no_sense_is_refused);
