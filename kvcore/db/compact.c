@@ -147,8 +147,8 @@ static int record_inputs(struct merge *m, struct edit *edit)
 }
 
 /* Tables that a merge has replaced may be there as long as somebody reads them. Should the manifest
- * be lost, those that were merged with them tell that they are no part of the store; but these may
- * be the inputs of this merge. */
+ * be lost, its outputs tell that they are no part of the store; but those may be the inputs of this
+ * merge. All on the list were taken out by an edit that is durable. */
 static int record_replaced(struct kv_store *store, struct merge *m)
 {
     int r = 0;

@@ -1,35 +1,52 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "kvcore/db/obsolete.h"
 
+#include <errno.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
 #include "kvcore/blob/blob_writer.h"
 
-/* Take one table that only the list still holds off the list, or NULL. */
-static struct file_meta *take_unused(struct kv_store *store)
+/* One table that only the list still holds, or NULL. It stays on the list until its file is gone:
+ * merges that begin meanwhile name it (record_replaced() in compact.c). */
+static struct file_meta *begin_removal(struct kv_store *store)
 {
-    struct file_meta *file = NULL;
+    struct file_meta *found = NULL;
+    mutex_lock(&store->mu);
+    for (size_t i = 0; i < store->obsolete_count && found == NULL; i++) {
+        struct file_meta *file = store->obsolete[i];
+        /* Nobody can take a new reference: no version that is reachable holds it. */
+        if (!file->removing && atomic_load_explicit(&file->refs, memory_order_acquire) == 1) {
+            file->removing = true;
+            found = file;
+        }
+    }
+    mutex_unlock(&store->mu);
+    return found;
+}
+
+static void end_removal(struct kv_store *store, struct file_meta *file)
+{
     mutex_lock(&store->mu);
     for (size_t i = 0; i < store->obsolete_count; i++) {
-        /* Nobody can take a new reference: no version that is reachable holds it. */
-        if (atomic_load_explicit(&store->obsolete[i]->refs, memory_order_acquire) == 1) {
-            file = store->obsolete[i];
+        if (store->obsolete[i] == file) {
             store->obsolete[i] = store->obsolete[--store->obsolete_count];
             break;
         }
     }
     mutex_unlock(&store->mu);
-    return file;
+    file_meta_unref(file);
 }
 
 void obsolete_purge(struct kv_store *store)
 {
-    for (struct file_meta *file = take_unused(store); file != NULL; file = take_unused(store)) {
+    for (struct file_meta *file = begin_removal(store); file != NULL; file = begin_removal(store)) {
         struct kv_file_id id = {.kind = KV_FILE_TABLE, .number = file->number};
         block_cache_drop_table(store->cache, file->number);
-        file_meta_unref(file);
-        kv_ignore(store->storage->ops->remove(store->storage, id));
+        int r = store->storage->ops->remove(store->storage, id);
+        if (r == 0 || r == -ENOENT) {
+            end_removal(store, file);
+        } /* else it is there, on the list, until the next opening tries again */
     }
 }
 

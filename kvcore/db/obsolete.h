@@ -6,7 +6,7 @@
 
 #include "kvcore/db/store.h"
 
-/* Remove files that nobody needs any more. */
+/* Remove tables that nobody needs any more. Those that cannot be removed stay on the list. */
 void obsolete_purge(struct kv_store *store);
 /* After opening: remove what a crash left behind. */
 KV_MUST_CHECK int obsolete_sweep(struct kv_store *store);
