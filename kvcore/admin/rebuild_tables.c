@@ -136,6 +136,18 @@ static void install(struct rebuild *rebuild, uint64_t job)
     }
 }
 
+/* Only what is installed is ever merged, and replaced. */
+static void install_all(struct rebuild *rebuild, const struct kv_buf *numbers)
+{
+    struct coding_cursor cursor = coding_cursor(kv_buf_slice(numbers));
+    while (coding_ok(&cursor) && coding_left(&cursor) > 0) {
+        struct rebuild_table *table = find(rebuild, coding_read_varint(&cursor));
+        if (table != NULL) {
+            install(rebuild, table->job);
+        }
+    }
+}
+
 /* How many of the inputs are there, and how many are not. */
 struct inputs {
     size_t there, gone;
@@ -153,9 +165,6 @@ static int count_inputs(struct rebuild *rebuild, const struct rebuild_table *tab
             return undecidable(rebuild, table->file->number, "does not say what it was merged of");
         }
         *(input != NULL ? &inputs.there : &inputs.gone) += 1;
-        if (input != NULL) {
-            install(rebuild, input->job); /* only what is installed is ever merged */
-        }
     }
     *ret_inputs = inputs;
     return 0;
@@ -283,6 +292,10 @@ int rebuild_tables(struct rebuild *rebuild)
 {
     int r = read_all(rebuild);
 
+    for (size_t i = 0; i < rebuild->count && r == 0; i++) {
+        install_all(rebuild, &rebuild->tables[i].inputs);
+        install_all(rebuild, &rebuild->tables[i].no_more);
+    }
     for (size_t i = 0; i < rebuild->count && r == 0 && !rebuild->undecidable; i++) {
         r = judge_job(rebuild, &rebuild->tables[i]);
     }

@@ -486,6 +486,33 @@ START_TEST(outputs_of_a_merge_that_was_not_finished_are_left_out)
 }
 END_TEST
 
+/* Two readers keep an input of the merge and an output of it, the other outputs are merged on and
+ * gone. That the merge was installed is told by what its output was merged to. */
+START_TEST(a_merge_of_which_one_input_and_one_output_are_left_is_known_by_its_successor)
+{
+    struct kv_options options = {.file_bytes = 4096, .no_background = true};
+    struct kv_store *store = NULL;
+    struct kv_table *table = NULL;
+    struct temp_dir dir;
+    char before[512], after[512], on[512], name[16];
+
+    temp_dir_make(&dir);
+    make_merge(&dir, before, after);
+    copy_tree(after, temp_dir_name(&dir, "on", on));
+    ck_ok(kv_open(store_storage(on), &options, &store));
+    ck_ok(kv_table_open(store, names[0], NULL, &table));
+    for (unsigned i = 0; i < MERGED_KEYS; i += 2) {
+        ck_ok(kv_delete(table, key_of(i, name), KV_DURABLE_WRITE));
+    }
+    ck_ok(kv_compact(store));
+    ck_ok(kv_close(store));
+    add_tables(before, on, SMALLEST);
+    add_tables(after, on, SMALLEST);
+    check_merged(on);
+    temp_dir_remove(&dir);
+}
+END_TEST
+
 /* Deletes every other key of a table, and merges that away twice over. */
 static void delete_in_parts(struct kv_store *store, struct kv_table *table)
 {
@@ -598,6 +625,8 @@ Suite *test_suite(void)
     tcase_add_loop_test(
         tcase, an_input_that_was_not_removed_yet_does_not_come_back_beside_the_outputs, 0, 2);
     tcase_add_loop_test(tcase, outputs_of_a_merge_that_was_not_finished_are_left_out, 0, 2);
+    tcase_add_test(tcase,
+                   a_merge_of_which_one_input_and_one_output_are_left_is_known_by_its_successor);
     tcase_add_loop_test(tcase, a_table_that_was_replaced_and_stays_does_not_come_back, 0, 2);
     suite_add_tcase(suite, tcase);
     return suite;
