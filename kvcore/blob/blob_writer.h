@@ -27,7 +27,8 @@ struct blob_meta {
     uint64_t data_bytes; /* stored bytes of its values, without gaps and directory */
 };
 
-/* Create blob `number`, whose name is durable then. Errors: those of kv_storage_ops.log_create. */
+/* Create blob `number`, whose name is durable with its first sync. Errors: those of
+ * kv_storage_ops.log_create. */
 KV_MUST_CHECK int blob_writer_create(const struct blob_store *store, uint64_t number,
                                      struct blob_writer **ret_writer);
 /* Closes it without a sync or a seal; the file stays. Accepts NULL. */

@@ -27,8 +27,8 @@ struct log_writer_options {
     uint64_t preallocate_bytes;     /* hint of the final size; 0: unknown */
 };
 
-/* Create the log `id` (its name is durable then) and write its head record. Errors: those of
- * kv_storage_ops.log_create; after a failure there is no log of that number. */
+/* Create the log `id`, whose name is durable with its first sync, and write its head record.
+ * Errors: those of kv_storage_ops.log_create; after a failure there is no log of that number. */
 KV_MUST_CHECK int log_writer_create(struct kv_storage *storage, struct kv_file_id id,
                                     const struct log_writer_options *options,
                                     struct log_writer **ret_writer);

@@ -144,7 +144,22 @@ int posix_fallocate_range(struct posix_storage *storage, int fd, int mode, uint6
 
 int posix_sync_dir(struct posix_storage *storage)
 {
-    return storage->calls->fsync(storage->calls_arg, storage->dir);
+    uint64_t made = atomic_load(&storage->names_made); /* counted after they were made */
+    uint64_t durable = atomic_load(&storage->names_durable);
+    int r = storage->calls->fsync(storage->calls_arg, storage->dir);
+
+    if (r < 0) {
+        return r;
+    }
+    while (durable < made &&
+           !atomic_compare_exchange_weak(&storage->names_durable, &durable, made)) {
+    }
+    return 0;
+}
+
+int posix_settle_names(struct posix_storage *storage, uint64_t count)
+{
+    return count <= atomic_load(&storage->names_durable) ? 0 : posix_sync_dir(storage);
 }
 
 int posix_rename_new(struct posix_storage *storage, int dir, const char *from, const char *to)

@@ -117,6 +117,13 @@ int posix_log_create(struct kv_storage *base, struct kv_file_id id, uint64_t rec
     if (r < 0) {
         return r;
     }
+    /* At most one write-ahead log may vanish in a crash, the newest: a gap would be damage. */
+    if (id.kind == KV_FILE_LOG) {
+        r = posix_settle_names(storage, atomic_load(&storage->last_log_name));
+        if (r < 0) {
+            return r;
+        }
+    }
     posix_name_format(id, name);
     if (recycle != 0) {
         fd = create_recycled(storage, name, (struct kv_file_id){id.kind, recycle});
@@ -127,8 +134,7 @@ int posix_log_create(struct kv_storage *base, struct kv_file_id id, uint64_t rec
     if (fd < 0) {
         return fd;
     }
-    r = posix_sync_dir(storage);
-    if (r == 0 && id.kind == KV_FILE_BLOB) {
+    if (id.kind == KV_FILE_BLOB) {
         r = write_out_fd = posix_open_file(storage, name, O_WRONLY);
     }
     if (r >= 0) {
@@ -141,6 +147,10 @@ int posix_log_create(struct kv_storage *base, struct kv_file_id id, uint64_t rec
         return r;
     }
     (*ret_log)->write_out_fd = write_out_fd;
+    uint64_t count = atomic_fetch_add(&storage->names_made, 1) + 1;
+    if (id.kind == KV_FILE_LOG) {
+        atomic_store(&storage->last_log_name, count);
+    }
     return 0;
 }
 
@@ -284,7 +294,9 @@ int posix_log_sync(struct kv_log *log)
     if (atomic_load(&log->sync_broken)) {
         return -EIO;
     }
-    int r = log->storage->calls->fdatasync(log->storage->calls_arg, log->fd);
+    /* First the names: what is appended may speak of files that were made before. */
+    int r = posix_settle_names(log->storage, atomic_load(&log->storage->names_made));
+    r = r < 0 ? r : log->storage->calls->fdatasync(log->storage->calls_arg, log->fd);
     if (r < 0) {
         atomic_store(&log->sync_broken, true);
     }

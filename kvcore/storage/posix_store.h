@@ -4,10 +4,13 @@
  * the directory, never through a symbolic link, never to anything but a regular file of ours).
  *
  * Invariants
- *  1. A name that a caller was promised (log_create, object_finish, the first root) is followed by
- *     a sync of the directory before success is returned.
- *  2. No sync is ever repeated after it failed: the kernel may have dropped the pages and would
- *     then report success for bytes that are gone.
+ *  1. A name that a caller was promised (object_finish, the first root) is followed by a sync of
+ *     the directory before success is returned. Those of logs are counted (`names_made`), and every
+ *     sync of a log first syncs the directory if there are some that no such sync has covered.
+ *  2. No sync of a file is ever repeated after it failed: the kernel may have dropped the pages and
+ *     would then report success for bytes that are gone. (The directory is synced again when there
+ *     are new names in it: a file system with a journal has stopped altogether after such a
+ *     failure, and one without writes the changed block anew, with all names in it.)
  *  3. Under a shared lease nothing in the directory is changed.
  *
  * Concurrency: fields without a note are constant after open. */
@@ -32,6 +35,10 @@ struct posix_storage {
     _Atomic bool unpublished; /* the directory still has that name; see posix_publish.c */
     /* enum kv_lease_mode, 0: none. Written under `mu`, read anywhere. */
     _Atomic int lease;
+    /* Names of logs: how many were made, and how many of them the directory was synced after. */
+    _Atomic uint64_t names_made;
+    _Atomic uint64_t names_durable;
+    _Atomic uint64_t last_log_name; /* the count after the newest write-ahead log's */
     /* One change of the lease or of the root at a time. Held across their I/O, which is rare. */
     struct mutex mu;
     bool root_settled GUARDED_BY(mu); /* the newest root record and its name are durable */
@@ -65,7 +72,10 @@ KV_MUST_CHECK int posix_write(struct posix_storage *storage, int fd, const struc
                               int part_count, uint64_t offset);
 KV_MUST_CHECK int posix_fallocate_range(struct posix_storage *storage, int fd, int mode,
                                         uint64_t offset, uint64_t size);
+/* All names that were made before the call are durable when 0 is returned. */
 KV_MUST_CHECK int posix_sync_dir(struct posix_storage *storage);
+/* The same, if the first `count` names of logs are not durable yet. */
+KV_MUST_CHECK int posix_settle_names(struct posix_storage *storage, uint64_t count);
 /* Rename within `dir`. Errors: -EEXIST `to` is taken. */
 KV_MUST_CHECK int posix_rename_new(struct posix_storage *storage, int dir, const char *from,
                                    const char *to);

@@ -57,6 +57,12 @@ static bool tables_hold_the_rows(const struct fail_call *call, const struct sim_
            later(call, strike, SIM_FDATASYNC, SIM_MANIFEST);
 }
 
+static bool names_are_synced_and_tables_hold_the_rows(const struct fail_call *call,
+                                                      const struct sim_event *strike)
+{
+    return later(call, strike, SIM_FSYNC, SIM_DIR) && tables_hold_the_rows(call, strike);
+}
+
 static bool is_told(const struct fail_call *call, const struct sim_event *strike)
 {
     struct kv_health health;
@@ -132,6 +138,12 @@ static const struct rule rules[] = {
      .kinds = KIND(SIM_BLOB),
      .error = ANY_ERROR,
      .promise = tables_hold_the_rows},
+    {.text = "syncing the names failed, for a blob that was sealed: its values were moved",
+     .engine_calls = ~KIND(RIG_SYNC),
+     .call = SIM_FSYNC,
+     .kinds = KIND(SIM_DIR),
+     .error = ANY_ERROR,
+     .promise = names_are_synced_and_tables_hold_the_rows},
     {.text = "no space for the next log, or for tables to make room in memory: a smaller log was "
              "made, or the present one goes on and the store says that it is full",
      .call = SIM_CALL_COUNT,

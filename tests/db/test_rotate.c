@@ -158,9 +158,10 @@ END_TEST
 
 /* ---- calls that fail ---- */
 
-static void fail_next(struct sim_fs *sim)
+/* The `n`th from now on. */
+static void fail_call(struct sim_fs *sim, uint64_t n)
 {
-    struct sim_fault fault = {.at = sim_calls_made(sim) + 1, .failure = SIM_FAIL_EIO};
+    struct sim_fault fault = {.at = sim_calls_made(sim) + n, .failure = SIM_FAIL_EIO};
     sim_fail(sim, &fault);
 }
 
@@ -198,7 +199,7 @@ START_TEST(a_failed_sync_is_mended_however_many_memtables_wait)
     }
     ck_assert_uint_eq(waiting(), MANY);
     put(MANY, KV_DURABLE_WRITE);
-    fail_next(sim);
+    fail_call(sim, 2); /* behind the sync of the newest log's name */
     ck_fails(kv_sync(store), EIO);
     put(MANY + 1, KV_DURABLE_WRITE);
     ck_ok(kv_sync(store));
@@ -233,7 +234,7 @@ START_TEST(what_follows_rows_that_a_log_lost_is_not_written_before_they_are_in_t
     ck_ok(kv_batch_delete_range(batch, table, key_of(0, from), key_of(ROWS, to)));
     ck_ok(kv_batch_put(batch, table, key_of(FOLLOWS, to), kv_slice_str("follows")));
     sim_watch(sim, fill_up, NULL);
-    fail_next(sim);
+    fail_call(sim, 1);
     ck_fails(kv_write(store, batch, KV_DURABLE_WRITE), ENOSPC);
     ck_assert_uint_ge(tables_begun, 1);
     kv_batch_destroy(batch);
