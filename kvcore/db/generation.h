@@ -24,7 +24,7 @@ struct generation {
     struct log_writer *log; /* NULL: replayed, its rows lie in closed logs */
     /* NULL: none yet. Set by the leader (release), read by those who sync or seal (acquire). */
     _Atomic(struct blob_writer *) blob;
-    uint64_t blob_limit;     /* rotate when the blob has grown to this; constant */
+    uint64_t blob_limit;     /* see large_limit(); constant */
     bool blob_failed;        /* the leader's: it takes no more, and no other is begun */
     uint64_t log_number;     /* newest log that holds rows of it */
     uint64_t delete_count;   /* rows that delete one key; the leader's */

@@ -10,13 +10,17 @@
 #include "kvcore/db/sync.h"
 #include "kvcore/db/version_blobs.h"
 #include "kvcore/db/view.h"
+#include "kvcore/util/clock.h"
 
-/* Of the live bytes of all blobs, as much as one generation may hold. */
+/* Of the live bytes of all blobs, as much as a generation should hold, and at least this. */
 enum { LIVE_PART = 32 };
+#define LIMIT_MIN ((uint64_t)16 << 20)
 
-/* But not less than this: each rotation costs a log and a flush, and some ten syncs, which those
- * who sync meanwhile wait behind. */
-#define LIMIT_MIN ((uint64_t)128 << 20)
+/* But it lives so long, unless its blob has grown to so many times what one should: who syncs while
+ * a generation ends waits for two logs, two blobs and their names. Of those who sync beside a fast
+ * stream that should be far less than one in a hundred. */
+static const uint64_t life_min_ns = 2000000000;
+enum { BLOBS_MAX = 4 };
 
 bool large_is(const struct kv_store *store, size_t value_size)
 {
@@ -28,6 +32,17 @@ uint64_t large_limit(const struct kv_store *store, const struct version *version
     uint64_t limit = version_blob_live_bytes(version) / LIVE_PART;
     limit = limit > LIMIT_MIN ? limit : LIMIT_MIN;
     return limit < store->options.blob_file_bytes ? limit : store->options.blob_file_bytes;
+}
+
+bool large_is_enough(const struct kv_store *store, const struct generation *active, unsigned factor)
+{
+    uint64_t bytes = generation_blob_bytes(active) / factor;
+
+    if (bytes < active->blob_limit) {
+        return false;
+    }
+    return store->options.no_background || bytes / BLOBS_MAX >= store->options.blob_file_bytes ||
+           clock_monotonic_ns() - atomic_load(&store->rotated_ns) >= life_min_ns;
 }
 
 /* ---- in a batch ---- */

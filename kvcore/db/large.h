@@ -33,9 +33,13 @@ KV_MUST_CHECK int large_place(struct kv_store *store, struct kv_batch *const *ba
 /* Behind a write with large values, and not as the leader, for it may wait for the device: have
  * what the active blob got written out early. Gives way to those who sync. */
 void large_write_out(struct kv_store *store);
-/* Rotate when the blob of the generation has grown to this: overwritten values can be given back
- * only once the log that names them is gone. `version` is the present one. */
+/* How large the blob of a generation that begins now should grow: overwritten values can be given
+ * back only once the log that names them is gone. `version` is the present one. */
 uint64_t large_limit(const struct kv_store *store, const struct version *version);
+/* Whether the blob of the active generation is `factor` times as large as it should grow, and the
+ * generation so old that it may end for that alone. */
+bool large_is_enough(const struct kv_store *store, const struct generation *active,
+                     unsigned factor);
 /* Seal the blob of a generation that is rotated out, and add it to the edit that adds its tables. A
  * blob that cannot be trusted is flagged instead: flushing then moves its values elsewhere. */
 KV_MUST_CHECK int large_seal(struct kv_store *store, const struct generation *generation,

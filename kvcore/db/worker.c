@@ -6,9 +6,11 @@
 #include "kvcore/db/compact.h"
 #include "kvcore/db/flush.h"
 #include "kvcore/db/health.h"
+#include "kvcore/db/large.h"
 #include "kvcore/db/reclaim.h"
 #include "kvcore/db/space.h"
 #include "kvcore/db/sync.h"
+#include "kvcore/db/view.h"
 #include "kvcore/db/write.h"
 #include "kvcore/util/clock.h"
 
@@ -124,12 +126,18 @@ void workers_stand_in(struct kv_store *store)
     }
 }
 
-/* Rows do not stay in memory for ever when nothing more comes, and not at all on a full device,
- * where the tombstones among them are what gives space back. */
-static bool generation_is_old(const struct kv_store *store)
+/* Rows do not stay in memory for ever when nothing more comes, not long behind a stream of large
+ * values, and not at all on a full device, where the tombstones among them are what gives space
+ * back. */
+static bool generation_is_old(struct kv_store *store)
 {
     uint64_t age = clock_monotonic_ns() - atomic_load(&store->rotated_ns);
-    return age > (atomic_load(&store->full) ? space_check_ms : generation_age_ms) * ns_per_ms;
+    struct view *view = view_acquire(store);
+    bool enough = large_is_enough(store, view->active, 1);
+
+    view_release(view);
+    return enough ||
+           age > (atomic_load(&store->full) ? space_check_ms : generation_age_ms) * ns_per_ms;
 }
 
 /* When rows were last seen to come, by somebody who looks now and then. */

@@ -347,7 +347,7 @@ static bool has_room(const struct kv_store *store, unsigned factor)
 {
     const struct generation *active = store->active;
     return generation_bytes(active) / factor < store->options.memtable_bytes &&
-           generation_blob_bytes(active) / factor < active->blob_limit;
+           !large_is_enough(store, active, factor);
 }
 
 /* Rotate where needed, so that the active generation has room for the batch. */
