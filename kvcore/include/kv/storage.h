@@ -86,11 +86,11 @@ struct kv_storage_ops {
      */
     int (*root_swap)(struct kv_storage *storage, uint64_t expected_version, struct kv_slice bytes);
 
-    /* A log open for appending, empty. Its name lasts from the next sync of any log or finish of an
-     * object on, and never without those of write-ahead logs that were created before. If `recycle`
-     * is not 0, the log of that number (same kind) ceases to exist and its space is reused: old
-     * bytes may show behind what is appended, and after a crash the file may have its former name.
-     * `preallocate_bytes` is a hint of the final size. Errors: -EEXIST, -ENOSPC. */
+    /* A log open for appending, empty. From the next sync of any log, or finish of an object, on
+     * its name lasts, and never without those of write-ahead logs that were created before. If
+     * `recycle` is not 0, the log of that number (same kind) ceases to exist and its space is
+     * reused: old bytes may show behind what is appended, and after a crash the file may have its
+     * former name. `preallocate_bytes` is a hint of the final size. Errors: -EEXIST, -ENOSPC. */
     int (*log_create)(struct kv_storage *storage, struct kv_file_id id, uint64_t recycle,
                       uint64_t preallocate_bytes, struct kv_log **ret_log);
     /* An existing log for reading only. Errors: -ENOENT. */
@@ -113,8 +113,9 @@ struct kv_storage_ops {
     /* Read up to `size` bytes from `offset`; short only at the end of what is stored. */
     int (*log_read)(struct kv_log *log, uint64_t offset, void *to, size_t size, size_t *ret_size);
     /* Make everything stored in the log durable, and before it the names of all logs created so
-     * far; also of one opened for reading (what a crash left). May run beside appends, and then covers those that had returned before it was called.
-     * After a failure every later sync of this log returns -EIO. */
+     * far; also of one opened for reading (what a crash left). May run beside appends, and then
+     * covers those that had returned before it was called. After a failure every later sync of this
+     * log returns -EIO. */
     int (*log_sync)(struct kv_log *log);
     /* Bytes that can be read: appended ones, or for an opened log all that is stored, which may
      * include preallocated or recycled bytes behind the last record. */
