@@ -20,25 +20,84 @@ int output_job_init(struct kv_store *store, struct output_job *job)
     return snapshot_list(store, &job->snapshots, &job->snapshot_count);
 }
 
+/* A leftover is harmless: the next open removes it. */
+static void remove_output(struct kv_store *store, uint64_t number)
+{
+    struct kv_file_id id = {.kind = KV_FILE_TABLE, .number = number};
+    kv_ignore(store->storage->ops->remove(store->storage, id));
+}
+
+/* Finish the table that is whole, if there is one. */
+static int finish_whole(struct output_job *job, bool last)
+{
+    struct table_properties properties = {0};
+    struct unfinished *whole = &job->whole;
+    struct file_meta **outputs;
+    uint64_t size = 0;
+    int r;
+
+    if (whole->builder == NULL) {
+        return 0;
+    }
+    outputs = realloc(job->outputs, (job->output_count + 1) * sizeof(struct file_meta *));
+    if (outputs == NULL) {
+        return -ENOMEM;
+    }
+    job->outputs = outputs;
+    r = table_builder_finish(whole->builder, last ? (uint32_t)job->output_count + 1 : 0,
+                             &properties, &size);
+    if (r == 0) {
+        r = file_from_properties(&properties, size, &job->outputs[job->output_count]);
+        table_properties_finish(&properties);
+        if (r < 0) {
+            remove_output(job->store, whole->number);
+        }
+    }
+    if (r == 0) {
+        job->outputs[job->output_count]->hidden_bytes = whole->hidden_bytes;
+        job->output_count++;
+        job->bytes_written += size;
+    }
+    table_builder_destroy(whole->builder);
+    *whole = (struct unfinished){0};
+    return r;
+}
+
+/* The table takes no more rows. Whether it is the last of the job is known only when another one is
+ * begun: what follows may all be hidden. */
+static void end_table(struct output_job *job)
+{
+    if (job->now.builder != NULL) {
+        assert(job->whole.builder == NULL);
+        job->whole = job->now;
+        job->now = (struct unfinished){0};
+        job->hidden_from.size = 0;
+    }
+}
+
 static int builder_begin(struct kv_store *store, struct output_job *job)
 {
     struct table_origin origin = {.table_id = job->table_id,
                                   .level = job->level,
-                                  .output_index = (uint32_t)job->output_count + 1,
                                   .flushed_sequence = job->flushed_sequence,
                                   .released_log = job->released_log,
                                   .inputs = kv_buf_slice(&job->inputs),
                                   .replaced = kv_buf_slice(&job->replaced)};
     struct table_builder_options options = {0};
     const struct kv_table *table;
+    int r = finish_whole(job, false);
 
+    if (r < 0) {
+        return r;
+    }
+    origin.output_index = (uint32_t)job->output_count + 1;
     mutex_lock(&store->mu);
     table = store->tables[job->table_id - 1]; /* constant, lives as long as the store */
     job->table = table;
-    job->builder_number = store->next_table_number++;
+    job->now.number = store->next_table_number++;
     mutex_unlock(&store->mu);
     if (job->number == 0) {
-        job->number = job->builder_number; /* table numbers are unique for ever: so are jobs */
+        job->number = job->now.number; /* table numbers are unique for ever: so are jobs */
     }
     origin.job = job->number;
     origin.table_name = kv_slice_str(table->name);
@@ -47,8 +106,8 @@ static int builder_begin(struct kv_store *store, struct output_job *job)
     options.prefix_size = table->options.prefix_size;
     options.codec = table->options.no_compression ? CODEC_NONE : CODEC_SNAPPY;
     memcpy(origin.store_id, store->root.store_id, sizeof origin.store_id); /* constant after open */
-    return table_builder_create(store->storage, store->seed, job->builder_number, &origin, &options,
-                                &job->builder);
+    return table_builder_create(store->storage, store->seed, job->now.number, &origin, &options,
+                                &job->now.builder);
 }
 
 int file_from_properties(const struct table_properties *properties, uint64_t size,
@@ -86,12 +145,12 @@ int file_from_properties(const struct table_properties *properties, uint64_t siz
 static int add_range_delete(void *arg, const struct range_delete *range_delete)
 {
     struct output_job *job = arg;
-    int r = job->builder == NULL ? builder_begin(job->store, job) : 0;
-    r = r < 0 ? r : table_builder_add_range_delete(job->builder, range_delete);
+    int r = job->now.builder == NULL ? builder_begin(job->store, job) : 0;
+    r = r < 0 ? r : table_builder_add_range_delete(job->now.builder, range_delete);
     /* Of a fragment the newest delete comes first, and the others hide the same. */
     if (r == 0 && !kv_slice_equal(range_delete->from, kv_buf_slice(&job->hidden_from))) {
-        job->hidden_bytes += hidden_bytes(version_table(job->version, job->table_id), job->level,
-                                          range_delete->from, range_delete->to);
+        job->now.hidden_bytes += hidden_bytes(version_table(job->version, job->table_id),
+                                              job->level, range_delete->from, range_delete->to);
         r = kv_buf_assign(&job->hidden_from, range_delete->from);
     }
     return r;
@@ -106,46 +165,6 @@ static bool is_range_deepest(void *arg, struct kv_slice from, struct kv_slice to
 static struct range_sink range_sink(struct output_job *job)
 {
     return (struct range_sink){.add = add_range_delete, .is_deepest = is_range_deepest, .arg = job};
-}
-
-/* A leftover is harmless: the next open removes it. */
-static void remove_output(struct kv_store *store, uint64_t number)
-{
-    struct kv_file_id id = {.kind = KV_FILE_TABLE, .number = number};
-    kv_ignore(store->storage->ops->remove(store->storage, id));
-}
-
-static int builder_end(struct output_job *job, bool last)
-{
-    struct table_properties properties = {0};
-    struct file_meta **outputs;
-    uint64_t size = 0;
-    int r;
-
-    outputs = realloc(job->outputs, (job->output_count + 1) * sizeof(struct file_meta *));
-    if (outputs == NULL) {
-        return -ENOMEM;
-    }
-    job->outputs = outputs;
-    r = table_builder_finish(job->builder, last ? (uint32_t)job->output_count + 1 : 0, &properties,
-                             &size);
-    if (r == 0) {
-        r = file_from_properties(&properties, size, &job->outputs[job->output_count]);
-        table_properties_finish(&properties);
-        if (r < 0) {
-            remove_output(job->store, job->builder_number);
-        }
-    }
-    if (r == 0) {
-        job->outputs[job->output_count]->hidden_bytes = job->hidden_bytes;
-        job->output_count++;
-        job->bytes_written += size;
-    }
-    table_builder_destroy(job->builder);
-    job->builder = NULL;
-    job->hidden_bytes = 0;
-    job->hidden_from.size = 0;
-    return r;
 }
 
 /* How many snapshots are older than the row: rows of one key in the same stripe look alike to all.
@@ -174,10 +193,11 @@ static const size_t range_bytes_max = (size_t)BLOCK_RAW_SIZE_MAX / 8;
 static bool should_cut(const struct kv_store *store, struct output_job *job, struct kv_slice key)
 {
     const struct file_list *below = job->grandparents;
-    bool begun = job->builder != NULL || job->ranges.open_count > 0;
-    uint64_t size = job->builder != NULL ? table_builder_size(job->builder) : 0;
+    bool begun = job->now.builder != NULL || job->ranges.open_count > 0;
+    uint64_t size = job->now.builder != NULL ? table_builder_size(job->now.builder) : 0;
 
-    if (job->builder != NULL && table_builder_range_bytes(job->builder) >= range_bytes_max) {
+    if (job->now.builder != NULL &&
+        table_builder_range_bytes(job->now.builder) >= range_bytes_max) {
         return true;
     }
     if (job->is_flush) {
@@ -230,7 +250,10 @@ static int cut_before(struct kv_store *store, struct output_job *job, struct kv_
     r = range_output_give(&job->ranges, key, &sink);
     r = r < 0 ? r : range_output_close(&job->ranges, &sink);
     job->grandparent_bytes = 0;
-    return r < 0 || job->builder == NULL ? r : builder_end(job, false);
+    if (r == 0) {
+        end_table(job);
+    }
+    return r;
 }
 
 /* Range deletes that end before or begin at the key (empty: all); a table may be cut where one
@@ -258,9 +281,9 @@ static int add_row(struct kv_store *store, struct output_job *job, const struct 
     /* One that makes no sense refers to nothing; whoever reads the row is told. */
     if (r == 0 && row_kind(stored.trailer) == ROW_BLOB &&
         blob_pointer_decode(stored.value, &pointer) == 0) {
-        r = table_builder_note_blob(job->builder, pointer.number, pointer.stored_size);
+        r = table_builder_note_blob(job->now.builder, pointer.number, pointer.stored_size);
     }
-    return r < 0 ? r : table_builder_add(job->builder, &stored);
+    return r < 0 ? r : table_builder_add(job->now.builder, &stored);
 }
 
 static int output_row(struct kv_store *store, struct output_job *job, const struct row *row)
@@ -278,7 +301,7 @@ static int output_row(struct kv_store *store, struct output_job *job, const stru
     if (r < 0 || hidden) {
         return r;
     }
-    if (job->builder == NULL) {
+    if (job->now.builder == NULL) {
         r = builder_begin(store, job);
     }
     return r < 0 ? r : add_row(store, job, row);
@@ -297,9 +320,7 @@ int output_rows(struct kv_store *store, struct output_job *job, struct iter *it)
     int r = 0;
 
     job->last_key.size = 0;
-    if (job->builder != NULL) {
-        r = builder_end(job, false); /* of another keyspace */
-    }
+    end_table(job); /* of another keyspace */
     for (; r == 0 && it->valid; iter_next(it)) {
         if (atomic_load_explicit(&store->stopping, memory_order_relaxed) && !job->is_flush) {
             return -ECANCELED; /* the store is closing: a merge can be done again */
@@ -318,7 +339,8 @@ int output_rows(struct kv_store *store, struct output_job *job, struct iter *it)
 
 int output_job_finish(struct kv_store *store, struct output_job *job, struct edit *edit)
 {
-    int r = job->builder != NULL ? builder_end(job, true) : 0;
+    end_table(job);
+    int r = finish_whole(job, true);
     r = r < 0 ? r : output_blobs_finish(store, &job->blobs, edit);
     job->bytes_written += job->blobs.bytes_written;
     for (size_t i = 0; i < job->output_count && r == 0; i++) {
@@ -337,7 +359,8 @@ void output_job_remove(struct kv_store *store, struct output_job *job)
 
 void output_job_destroy(struct output_job *job)
 {
-    table_builder_destroy(job->builder);
+    table_builder_destroy(job->now.builder);
+    table_builder_destroy(job->whole.builder);
     for (size_t i = 0; i < job->output_count; i++) {
         file_meta_unref(job->outputs[i]);
     }

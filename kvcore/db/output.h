@@ -13,6 +13,12 @@
 #include "kvcore/db/range_output.h"
 #include "kvcore/table/table_builder.h"
 
+struct unfinished {
+    struct table_builder *builder; /* NULL: none */
+    uint64_t number;
+    uint64_t hidden_bytes; /* by its range deletes */
+};
+
 struct output_job {
     /* Set by the caller. */
     uint32_t table_id; /* may change between calls of output_rows */
@@ -40,11 +46,10 @@ struct output_job {
     size_t snapshot_count;
     struct file_meta **outputs;
     size_t output_count;
-    struct table_builder *builder; /* of the table being written */
-    const struct kv_table *table;  /* its keyspace */
-    uint64_t hidden_bytes;         /* by its range deletes */
-    struct kv_buf hidden_from;     /* start of the last of them */
-    uint64_t builder_number;
+    struct unfinished now;        /* the table being written */
+    struct unfinished whole;      /* one that waits to know whether it is the last */
+    const struct kv_table *table; /* keyspace of the table being written */
+    struct kv_buf hidden_from;    /* start of the last of its range deletes */
     struct kv_buf last_key;
     size_t last_stripe;
     size_t grandparent_index;

@@ -513,6 +513,68 @@ START_TEST(a_merge_of_which_one_input_and_one_output_are_left_is_known_by_its_su
 }
 END_TEST
 
+enum { LARGE_KEYS = 12, LARGE_LEFT = 5, LARGE_SIZE = 4400 };
+
+static void put_large(struct kv_table *table)
+{
+    struct rng rng = {7};
+    uint8_t value[LARGE_SIZE];
+    char name[16];
+
+    for (unsigned i = 0; i < LARGE_KEYS; i++) {
+        for (size_t n = 0; n < sizeof value; n++) {
+            value[n] = (uint8_t)rng_next(&rng); /* not to be compressed */
+        }
+        ck_ok(kv_put(table, key_of(i, name), kv_slice(value, sizeof value), KV_DURABLE_WRITE));
+    }
+}
+
+/* The last output was cut where only deleted rows followed. It says all the same that it is the
+ * last, so that the merge is known for a finished one while inputs of it are there. */
+START_TEST(a_merge_that_ends_with_rows_it_drops_knows_its_last_output)
+{
+    struct kv_options options = {
+        .create = true, .file_bytes = 4096, .blob_commit_bytes = 4500, .no_background = true};
+    struct kv_admin_result result;
+    struct kv_storage *storage = NULL;
+    struct kv_store *store = NULL;
+    struct kv_table *table = NULL;
+    struct temp_dir dir;
+    char path[512], before[512], name[16];
+    int codes[64];
+
+    temp_dir_make(&dir);
+    ck_ok(kv_storage_posix_open(temp_dir_name(&dir, "store", path), true, &storage));
+    ck_ok(kv_open(storage, &options, &store));
+    ck_ok(kv_table_open(store, names[0], NULL, &table));
+    put_large(table);
+    ck_ok(kv_compact(store));
+    for (unsigned i = LARGE_LEFT; i < LARGE_KEYS; i++) {
+        ck_ok(kv_delete(table, key_of(i, name), KV_DURABLE_WRITE));
+    }
+    ck_ok(kv_flush(store));
+    copy_tree(path, temp_dir_name(&dir, "before", before));
+    ck_ok(kv_compact(store));
+    ck_ok(kv_close(store));
+    add_tables(before, path, SMALLEST);
+
+    lose(path, false);
+    ck_ok(store_check(path, KV_ADMIN_REPAIR, false, codes, &result));
+    ck_assert_uint_eq(result.repaired, result.problems);
+    options.create = false;
+    ck_ok(kv_open(store_storage(path), &options, &store));
+    ck_ok(kv_table_open(store, names[0], NULL, &table));
+    for (unsigned i = 0; i < LARGE_KEYS; i++) {
+        struct kv_pinned pinned = {0};
+        int r = kv_get(table, NULL, key_of(i, name), &pinned);
+        ck_assert_int_eq(r, i < LARGE_LEFT ? 0 : -ENOENT);
+        kv_pinned_release(&pinned);
+    }
+    ck_ok(kv_close(store));
+    temp_dir_remove(&dir);
+}
+END_TEST
+
 /* Deletes every other key of a table, and merges that away twice over. */
 static void delete_in_parts(struct kv_store *store, struct kv_table *table)
 {
@@ -627,6 +689,7 @@ Suite *test_suite(void)
     tcase_add_loop_test(tcase, outputs_of_a_merge_that_was_not_finished_are_left_out, 0, 2);
     tcase_add_test(tcase,
                    a_merge_of_which_one_input_and_one_output_are_left_is_known_by_its_successor);
+    tcase_add_test(tcase, a_merge_that_ends_with_rows_it_drops_knows_its_last_output);
     tcase_add_loop_test(tcase, a_table_that_was_replaced_and_stays_does_not_come_back, 0, 2);
     suite_add_tcase(suite, tcase);
     return suite;
