@@ -38,6 +38,15 @@ static void append(struct kv_log *log, const struct sim_rig *rig, size_t size, c
     ck_ok(rig->storage->ops->log_append(log, &part, 1));
 }
 
+/* A log whose name is durable. */
+static struct kv_log *make_log(const struct sim_rig *rig)
+{
+    struct kv_log *log = NULL;
+    ck_ok(rig->storage->ops->log_create(rig->storage, log_id, 0, 0, &log));
+    ck_ok(rig->storage->ops->log_sync(log));
+    return log;
+}
+
 /* How many bytes of the log are `byte` in `rig`; -ENOENT if there is no log. */
 static int count_bytes(struct sim_rig *rig, char byte)
 {
@@ -72,9 +81,8 @@ static int after_crash(const struct sim_rig *rig, uint64_t seed, enum sim_mode m
 START_TEST(unsynced_bytes_are_gone_after_power_loss_and_synced_ones_stay)
 {
     struct sim_rig rig = {0};
-    struct kv_log *log = NULL;
     rig_make(&rig);
-    ck_ok(rig.storage->ops->log_create(rig.storage, log_id, 0, 0, &log));
+    struct kv_log *log = make_log(&rig);
     append(log, &rig, 1000, 'a');
     ck_assert_int_eq(after_crash(&rig, 1, SIM_DROP_ALL, 'a'), 0);
     ck_assert_int_eq(after_crash(&rig, 1, SIM_KEEP_ALL, 'a'), 1000);
@@ -90,11 +98,10 @@ END_TEST
 START_TEST(a_write_tears_at_sectors_in_any_order)
 {
     struct sim_rig rig = {0};
-    struct kv_log *log = NULL;
     bool later_without_earlier = false;
     bool partly = false;
     rig_make(&rig);
-    ck_ok(rig.storage->ops->log_create(rig.storage, log_id, 0, 0, &log));
+    struct kv_log *log = make_log(&rig);
     append(log, &rig, 4096, 'a');
     append(log, &rig, 4096, 'b');
     for (uint64_t seed = 0; seed < 60; seed++) {
@@ -116,6 +123,9 @@ START_TEST(names_need_a_sync_of_the_directory)
     rig_make(&rig);
     struct kv_log *log = NULL;
     ck_ok(rig.storage->ops->log_create(rig.storage, log_id, 0, 0, &log));
+    ck_assert_int_eq(after_crash(&rig, 1, SIM_DROP_ALL, 'a'), -ENOENT);
+    ck_assert_int_eq(after_crash(&rig, 1, SIM_KEEP_ALL, 'a'), 0);
+    ck_ok(rig.storage->ops->log_sync(log));
     rig.storage->ops->log_close(log);
     ck_assert_int_eq(after_crash(&rig, 1, SIM_DROP_ALL, 'a'), 0);
     ck_ok(rig.storage->ops->remove(rig.storage, log_id));
@@ -129,9 +139,8 @@ START_TEST(death_of_the_process_loses_nothing_and_makes_nothing_durable)
 {
     struct sim_rig rig = {0};
     struct sim_rig after = {0};
-    struct kv_log *log = NULL;
     rig_make(&rig);
-    ck_ok(rig.storage->ops->log_create(rig.storage, log_id, 0, 0, &log));
+    struct kv_log *log = make_log(&rig);
     append(log, &rig, 1000, 'a');
     ck_ok(sim_kill(rig.sim, &after.sim));
     rig_open(&after);
@@ -146,10 +155,9 @@ END_TEST
 START_TEST(after_a_failed_sync_the_next_one_succeeds_and_the_bytes_are_not_durable)
 {
     struct sim_rig rig = {0};
-    struct kv_log *log = NULL;
     struct kv_log *again = NULL;
     rig_make(&rig);
-    ck_ok(rig.storage->ops->log_create(rig.storage, log_id, 0, 0, &log));
+    struct kv_log *log = make_log(&rig);
     append(log, &rig, 1000, 'a');
     struct sim_fault fault = {.at = sim_calls_made(rig.sim) + 1, .failure = SIM_FAIL_EIO};
     sim_fail(rig.sim, &fault);
@@ -167,9 +175,8 @@ END_TEST
 START_TEST(nothing_works_once_the_world_has_stopped)
 {
     struct sim_rig rig = {0};
-    struct kv_log *log = NULL;
     rig_make(&rig);
-    ck_ok(rig.storage->ops->log_create(rig.storage, log_id, 0, 0, &log));
+    struct kv_log *log = make_log(&rig);
     sim_stop_at(rig.sim, sim_calls_made(rig.sim) + 1);
     char byte = 'a';
     struct iovec part = {.iov_base = &byte, .iov_len = 1};
