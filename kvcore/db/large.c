@@ -16,11 +16,10 @@
 enum { LIVE_PART = 32 };
 #define LIMIT_MIN ((uint64_t)16 << 20)
 
-/* But it lives so long, unless its blob has grown to so many times what one should: who syncs while
- * a generation ends waits for two logs, two blobs and their names. Of those who sync beside a fast
- * stream that should be far less than one in a hundred. */
+/* But it lives so long, unless its blob has grown as large as one should be: who syncs while a
+ * generation ends waits for two logs, two blobs and their names. Of those who sync beside a fast
+ * stream that should be about one in a hundred, or less. */
 static const uint64_t life_min_ns = 2000000000;
-enum { BLOBS_MAX = 4 };
 
 bool large_is(const struct kv_store *store, size_t value_size)
 {
@@ -41,7 +40,7 @@ bool large_is_enough(const struct kv_store *store, const struct generation *acti
     if (bytes < active->blob_limit) {
         return false;
     }
-    return store->options.no_background || bytes / BLOBS_MAX >= store->options.blob_file_bytes ||
+    return store->options.no_background || bytes >= store->options.blob_file_bytes ||
            clock_monotonic_ns() - atomic_load(&store->rotated_ns) >= life_min_ns;
 }
 

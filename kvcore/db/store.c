@@ -13,6 +13,7 @@
 #include "kvcore/db/view.h"
 #include "kvcore/db/worker.h"
 
+#include <assert.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
@@ -31,7 +32,9 @@ static const size_t blob_commit_default = (size_t)16 << 10;
 static const size_t blob_flush_default = (size_t)4 << 10;
 static const size_t blob_file_default = (size_t)256 << 20;
 /* A batch more must not make it larger than a blob can be, nor must growing on for want of room. */
-static const size_t blob_file_max = (size_t)256 << 20;
+enum { BLOB_FILE_MAX = 256 << 20 };
+static_assert(2 * (uint64_t)BLOB_FILE_MAX + KV_BATCH_SIZE_MAX <= BLOB_DATA_SIZE_MAX,
+              "a blob has room for all that is written before the next one is begun");
 
 static void fill_options(const struct kv_options *from, struct kv_options *to)
 {
@@ -63,8 +66,8 @@ static void fill_options(const struct kv_options *from, struct kv_options *to)
     to->blob_flush_bytes =
         from->blob_flush_bytes != 0 ? from->blob_flush_bytes : blob_flush_default;
     to->blob_file_bytes = from->blob_file_bytes != 0 ? from->blob_file_bytes : blob_file_default;
-    if (to->blob_file_bytes > blob_file_max) {
-        to->blob_file_bytes = blob_file_max;
+    if (to->blob_file_bytes > BLOB_FILE_MAX) {
+        to->blob_file_bytes = BLOB_FILE_MAX;
     }
 }
 

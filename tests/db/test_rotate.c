@@ -13,6 +13,7 @@
 #include "kvcore/db/worker.h"
 #include "kvcore/db/write.h"
 #include "kvcore/util/clock.h"
+#include "kvcore/util/rng.h"
 #include "kvcore/util/thread.h"
 #include "tests/sim/sim_fs.h"
 
@@ -213,6 +214,34 @@ START_TEST(a_failed_sync_is_mended_however_many_memtables_wait)
 }
 END_TEST
 
+/* However fast they are written. */
+START_TEST(large_values_beyond_the_size_of_a_blob_begin_another)
+{
+    enum { BLOB_BYTES = 1 << 20, BLOBS = 12, VALUE_SIZE = 32 << 10 };
+    static uint8_t value[VALUE_SIZE];
+    struct kv_options options = {.create = true, .blob_file_bytes = BLOB_BYTES};
+    struct kv_storage *storage = NULL;
+    struct kv_stats stats;
+    char key[16];
+
+    ck_ok(kv_storage_mem_create(&storage));
+    ck_ok(kv_open(storage, &options, &store));
+    ck_ok(kv_table_open(store, "t", NULL, &table));
+    struct rng rng = {3};
+    for (int i = 0; i < BLOBS * (BLOB_BYTES / VALUE_SIZE); i++) {
+        for (size_t n = 0; n < sizeof value; n++) {
+            value[n] = (uint8_t)rng_next(&rng); /* not to be compressed */
+        }
+        ck_ok(kv_put(table, key_of(i, key), kv_slice(value, sizeof value), KV_DURABLE_WRITE));
+    }
+    ck_ok(kv_flush(store));
+    kv_stats(store, &stats);
+    ck_assert_uint_ge(stats.blobs, BLOBS - 1);
+    ck_ok(kv_close(store));
+    kv_storage_mem_destroy(storage);
+}
+END_TEST
+
 /* A range delete of very many rows goes to a new generation. The old log does not take the rows
  * that were held back, and there is no room to bring them to tables. */
 START_TEST(what_follows_rows_that_a_log_lost_is_not_written_before_they_are_in_tables)
@@ -257,6 +286,7 @@ Suite *test_suite(void)
     Suite *s = suite_create("rotate");
     suite_add(s, "queue", writers_go_on_when_the_flush_thread_stands_in_the_queue_behind_them);
     suite_add(s, "rescue", a_failed_sync_is_mended_however_many_memtables_wait);
+    suite_add(s, "blobs", large_values_beyond_the_size_of_a_blob_begin_another);
     suite_add(s, "lost",
               what_follows_rows_that_a_log_lost_is_not_written_before_they_are_in_tables);
     return s;
