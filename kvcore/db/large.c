@@ -16,7 +16,7 @@
 enum { LIVE_PART = 32 };
 #define LIMIT_MIN ((uint64_t)16 << 20)
 
-/* But it lives so long, unless its blob has grown as large as one should be: who syncs while a
+/* But it lives so long, unless its blob has outgrown the size of one or two: who syncs while a
  * generation ends waits for two logs, two blobs and their names. Of those who sync beside a fast
  * stream that should be about one in a hundred, or less. */
 static const uint64_t life_min_ns = 2000000000;
@@ -35,12 +35,14 @@ uint64_t large_limit(const struct kv_store *store, const struct version *version
 
 bool large_is_enough(const struct kv_store *store, const struct generation *active, unsigned factor)
 {
-    uint64_t bytes = generation_blob_bytes(active) / factor;
+    uint64_t bytes = generation_blob_bytes(active);
+    /* One more where space is not scarce: several generations wait for a merge of their rows. */
+    uint64_t blobs = atomic_load(&store->reserved) ? factor : factor + 1;
 
-    if (bytes < active->blob_limit) {
+    if (bytes / factor < active->blob_limit) {
         return false;
     }
-    return store->options.no_background || bytes >= store->options.blob_file_bytes ||
+    return store->options.no_background || bytes >= blobs * store->options.blob_file_bytes ||
            clock_monotonic_ns() - atomic_load(&store->rotated_ns) >= life_min_ns;
 }
 

@@ -33,7 +33,7 @@ static const size_t blob_flush_default = (size_t)4 << 10;
 static const size_t blob_file_default = (size_t)256 << 20;
 /* A batch more must not make it larger than a blob can be, nor must growing on for want of room. */
 enum { BLOB_FILE_MAX = 256 << 20 };
-static_assert(2 * (uint64_t)BLOB_FILE_MAX + KV_BATCH_SIZE_MAX <= BLOB_DATA_SIZE_MAX,
+static_assert(3 * (uint64_t)BLOB_FILE_MAX + KV_BATCH_SIZE_MAX <= BLOB_DATA_SIZE_MAX,
               "a blob has room for all that is written before the next one is begun");
 
 static void fill_options(const struct kv_options *from, struct kv_options *to)

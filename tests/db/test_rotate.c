@@ -214,31 +214,69 @@ START_TEST(a_failed_sync_is_mended_however_many_memtables_wait)
 }
 END_TEST
 
-/* However fast they are written. */
-START_TEST(large_values_beyond_the_size_of_a_blob_begin_another)
+/* ---- large values, however fast they are written ---- */
+
+/* A device of which so many bytes are free. */
+static uint64_t device_free;
+
+static int space_of_device(struct kv_storage *storage, struct kv_space *ret_space)
 {
-    enum { BLOB_BYTES = 1 << 20, BLOBS = 12, VALUE_SIZE = 32 << 10 };
+    (void)storage;
+    *ret_space = (struct kv_space){.total_bytes = (uint64_t)1 << 40, .free_bytes = device_free};
+    return 0;
+}
+
+static int reserve_nothing(struct kv_storage *storage, uint64_t bytes)
+{
+    (void)storage;
+    (void)bytes;
+    return 0;
+}
+
+/* How many blobs there are after so many times the size of one was written. */
+static uint64_t blobs_after(unsigned blobs)
+{
+    enum { BLOB_BYTES = 1 << 20, VALUE_SIZE = 32 << 10 };
     static uint8_t value[VALUE_SIZE];
     struct kv_options options = {.create = true, .blob_file_bytes = BLOB_BYTES};
     struct kv_storage *storage = NULL;
     struct kv_stats stats;
+    struct rng rng = {3};
     char key[16];
 
     ck_ok(kv_storage_mem_create(&storage));
+    const struct kv_storage_ops *ops_of_memory = storage->ops;
+    struct kv_storage_ops ops = *ops_of_memory;
+    ops.space = space_of_device;
+    ops.reserve = reserve_nothing;
+    storage->ops = &ops;
     ck_ok(kv_open(storage, &options, &store));
     ck_ok(kv_table_open(store, "t", NULL, &table));
-    struct rng rng = {3};
-    for (int i = 0; i < BLOBS * (BLOB_BYTES / VALUE_SIZE); i++) {
+    for (unsigned i = 0; i < blobs * (BLOB_BYTES / VALUE_SIZE); i++) {
         for (size_t n = 0; n < sizeof value; n++) {
             value[n] = (uint8_t)rng_next(&rng); /* not to be compressed */
         }
-        ck_ok(kv_put(table, key_of(i, key), kv_slice(value, sizeof value), KV_DURABLE_WRITE));
+        ck_ok(kv_put(table, key_of((int)i, key), kv_slice(value, sizeof value), KV_DURABLE_WRITE));
     }
     ck_ok(kv_flush(store));
     kv_stats(store, &stats);
-    ck_assert_uint_ge(stats.blobs, BLOBS - 1);
     ck_ok(kv_close(store));
+    storage->ops = ops_of_memory;
     kv_storage_mem_destroy(storage);
+    return stats.blobs;
+}
+
+START_TEST(large_values_beyond_the_size_of_two_blobs_begin_another)
+{
+    device_free = (uint64_t)1 << 40;
+    ck_assert_uint_ge(blobs_after(12), 5);
+}
+END_TEST
+
+START_TEST(large_values_beyond_the_size_of_a_blob_begin_another_where_space_is_scarce)
+{
+    device_free = (uint64_t)1 << 30;
+    ck_assert_uint_ge(blobs_after(12), 11);
 }
 END_TEST
 
@@ -286,7 +324,9 @@ Suite *test_suite(void)
     Suite *s = suite_create("rotate");
     suite_add(s, "queue", writers_go_on_when_the_flush_thread_stands_in_the_queue_behind_them);
     suite_add(s, "rescue", a_failed_sync_is_mended_however_many_memtables_wait);
-    suite_add(s, "blobs", large_values_beyond_the_size_of_a_blob_begin_another);
+    suite_add(s, "blobs", large_values_beyond_the_size_of_two_blobs_begin_another);
+    suite_add(s, "blobs",
+              large_values_beyond_the_size_of_a_blob_begin_another_where_space_is_scarce);
     suite_add(s, "lost",
               what_follows_rows_that_a_log_lost_is_not_written_before_they_are_in_tables);
     return s;
