@@ -275,10 +275,7 @@ static bool any_range_deletes(const struct view *view, uint32_t table_id)
     for (unsigned i = 0; i < view->immutable_count; i++) {
         any |= memtable_deletes_ranges(view->immutable[i], table_id);
     }
-    for (int level = 0; files != NULL && level < KV_LEVEL_COUNT; level++) {
-        any |= files->levels[level].has_range_deletes;
-    }
-    return any;
+    return any || (files != NULL && files->has_range_deletes);
 }
 
 /* Sources that are newer than every range delete stay as they are. */

@@ -19,18 +19,23 @@ void snapshot_link(struct kv_store *store, struct kv_snapshot *snapshot)
     after->next = snapshot;
 }
 
-int kv_snapshot_create(struct kv_store *store, struct kv_snapshot **ret_snapshot)
+void snapshot_take(struct kv_store *store, struct kv_snapshot *snapshot)
 {
-    struct kv_snapshot *snapshot = calloc(1, sizeof *snapshot);
-
-    if (snapshot == NULL) {
-        return -ENOMEM;
-    }
-    snapshot->store = store;
+    *snapshot = (struct kv_snapshot){.store = store};
     mutex_lock(&store->mu);
     snapshot->sequence = visible_sequence(store);
     snapshot_link(store, snapshot);
     mutex_unlock(&store->mu);
+}
+
+int kv_snapshot_create(struct kv_store *store, struct kv_snapshot **ret_snapshot)
+{
+    struct kv_snapshot *snapshot = malloc(sizeof *snapshot);
+
+    if (snapshot == NULL) {
+        return -ENOMEM;
+    }
+    snapshot_take(store, snapshot);
     *ret_snapshot = snapshot;
     return 0;
 }
@@ -41,44 +46,35 @@ uint64_t snapshot_oldest(const struct kv_store *store)
     return first != &store->snapshots ? first->sequence : visible_sequence(store);
 }
 
-/* Range deletes that wait for a snapshot to go before they can give space back. */
-static bool range_deletes_wait(const struct kv_store *store) REQUIRES(&store->mu)
-{
-    for (uint32_t id = 1; id <= KV_TABLE_COUNT_MAX; id++) {
-        const struct table_files *files = version_table(store->view->version, id);
-        for (int level = 0; files != NULL && level < KV_LEVEL_COUNT; level++) {
-            if (files->levels[level].has_range_deletes) {
-                return true;
-            }
-        }
-    }
-    return false;
-}
-
+/* Range deletes wait for a snapshot to go before they can give space back. */
 bool snapshot_unlink(struct kv_store *store, struct kv_snapshot *snapshot)
 {
     bool was_first = snapshot->prev == &store->snapshots;
 
     snapshot->prev->next = snapshot->next;
     snapshot->next->prev = snapshot->prev;
-    return was_first && store->view != NULL && range_deletes_wait(store);
+    return was_first && store->view != NULL && store->view->version->has_range_deletes;
 }
 
-void kv_snapshot_release(struct kv_snapshot *snapshot)
+void snapshot_drop(struct kv_snapshot *snapshot)
 {
-    struct kv_store *store;
+    struct kv_store *store = snapshot->store;
     bool wake;
-    if (snapshot == NULL) {
-        return;
-    }
-    store = snapshot->store;
+
     mutex_lock(&store->mu);
     wake = snapshot_unlink(store, snapshot);
     mutex_unlock(&store->mu);
     if (wake) {
         workers_wake(store);
     }
-    free(snapshot);
+}
+
+void kv_snapshot_release(struct kv_snapshot *snapshot)
+{
+    if (snapshot != NULL) {
+        snapshot_drop(snapshot);
+        free(snapshot);
+    }
 }
 
 uint64_t kv_snapshot_sequence(const struct kv_snapshot *snapshot)

@@ -11,6 +11,10 @@ void snapshot_link(struct kv_store *store, struct kv_snapshot *snapshot) REQUIRE
 /* Take it out; the caller frees it. Returns whether merges may have waited for that. */
 bool snapshot_unlink(struct kv_store *store, struct kv_snapshot *snapshot) REQUIRES(&store->mu);
 
+/* kv_snapshot_create() and kv_snapshot_release() in the caller's memory. */
+void snapshot_take(struct kv_store *store, struct kv_snapshot *snapshot);
+void snapshot_drop(struct kv_snapshot *snapshot);
+
 /* Sequence numbers that compaction must keep apart, ascending; the last is the newest visible one.
  * Free the array. */
 KV_MUST_CHECK int snapshot_list(struct kv_store *store, uint64_t **ret_sequences,

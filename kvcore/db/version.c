@@ -290,6 +290,7 @@ static int apply_table(const struct table_files *base, const struct edit *edit, 
             table_files_unref(files);
             return r;
         }
+        files->has_range_deletes |= files->levels[level].has_range_deletes;
     }
     *ret_files = files;
     return 0;
@@ -335,6 +336,8 @@ int version_apply(const struct version *base, const struct edit *edit, struct ve
             atomic_fetch_add_explicit(&files->refs, 1, memory_order_relaxed);
             version->tables[id - 1] = files;
         }
+        files = version->tables[id - 1];
+        version->has_range_deletes |= files != NULL && files->has_range_deletes;
     }
     if (removed != edit->removed_count) {
         r = -KV_EDAMAGED; /* it removes a file that was not there */

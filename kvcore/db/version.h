@@ -64,11 +64,13 @@ struct file_list {
 /* The files of one table (keyspace). */
 struct table_files {
     _Atomic uint32_t refs;
+    bool has_range_deletes; /* one of the levels does */
     struct file_list levels[KV_LEVEL_COUNT];
 };
 
 struct version {
     _Atomic uint32_t refs;
+    bool has_range_deletes;                         /* one of the tables does */
     struct table_files *tables[KV_TABLE_COUNT_MAX]; /* by table id - 1; NULL: no files */
     struct version_blobs *blobs;                    /* NULL: none */
 };

@@ -2,6 +2,7 @@
 #include "kvcore/db/write.h"
 
 #include <stdatomic.h>
+#include <stddef.h>
 #include <time.h>
 
 #include "kvcore/db/batch.h"
@@ -29,6 +30,7 @@ struct writer {
     void *check_arg;
     bool done;
     int result;
+    bool waits; /* there was somebody in front of it: only then it has a `turn` */
     struct condvar turn;
     struct writer *next;
 };
@@ -40,7 +42,6 @@ static bool queue_join(struct kv_store *store, struct writer *w)
 {
     bool leader;
 
-    condvar_init(&w->turn);
     mutex_lock(&store->write_mu);
     if (store->writers_tail != NULL) {
         store->writers_tail->next = w;
@@ -48,13 +49,17 @@ static bool queue_join(struct kv_store *store, struct writer *w)
         store->writers_head = w;
     }
     store->writers_tail = w;
+    if (store->writers_head != w) {
+        w->waits = true;
+        condvar_init(&w->turn);
+    }
     while (!w->done && store->writers_head != w) {
         condvar_wait(&w->turn, &store->write_mu);
     }
     leader = !w->done;
     mutex_unlock(&store->write_mu);
-    if (!leader) {
-        condvar_finish(&w->turn);
+    if (w->waits) {
+        condvar_finish(&w->turn); /* nobody signals the head, nor one that is done */
     }
     return leader;
 }
@@ -82,7 +87,6 @@ static void queue_leave(struct kv_store *store, struct writer *w, struct writer 
         store->writers_tail = NULL;
     }
     mutex_unlock(&store->write_mu);
-    condvar_finish(&w->turn);
 }
 
 int write_exclusive(struct kv_store *store, int (*fn)(struct kv_store *, void *), void *arg)
@@ -145,8 +149,6 @@ static void slow_down(struct kv_store *store)
 /* ---- a group of writers ---- */
 
 struct group {
-    struct kv_batch *batches[GROUP_COUNT_MAX];
-    struct kv_slice payloads[GROUP_COUNT_MAX];
     size_t count;
     size_t bytes;       /* of the payloads and of the values that go to blobs */
     size_t large_bytes; /* of these */
@@ -155,6 +157,9 @@ struct group {
     uint64_t deletes; /* of single keys; set by group_prepare() */
     bool defer;       /* nobody asked for more than KV_DURABLE_NONE */
     struct writer *last;
+    /* Only the first `count` of them: to clear them all would cost more than to write a row. */
+    struct kv_batch *batches[GROUP_COUNT_MAX];
+    struct kv_slice payloads[GROUP_COUNT_MAX];
 };
 
 /* Whether the batch needs a blob that the active generation cannot give. */
@@ -181,7 +186,9 @@ static void group_collect(struct kv_store *store, struct writer *leader, struct 
     size_t size = batch_bytes(leader->batch);
     size_t limit = size <= GROUP_SMALL_BYTES ? size + GROUP_SMALL_BYTES : GROUP_BYTES_MAX;
 
-    *group = (struct group){.defer = true, .last = leader};
+    memset(group, 0, offsetof(struct group, batches));
+    group->defer = true;
+    group->last = leader;
     mutex_lock(&store->write_mu);
     for (struct writer *w = leader; w != NULL && group->count < GROUP_COUNT_MAX; w = w->next) {
         if (w != leader && !may_join(store, group, w, limit)) {

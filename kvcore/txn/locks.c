@@ -58,13 +58,14 @@ void locks_finish(struct locks *locks)
 void lock_party_init(struct lock_party *party, uint64_t age)
 {
     *party = (struct lock_party){.age = age};
-    condvar_init(&party->turn);
 }
 
 void lock_party_finish(struct lock_party *party)
 {
     assert(party->held == NULL && !party->queued);
-    condvar_finish(&party->turn);
+    if (party->has_turn) {
+        condvar_finish(&party->turn);
+    }
 }
 
 /* ---- a shard's table ---- */
@@ -196,6 +197,10 @@ static int enqueue(struct locks *locks, struct lock *lock, struct lock_party *pa
     if (victim != NULL) {
         victim->doomed = true;
         condvar_signal(&victim->turn);
+    }
+    if (!party->has_turn) {
+        condvar_init(&party->turn);
+        party->has_turn = true;
     }
     party->next = NULL;
     party->queued = true;

@@ -40,6 +40,7 @@ struct lock_party {
     struct lock_party *next; /* in the queue */
     bool queued;             /* in a queue, perhaps doomed */
     bool granted, doomed;
+    bool has_turn; /* it waited once: most never do */
     struct condvar turn;
 };
 

@@ -7,7 +7,8 @@
 
 void rows_init(struct rows *rows, size_t bytes_max)
 {
-    *rows = (struct rows){.bytes_max = bytes_max};
+    memset(rows, 0, offsetof(struct rows, first));
+    rows->bytes_max = bytes_max;
 }
 
 int rows_charge(struct rows *rows, size_t bytes)
@@ -22,6 +23,27 @@ int rows_charge(struct rows *rows, size_t bytes)
 void rows_discharge(struct rows *rows, size_t bytes)
 {
     rows->bytes -= bytes;
+}
+
+/* ---- memory ---- */
+
+static void *take(struct rows *rows, size_t size)
+{
+    size_t at = rows->first_used;
+
+    if (size > sizeof rows->first - at) {
+        return malloc(size);
+    }
+    size = (size + _Alignof(max_align_t) - 1) & ~(_Alignof(max_align_t) - 1);
+    rows->first_used = at + size; /* the first bytes are a multiple of the alignment */
+    return rows->first + at;
+}
+
+static void give_back(const struct rows *rows, void *memory)
+{
+    if ((uintptr_t)memory - (uintptr_t)rows->first >= sizeof rows->first) {
+        free(memory);
+    }
 }
 
 /* ---- the tree ---- */
@@ -94,7 +116,7 @@ int rows_touch(struct rows *rows, struct kv_table *table, struct kv_slice key,
     if (r < 0) {
         return r;
     }
-    entry = malloc(sizeof *entry + key.size);
+    entry = take(rows, sizeof *entry + key.size);
     if (entry == NULL) {
         rows_discharge(rows, sizeof *entry + key.size);
         return -ENOMEM;
@@ -186,57 +208,79 @@ static size_t version_bytes(size_t value_size)
     return sizeof(struct row_version) + value_size;
 }
 
+/* Give the version a copy of the value. What it had is the caller's to give back. */
+static int set_value(struct rows *rows, struct row_version *version, const struct kv_slice *value)
+{
+    size_t size = value != NULL ? value->size : 0;
+    uint8_t *copy = NULL;
+
+    if (size > 0) {
+        copy = take(rows, size);
+        if (copy == NULL) {
+            return -ENOMEM;
+        }
+        memcpy(copy, value->data, size);
+    }
+    version->value = copy;
+    version->value_size = size;
+    version->is_delete = value == NULL;
+    return 0;
+}
+
 /* The value may be the very one that is replaced, as an iterator shows it. */
 static int replace(struct rows *rows, struct row_version *version, const struct kv_slice *value)
 {
     size_t size = value != NULL ? value->size : 0;
-    struct kv_buf fresh = {0};
+    const struct row_version old = *version;
     int r = rows_charge(rows, size);
 
     if (r < 0) {
         return r;
     }
-    r = value != NULL ? kv_buf_assign(&fresh, *value) : 0;
+    r = set_value(rows, version, value);
     if (r < 0) {
         rows_discharge(rows, size);
         return r;
     }
-    rows_discharge(rows, version->value.size);
-    kv_buf_finish(&version->value);
-    version->value = fresh;
-    version->is_delete = value == NULL;
+    rows_discharge(rows, old.value_size);
+    give_back(rows, old.value);
     return 0;
 }
 
 int rows_write(struct rows *rows, struct row_entry *entry, const struct kv_slice *value,
                uint64_t number, uint64_t kept)
 {
-    size_t size = value != NULL ? value->size : 0;
+    size_t bytes = version_bytes(value != NULL ? value->size : 0);
     struct row_version *version;
     int r;
 
     if (entry->newest != NULL && entry->newest->number > kept) {
         return replace(rows, entry->newest, value);
     }
-    r = rows_charge(rows, version_bytes(size));
+    r = rows_charge(rows, bytes);
     if (r < 0) {
         return r;
     }
-    version = calloc(1, sizeof *version);
-    r = version == NULL ? -ENOMEM : value != NULL ? kv_buf_assign(&version->value, *value) : 0;
+    version = take(rows, sizeof *version);
+    r = version != NULL ? set_value(rows, version, value) : -ENOMEM;
     if (r < 0) {
-        free(version);
-        rows_discharge(rows, version_bytes(size));
+        give_back(rows, version);
+        rows_discharge(rows, bytes);
         return r;
     }
     version->older = entry->newest;
     version->earlier = rows->latest;
     version->entry = entry;
     version->number = number;
-    version->is_delete = value == NULL;
     entry->newest = version;
     rows->latest = version;
     return 0;
+}
+
+static void free_version(const struct rows *rows, struct row_version *version)
+{
+    give_back(rows, version->value);
+    give_back(rows, version);
 }
 
 void rows_undo(struct rows *rows, uint64_t number)
@@ -245,9 +289,8 @@ void rows_undo(struct rows *rows, uint64_t number)
         struct row_version *version = rows->latest;
         rows->latest = version->earlier;
         version->entry->newest = version->older;
-        rows_discharge(rows, version_bytes(version->value.size));
-        kv_buf_finish(&version->value);
-        free(version);
+        rows_discharge(rows, version_bytes(version->value_size));
+        free_version(rows, version);
     }
 }
 
@@ -259,8 +302,7 @@ void rows_finish(struct rows *rows)
     while (rows->latest != NULL) {
         struct row_version *version = rows->latest;
         rows->latest = version->earlier;
-        kv_buf_finish(&version->value);
-        free(version);
+        free_version(rows, version);
     }
     while (entry != NULL) {
         struct row_entry *left = entry->left;
@@ -270,7 +312,7 @@ void rows_finish(struct rows *rows)
             entry = left;
         } else {
             struct row_entry *right = entry->right;
-            free(entry);
+            give_back(rows, entry);
             entry = right;
         }
     }

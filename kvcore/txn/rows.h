@@ -11,9 +11,13 @@
  * often, could undo nothing, and takes memory by the chunk, where most transactions write a few
  * rows.)
  *
- * Memory is counted and bounded; used by one thread at a time. */
+ * Memory is counted and bounded; used by one thread at a time. The first few hundred bytes of it
+ * lie in the set itself: most transactions write a row or two, and the allocator would cost them as
+ * much as the rest of the transaction. What is given back of these is not used again. */
 #ifndef KVCORE_TXN_ROWS_H
 #define KVCORE_TXN_ROWS_H
+
+#include <stddef.h>
 
 #include <kv/kv.h>
 
@@ -23,7 +27,8 @@ struct row_version {
     struct row_entry *entry;
     uint64_t number; /* of the operation that wrote it */
     bool is_delete;
-    struct kv_buf value;
+    size_t value_size;
+    uint8_t *value;
 };
 
 struct row_entry {
@@ -38,12 +43,16 @@ struct row_entry {
     uint8_t key[];
 };
 
+enum { ROWS_FIRST_BYTES = 512 };
+
 struct rows {
     struct row_entry *root;
     struct row_version *latest; /* NULL: nothing written */
     uint64_t seed;              /* of priorities */
     size_t entry_count;
     size_t bytes, bytes_max;
+    size_t first_used;
+    _Alignas(max_align_t) uint8_t first[ROWS_FIRST_BYTES];
 };
 
 static inline struct kv_slice row_entry_key(const struct row_entry *entry)
@@ -51,6 +60,12 @@ static inline struct kv_slice row_entry_key(const struct row_entry *entry)
     return kv_slice(entry->key, entry->key_size);
 }
 
+static inline struct kv_slice row_version_value(const struct row_version *version)
+{
+    return kv_slice(version->value, version->value_size);
+}
+
+/* It must stay where it is until it is finished. */
 void rows_init(struct rows *rows, size_t bytes_max);
 void rows_finish(struct rows *rows);
 /* Count memory that lies elsewhere. Errors: -E2BIG, and then it is not counted. */

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "kvcore/db/conflict.h"
+#include "kvcore/db/snapshot.h"
 
 enum {
     LOCK_TIMEOUT_MS = 1000,
@@ -41,13 +42,21 @@ int kv_txn_manager_open(struct kv_store *store, struct kv_txn_manager **ret_mana
     return 0;
 }
 
+/* What has ended is read first: it had begun. Acquire: pairs with the release of each that ended.
+ */
+static uint64_t open_count(const struct kv_txn_manager *manager)
+{
+    uint64_t ended = atomic_load_explicit(&manager->committed, memory_order_acquire) +
+                     atomic_load_explicit(&manager->rolled_back, memory_order_acquire);
+    return value_of(&manager->begun) - ended;
+}
+
 int kv_txn_manager_close(struct kv_txn_manager *manager)
 {
     if (manager == NULL) {
         return 0;
     }
-    /* Acquire: pairs with the release of the last transaction that ended. */
-    if (atomic_load_explicit(&manager->open, memory_order_acquire) > 0) {
+    if (open_count(manager) > 0) {
         return -EBUSY;
     }
     locks_finish(&manager->locks);
@@ -58,7 +67,7 @@ int kv_txn_manager_close(struct kv_txn_manager *manager)
 void kv_txn_manager_stats(struct kv_txn_manager *manager, struct kv_txn_stats *ret_stats)
 {
     const struct lock_counters *locks = &manager->locks.counters;
-    *ret_stats = (struct kv_txn_stats){.open = value_of(&manager->open),
+    *ret_stats = (struct kv_txn_stats){.open = open_count(manager),
                                        .committed = value_of(&manager->committed),
                                        .rolled_back = value_of(&manager->rolled_back),
                                        .conflicts = value_of(&manager->conflicts),
@@ -70,9 +79,12 @@ void kv_txn_manager_stats(struct kv_txn_manager *manager, struct kv_txn_stats *r
 
 /* ---- beginning and ending ---- */
 
-int txn_pin(struct kv_txn *txn)
+void txn_pin(struct kv_txn *txn)
 {
-    return txn->snapshot != NULL ? 0 : kv_snapshot_create(txn->manager->store, &txn->snapshot);
+    if (txn->snapshot == NULL) {
+        snapshot_take(txn->manager->store, &txn->pinned);
+        txn->snapshot = &txn->pinned;
+    }
 }
 
 int kv_txn_begin(struct kv_txn_manager *manager, const struct kv_txn_options *options,
@@ -80,16 +92,16 @@ int kv_txn_begin(struct kv_txn_manager *manager, const struct kv_txn_options *op
 {
     static const struct kv_txn_options defaults = {0};
     struct kv_txn *txn;
-    int r;
 
     options = options != NULL ? options : &defaults;
     if (options->bytes_max > KV_TXN_BYTES_MAX) {
         return -EINVAL;
     }
-    txn = calloc(1, sizeof *txn);
+    txn = malloc(sizeof *txn);
     if (txn == NULL) {
         return -ENOMEM;
     }
+    memset(txn, 0, offsetof(struct kv_txn, pinned));
     txn->manager = manager;
     txn->options = *options;
     if (options->lock_timeout_ms == 0) {
@@ -98,14 +110,11 @@ int kv_txn_begin(struct kv_txn_manager *manager, const struct kv_txn_options *op
     rows_init(&txn->rows, options->bytes_max != 0 ? options->bytes_max : KV_TXN_BYTES_DEFAULT);
     spans_init(&txn->deleted, &txn->rows);
     spans_init(&txn->read, &txn->rows);
-    r = options->read_now ? txn_pin(txn) : 0;
-    if (r < 0) {
-        free(txn);
-        return r;
+    if (options->read_now) {
+        txn_pin(txn);
     }
     lock_party_init(&txn->party,
-                    atomic_fetch_add_explicit(&manager->next_age, 1, memory_order_relaxed));
-    count(&manager->open);
+                    atomic_fetch_add_explicit(&manager->begun, 1, memory_order_relaxed));
     *ret_txn = txn;
     return 0;
 }
@@ -126,14 +135,16 @@ static void forget_ranges(struct kv_txn *txn, uint64_t number)
 }
 
 /* The locks go last: who gets one sees what was committed. */
-static void end(struct kv_txn *txn)
+static void end(struct kv_txn *txn, bool committed)
 {
     struct kv_txn_manager *manager = txn->manager;
 
     assert(txn->iter_count == 0);
     locks_release(&manager->locks, &txn->party);
     lock_party_finish(&txn->party);
-    kv_snapshot_release(txn->snapshot);
+    if (txn->snapshot != NULL) {
+        snapshot_drop(txn->snapshot);
+    }
     spans_finish(&txn->deleted);
     spans_finish(&txn->read);
     rows_finish(&txn->rows);
@@ -141,8 +152,9 @@ static void end(struct kv_txn *txn)
     free(txn->ranges);
     free(txn->savepoints);
     free(txn);
-    /* Release: pairs with kv_txn_manager_close(). */
-    atomic_fetch_sub_explicit(&manager->open, 1, memory_order_release);
+    /* Release: pairs with open_count(). */
+    atomic_fetch_add_explicit(committed ? &manager->committed : &manager->rolled_back, 1,
+                              memory_order_release);
 }
 
 int txn_fail(struct kv_txn *txn, int error)
@@ -165,16 +177,14 @@ int kv_txn_commit(struct kv_txn *txn, enum kv_durability durability)
             count(&txn->manager->conflicts);
         }
     }
-    count(r == 0 ? &txn->manager->committed : &txn->manager->rolled_back);
-    end(txn);
+    end(txn, r == 0);
     return r;
 }
 
 void kv_txn_rollback(struct kv_txn *txn)
 {
     if (txn != NULL) {
-        count(&txn->manager->rolled_back);
-        end(txn);
+        end(txn, false);
     }
 }
 
@@ -188,18 +198,18 @@ int txn_check(const struct kv_txn *txn, const struct kv_table *table)
     return table->store == txn->manager->store ? table_check(table) : -EINVAL;
 }
 
-/* What it wrote itself to the key: 1 and the value (NULL: deleted), or 0. */
-static int own_value(const struct kv_txn *txn, const struct kv_table *table, struct kv_slice key,
-                     const struct kv_buf **ret_value)
+/* What it wrote itself to the key: 1 and the version (NULL: deleted), or 0. */
+static int own_version(const struct kv_txn *txn, const struct kv_table *table, struct kv_slice key,
+                       const struct row_version **ret_version)
 {
     const struct row_entry *entry = rows_find(&txn->rows, table, key);
 
     if (entry != NULL && entry->newest != NULL) {
-        *ret_value = entry->newest->is_delete ? NULL : &entry->newest->value;
+        *ret_version = entry->newest->is_delete ? NULL : entry->newest;
         return 1;
     }
     if (spans_find(&txn->deleted, table, key) != NULL) {
-        *ret_value = NULL;
+        *ret_version = NULL;
         return 1;
     }
     return 0;
@@ -223,14 +233,14 @@ static int note_read(struct kv_txn *txn, struct kv_table *table, struct kv_slice
 static int read_key(struct kv_txn *txn, struct kv_table *table, struct kv_slice key,
                     struct kv_buf *value)
 {
-    const struct kv_buf *own = NULL;
+    const struct row_version *own = NULL;
     int r;
 
-    if (own_value(txn, table, key, &own) > 0) {
-        return own == NULL ? -ENOENT : kv_buf_assign(value, kv_buf_slice(own));
+    if (own_version(txn, table, key, &own) > 0) {
+        return own == NULL ? -ENOENT : kv_buf_assign(value, row_version_value(own));
     }
-    r = txn_pin(txn);
-    r = r < 0 ? r : note_read(txn, table, key);
+    txn_pin(txn);
+    r = note_read(txn, table, key);
     return r < 0 ? r : kv_get_copy(table, txn->snapshot, key, value);
 }
 

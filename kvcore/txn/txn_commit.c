@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "kvcore/db/batch.h"
 #include "kvcore/db/conflict.h"
 
 /* ---- the batch ---- */
@@ -24,7 +25,7 @@ static int fill_row(void *arg, struct row_entry *entry)
     if (!version->is_delete) {
         fill->puts = true;
         return kv_batch_put(fill->batch, entry->table, row_entry_key(entry),
-                            kv_buf_slice(&version->value));
+                            row_version_value(version));
     }
     if (spans_find(&fill->txn->deleted, entry->table, row_entry_key(entry)) != NULL) {
         return 0; /* the delete of the range does it */
@@ -52,9 +53,12 @@ static int fill_batch(struct kv_txn *txn, struct kv_batch *batch)
 
 /* ---- what must not have changed ---- */
 
+enum { CLAIMS_FEW = 4 }; /* so many need no allocation */
+
 struct gather {
     bool serializable;
-    struct conflict_claim *claims;
+    struct conflict_claim few[CLAIMS_FEW];
+    struct conflict_claim *claims; /* `few`, or allocated */
     size_t count;
 };
 
@@ -84,7 +88,8 @@ static int gather_claims(const struct kv_txn *txn, struct gather *gather)
     size_t max = txn->rows.entry_count + txn->deleted.count + txn->read.count;
 
     gather->serializable = txn_is_serializable(txn);
-    gather->claims = calloc(max + 1, sizeof *gather->claims);
+    gather->count = 0;
+    gather->claims = max <= CLAIMS_FEW ? gather->few : calloc(max, sizeof *gather->claims);
     if (gather->claims == NULL) {
         return -ENOMEM;
     }
@@ -99,7 +104,7 @@ static int gather_claims(const struct kv_txn *txn, struct gather *gather)
  * when it commits. */
 static int write_batch(struct kv_txn *txn, struct kv_batch *batch, enum kv_durability durability)
 {
-    struct gather gather = {0};
+    struct gather gather;
     struct conflict_claims claims;
     int r;
 
@@ -112,23 +117,24 @@ static int write_batch(struct kv_txn *txn, struct kv_batch *batch, enum kv_durab
         r = conflict_write(txn->manager->store, batch, durability, &claims,
                            kv_snapshot_sequence(txn->snapshot));
     }
-    free(gather.claims);
+    if (gather.claims != gather.few) {
+        free(gather.claims);
+    }
     return r;
 }
 
 int txn_write(struct kv_txn *txn, enum kv_durability durability)
 {
-    struct kv_batch *batch = NULL;
+    struct kv_batch batch = {0};
     int r;
 
     if (txn->rows.latest == NULL && txn->deleted.count == 0) {
         return 0;
     }
-    r = kv_batch_create(&batch);
-    r = r < 0 ? r : fill_batch(txn, batch);
-    if (r == 0 && !kv_batch_is_empty(batch)) {
-        r = write_batch(txn, batch, durability);
+    r = fill_batch(txn, &batch);
+    if (r == 0 && !kv_batch_is_empty(&batch)) {
+        r = write_batch(txn, &batch, durability);
     }
-    kv_batch_destroy(batch);
+    batch_finish(&batch);
     return r;
 }

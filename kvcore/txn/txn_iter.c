@@ -33,10 +33,10 @@ int kv_txn_iter_create(struct kv_txn *txn, struct kv_table *table,
     struct kv_txn_iter *it = NULL;
     int r = txn_check(txn, table);
 
-    r = r < 0 ? r : txn_pin(txn);
     if (r < 0) {
         return r;
     }
+    txn_pin(txn);
     it = calloc(1, sizeof *it);
     if (it == NULL) {
         return -ENOMEM;
@@ -372,7 +372,7 @@ int kv_txn_iter_value(struct kv_txn_iter *it, struct kv_slice *ret_value)
         if (it->own->newest == NULL || it->own->newest->is_delete) {
             return -ENOENT; /* it was deleted, or the write undone, beneath the iterator */
         }
-        *ret_value = kv_buf_slice(&it->own->newest->value);
+        *ret_value = row_version_value(it->own->newest);
         return 0;
     }
     return kv_iter_value(it->base, ret_value);
