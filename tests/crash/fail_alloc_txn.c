@@ -11,7 +11,7 @@
 #include "tests/lib/check_main.h"
 #include "tests/sim/sim_fs.h"
 
-enum { LARGE = 40000, ALLOCATIONS_MAX = 5000 };
+enum { LARGE = 40000, ALLOCATIONS_MAX = 5000, ROWS_MISSED = 5 };
 
 struct world {
     struct sim_fs *sim;
@@ -105,6 +105,19 @@ static int scan(struct kv_txn *txn, unsigned *ret_rows)
     return r;
 }
 
+/* Read rows that are not there: more than what a transaction keeps without an allocation. */
+static int miss(struct kv_txn *txn)
+{
+    static const uint8_t keys[ROWS_MISSED * 100] = {1};
+    struct kv_buf value = {0};
+    int r = -ENOENT;
+    for (unsigned i = 0; i < ROWS_MISSED && r == -ENOENT; i++) {
+        r = kv_txn_get(txn, w.table, kv_slice(keys, sizeof keys - i), &value);
+    }
+    kv_buf_finish(&value);
+    return r == -ENOENT ? 0 : r;
+}
+
 /* False: it has ended without having happened, and is to be begun anew. */
 static bool rolled_back(struct kv_txn *txn)
 {
@@ -142,6 +155,7 @@ static bool plain(void)
     unsigned rows = 0;
 
     AGAIN(kv_txn_begin(w.manager, &options, &txn));
+    AGAIN(miss(txn));
     AGAIN(kv_txn_get_for_update(txn, w.table, s("b"), &value));
     AGAIN(kv_txn_delete_range(txn, w.table, s("e"), s("g")));
     AGAIN(kv_txn_savepoint(txn));
