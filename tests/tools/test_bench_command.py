@@ -69,6 +69,21 @@ class Bench:
             expected = ROWS if result["workload"] == "fillrandom" else 1001
             assert result["ops"] == expected, result
 
+    def engines_put_by_transactions(self):
+        """Each transaction leaves its row, on every engine that was built in."""
+        words = ["--workload", "txnoptimistic,readrandom,txnpessimistic,readrandom,txnupdate,readrandom"]
+        report = json.loads(self.run("--num", str(ROWS), "--threads", "2", "--json", *words,
+                                     self.path("txns")))
+        without = {"leveldb", "lmdb"}
+        for result in report["results"]:
+            name = (result["engine"], result["workload"])
+            if result["engine"] in without and result["workload"].startswith("txn"):
+                assert result.get("ops_per_second") is None, result
+            elif result["workload"] == "readrandom" and result["engine"] not in without:
+                assert result["found"] == ROWS, name
+            elif result["engine"] not in without:
+                assert result["ops"] == ROWS and result["ops_per_second"] > 0, name
+
     def distributions(self):
         for name in ["zipfian", "latest"]:
             (result,) = self.results("--distribution", name, "--workload", "readrandom",
@@ -111,6 +126,7 @@ def main():
             "every workload reports its figures": bench.every_workload,
             "rows that exist are found and others are not": bench.rows_are_found,
             "threads share the work without a rest": bench.threads_share,
+            "rows put by transactions are there": bench.engines_put_by_transactions,
             "every distribution draws rows that exist": bench.distributions,
             "an existing store is used only when asked for": bench.existing,
             "text names the settings and every workload": bench.text_and_rounds,

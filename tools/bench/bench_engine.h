@@ -30,15 +30,18 @@ enum bench_move {
 
 /* How a row is put by a transaction of its own, which is begun anew until it is committed. */
 enum bench_txn {
-    BENCH_TXN_OPTIMISTIC = 1, /* put, and at the commit checked against others */
-    BENCH_TXN_PESSIMISTIC,    /* locked and put */
-    BENCH_TXN_UPDATE,         /* locked, read and put */
+    BENCH_TXN_NONE = 0,
+    BENCH_TXN_OPTIMISTIC,  /* put, and at the commit checked against others */
+    BENCH_TXN_PESSIMISTIC, /* locked and put */
+    BENCH_TXN_UPDATE,      /* locked, read and put */
 };
 
 struct bench_engine_ops {
     const char *name;
-    /* Open the store in the directory `dir`, making both if missing. */
-    int (*open)(const char *dir, const struct bench_config *config, struct bench_store **ret_store);
+    /* Open the store in the directory `dir`, making both if missing. `txn`: the kind of
+     * transactions that it will be asked for, and then nothing else; 0: none. */
+    int (*open)(const char *dir, const struct bench_config *config, enum bench_txn txn,
+                struct bench_store **ret_store);
     int (*close)(struct bench_store *store);
     /* Append the options in use that matter, as "name value, name value". */
     int (*describe)(const struct bench_config *config, struct kv_buf *to);

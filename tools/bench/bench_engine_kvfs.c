@@ -41,9 +41,10 @@ static int engine_close(struct bench_store *store)
     return closed < 0 ? closed : r;
 }
 
-static int engine_open(const char *dir, const struct bench_config *config,
+static int engine_open(const char *dir, const struct bench_config *config, enum bench_txn txn,
                        struct bench_store **ret_store)
 {
+    (void)txn; /* any store has them */
     const struct kv_options options = {
         .create = true,
         .memtable_bytes = config->memtable_bytes,

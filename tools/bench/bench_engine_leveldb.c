@@ -68,9 +68,10 @@ static int engine_close(struct bench_store *store)
     return 0;
 }
 
-static int engine_open(const char *dir, const struct bench_config *config,
+static int engine_open(const char *dir, const struct bench_config *config, enum bench_txn txn,
                        struct bench_store **ret_store)
 {
+    (void)txn; /* none are driven here */
     struct bench_store *store = calloc(1, sizeof *store);
     char *error = NULL;
     if (store == NULL) {

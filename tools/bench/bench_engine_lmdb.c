@@ -80,9 +80,10 @@ static int open_dbi(struct bench_store *store)
     return e;
 }
 
-static int engine_open(const char *dir, const struct bench_config *config,
+static int engine_open(const char *dir, const struct bench_config *config, enum bench_txn txn,
                        struct bench_store **ret_store)
 {
+    (void)txn; /* none are driven here */
     struct bench_store *store = calloc(1, sizeof *store);
     if (store == NULL) {
         return -ENOMEM;

@@ -2,12 +2,14 @@
 /* RocksDB through its C interface. What is not set here is as the library has it. */
 #include "tools/bench/bench_engine.h"
 
-#include <rocksdb/c.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "tools/bench/bench_rocksdb_txn.h"
+
 struct bench_store {
     rocksdb_t *db;
+    struct rocksdb_txns *txns; /* open for transactions: then not `db` */
     rocksdb_options_t *options;
     rocksdb_cache_t *cache;
     rocksdb_readoptions_t *read, *scan; /* scan: a whole one, which leaves the cache alone */
@@ -17,6 +19,7 @@ struct bench_store {
 struct bench_session {
     struct bench_store *owner;
     rocksdb_writebatch_t *batch;
+    rocksdb_transaction_t *txn; /* NULL: none yet */
 };
 
 static rocksdb_iterator_t *own(struct bench_iter *iter)
@@ -67,6 +70,7 @@ static int engine_close(struct bench_store *store)
     if (store->db != NULL) {
         rocksdb_close(store->db);
     }
+    rocksdb_txns_close(store->txns);
     rocksdb_readoptions_destroy(store->read);
     rocksdb_readoptions_destroy(store->scan);
     rocksdb_options_destroy(store->options);
@@ -75,11 +79,12 @@ static int engine_close(struct bench_store *store)
     return 0;
 }
 
-static int engine_open(const char *dir, const struct bench_config *config,
+static int engine_open(const char *dir, const struct bench_config *config, enum bench_txn txn,
                        struct bench_store **ret_store)
 {
     struct bench_store *store = calloc(1, sizeof *store);
     char *error = NULL;
+    int r = 0;
     if (store == NULL) {
         return -ENOMEM;
     }
@@ -93,10 +98,15 @@ static int engine_open(const char *dir, const struct bench_config *config,
         rocksdb_writeoptions_set_sync(store->write[d], d == BENCH_DURABLE_SYNC);
         rocksdb_writeoptions_disable_WAL(store->write[d], d == BENCH_DURABLE_NONE);
     }
-    store->db = rocksdb_open(store->options, dir, &error);
-    if (error != NULL) {
+    if (txn != BENCH_TXN_NONE) {
+        r = rocksdb_txns_open(dir, store->options, txn, &store->txns, &error);
+    } else {
+        store->db = rocksdb_open(store->options, dir, &error);
+    }
+    r = r < 0 ? r : result_of(error);
+    if (r < 0) {
         kv_ignore(engine_close(store)); /* closes nothing that could fail */
-        return result_of(error);
+        return r;
     }
     *ret_store = store;
     return 0;
@@ -109,7 +119,9 @@ static int engine_describe(const struct bench_config *config, struct kv_buf *to)
         "version %s, C interface, write buffer %zu MiB, write buffers %u, LRU block cache %zu MiB, "
         "full bloom "
         "filter %u bits, block %zu bytes%s, compression %s, dynamic level sizes, background jobs "
-        "%u, write-ahead log on, reads pinned, checksums verified; all else as the library has it",
+        "%u, write-ahead log on, reads pinned, checksums verified; transactions: TransactionDB, or "
+        "OptimisticTransactionDB with a snapshot at the beginning, objects used again; all else as "
+        "the library has it",
         BENCH_ROCKSDB_VERSION, config->memtable_bytes >> 20, config->memtables_max,
         config->cache_bytes >> 20, config->filter_bits,
         config->block_bytes > 0 ? config->block_bytes : 4096,
@@ -132,6 +144,9 @@ static int session_open(struct bench_store *store, struct bench_session **ret_se
 static void session_close(struct bench_session *session)
 {
     if (session != NULL) {
+        if (session->txn != NULL) {
+            rocksdb_transaction_destroy(session->txn);
+        }
         rocksdb_writebatch_destroy(session->batch);
         free(session);
     }
@@ -153,6 +168,16 @@ static int session_put(struct bench_session *session, const struct bench_row *ro
                                (const char *)rows[i].value.data, rows[i].value.size);
     }
     rocksdb_write(store->db, store->write[durability], session->batch, &error);
+    return result_of(error);
+}
+
+static int session_put_in_txn(struct bench_session *session, const struct bench_row *row,
+                              enum bench_txn txn, enum bench_durability durability)
+{
+    char *error = NULL;
+    (void)txn; /* as it was opened */
+    rocksdb_txns_put(session->owner->txns, &session->txn, session->owner->write[durability], row,
+                     &error);
     return result_of(error);
 }
 
@@ -248,6 +273,7 @@ const struct bench_engine_ops bench_engine_rocksdb = {
     .session_open = session_open,
     .session_close = session_close,
     .put = session_put,
+    .put_in_txn = session_put_in_txn,
     .remove = session_remove,
     .get = session_get,
     .iter_open = iter_open,

@@ -149,7 +149,7 @@ static int measure(struct bench_run *run, struct bench_result *result)
                               hash_u64(config->seed));
     }
     if (r == 0) {
-        r = run->engine->open(path, config, &run->store);
+        r = run->engine->open(path, config, run->workload->txn, &run->store);
     }
     if (r == 0) {
         r = measure_open(run, result);

@@ -166,7 +166,7 @@ static int run_overwrite(struct bench_thread *t)
     return 0;
 }
 
-/* Rows in the order of the permutation, each by a transaction; `mix` says of which kind. */
+/* Rows in the order of the permutation, each by a transaction. */
 static int run_txn(struct bench_thread *t)
 {
     const struct bench_run *run = t->run;
@@ -178,8 +178,7 @@ static int run_txn(struct bench_thread *t)
         const struct bench_row put = {
             .key = key_of(t, bench_permutation_at(&run->order, i), BENCH_PLACE_FILL, bytes),
             .value = bench_value_at(&run->values, run->seed + i)};
-        int r = run->engine->put_in_txn(t->session, &put, (enum bench_txn)run->workload->mix,
-                                        run->durability);
+        int r = run->engine->put_in_txn(t->session, &put, run->workload->txn, run->durability);
         if (r < 0) {
             return r;
         }
@@ -538,20 +537,20 @@ static const struct bench_workload workloads[] = {
      .count = BENCH_COUNT_ROWS,
      .fresh = true,
      .writes = true,
-     .mix = BENCH_TXN_OPTIMISTIC},
+     .txn = BENCH_TXN_OPTIMISTIC},
     {.name = "txnpessimistic",
      .summary = "fillrandom, each row by a transaction that locks it",
      .run = run_txn,
      .count = BENCH_COUNT_ROWS,
      .fresh = true,
      .writes = true,
-     .mix = BENCH_TXN_PESSIMISTIC},
+     .txn = BENCH_TXN_PESSIMISTIC},
     {.name = "txnupdate",
      .summary = "rows that exist, each locked, read and put by a transaction",
      .run = run_txn,
      .count = BENCH_COUNT_ROWS,
      .writes = true,
-     .mix = BENCH_TXN_UPDATE},
+     .txn = BENCH_TXN_UPDATE},
     {.name = "compact",
      .summary = "merge everything, as far as the engine can",
      .run = run_compact,

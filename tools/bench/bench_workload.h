@@ -54,6 +54,7 @@ struct bench_workload {
     bool writes; /* waits for the engine's background work afterwards */
     bool zipf;   /* draws from the zipfian distribution whatever was asked for */
     unsigned mix;
+    enum bench_txn txn; /* what it does, it does by transactions of this kind */
 };
 
 /* The workload with this name, NULL if there is none. */
