@@ -48,11 +48,25 @@ static const double ns_per_s = 1e9;
 /* Those of the counters that tell the state of the moment; all others only grow. */
 static bool is_gauge(const char *name)
 {
-    static const char *const gauges[] = {
-        "memtable_bytes",  "memtables_waiting",  "cache_bytes",     "resident_bytes",
-        "writers_waiting", "merges_running",     "merges_pending",  "snapshots",
-        "blobs",           "blob_bytes",         "blob_live_bytes", "blob_garbage_bytes",
-        "open_ns",         "blob_punched_bytes", "named_snapshots"};
+    static const char *const gauges[] = {"memtable_bytes",
+                                         "memtables_waiting",
+                                         "cache_bytes",
+                                         "resident_bytes",
+                                         "writers_waiting",
+                                         "merges_running",
+                                         "merges_pending",
+                                         "snapshots",
+                                         "blobs",
+                                         "blob_bytes",
+                                         "blob_live_bytes",
+                                         "blob_garbage_bytes",
+                                         "open_ns",
+                                         "blob_punched_bytes",
+                                         "named_snapshots",
+                                         "cache_budget_bytes",
+                                         "cache_excess_bytes",
+                                         "index_bytes",
+                                         "filter_bytes"};
     for (size_t i = 0; i < sizeof gauges / sizeof gauges[0]; i++) {
         if (strcmp(name, gauges[i]) == 0) {
             return true;

@@ -61,7 +61,6 @@ static void add_counters(const struct counters *c, struct kv_stats *stats)
     stats->read_errors = value_of(&c->read_errors);
     stats->write_errors = value_of(&c->write_errors);
     stats->damage_seen = value_of(&c->damage_seen);
-    stats->resident_bytes = value_of(&c->resident_bytes);
     stats->blob_relocated_bytes = value_of(&c->blob_relocated);
     stats->blob_commit_bytes = value_of(&c->blob_commit_bytes);
 }
@@ -91,6 +90,20 @@ static void add_readers(const struct kv_store *store, struct kv_stats *stats)
     }
 }
 
+static void add_cache(const struct kv_store *store, struct kv_stats *stats)
+{
+    struct block_cache_stats cache;
+    block_cache_stats(store->cache, &cache);
+    stats->cache_bytes = cache.bytes;
+    stats->cache_hits = cache.hits;
+    stats->cache_misses = cache.misses;
+    stats->cache_budget_bytes = cache.budget;
+    stats->cache_excess_bytes = cache.excess;
+    stats->resident_bytes = resident_sum(&cache.resident);
+    stats->index_bytes = cache.resident.of[RESIDENT_INDEX];
+    stats->filter_bytes = cache.resident.of[RESIDENT_FILTER];
+}
+
 static void add_snapshots(struct kv_store *store, struct kv_stats *stats)
 {
     mutex_lock(&store->mu);
@@ -104,7 +117,6 @@ static void add_snapshots(struct kv_store *store, struct kv_stats *stats)
 void kv_stats(struct kv_store *store, struct kv_stats *ret_stats)
 {
     struct kv_stats stats = {.sequence = visible_sequence(store)};
-    struct block_cache_stats cache;
     struct view *view = view_acquire(store);
 
     stats.memtable_bytes = generation_bytes(view->active);
@@ -123,10 +135,7 @@ void kv_stats(struct kv_store *store, struct kv_stats *ret_stats)
     view_release(view);
     add_counters(&store->counters, &stats);
     add_readers(store, &stats);
-    block_cache_stats(store->cache, &cache);
-    stats.cache_bytes = cache.bytes;
-    stats.cache_hits = cache.hits;
-    stats.cache_misses = cache.misses;
+    add_cache(store, &stats);
     add_snapshots(store, &stats);
     stats.writers_waiting = writers_waiting(store);
     stats.open_ns = clock_monotonic_ns() - store->opened_ns;

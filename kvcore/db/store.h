@@ -132,7 +132,7 @@ struct counters {
         trivial_moves, files_dropped, bytes_dropped;
     _Atomic uint64_t stalls, stall_ns, slowdowns, slowdown_ns;
     _Atomic uint64_t read_errors, write_errors, damage_seen;
-    _Atomic uint64_t resident_bytes, blob_relocated, blob_commit_bytes;
+    _Atomic uint64_t blob_relocated, blob_commit_bytes;
 };
 
 /* A flush or merge that runs; see job.h. */

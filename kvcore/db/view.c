@@ -288,8 +288,6 @@ int file_table(struct kv_store *store, struct file_meta *file, struct table **re
                                                  memory_order_acq_rel, memory_order_acquire)) {
         table_close(table);
         table = expected;
-    } else {
-        count_add(&store->counters.resident_bytes, table_resident_bytes(table));
     }
     *ret_table = table;
     return 0;

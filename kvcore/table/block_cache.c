@@ -12,7 +12,7 @@
 
 enum {
     CACHE_SHARDS = 16,
-    CACHE_SLOTS_MIN = 16,
+    CACHE_SLOTS_MIN = 4,
     CACHE_LINE = 64,
     CACHE_PREFETCH_LINES = 8,
 };
@@ -37,7 +37,9 @@ struct cache_shard {
 };
 
 struct block_cache {
-    size_t shard_capacity; /* constant */
+    size_t budget; /* constant */
+    /* Relaxed: what a charge must be seen by comes after it through a shard's mutex. */
+    _Atomic size_t resident[RESIDENT_KINDS];
     struct cache_shard shards[CACHE_SHARDS];
 };
 
@@ -91,7 +93,7 @@ int block_cache_create(size_t capacity_bytes, struct block_cache **ret_cache)
         return -ENOMEM;
     }
     memset(cache, 0, sizeof *cache);
-    cache->shard_capacity = capacity_bytes / CACHE_SHARDS;
+    cache->budget = capacity_bytes;
     for (size_t i = 0; i < CACHE_SHARDS; i++) {
         mutex_init(&cache->shards[i].mu, LOCK_RANK_BLOCK_CACHE, "block_cache");
     }
@@ -99,11 +101,39 @@ int block_cache_create(size_t capacity_bytes, struct block_cache **ret_cache)
     return 0;
 }
 
+static struct resident_bytes resident_now(const struct block_cache *cache)
+{
+    struct resident_bytes bytes;
+
+    for (size_t i = 0; i < RESIDENT_KINDS; i++) {
+        bytes.of[i] = atomic_load_explicit(&cache->resident[i], memory_order_relaxed);
+    }
+    return bytes;
+}
+
+/* What a shard has for blocks at least. */
+static size_t shard_floor(const struct block_cache *cache)
+{
+    return cache->budget / BLOCK_CACHE_FLOOR_PART / CACHE_SHARDS;
+}
+
+/* What a shard has for blocks beside the tables that are open now. */
+static size_t shard_capacity(const struct block_cache *cache)
+{
+    struct resident_bytes resident = resident_now(cache);
+    size_t taken = resident_sum(&resident);
+    size_t left = taken < cache->budget ? (cache->budget - taken) / CACHE_SHARDS : 0;
+
+    return left > shard_floor(cache) ? left : shard_floor(cache);
+}
+
 void block_cache_destroy(struct block_cache *cache)
 {
     if (cache == NULL) {
         return;
     }
+    struct resident_bytes resident = resident_now(cache);
+    assert(resident_sum(&resident) == 0);
     for (size_t i = 0; i < CACHE_SHARDS; i++) {
         struct cache_shard *shard = &cache->shards[i];
         mutex_lock(&shard->mu);
@@ -244,8 +274,20 @@ static void make_room(struct cache_shard *shard, size_t capacity, size_t more) R
     }
 }
 
+/* What a shard may hold, slots included, and what its slots may take. Slots do not shrink, so they
+ * stay below half of what a shard keeps in any case. */
+struct shard_limits {
+    size_t bytes, slot_bytes;
+};
+
+static struct shard_limits shard_limits(const struct block_cache *cache)
+{
+    return (struct shard_limits){.bytes = shard_capacity(cache),
+                                 .slot_bytes = shard_floor(cache) / 2};
+}
+
 /* Double the slots when they are three quarters full. False: no memory, or beyond the budget. */
-static bool grow_slots(struct cache_shard *shard, size_t capacity) REQUIRES(shard->mu)
+static bool grow_slots(struct cache_shard *shard, struct shard_limits limits) REQUIRES(shard->mu)
 {
     size_t count = shard->slot_count > 0 ? shard->slot_count * 2 : CACHE_SLOTS_MIN;
     size_t more = (count - shard->slot_count) * sizeof(struct cache_slot);
@@ -255,10 +297,10 @@ static bool grow_slots(struct cache_shard *shard, size_t capacity) REQUIRES(shar
     if (shard->block_count < old_count / 4 * 3) {
         return true;
     }
-    if (count * sizeof *old > capacity / 4) {
+    if (count * sizeof *old > limits.slot_bytes) {
         return false;
     }
-    make_room(shard, capacity, more);
+    make_room(shard, limits.bytes, more);
     shard->slots = calloc(count, sizeof *old);
     if (shard->slots == NULL) {
         shard->slots = old;
@@ -277,21 +319,21 @@ static bool grow_slots(struct cache_shard *shard, size_t capacity) REQUIRES(shar
 }
 
 /* Room for one more block in bytes and in slots. */
-static bool prepare_insert(struct cache_shard *shard, size_t capacity, size_t charge)
+static bool prepare_insert(struct cache_shard *shard, struct shard_limits limits, size_t charge)
     REQUIRES(shard->mu)
 {
-    if (charge > capacity) {
+    if (charge > limits.bytes) {
         return false;
     }
-    if (!grow_slots(shard, capacity)) {
+    if (!grow_slots(shard, limits)) {
         /* The slots cannot grow: one block makes way for the other. */
         if (shard->slot_count == 0) {
             return false;
         }
         make_room(shard, shard_bytes(shard), 1);
     }
-    make_room(shard, capacity, charge);
-    return shard_bytes(shard) + charge <= capacity;
+    make_room(shard, limits.bytes, charge);
+    return shard_bytes(shard) + charge <= limits.bytes;
 }
 
 void block_cache_insert(struct block_cache *cache, uint64_t table_number, uint64_t offset,
@@ -301,7 +343,7 @@ void block_cache_insert(struct block_cache *cache, uint64_t table_number, uint64
     struct cache_shard *shard = shard_of(cache, hash);
 
     mutex_lock(&shard->mu);
-    if (prepare_insert(shard, cache->shard_capacity, block_charge(block))) {
+    if (prepare_insert(shard, shard_limits(cache), block_charge(block))) {
         size_t at = find_slot(shard, (uint32_t)hash, table_number, offset);
         if (shard->slots[at].block == NULL) {
             cached_block_ref(block);
@@ -332,9 +374,33 @@ void block_cache_drop_table(struct block_cache *cache, uint64_t table_number)
     }
 }
 
+/* Whoever inserts into a shard after it was trimmed here sees the new charge; whoever came before
+ * is trimmed. */
+void block_cache_charge(struct block_cache *cache, const struct resident_bytes *bytes)
+{
+    for (size_t i = 0; i < RESIDENT_KINDS; i++) {
+        atomic_fetch_add_explicit(&cache->resident[i], bytes->of[i], memory_order_relaxed);
+    }
+    for (size_t i = 0; i < CACHE_SHARDS; i++) {
+        struct cache_shard *shard = &cache->shards[i];
+        mutex_lock(&shard->mu);
+        make_room(shard, shard_capacity(cache), 0);
+        mutex_unlock(&shard->mu);
+    }
+}
+
+void block_cache_uncharge(struct block_cache *cache, const struct resident_bytes *bytes)
+{
+    for (size_t i = 0; i < RESIDENT_KINDS; i++) {
+        size_t before =
+            atomic_fetch_sub_explicit(&cache->resident[i], bytes->of[i], memory_order_relaxed);
+        assert(before >= bytes->of[i]);
+    }
+}
+
 void block_cache_stats(const struct block_cache *cache, struct block_cache_stats *ret_stats)
 {
-    struct block_cache_stats stats = {0};
+    struct block_cache_stats stats = {.budget = cache->budget, .resident = resident_now(cache)};
 
     for (size_t i = 0; i < CACHE_SHARDS; i++) {
         const struct cache_shard *shard = &cache->shards[i];
@@ -342,5 +408,7 @@ void block_cache_stats(const struct block_cache *cache, struct block_cache_stats
         stats.hits += atomic_load_explicit(&shard->hits, memory_order_relaxed);
         stats.misses += atomic_load_explicit(&shard->misses, memory_order_relaxed);
     }
+    uint64_t all = stats.bytes + resident_sum(&stats.resident);
+    stats.excess = all > stats.budget ? all - stats.budget : 0;
     *ret_stats = stats;
 }

@@ -51,7 +51,7 @@ static int tail_reach(const struct table *t, struct tail *tail, uint64_t offset)
 }
 
 /* A block of the file's end, checked and unpacked into memory of its own. */
-static int load_resident(struct table *t, struct tail *tail, struct block_handle handle,
+static int load_resident(const struct table *t, struct tail *tail, struct block_handle handle,
                          enum block_type type, struct resident_block *ret_block)
 {
     const uint8_t *framed;
@@ -79,8 +79,8 @@ static int load_resident(struct table *t, struct tail *tail, struct block_handle
         free(memory);
         return r;
     }
-    t->resident_bytes += size;
     ret_block->memory = memory;
+    ret_block->memory_bytes = size;
     ret_block->raw = kv_slice(memory + RESIDENT_LEAD, header.raw_size);
     return 0;
 }
@@ -142,7 +142,6 @@ static int open_properties(struct table *t, struct tail *tail)
     struct resident_block block = {0};
     struct table_properties *p = &t->properties;
     uint64_t at = t->footer.properties.offset;
-    size_t before = t->resident_bytes;
     int r = load_resident(t, tail, t->footer.properties, BLOCK_PROPERTIES, &block);
 
     if (r < 0) {
@@ -150,7 +149,6 @@ static int open_properties(struct table *t, struct tail *tail)
     }
     r = table_properties_decode(block.raw, p);
     free(block.memory);
-    t->resident_bytes = before;
     if (r == -ENOMEM) {
         return r;
     }
@@ -183,7 +181,6 @@ static int open_index(struct table *t, struct tail *tail)
     if (r == -KV_EDAMAGED || r == -KV_EFORMAT) {
         return table_damaged(t, at.offset, "the index is damaged");
     }
-    t->resident_bytes += table_index_bytes(&t->index);
     return r;
 }
 
@@ -209,7 +206,6 @@ static int open_range_dels(struct table *t, struct tail *tail)
     struct block_handle at = t->properties.range_deletes;
     struct resident_block block = {0};
     struct rows_block rows;
-    size_t before = t->resident_bytes;
     int r;
 
     if (at.size == 0) {
@@ -219,7 +215,6 @@ static int open_range_dels(struct table *t, struct tail *tail)
     if (r < 0) {
         return r;
     }
-    t->resident_bytes = before;
     r = rows_block_parse(block.raw, &rows);
     r = r < 0 ? r : range_dels_from_block(&rows, &t->range_dels);
     free(block.memory);
@@ -229,7 +224,6 @@ static int open_range_dels(struct table *t, struct tail *tail)
     if (r < 0 || t->range_dels->delete_count != t->properties.range_delete_count) {
         return table_damaged(t, at.offset, "the range deletes are damaged");
     }
-    t->resident_bytes += t->range_dels->memory_bytes;
     return 0;
 }
 
@@ -261,6 +255,17 @@ static int open_parts(struct table *t)
     return r;
 }
 
+static struct resident_bytes measure(const struct table *t)
+{
+    const struct range_dels *dels = t->range_dels;
+    return (struct resident_bytes){
+        .of = {
+            [RESIDENT_INDEX] = t->index_block.memory_bytes + table_index_bytes(&t->index),
+            [RESIDENT_FILTER] = t->filter_block.memory_bytes,
+            [RESIDENT_OTHER] = sizeof *t + (dels != NULL ? dels->memory_bytes : 0),
+        }};
+}
+
 int table_open(struct kv_storage *storage, uint64_t store_seed, uint64_t number,
                struct block_cache *cache, const struct message_sink *sink, struct table **ret_table)
 {
@@ -275,7 +280,6 @@ int table_open(struct kv_storage *storage, uint64_t store_seed, uint64_t number,
     t->sink = sink;
     t->number = number;
     t->file_seed = checksum_file_seed(store_seed, KV_FILE_TABLE, number);
-    t->resident_bytes = sizeof *t;
     r = storage->ops->object_open(storage, (struct kv_file_id){KV_FILE_TABLE, number}, &t->object);
     if (r == 0) {
         t->file_bytes = storage->ops->object_size(t->object);
@@ -285,6 +289,10 @@ int table_open(struct kv_storage *storage, uint64_t store_seed, uint64_t number,
         table_close(t);
         return r;
     }
+    t->resident = measure(t);
+    if (cache != NULL) {
+        block_cache_charge(cache, &t->resident);
+    }
     *ret_table = t;
     return 0;
 }
@@ -293,6 +301,9 @@ void table_close(struct table *table)
 {
     if (table == NULL) {
         return;
+    }
+    if (table->cache != NULL) {
+        block_cache_uncharge(table->cache, &table->resident);
     }
     if (table->object != NULL) {
         table->storage->ops->object_close(table->object);
@@ -319,7 +330,7 @@ const struct range_dels *table_range_dels(const struct table *table)
 
 size_t table_resident_bytes(const struct table *table)
 {
-    return table->resident_bytes;
+    return resident_sum(&table->resident);
 }
 
 uint64_t table_file_bytes(const struct table *table)

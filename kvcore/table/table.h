@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* An open sorted table: footer, index, filter and range deletes resident and verified, data blocks
- * through the cache. Immutable after open: any number of threads read it without a lock. */
+/* An open sorted table: footer, index, filter and range deletes resident and verified, and charged
+ * to the cache's budget; data blocks through the cache. Immutable after open: any number of threads
+ * read it without a lock. */
 #ifndef KVCORE_TABLE_TABLE_H
 #define KVCORE_TABLE_TABLE_H
 

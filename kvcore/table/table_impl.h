@@ -10,6 +10,7 @@
 /* The content of a block that stays in memory as long as the table is open. */
 struct resident_block {
     uint8_t *memory; /* owned */
+    size_t memory_bytes;
     struct kv_slice raw;
 };
 
@@ -27,8 +28,8 @@ struct table {
     struct table_index index;
     struct resident_block filter_block;
     struct filter filter;
-    struct range_dels *range_dels; /* NULL: it has none */
-    size_t resident_bytes;
+    struct range_dels *range_dels;  /* NULL: it has none */
+    struct resident_bytes resident; /* charged to the cache, if there is one, once it is open */
 };
 
 /* Bytes of the file read ahead by somebody who goes through it in order. All zero is empty. */

@@ -97,6 +97,77 @@ START_TEST(a_cache_of_many_tiny_blocks_keeps_its_budget)
 }
 END_TEST
 
+/* What a table with so much of an index and a filter takes. */
+static struct resident_bytes table_of(size_t index, size_t filter)
+{
+    return (struct resident_bytes){.of = {[RESIDENT_INDEX] = index, [RESIDENT_FILTER] = filter}};
+}
+
+static uint64_t used(const struct block_cache *cache)
+{
+    struct block_cache_stats stats = stats_of(cache);
+    return stats.bytes + resident_sum(&stats.resident);
+}
+
+START_TEST(open_tables_and_blocks_share_the_budget)
+{
+    struct block_cache *cache = NULL;
+    struct rng rng = {test_seed()};
+    const size_t budget = 1 << 20;
+    const struct resident_bytes tables[] = {table_of(100000, 150000), table_of(20, 0),
+                                            table_of(0, 300000), table_of(50000, 260000)};
+    const size_t count = sizeof tables / sizeof tables[0];
+
+    ck_ok(block_cache_create(budget, &cache));
+    for (uint64_t i = 0; i < 16000; i++) {
+        size_t at = i / 1000 % count;
+        if (i % 1000 == 0 && i / 1000 / count % 2 == 0) {
+            block_cache_charge(cache, &tables[at]);
+        } else if (i % 1000 == 0) {
+            block_cache_uncharge(cache, &tables[at]);
+        }
+        ck_assert_uint_le(used(cache), budget);
+        insert(cache, 1, i, 16 + rng_below(&rng, 5000));
+        ck_assert_uint_le(used(cache), budget);
+        ck_assert_uint_eq(stats_of(cache).excess, 0);
+        if (i % 1000 == 999) { /* and what tables leave is made use of */
+            ck_assert_uint_ge(used(cache), budget / 4 * 3);
+        }
+    }
+    ck_assert_uint_eq(used(cache), stats_of(cache).bytes);
+    block_cache_destroy(cache);
+}
+END_TEST
+
+START_TEST(tables_beyond_the_budget_are_told_and_leave_a_part_for_blocks)
+{
+    struct block_cache *cache = NULL;
+    const size_t budget = 1 << 20, least = budget / BLOCK_CACHE_FLOOR_PART;
+    const struct resident_bytes large = table_of(400000, 2000000);
+
+    ck_ok(block_cache_create(budget, &cache));
+    for (uint64_t i = 0; i < 20000; i++) { /* tiny: with as many slots as there can be */
+        insert(cache, 1, i, 16);
+    }
+    block_cache_charge(cache, &large);
+    ck_assert_uint_le(stats_of(cache).bytes, least);
+    for (uint64_t i = 0; i < 2000; i++) {
+        insert(cache, 2, i, 1000);
+        ck_assert_uint_le(stats_of(cache).bytes, least);
+    }
+    ck_assert_uint_ge(stats_of(cache).bytes, least / 2);
+    ck_assert(holds(cache, 2, 1999));
+    ck_assert_uint_eq(stats_of(cache).excess, used(cache) - budget);
+    block_cache_uncharge(cache, &large);
+    ck_assert_uint_eq(stats_of(cache).excess, 0);
+    for (uint64_t i = 0; i < 2000; i++) {
+        insert(cache, 3, i, 1000);
+    }
+    ck_assert_uint_ge(stats_of(cache).bytes, budget / 4 * 3);
+    block_cache_destroy(cache);
+}
+END_TEST
+
 START_TEST(a_block_larger_than_a_shard_is_not_cached)
 {
     struct block_cache *cache = NULL;
@@ -226,6 +297,7 @@ static void *work(void *arg)
 {
     struct worker *w = arg;
     struct rng rng = {w->seed};
+    const struct resident_bytes open = table_of(10000, 20000);
 
     for (uint64_t i = 0; i < 30000; i++) {
         uint64_t table = rng_below(&rng, 3), offset = rng_below(&rng, 200);
@@ -238,6 +310,11 @@ static void *work(void *arg)
         cached_block_unref(block);
         if (i % 5000 == 0) {
             block_cache_drop_table(w->cache, table);
+        }
+        if (i % 100 == 0) {
+            block_cache_charge(w->cache, &open);
+        } else if (i % 100 == 50) {
+            block_cache_uncharge(w->cache, &open);
         }
     }
     return NULL;
@@ -259,7 +336,8 @@ START_TEST(threads_share_the_cache)
         ck_assert_uint_eq(workers[i].wrong, 0);
     }
     struct block_cache_stats stats = stats_of(cache);
-    ck_assert_uint_le(stats.bytes, 200000);
+    ck_assert_uint_le(used(cache), 200000);
+    ck_assert_uint_eq(used(cache), stats.bytes);
     ck_assert_uint_eq(stats.hits + stats.misses, 120000);
     block_cache_destroy(cache);
 }
@@ -271,6 +349,8 @@ Suite *test_suite(void)
     suite_add(s, "lookup", blocks_are_found_by_table_and_offset);
     suite_add(s, "budget", the_budget_is_never_exceeded);
     suite_add(s, "budget", a_cache_of_many_tiny_blocks_keeps_its_budget);
+    suite_add(s, "budget", open_tables_and_blocks_share_the_budget);
+    suite_add(s, "budget", tables_beyond_the_budget_are_told_and_leave_a_part_for_blocks);
     suite_add(s, "budget", a_block_larger_than_a_shard_is_not_cached);
     suite_add(s, "eviction", blocks_in_use_survive_and_idle_ones_go_first);
     suite_add(s, "eviction", a_passing_reader_keeps_nothing_and_is_not_counted);

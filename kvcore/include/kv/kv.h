@@ -42,10 +42,13 @@ struct kv_snapshot;
  */
 
 struct kv_options {
-    bool create;                 /* make the store if it is missing */
-    bool read_only;              /* shared lease; writes nothing at all; refused beside a writer */
-    size_t memtable_bytes;       /* 0: 64 MiB. Memtables of all tables together before a flush */
-    size_t cache_bytes;          /* 0: 64 MiB. Decompressed blocks */
+    bool create;           /* make the store if it is missing */
+    bool read_only;        /* shared lease; writes nothing at all; refused beside a writer */
+    size_t memtable_bytes; /* 0: 64 MiB. Memtables of all tables together before a flush */
+    /* 0: 64 MiB. Decompressed blocks, and indexes, filters and range deletes of open tables, which
+     * stay in memory. At least an eighth is for blocks: indexes and filters that are larger than
+     * the rest exceed it, as cache_excess_bytes of the statistics tells. */
+    size_t cache_bytes;
     unsigned memtables_max;      /* 0: 4. Waiting to be flushed before writers are stopped */
     unsigned compaction_threads; /* 0: 1 */
     uint64_t file_bytes;         /* 0: 32 MiB. Aimed size of one sorted table */
@@ -354,8 +357,11 @@ struct kv_stats {
     uint64_t sequence;       /* of the newest visible row */
     uint64_t memtable_bytes; /* active and waiting */
     uint64_t memtables_waiting;
-    uint64_t cache_bytes, cache_hits, cache_misses;
-    uint64_t resident_bytes; /* indexes and filters of open tables */
+    uint64_t cache_bytes, cache_hits, cache_misses; /* data blocks */
+    uint64_t resident_bytes; /* of open tables: indexes, filters, and range deletes and the like */
+    uint64_t index_bytes, filter_bytes; /* parts of these */
+    uint64_t cache_budget_bytes;        /* the option cache_bytes: for data blocks and residents */
+    uint64_t cache_excess_bytes;        /* of both over the budget */
     uint64_t batches, rows_written, bytes_written_user;
     uint64_t log_bytes, log_syncs;
     uint64_t flushes, flush_bytes;
