@@ -42,6 +42,7 @@ struct kvfs_options {
     uint64_t memory_bytes;     /* 0: the smaller of 512 MiB and a quarter of the machine; memtables,
                                   cache, inodes */
     unsigned sync_interval_ms; /* 0: 1000. Unsynced operations are at most this old */
+    bool warm;                 /* see kv_options: fill the cache after opening, metadata first */
     bool no_background;        /* see kv_options: flush, compact and sync only when asked or when
                                   memory is full (tests, inspection) */
     const char *holder;        /* see kv_options */

@@ -94,6 +94,8 @@ int cmd_mount(int argc, char **argv)
         "                      lost with the daemon, no holes are shown, and no key of a file "
         "that\n"
         "                      is there can be put while mounted\n"
+        "  warm                read indexes, then names and attributes, then data into memory at "
+        "once\n"
         "  uring=auto|on|off   FUSE over io_uring where it is to be had; else fail; never\n"
         "  suid, dev, noexec, noatime, nodiratime, sync, dirsync   as in mount(8)\n\n"
         "Exit codes are those of mount(8).",

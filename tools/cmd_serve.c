@@ -68,7 +68,9 @@ int cmd_serve(int argc, char **argv)
         "it is not. 'kvfs umount STORE' ends it, and so do SIGTERM and SIGINT.\v"
         "Options for -o:\n  memory=SIZE         for everything the daemon keeps in memory\n"
         "  sync_interval=MS    unsynced changes are at most this old; 1000\n"
-        "  log=FILE|syslog     where the daemon's messages go",
+        "  log=FILE|syslog     where the daemon's messages go\n"
+        "  warm                read indexes, then names and attributes, then data into memory at "
+        "once",
         NULL,
         NULL,
         NULL};

@@ -227,6 +227,7 @@ static int serve_with_log(const struct mount_plan *plan, struct log *log, struct
         .read_only = plan->options.read_only,
         .memory_bytes = plan->options.memory_bytes,
         .sync_interval_ms = plan->options.sync_interval_ms,
+        .warm = plan->options.warm,
         .holder = holder,
     };
     int r = store_open(plan->store, &options, log, &fs, fault);

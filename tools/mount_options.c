@@ -24,11 +24,12 @@ static const char *const for_kernel[] = {
     "suid", "nosuid", "dev", "nodev", "exec", "noexec", "sync", "noatime", "nodiratime", "dirsync",
 };
 static const char *const ours[] = {
-    "memory", "threads", "sync_interval", "ro", "rw", "allow_other", "writeback", "log", "uring",
+    "memory",      "threads",   "sync_interval", "ro",    "rw",
+    "allow_other", "writeback", "log",           "uring", "warm",
 };
 
 /* What says something of a store that is served without a mount. */
-static const char *const without_mount[] = {"memory", "sync_interval", "log"};
+static const char *const without_mount[] = {"memory", "sync_interval", "log", "warm"};
 
 #define COUNT_OF(array) (sizeof(array) / sizeof(array)[0])
 
@@ -73,10 +74,10 @@ static int unknown(const char *name, char *fault, size_t fault_size)
 
 static int needs_mount(const char *name, char *fault, size_t fault_size)
 {
-    snprintf(
-        fault, fault_size,
-        "option '%s' is one of mounts. Without a mount there are memory, sync_interval and log",
-        name);
+    snprintf(fault, fault_size,
+             "option '%s' is one of mounts. Without a mount there are memory, sync_interval, log "
+             "and warm",
+             name);
     return -EINVAL;
 }
 
@@ -171,6 +172,8 @@ static int apply_switch(struct mount_options *options, const char *name)
         options->allow_other = true;
     } else if (strcmp(name, "writeback") == 0) {
         options->writeback = true;
+    } else if (strcmp(name, "warm") == 0) {
+        options->warm = true;
     } else if (is_among(name, for_kernel, COUNT_OF(for_kernel))) {
         size_t used = strlen(options->kernel);
         int need = snprintf(options->kernel + used, sizeof options->kernel - used, ",%s", name);

@@ -24,6 +24,7 @@ struct mount_options {
     bool read_only;
     bool allow_other;
     bool writeback;
+    bool warm;
     bool no_mount; /* the store is served without one: what only mounts have is refused */
     enum mount_uring uring;
     char *log; /* owned; a file, or "syslog"; NULL: syslog, or stderr in the foreground */

@@ -66,7 +66,9 @@ static bool is_gauge(const char *name)
                                          "cache_budget_bytes",
                                          "cache_excess_bytes",
                                          "index_bytes",
-                                         "filter_bytes"};
+                                         "filter_bytes",
+                                         "warm_running",
+                                         "warm_files"};
     for (size_t i = 0; i < sizeof gauges / sizeof gauges[0]; i++) {
         if (strcmp(name, gauges[i]) == 0) {
             return true;

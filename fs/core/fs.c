@@ -202,6 +202,7 @@ static void finish_memory(struct kvfs *fs)
     free(fs);
 }
 
+/* The metadata first: that is also the order in which the option `warm` reads ahead. */
 static int open_tables(struct kvfs *fs)
 {
     struct kv_table_options options = {.prefix_size = FORMAT_PREFIX_SIZE};
@@ -261,6 +262,7 @@ static int open_engine(struct kv_storage *storage, const struct kvfs_options *op
         .memtable_bytes = (size_t)clamp(memory / 16, MEMTABLE_MIN, MEMTABLE_MAX), /* up to four */
         .cache_bytes = (size_t)(memory / 2 < CACHE_MIN ? CACHE_MIN : memory / 2),
         .sync_interval_ms = options->sync_interval_ms != 0 ? options->sync_interval_ms : 1000,
+        .warm = options->warm,
         .no_background = options->no_background,
         .holder = options->holder,
         .label = options->label,

@@ -93,6 +93,11 @@ static void add_readers(const struct kv_store *store, struct kv_stats *stats)
 static void add_cache(const struct kv_store *store, struct kv_stats *stats)
 {
     struct block_cache_stats cache;
+    stats->warm_running = atomic_load_explicit(&store->warming, memory_order_acquire);
+    stats->warm_files = value_of(&store->counters.warm_files);
+    stats->warm_files_opened = value_of(&store->counters.warm_files_opened);
+    stats->warm_files_read = value_of(&store->counters.warm_files_read);
+    stats->warm_bytes = value_of(&store->counters.warm_bytes);
     block_cache_stats(store->cache, &cache);
     stats->cache_bytes = cache.bytes;
     stats->cache_hits = cache.hits;

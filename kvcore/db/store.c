@@ -55,8 +55,9 @@ static void fill_options(const struct kv_options *from, struct kv_options *to)
         to->memtables_max = IMMUTABLE_MAX / 2;
     }
     to->compaction_threads = from->compaction_threads != 0 ? from->compaction_threads : 1;
-    if (to->compaction_threads > WORKER_MAX - 3) {
-        to->compaction_threads = WORKER_MAX - 3;
+    if (to->compaction_threads > WORKER_MAX - 4) {
+        to->compaction_threads =
+            WORKER_MAX - 4; /* beside those that flush, reclaim, sync and warm */
     }
     to->file_bytes = from->file_bytes != 0 ? from->file_bytes : file_default;
     to->level_base_bytes = from->level_base_bytes != 0 ? from->level_base_bytes

@@ -14,6 +14,7 @@
  *   verify    every byte, beside everything
  *   job       what runs, and events              latency   how long operations take
  *   named_snapshot  snapshots that the manifest names
+ *   warm      reading ahead at opening
  *
  * Lock order (util/lock_rank.h): write_mu, sync_mu, manifest_mu, mu. No I/O under mu or write_mu.
  */
@@ -39,7 +40,7 @@ enum {
     L0_SLOW_FILES = 16,        /* slow writers down, a little more with each file */
     L0_STOP_FILES = 32,        /* stop them until a merge is done */
     IMMUTABLE_MAX = 16,        /* bound of options.memtables_max */
-    WORKER_MAX = 19,
+    WORKER_MAX = 20,
     READER_PLACES = 32, /* a power of two */
 };
 
@@ -132,6 +133,7 @@ struct counters {
         trivial_moves, files_dropped, bytes_dropped;
     _Atomic uint64_t stalls, stall_ns, slowdowns, slowdown_ns;
     _Atomic uint64_t read_errors, write_errors, damage_seen;
+    _Atomic uint64_t warm_files, warm_files_opened, warm_files_read, warm_bytes;
     _Atomic uint64_t blob_relocated, blob_commit_bytes;
 };
 
@@ -161,6 +163,7 @@ struct kv_store {
         visible_sequence;        /* newest row readers see; release by the leader of writers */
     _Atomic int read_only_error; /* not 0: every write fails with it until reopened */
     _Atomic bool stopping;
+    _Atomic bool warming;        /* see warm.h; release when it ends */
     _Atomic bool flusher_queued; /* the flush thread may stand in the queue of writers */
     _Atomic bool reserved;       /* the reserve is set aside; see space.c */
     _Atomic bool full;           /* the device is: only writes that free space; see space.c */

@@ -127,8 +127,8 @@ size_t version_count_files(const struct version *version, uint32_t table_id)
     return count;
 }
 
-const struct file_meta *version_find_file(const struct version *version, uint32_t table_id,
-                                          uint32_t level, uint64_t number)
+struct file_meta *version_find_file(const struct version *version, uint32_t table_id,
+                                    uint32_t level, uint64_t number)
 {
     const struct table_files *files = version_table(version, table_id);
     const struct file_list *list = files != NULL ? &files->levels[level] : NULL;

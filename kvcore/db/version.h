@@ -93,8 +93,8 @@ static inline const struct table_files *version_table(const struct version *vers
 /* How many files the table has. */
 size_t version_count_files(const struct version *version, uint32_t table_id);
 /* The file, valid as long as the version, or NULL. */
-const struct file_meta *version_find_file(const struct version *version, uint32_t table_id,
-                                          uint32_t level, uint64_t number);
+struct file_meta *version_find_file(const struct version *version, uint32_t table_id,
+                                    uint32_t level, uint64_t number);
 
 /* Where a file ends: the end of a range delete is not covered itself. <0: before `key`. */
 int file_compare_end(const struct file_meta *file, struct kv_slice key);

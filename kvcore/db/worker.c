@@ -11,6 +11,7 @@
 #include "kvcore/db/space.h"
 #include "kvcore/db/sync.h"
 #include "kvcore/db/view.h"
+#include "kvcore/db/warm.h"
 #include "kvcore/db/write.h"
 #include "kvcore/util/clock.h"
 
@@ -309,8 +310,15 @@ static int start(struct kv_store *store, const char *name, void *(*main)(void *)
 int workers_start(struct kv_store *store)
 {
     int r = 0;
-    if (store->options.no_background || store->options.read_only) {
+    if (store->options.no_background) {
         return 0;
+    }
+    if (store->options.warm) {
+        atomic_store(&store->warming, true);
+        r = start(store, "kv-warm", warm_main);
+    }
+    if (store->options.read_only || r < 0) {
+        return r;
     }
     atomic_store(&store->idle, true); /* what an earlier life left is merged before much is read */
     r = start(store, "kv-flush", flush_main);

@@ -336,26 +336,75 @@ static bool prepare_insert(struct cache_shard *shard, struct shard_limits limits
     return shard_bytes(shard) + charge <= limits.bytes;
 }
 
+/* Put the slot's block where it belongs, if no other is there; slots and bytes are prepared. */
+static void place_block(struct cache_shard *shard, const struct cache_slot *slot)
+    REQUIRES(shard->mu)
+{
+    size_t at = find_slot(shard, slot->hash, slot->table_number, slot->offset);
+
+    if (shard->slots[at].block == NULL) {
+        cached_block_ref(slot->block);
+        shard->slots[at] = *slot;
+        shard->block_count++;
+        set_shard_bytes(shard, shard_bytes(shard) + block_charge(slot->block));
+    }
+}
+
 void block_cache_insert(struct block_cache *cache, uint64_t table_number, uint64_t offset,
                         struct cached_block *block)
 {
     uint64_t hash = place_hash(table_number, offset);
     struct cache_shard *shard = shard_of(cache, hash);
+    const struct cache_slot slot = {table_number, offset, block, (uint32_t)hash, false};
 
     mutex_lock(&shard->mu);
     if (prepare_insert(shard, shard_limits(cache), block_charge(block))) {
-        size_t at = find_slot(shard, (uint32_t)hash, table_number, offset);
-        if (shard->slots[at].block == NULL) {
-            cached_block_ref(block);
-            shard->slots[at] = (struct cache_slot){.table_number = table_number,
-                                                   .offset = offset,
-                                                   .block = block,
-                                                   .hash = (uint32_t)hash};
-            shard->block_count++;
-            set_shard_bytes(shard, shard_bytes(shard) + block_charge(block));
-        }
+        place_block(shard, &slot);
     }
     mutex_unlock(&shard->mu);
+}
+
+/* Is there room for a block, and for twice the slots should it take that, with nothing evicted? */
+static bool has_room(const struct cache_shard *shard, size_t capacity, size_t charge)
+    REQUIRES(shard->mu)
+{
+    size_t slots = shard->slot_count > 0 ? shard->slot_count : CACHE_SLOTS_MIN;
+    return shard_bytes(shard) + charge + slots * sizeof(struct cache_slot) <= capacity;
+}
+
+bool block_cache_offer(struct block_cache *cache, uint64_t table_number, uint64_t offset,
+                       struct cached_block *block)
+{
+    uint64_t hash = place_hash(table_number, offset);
+    struct cache_shard *shard = shard_of(cache, hash);
+    const struct cache_slot slot = {table_number, offset, block, (uint32_t)hash, false};
+    struct shard_limits limits;
+    bool fits;
+
+    mutex_lock(&shard->mu);
+    limits = shard_limits(cache);
+    fits = has_room(shard, limits.bytes, block_charge(block)) && grow_slots(shard, limits);
+    if (fits) {
+        place_block(shard, &slot);
+    }
+    mutex_unlock(&shard->mu);
+    return fits;
+}
+
+size_t block_cache_room(struct block_cache *cache)
+{
+    struct resident_bytes resident = resident_now(cache);
+    size_t taken = resident_sum(&resident);
+    size_t left = taken < cache->budget ? (cache->budget - taken) / CACHE_SHARDS : 0;
+    size_t room = left;
+
+    for (size_t i = 0; i < CACHE_SHARDS; i++) {
+        size_t bytes = shard_bytes(&cache->shards[i]);
+        size_t kept = bytes > shard_floor(cache) ? bytes : shard_floor(cache);
+        size_t here = left > kept ? left - kept : 0;
+        room = here < room ? here : room;
+    }
+    return room * CACHE_SHARDS;
 }
 
 void block_cache_drop_table(struct block_cache *cache, uint64_t table_number)

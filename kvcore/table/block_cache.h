@@ -69,6 +69,14 @@ struct cached_block *block_cache_peek(struct block_cache *cache, uint64_t table_
  * stays and this one is simply not cached. Never fails. */
 void block_cache_insert(struct block_cache *cache, uint64_t table_number, uint64_t offset,
                         struct cached_block *block);
+/* The same for a block that nobody asked for yet: nothing makes way for it. Whether it is there
+ * now.
+ */
+bool block_cache_offer(struct block_cache *cache, uint64_t table_number, uint64_t offset,
+                       struct cached_block *block);
+/* So much could be charged without evicting a block and without leaving blocks less than their part
+ * of the budget. */
+size_t block_cache_room(struct block_cache *cache);
 /* Forget every block of a table that is gone. */
 void block_cache_drop_table(struct block_cache *cache, uint64_t table_number);
 

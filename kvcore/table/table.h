@@ -50,6 +50,13 @@ KV_MUST_CHECK int table_get(struct table *table, struct kv_slice key, uint64_t s
  * do not count as used. The table must outlive the iterator. */
 KV_MUST_CHECK int table_iter_create(struct table *table, bool keep_cache, struct iter **ret_iter);
 
+/* A data block is cached or refused; `bytes` were read for it, 0 if it was there. What is not 0
+ * ends the run. */
+typedef int table_warm_fn(void *arg, size_t bytes, bool cached);
+/* Bring the data blocks into the cache that it does not hold and has room for. The table has one.
+ * Errors: -KV_EDAMAGED; -EIO, -ENOMEM; what `fn` said. */
+KV_MUST_CHECK int table_warm(struct table *table, table_warm_fn *fn, void *arg);
+
 /* Told by table_verify() as it goes. Members may be NULL. */
 struct table_watch {
     /* So many bytes of the file are read next. What is not 0 ends the run and is its result. */

@@ -168,19 +168,6 @@ START_TEST(tables_beyond_the_budget_are_told_and_leave_a_part_for_blocks)
 }
 END_TEST
 
-START_TEST(a_block_larger_than_a_shard_is_not_cached)
-{
-    struct block_cache *cache = NULL;
-
-    ck_ok(block_cache_create(1 << 20, &cache));
-    insert(cache, 1, 0, 1 << 20);
-    ck_assert(!holds(cache, 1, 0));
-    insert(cache, 1, 0, 4096);
-    ck_assert(holds(cache, 1, 0));
-    block_cache_destroy(cache);
-}
-END_TEST
-
 /* Blocks that one test uses again and again while another only passes over them. */
 enum { HOT = 50 };
 
@@ -199,6 +186,67 @@ static uint64_t count_hot(struct block_cache *cache)
     }
     return kept;
 }
+
+static bool offer(struct block_cache *cache, uint64_t table, uint64_t offset, size_t size)
+{
+    struct cached_block *block = make_block(table, offset, size);
+    bool cached = block_cache_offer(cache, table, offset, block);
+    cached_block_unref(block);
+    return cached;
+}
+
+START_TEST(an_offered_block_comes_in_where_there_is_room_and_evicts_nothing)
+{
+    struct block_cache *cache = NULL;
+    uint64_t refused = 0;
+
+    ck_ok(block_cache_create(1 << 20, &cache));
+    insert_hot(cache);
+    for (uint64_t i = 0; i < 20000; i++) {
+        bool cached = offer(cache, 2, i, 1000);
+        ck_assert(holds(cache, 2, i) == cached);
+        refused += !cached;
+    }
+    ck_assert_uint_gt(refused, 18000);
+    ck_assert_uint_ge(stats_of(cache).bytes, (1 << 20) / 8 * 7);
+    ck_assert_uint_eq(count_hot(cache), HOT);
+    block_cache_destroy(cache);
+}
+END_TEST
+
+START_TEST(what_there_is_room_for_is_charged_without_evicting)
+{
+    struct block_cache *cache = NULL;
+    const size_t budget = 1 << 20;
+
+    ck_ok(block_cache_create(budget, &cache));
+    for (uint64_t blocks = 0; blocks < 500; blocks++) {
+        struct resident_bytes room = table_of(block_cache_room(cache), 0);
+        uint64_t before = stats_of(cache).bytes;
+        ck_assert(resident_sum(&room) > 0 || before > budget / 2);
+        ck_assert_uint_le(resident_sum(&room), budget - budget / BLOCK_CACHE_FLOOR_PART);
+        block_cache_charge(cache, &room);
+        ck_assert_uint_eq(stats_of(cache).bytes, before);
+        ck_assert_uint_eq(stats_of(cache).excess, 0);
+        block_cache_uncharge(cache, &room);
+        offer(cache, 1, blocks, 2000);
+    }
+    block_cache_destroy(cache);
+}
+END_TEST
+
+START_TEST(a_block_larger_than_a_shard_is_not_cached)
+{
+    struct block_cache *cache = NULL;
+
+    ck_ok(block_cache_create(1 << 20, &cache));
+    insert(cache, 1, 0, 1 << 20);
+    ck_assert(!holds(cache, 1, 0));
+    insert(cache, 1, 0, 4096);
+    ck_assert(holds(cache, 1, 0));
+    block_cache_destroy(cache);
+}
+END_TEST
 
 START_TEST(blocks_in_use_survive_and_idle_ones_go_first)
 {
@@ -351,6 +399,8 @@ Suite *test_suite(void)
     suite_add(s, "budget", a_cache_of_many_tiny_blocks_keeps_its_budget);
     suite_add(s, "budget", open_tables_and_blocks_share_the_budget);
     suite_add(s, "budget", tables_beyond_the_budget_are_told_and_leave_a_part_for_blocks);
+    suite_add(s, "offer", an_offered_block_comes_in_where_there_is_room_and_evicts_nothing);
+    suite_add(s, "offer", what_there_is_room_for_is_charged_without_evicting);
     suite_add(s, "budget", a_block_larger_than_a_shard_is_not_cached);
     suite_add(s, "eviction", blocks_in_use_survive_and_idle_ones_go_first);
     suite_add(s, "eviction", a_passing_reader_keeps_nothing_and_is_not_counted);

@@ -112,7 +112,7 @@ USES = {
     "serve": {
         "--create": Use("serve {option} {new}", then="umount {new}"),
         "--foreground": Use("serve {option} {copy}", daemon=True, then="umount {copy}"),
-        "--options": Use("serve {option} {copy}", value="memory=32M,sync_interval=10", bad="ro", then="umount {copy}"),
+        "--options": Use("serve {option} {copy}", value="memory=32M,sync_interval=10,warm", bad="ro", then="umount {copy}"),
     },
     "exec": {
         "--create": Use("exec {option} {new} -- true", needs=("fuse",)),
@@ -205,7 +205,7 @@ USES = {
 # Behind -o: a value, and one that must be refused. What takes no value is refused with any.
 MOUNT_OPTIONS = {
     "memory": ("64M", "1K"), "threads": ("2", "0"), "sync_interval": ("100", "0"), "uring": ("auto", "perhaps"),
-    "log": ("syslog", ""), "ro": (None, "x"), "rw": (None, "x"), "allow_other": (None, "x"), "writeback": (None, "x"),
+    "log": ("syslog", ""), "ro": (None, "x"), "rw": (None, "x"), "allow_other": (None, "x"), "writeback": (None, "x"), "warm": (None, "x"),
     "suid": (None, "x"), "nosuid": (None, "x"), "dev": (None, "x"), "nodev": (None, "x"), "exec": (None, "x"),
     "noexec": (None, "x"), "sync": (None, "x"), "noatime": (None, "x"), "nodiratime": (None, "x"), "dirsync": (None, "x"),
 }

@@ -40,12 +40,13 @@ START_TEST(each_option_reaches_its_field)
     struct mount_options options;
     mount_options_init(&options, false);
     parses(&options,
-           "memory=64M,threads=3,sync_interval=250,ro,writeback,log=/var/log/k\\,v,uring=off");
+           "memory=64M,threads=3,sync_interval=250,ro,writeback,warm,log=/var/log/k\\,v,uring=off");
     ck_assert_uint_eq(options.memory_bytes, 64 << 20);
     ck_assert_uint_eq(options.threads, 3);
     ck_assert_uint_eq(options.sync_interval_ms, 250);
     ck_assert(options.read_only);
     ck_assert(options.writeback);
+    ck_assert(options.warm);
     ck_assert_str_eq(options.log, "/var/log/k,v");
     ck_assert_int_eq(options.uring, MOUNT_URING_OFF);
     parses(&options, "rw,log=syslog,uring=on");

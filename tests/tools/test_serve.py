@@ -185,6 +185,13 @@ class Serve:
         self.run("umount", "--timeout=60", self.path("made"))
         with open(log, encoding="utf-8") as file:
             assert "ending to serve" in file.read()
+        self.run("serve", "-o", "warm", self.path("made"))
+        until = time.monotonic() + PATIENCE_S
+        counters = {"warm_running": 1}
+        while counters["warm_running"] and time.monotonic() < until:
+            counters = json.loads(self.run("stats", "--json", self.path("made")))["counters"]
+        self.run("umount", "--timeout=60", self.path("made"))
+        assert counters["warm_running"] == 0 and counters["warm_files_read"] == counters["warm_files"] > 0, counters
 
     def says_why_not(self):
         assert "no such directory. Make a store" in self.run("serve", self.path("none"), status=1)

@@ -49,6 +49,10 @@ struct kv_options {
      * stay in memory. At least an eighth is for blocks: indexes and filters that are larger than
      * the rest exceed it, as cache_excess_bytes of the statistics tells. */
     size_t cache_bytes;
+    /* Fill the cache in the background after opening: indexes and filters of all tables, then data,
+     * of the tables that were made first and of their newest levels first, until it is full.
+     * Evicts nothing. Without no_background only. */
+    bool warm;
     unsigned memtables_max;      /* 0: 4. Waiting to be flushed before writers are stopped */
     unsigned compaction_threads; /* 0: 1 */
     uint64_t file_bytes;         /* 0: 32 MiB. Aimed size of one sorted table */
@@ -362,6 +366,10 @@ struct kv_stats {
     uint64_t index_bytes, filter_bytes; /* parts of these */
     uint64_t cache_budget_bytes;        /* the option cache_bytes: for data blocks and residents */
     uint64_t cache_excess_bytes;        /* of both over the budget */
+    uint64_t warm_running;              /* 1 while the option warm is at work */
+    uint64_t warm_files;                /* sorted tables it found at opening; of these, */
+    uint64_t warm_files_opened, warm_files_read; /* index and filter, or all blocks, are there */
+    uint64_t warm_bytes;                         /* of blocks it brought into the cache */
     uint64_t batches, rows_written, bytes_written_user;
     uint64_t log_bytes, log_syncs;
     uint64_t flushes, flush_bytes;
