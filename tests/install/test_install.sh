@@ -35,19 +35,25 @@ headers_stand_alone() {
     done
 }
 
-# Everything declared in the headers is there, and nothing that is not the library's own door.
+# Everything declared in the headers is there, and nothing that is not the library's own door but the
+# name of its version.
 exports_are_public() {
     local library foreign
     library=$(find "$root" -name 'libkvcore.so.0')
-    foreign=$(nm -D --defined-only "$library" | awk '$3 !~ /^kv_/ {print $3}')
+    foreign=$(nm -D --defined-only "$library" | awk '$3 !~ /^(kv_|KVCORE_1$)/ {print $3}')
     echo "exported besides kv_*: $foreign"
     [ -n "$library" ] && [ -z "$foreign" ]
 }
 
 # A symbol that the list of the package lacks would get no version to depend on.
 symbols_are_listed() {
-    diff <(sed -n 's/^ \(kv_.*\)@.*/\1/p' "$here/../../tools/packaging/debian/libkvcore0.symbols" | sort) \
-        <(nm -D --defined-only "$(find "$root" -name 'libkvcore.so.0')" | awk '{print $3}' | sort)
+    diff <(sed -n 's/^ \(kv_[^ ]*\) .*/\1/p' "$here/../../tools/packaging/debian/libkvcore0.symbols" | sort) \
+        <(nm -D --defined-only "$(find "$root" -name 'libkvcore.so.0')" | awk '/ kv_/ {sub("@@", "@", $3); print $3}' | sort)
+}
+
+# The loader refuses a library without that version, before the program runs.
+programs_ask_for_the_version() {
+    objdump -p "$work/shared" | grep KVCORE_1
 }
 
 soname_is_0() {
@@ -97,9 +103,10 @@ program_is_installed() {
 point "installs into an empty directory" install_tree
 point "each public header compiles alone" headers_stand_alone
 point "the shared library exports kv_ names only" exports_are_public
-point "the list of symbols of its package is what it exports" symbols_are_listed
+point "the list of symbols and versions of its package is what it exports" symbols_are_listed
 point "the shared library's name carries version 0" soname_is_0
 point "a program builds against the shared library with pkg-config" build_shared
+point "and asks for the version of the interface that it was built against" programs_ask_for_the_version
 point "and runs: stores, reads back after reopening, iterates in order" run_shared
 point "a program builds against the static library with pkg-config --static" build_static
 point "and runs" "$work/static" "$work/store2"
