@@ -37,6 +37,7 @@ static const struct kv_problem_kind kinds[] = {
     {KV_PROBLEM_FILE_UNREADABLE, "FILE_UNREADABLE", LOSS, false, NULL},
     {KV_PROBLEM_LOCK_MISSING, "LOCK_MISSING", MINOR, true, "it is made anew"},
     {KV_PROBLEM_FILE_OPEN, "FILE_OPEN", MINOR, false, NULL},
+    {KV_PROBLEM_FILE_NOT_COPIED, "FILE_NOT_COPIED", LOSS, false, "the copy goes on without"},
 
     {KV_PROBLEM_MANIFEST_MISSING, "MANIFEST_MISSING", LOSS, false, rebuilt},
     {KV_PROBLEM_MANIFEST_DAMAGED, "MANIFEST_DAMAGED", LOSS, false, rebuilt},

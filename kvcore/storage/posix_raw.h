@@ -91,6 +91,27 @@ bool raw_name_is_file(const char *name, struct kv_file_id *ret_id);
 KV_MUST_CHECK int raw_archive_restore(struct raw_archive *archive, const char *name);
 /* Closes, and removes one that was not finished. Accepts NULL. */
 void raw_archive_close(struct raw_archive *archive);
+
+/* Told by raw_copy() as it goes; what is not 0 ends it and is its result. */
+struct raw_copy_watch {
+    /* So many bytes were read, or could not be. */
+    int (*read_fn)(void *arg, uint64_t bytes);
+    /* A range that reading failed with `error` for; size UINT64_MAX: the whole file. */
+    int (*lost_fn)(void *arg, uint64_t offset, uint64_t size, int error);
+    void *arg;
+};
+
+/* What the copy has in a range that could not be read. Not zeros, which a log or a slot of ROOT may
+ * well have where nothing was ever written: this is damage to everybody. */
+enum { RAW_COPY_FILL = 0xe5 };
+
+/* Copy the file `name` of `from` into `to`, which has none of that name and an exclusive lease, as
+ * far as it can be read, page by page where it has to be. A real copy, never shared blocks: the
+ * ones of `from` are on a device that may be failing. The bytes are durable then, the name is
+ * after raw_sync(). Errors: what `to` failed with, -ENOMEM, -EOPNOTSUPP. */
+KV_MUST_CHECK int raw_copy(struct kv_storage *from, struct kv_storage *to, const char *name,
+                           const struct raw_copy_watch *watch);
+
 /* Make changes of names in the store's directory durable. */
 KV_MUST_CHECK int raw_sync(struct kv_storage *storage);
 

@@ -38,6 +38,7 @@ enum kv_problem_code {
     KV_PROBLEM_FILE_UNREADABLE = 205,
     KV_PROBLEM_LOCK_MISSING = 206,
     KV_PROBLEM_FILE_OPEN = 207,
+    KV_PROBLEM_FILE_NOT_COPIED = 208, /* of kv_admin_copy() */
 
     KV_PROBLEM_MANIFEST_MISSING = 301,
     KV_PROBLEM_MANIFEST_DAMAGED = 302,
@@ -181,6 +182,21 @@ struct kv_admin_result {
 KV_PUBLIC KV_MUST_CHECK int kv_admin_check(struct kv_storage *storage,
                                            const struct kv_admin_options *options,
                                            struct kv_admin_result *ret_result);
+
+/* Copy what can be read of the files of the store `from` into the directory `path`, which must be
+ * empty or not there, as a first step for those who want to repair without writing to what is
+ * damaged: kv_admin_check() of the copy is the second. `from` must have no lease yet; it gets a
+ * shared one, and not a byte of it is changed. A file or range that cannot be read does not end it:
+ * it is told as KV_PROBLEM_FILE_NOT_COPIED and counts as a problem and as repaired, since in the
+ * copy it is ordinary damage. Left out are the archives of earlier repairs, what was being made
+ * when a process died, and what is not the store's. ROOT comes last. `options->mode` has to be
+ * KV_ADMIN_REPAIR. Durable when 0 is returned.
+ * Errors: -EBUSY the store is open elsewhere; -ENOENT there is no store; -EEXIST `path` is not
+ * empty; -EOPNOTSUPP not a directory; -ECANCELED by a function; of making and writing the files of
+ * `path`: then it holds a part of the copy, and may be removed. */
+KV_PUBLIC KV_MUST_CHECK int kv_admin_copy(struct kv_storage *from, const char *path,
+                                          const struct kv_admin_options *options,
+                                          struct kv_admin_result *ret_result);
 
 /* Take back what the repair did that made `archive`: every file of the store has its bytes again,
  * but for LOCK. Only as long as the store was not opened for writing since. May be cut short and
