@@ -39,6 +39,7 @@ int cmd_mkfs(int argc, char **argv);
 int cmd_mount(int argc, char **argv);
 int cmd_mount_helper(int argc, char **argv); /* as mount(8) calls mount.kvfs */
 int cmd_put(int argc, char **argv);
+int cmd_recover(int argc, char **argv);
 int cmd_scan(int argc, char **argv);
 int cmd_serve(int argc, char **argv);
 int cmd_snapshot(int argc, char **argv);

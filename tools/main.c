@@ -38,6 +38,7 @@ static const struct cmd cmds[] = {
     {"checkpoint", cmd_checkpoint, "copy a store, mounted or not, at one moment"},
     {"verify", cmd_verify, "check every byte of a store, mounted or not"},
     {"fsck", cmd_fsck, "check and repair a store that is not in use"},
+    {"recover", cmd_recover, "save what can be of a damaged store into a new one"},
     {"bench", cmd_bench, "measure the engine, or any file system"},
     {"completions", cmd_completions, "print a script that completes command lines"},
     {"debug", cmd_debug, "write a tar archive about a store for those who are to help"},

@@ -9,8 +9,8 @@ static const char root_name[] = "ROOT";
 struct copying {
     struct scan scan; /* of the original: for telling */
     struct kv_storage *to;
-    bool is_store;   /* there is some file of one */
-    bool has_root;   /* something of that name */
+    bool is_store;    /* there is some file of one */
+    bool has_root;    /* something of that name */
     const char *name; /* that is being copied */
     /* The range of it that cannot be read and was not told yet; size 0: none. */
     uint64_t lost_offset, lost_size;

@@ -95,8 +95,7 @@ START_TEST(the_copy_of_a_damaged_store_saves_no_less)
 {
     const struct damage *d = &damages[_i];
     bool has_link = d->code == KV_PROBLEM_ROOT_NOT_A_FILE ||
-                    d->code == KV_PROBLEM_FILE_NOT_A_FILE ||
-                    d->code == KV_PROBLEM_FILE_UNREADABLE;
+                    d->code == KV_PROBLEM_FILE_NOT_A_FILE || d->code == KV_PROBLEM_FILE_UNREADABLE;
     struct kv_admin_result result;
     struct verdict here = {0}, there = {0};
     struct told told = {0};

@@ -81,6 +81,7 @@ BEFORE = {
     "kvfs export /srv/a > tree.tar": UNMOUNTED,
     "kvfs fsck /srv/a": UNMOUNTED,
     "fsck -t kvfs /srv/a": UNMOUNTED,
+    "kvfs recover --output /srv/saved /srv/a": UNMOUNTED,
     "kvfs fsck --undo /srv/a/lost+found.d/00000001 /srv/a": DAMAGED,
 }
 
@@ -93,6 +94,7 @@ PRINTS = {"kvfs health /mnt/a": r"ok\n|degraded", "kvfs fsck /srv/a": r"/srv/a: 
 AFTER = {
     "kvfs exec /srv/store -- tar -x < tree.tar": "[ \"$(kvfs get /srv/store greeting)\" = hello ]",
     "kvfs checkpoint /mnt/a /srv/a-monday": "[ \"$(kvfs get /srv/a-monday greeting)\" = hello ]",
+    "kvfs recover --output /srv/saved /srv/a": "[ \"$(kvfs get /srv/saved greeting)\" = hello ]",
     "kvfs import /srv/b < tree.tar": "[ \"$(kvfs get /srv/b greeting)\" = hello ]",
 }
 

@@ -32,7 +32,8 @@ exits() {
 
 refused_while_mounted() {
     exits 8 "$fsck" -n "$store" && grep -qF "mounted on $mnt" "$work/out" &&
-        exits 8 "$kvfs" fsck -y "$mnt" && grep -qF "mounted on $mnt" "$work/out"
+        exits 8 "$kvfs" fsck -y "$mnt" && grep -qF "mounted on $mnt" "$work/out" &&
+        exits 8 "$kvfs" recover --output "$work/none" "$store" && grep -qF "mounted on $mnt" "$work/out" && [ ! -e "$work/none" ]
 }
 
 checksums() {
@@ -78,6 +79,30 @@ all_there() {
         umount_store
 }
 
+# To another store: the damaged one keeps its bytes, and the other one has the files.
+recovered() {
+    checksums "$store" >"$work/before" && exits 1 "$kvfs" recover --output "$work/saved" "$store" &&
+        grep -q '^ROOT_COPY_DAMAGED (103): ' "$work/out" && checksums "$store" | diff "$work/before" - &&
+        exits 0 "$kvfs" fsck --deep "$work/saved" && "$kvfs" ls "$work/saved" d | LC_ALL=C sort | diff "$work/names" -
+}
+
+recover_refuses() {
+    exits 16 "$kvfs" recover "$store" && exits 8 "$kvfs" recover -o "$work/saved" "$store" &&
+        grep -qF 'it is not empty' "$work/out" && exits 8 "$kvfs" recover -o "$store/b" "$store" &&
+        grep -qF 'it lies in the damaged store' "$work/out" && exits 8 "$kvfs" recover -o "$work/no/where" "$store" &&
+        mkdir "$work/other" && exits 8 "$kvfs" recover -o "$work/new" "$work/other" && [ ! -e "$work/new" ] && [ ! -e "$store/b" ] &&
+        checksums "$store" | diff "$work/before" -
+}
+
+# The new store does not fit where it is to be.
+recover_without_room() {
+    mkdir "$work/small" && mount -t tmpfs -o size=64k tmpfs "$work/small" || return
+    exits 8 "$kvfs" recover -o "$work/small/b" "$store" && grep -qF 'no space left' "$work/out" &&
+        grep -qF "$work/small/b holds a part of the copy" "$work/out" && checksums "$store" | diff "$work/before" -
+    local status=$?
+    umount "$work/small" && return $status
+}
+
 # A table of rows whose loss shows: the largest one.
 lost_rows_are_told() {
     local table
@@ -94,6 +119,9 @@ point "a mounted store is refused with its mount point" refused_while_mounted
 umount_store
 point "a sound store is clean" sound
 point "damage is told, and -n changes nothing" told_and_unchanged
+point "it is saved to another store, and keeps its bytes" recovered
+point "recover refuses what is no place, and what is no store" recover_refuses
+point "where the new store does not fit, it says what is there" recover_without_room
 point "what loses nothing is repaired unattended, and the next run is clean" repaired
 point "a repair is taken back byte for byte, and made again" taken_back
 point "everything is there afterwards" all_there

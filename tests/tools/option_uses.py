@@ -88,6 +88,7 @@ ID = "0123abcd-4567-89ef-0011-fedcba987654"
 
 FSCK = "fsck {option} {copy}"
 CLEAN = r".*: clean\n"
+RECOVER = "recover {option} --output={new} {store}"
 SCAN = "scan {option} {store}"
 
 USES = {
@@ -167,6 +168,13 @@ USES = {
         "--deep": Use(FSCK, prints=CLEAN, in_use=8),
         "--undo": Use(FSCK, value="/none/00000001", status=8, in_use=8),  # what it does: tests/mount/test_fsck.sh
     },
+    "recover": {
+        "--output": Use("recover {option} {store}", value="{new}", prints=CLEAN, in_use=8),
+        "--verbose": Use(RECOVER, prints=CLEAN, in_use=8),
+        "-C": Use(RECOVER, value="2", bad="x", prints=CLEAN, in_use=8),
+        "--json": Use(RECOVER, prints=as_json(problems=[], exit_code=0), in_use=8),
+        "--deep": Use(RECOVER, prints=CLEAN, in_use=8),
+    },
     "debug": {
         "--output": Use("debug {option} {store}", value="{new}", prints="", in_use=0),
         "--fsck": Use("debug {option} -o {new} {store}", prints="", in_use=5),
@@ -211,4 +219,4 @@ MOUNT_OPTIONS = {
 }
 
 # Exit statuses of usage errors where they are not 2.
-USAGE_STATUS = {"mount": 1, "exec": 125, "fsck": 16}
+USAGE_STATUS = {"mount": 1, "exec": 125, "fsck": 16, "recover": 16}
