@@ -89,6 +89,7 @@ BEFORE = {
 STATUSES = {
     "kvfs health /mnt/a": (0, 1),  # a device that is slow or nearly full is told as it should be
     "kvfs fsck --undo /srv/a/lost+found.d/00000001 /srv/a": (1,),
+    "kvfs recover --output /srv/saved /srv/a": (1,),  # what was taken back before is damage again
 }
 PRINTS = {"kvfs health /mnt/a": r"ok\n|degraded", "kvfs fsck /srv/a": r"/srv/a: clean\n"}
 AFTER = {
