@@ -1,10 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A table's blocks, found without footer and index: every block has a header that says where it
- * belongs, so a walk through the file finds all that can still be read, and what lies between them.
- *
- * One walk reads the file once and notes its parts; what they hold is read again when it is wanted.
- * Nothing is believed before its checksum was verified. A part that the device cannot read is a gap
- * like any other. */
+/* The parts of a table, found without footer and index (block_walk.h). One walk reads the file once
+ * and notes its parts; what they hold is read again when it is wanted. */
 #ifndef KVCORE_ADMIN_SALVAGE_H
 #define KVCORE_ADMIN_SALVAGE_H
 
@@ -26,6 +22,8 @@ struct salvage {
     uint64_t number;
     struct kv_object *object;
     uint64_t file_bytes;
+    int (*read_fn)(void *arg, uint64_t bytes); /* of who opened it */
+    void *read_arg;
     struct salvage_part *parts; /* in the file's order */
     size_t count, capacity;
     bool has_footer;
@@ -50,7 +48,7 @@ KV_MUST_CHECK int salvage_open(struct kv_storage *storage, uint64_t store_seed, 
 void salvage_close(struct salvage *salvage); /* accepts NULL */
 /* The rows of a sound data block. The block is to be unreferenced. Errors: -KV_EDAMAGED it changed
  * since; -EIO, -ENOMEM. */
-KV_MUST_CHECK int salvage_rows(const struct salvage *salvage, const struct salvage_part *part,
+KV_MUST_CHECK int salvage_rows(struct salvage *salvage, const struct salvage_part *part,
                                struct cached_block **ret_block);
 /* The part that begins at `offset`, or NULL. */
 const struct salvage_part *salvage_find(const struct salvage *salvage, uint64_t offset);
