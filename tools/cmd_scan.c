@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "tools/text.h"
+#include "tools/text_json.h"
 
 enum option_key {
     OPTION_PREFIX = 256,
@@ -80,39 +81,15 @@ static bool has_value(const struct settings *s)
     return (s->request.flags & CONTROL_KEYS_ONLY) == 0 && s->value_format != TEXT_NONE;
 }
 
-/* One half of a row in the wanted form; NULL when out of memory. Bytes that are no text, or are
- * wanted so, go by the name with `_hex` behind it. */
-static int set_json(json_t *row, const char *name, struct kv_slice bytes, enum text_format format)
-{
-    char hex_name[16];
-    struct kv_buf shown = {0};
-    if (format == TEXT_LENGTH) {
-        snprintf(hex_name, sizeof hex_name, "%s_len", name);
-        return json_object_set_new(row, hex_name, json_integer((json_int_t)bytes.size));
-    }
-    bool as_hex = format == TEXT_HEX || (format == TEXT_AUTO && !text_is_utf8(bytes));
-    if (!as_hex && text_is_utf8(bytes)) {
-        const char *text = bytes.size > 0 ? (const char *)bytes.data : "";
-        return json_object_set_new(row, name, json_stringn(text, bytes.size));
-    }
-    snprintf(hex_name, sizeof hex_name, "%s%s", name, as_hex ? "_hex" : "");
-    int r = text_append(&shown, bytes, as_hex ? TEXT_HEX : TEXT_UTF8);
-    if (r == 0) {
-        r = json_object_set_new(row, hex_name, json_stringn((const char *)shown.data, shown.size));
-    }
-    kv_buf_finish(&shown);
-    return r;
-}
-
 static int print_json(const struct settings *s, const struct control_reply *reply)
 {
     json_t *row = json_pack("{s:i}", "format_version", 1);
     int r = row != NULL ? 0 : -ENOMEM;
     if (r == 0 && s->key_format != TEXT_NONE) {
-        r = set_json(row, "key", reply->key, s->key_format);
+        r = text_json_set(row, "key", reply->key, s->key_format);
     }
     if (r == 0 && has_value(s)) {
-        r = set_json(row, "value", reply->bytes, s->value_format);
+        r = text_json_set(row, "value", reply->bytes, s->value_format);
     }
     if (r == 0) {
         r = json_dumpf(row, stdout, JSON_COMPACT) == 0 ? 0 : -EPIPE;

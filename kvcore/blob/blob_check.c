@@ -57,7 +57,7 @@ static bool was_footer(const struct checking *c, uint64_t offset)
 }
 
 /* Entries of a block that was decoded. */
-static int count_entries(struct checking *c, uint64_t offset, uint64_t *count)
+static int take_entries(struct checking *c, uint64_t offset, uint64_t *count)
 {
     struct coding_cursor cursor = coding_cursor(kv_buf_slice(&c->raw));
     struct blob_entry entry;
@@ -65,6 +65,10 @@ static int count_entries(struct checking *c, uint64_t offset, uint64_t *count)
 
     while ((r = blob_directory_next(&cursor, &entry)) == 1) {
         *count += 1;
+        r = c->check->entry_fn != NULL ? c->check->entry_fn(c->check->arg, &entry) : 0;
+        if (r != 0) {
+            return r;
+        }
     }
     return r == -KV_EDAMAGED ? damage(c, offset, "an entry of the directory makes no sense") : r;
 }
@@ -94,7 +98,7 @@ static int check_block(struct checking *c, uint64_t *offset, uint64_t end, uint6
         r = r == -KV_EDAMAGED ? damage(c, at, "a block of the directory is damaged") : r;
     }
     *offset = at + size;
-    return r == 0 ? count_entries(c, at, count) : r;
+    return r == 0 ? take_entries(c, at, count) : r;
 }
 
 static int check_directory(struct checking *c, const struct blob_footer *footer)
@@ -126,7 +130,10 @@ static int check_footer(struct checking *c, uint64_t file_size)
     if (r == -KV_EDAMAGED) {
         return was_footer(c, at) ? damage(c, at, "the footer is damaged") : 0;
     }
-    return r < 0 ? r : check_directory(c, &footer);
+    if (r == 0 && c->check->footer_fn != NULL) {
+        r = c->check->footer_fn(c->check->arg, &footer);
+    }
+    return r != 0 ? r : check_directory(c, &footer);
 }
 
 int blob_check_end(const struct blob_check *check, uint64_t number, uint64_t file_size)

@@ -10,6 +10,9 @@ struct blob_check {
     struct blob_store store;
     /* So many bytes are read next; what is not 0 ends the check and is its result. May be NULL. */
     int (*read_fn)(void *arg, uint64_t bytes);
+    /* The footer, and then each entry of the directory, as they turn out sound; as above. */
+    int (*footer_fn)(void *arg, const struct blob_footer *footer);
+    int (*entry_fn)(void *arg, const struct blob_entry *entry);
     void *arg;
 };
 
