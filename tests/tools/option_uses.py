@@ -9,6 +9,7 @@ In a command line stand
   {copy}    a copy of the store, fresh for each run; in the second run the store in use
   {new} {directory} {mnt}   paths: of nothing yet, of an empty directory, to mount on
   {pid}     of a process that there is
+  {store}/*.table   the newest such file when the command runs
 What is run a second time on a {copy} may change the store in use, and must leave its keys as they are.
 """
 
@@ -90,6 +91,34 @@ FSCK = "fsck {option} {copy}"
 CLEAN = r".*: clean\n"
 RECOVER = "recover {option} --output={new} {store}"
 SCAN = "scan {option} {store}"
+
+SOUND = r"(?s:.*): sound\n"
+
+
+def last_line(**members):
+    """JSON, an object a line."""
+    def fits(text):
+        as_json(**members)(text.splitlines()[-1])
+    return fits
+
+
+def inspecting(command, end, first, *, then=None, keys=None):
+    """The options of the commands that look into a file. `keys`: how a key of it looks in hexadecimal."""
+    line = f"{command} {{option}} {{copy}}/*.{end}"
+    hexadecimal = SOUND if keys is None else rf"(?s:.*)key={keys}(?s:.*)"
+    common = {"first": first, "then": then, "in_use": 0}
+    return {
+        "--rows": Use(line, prints=SOUND, **common),
+        "--parts": Use(line, prints=SOUND, **common),
+        "--key": Use(line + " --rows", value="hex", bad="octal", prints=hexadecimal, **common),
+        "--value": Use(line + " --rows", value="len", bad="octal", prints=SOUND, **common),
+        "--store": Use(line, value="{copy}", prints=SOUND, **common),
+        "--json": Use(line, prints=last_line(item="end", sound=True, damages=0), **common),
+    }
+
+
+COMPACTED = "compact {copy}"
+BIG = "put {copy} big " + "x" * 20000
 
 USES = {
     "mkfs": {
@@ -175,6 +204,10 @@ USES = {
         "--json": Use(RECOVER, prints=as_json(problems=[], exit_code=0), in_use=8),
         "--deep": Use(RECOVER, prints=CLEAN, in_use=8),
     },
+    "sst": inspecting("sst", "table", COMPACTED, keys="[0-9a-f]+"),
+    "blob": inspecting("blob", "blob", BIG, then="del {copy} big"),
+    "wal": inspecting("wal", "log", COMPACTED),
+    "manifest": inspecting("manifest", "manifest", COMPACTED),
     "debug": {
         "--output": Use("debug {option} {store}", value="{new}", prints="", in_use=0),
         "--fsck": Use("debug {option} -o {new} {store}", prints="", in_use=5),

@@ -6,6 +6,7 @@ sense on one in use, and once wrongly. What there is comes from the commands' ow
 usage: test_options.py KVFS TOP
 """
 
+import glob
 import os
 import re
 import shutil
@@ -119,8 +120,13 @@ class Tester:
         """The words of a command line of the table."""
         words = []
         for word in line.split():
-            words += option if word in ("{option}", "{options}") else [word.format(**fixtures)]
+            words += option if word in ("{option}", "{options}") else [self.newest(word.format(**fixtures))]
         return words
+
+    @staticmethod
+    def newest(word):
+        """Of the files of a store that a pattern stands for."""
+        return max(glob.glob(word), default=word) if "/*." in word else word
 
     def fixtures(self, line, in_use):
         mnt, directory = self.path(), self.path()
@@ -155,10 +161,10 @@ class Tester:
     def use(self, use, name, in_use):
         fixtures = self.fixtures(f"{use.line} {use.first} {use.then}", in_use)
         value = use.value.format(**fixtures) if use.value else use.value
-        words = self.words(use.line, fixtures, self.spelled(name, value))
         status = use.in_use if in_use else use.status
         if use.first:
             self.run(self.words(use.first, fixtures))
+        words = self.words(use.line, fixtures, self.spelled(name, value))
         if use.daemon:
             self.serve(words, use, fixtures)
             return
