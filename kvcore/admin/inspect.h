@@ -64,7 +64,7 @@ struct log_reader;
 struct log_record;
 typedef int inspect_record_fn(void *arg, const struct log_record *record);
 struct inspect_log_end {
-    const char *reason; /* "complete", "closed", "unfinished record", "no head", "damaged" */
+    const char *reason; /* "complete", "closed", "unfinished", "headless", "damaged" */
     uint64_t offset;
     uint64_t synced_bytes;
     struct log_end previous;

@@ -91,9 +91,9 @@ int inspect_records(struct inspect *in, inspect_record_fn *record_fn, void *arg,
         end.previous = log_reader_previous(reader);
     }
     if (r == 0 && in->damages == 0) {
-        end.reason = !log_reader_has_head(reader)  ? "no head"
+        end.reason = !log_reader_has_head(reader)  ? "headless"
                      : closed                      ? "closed"
-                     : log_reader_was_torn(reader) ? "unfinished record"
+                     : log_reader_was_torn(reader) ? "unfinished"
                                                    : "complete";
     }
     log_reader_close(reader);

@@ -206,8 +206,8 @@ USES = {
     },
     "sst": inspecting("sst", "table", COMPACTED, keys="[0-9a-f]+"),
     "blob": inspecting("blob", "blob", BIG, then="del {copy} big"),
-    "wal": inspecting("wal", "log", COMPACTED),
-    "manifest": inspecting("manifest", "manifest", COMPACTED),
+    "wal": inspecting("wal", "log", None),
+    "manifest": inspecting("manifest", "manifest", None),
     "debug": {
         "--output": Use("debug {option} {store}", value="{new}", prints="", in_use=0),
         "--fsck": Use("debug {option} -o {new} {store}", prints="", in_use=5),
