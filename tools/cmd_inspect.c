@@ -98,7 +98,7 @@ static int complain_of(const char *file, int error)
     } else {
         complain("cannot look into %s: %s", file, kv_strerror(error));
     }
-    return error == -KV_EFORMAT ? EXIT_FAILED : exit_code_of(error);
+    return error == -KV_EFORMAT || error == -ENOENT ? EXIT_FAILED : exit_code_of(error);
 }
 
 static int end(struct settings *s, int r)
