@@ -14,18 +14,19 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 from control import wait_until_served  # noqa: E402
-from kvfs_mount import Report, attempt  # noqa: E402
+from kvfs_mount import Mount, Report, attempt  # noqa: E402
 from writers import die_with_parent  # noqa: E402
 
 PATIENCE_S = 60
-KILLS = 5
-KEYS = 3000
+KILLS = int(os.environ.get("KILLS") or (50 if os.environ.get("KV_SLOW") else 3))
+KEYS = 10000
 
 
 class Batch:
     def __init__(self, program, work):
         self.program = program
         self.store = os.path.join(work, "store")
+        self.mounted = None
         self.run("mkfs", "-q", self.store)
 
     def run(self, *words, status=0, lines=""):
@@ -107,26 +108,44 @@ class Batch:
         wait_until_served(self.store, server)
         return server
 
-    def kill_rounds(self, served):
-        """Each round sets every key to its number; the kill comes at any time within what the first one took."""
+    def mount(self):
+        """Takes the dead mount of the round before away."""
+        self.mounted = self.mounted or Mount(self.program, self.store, self.store + ".mnt", self.store + ".log")
+        self.mounted.start()
+        return self.mounted.daemon
+
+    def kill_mounts(self):
+        try:
+            self.kill_rounds(self.mount)
+        finally:
+            self.mounted.clean_up()
+
+    def kill_rounds(self, start):
+        """Each round sets every key to its number; the kill comes at any time within what the first one took. `start` gives
+        the daemon to kill, or None: then it is the command."""
         lines = ["".join(f"put kill/{i % 50}/key{i} {round}-{'v' * 100}\n" for i in range(KEYS)) for round in range(KILLS + 1)]
         began = time.monotonic()
         self.batch(lines[0])
         took = time.monotonic() - began
-        last = 0
+        last = cut_short = kept = 0
         for number in range(1, KILLS + 1):
-            server = self.serve() if served else None
+            daemon = start and start()
             client = subprocess.Popen([self.program, "batch", self.store], stdin=subprocess.PIPE, stderr=subprocess.DEVNULL,
                                       preexec_fn=die_with_parent)
             client.stdin.write(lines[number].encode())
             client.stdin.close()
-            time.sleep(random.uniform(0, took))
-            (server or client).kill()
-            (server or client).wait(PATIENCE_S)
+            time.sleep(random.uniform(0, 1.3 * took))
+            victim = daemon or client
+            victim.kill()
+            victim.wait(PATIENCE_S)
             done = client.wait(PATIENCE_S) == 0
-            values = {line.split("\t")[1].split("-")[0] for line in self.keys().splitlines()}
+            found = [line.split("\t")[1].split("-")[0] for line in self.keys().splitlines()]
+            values = set(found)
+            assert len(found) == KEYS, (number, len(found))
             assert values == {str(number)} or (values == {str(last)} and not done), (number, last, done, values)
-            last = int(values.pop())
+            kept += last != (last := int(values.pop()))
+            cut_short += not done
+        print(f"# {cut_short} of {KILLS} kills came before the batch was acknowledged; of {kept} batches all is there")
         self.run("del", "--prune", self.store, *(f"kill/{i % 50}/key{i}" for i in range(KEYS)))
         assert self.keys() == "" and "kill" not in self.run("ls", self.store).split()
 
@@ -148,8 +167,9 @@ def main():
             if server is not None:
                 test.run("umount", test.store)
                 server.wait(PATIENCE_S)
-        report.point("a killed command leaves all of its batch or nothing", attempt(lambda: test.kill_rounds(False)))
-        report.point("a killed server leaves all of a batch or nothing", attempt(lambda: test.kill_rounds(True)))
+        report.point("a killed command leaves all of its batch or nothing", attempt(lambda: test.kill_rounds(None)))
+        report.point("a killed server leaves all of a batch or nothing", attempt(lambda: test.kill_rounds(test.serve)))
+        report.mounted_point("a killed mount leaves all of a batch or nothing", test.kill_mounts)
     print(f"1..{report.points}")
     sys.exit(report.failed > 0)
 
