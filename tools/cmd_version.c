@@ -17,6 +17,10 @@ int cmd_version(int argc, char **argv)
         NULL};
     struct json_settings s = {0};
     cmd_parse(&argp, argc, argv, EXIT_USAGE, 0, &s);
+    if (s.words.count > 0) {
+        complain("usage: kvfs version [--json]. See 'kvfs version --help'.");
+        return EXIT_USAGE;
+    }
     if (s.json) {
         printf("{\"format_version\":1,\"version\":\"%s\",\"store_format\":1}\n", KVFS_VERSION);
     } else {

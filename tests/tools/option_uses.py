@@ -138,6 +138,9 @@ USES = {
     "umount": {
         "--lazy": Use("umount {option} {mnt}", first="mount {copy} {mnt}", needs=("fuse",)),
         "--timeout": Use("umount {option} {mnt}", value="60", bad="soon", first="mount {copy} {mnt}", needs=("fuse",)),
+        # What umount(8) passes on, which its help does not show.
+        **{option: Use("umount {option} {mnt}", first="mount {copy} {mnt}", needs=("fuse",)) for option in ("-n", "-f", "-v", "-r")},
+        "-N": Use("umount {option} {mnt}", value="/proc/self/ns/mnt", first="mount {copy} {mnt}", needs=("fuse",)),
     },
     "serve": {
         "--create": Use("serve {option} {new}", then="umount {new}"),
@@ -243,6 +246,55 @@ USES = {
     },
 }
 
+# Each command without an option. The store is the first word where there is one. `no_words`: it may be called with nothing;
+# `any_words`: with as many as one likes.
+class Line(Use):
+    def __init__(self, line, *, no_words=False, any_words=False, **more):
+        super().__init__(line, **more)
+        self.no_words = no_words
+        self.any_words = any_words
+
+
+DUMP = "VERSION=3\nformat=print\ntype=btree\nHEADER=END\n b\n line\\0a\nDATA=END\n"
+
+LINES = {
+    "mkfs": Line("mkfs {new}", prints=r"made a store in .*\n"),
+    "mount": Line("mount {copy} {mnt}", then="umount {mnt}", needs=("fuse",)),
+    "umount": Line("umount {mnt}", first="mount {copy} {mnt}", needs=("fuse",)),
+    "serve": Line("serve {new}", first="mkfs -q {new}", then="umount {new}"),
+    "exec": Line("exec {copy} -- cat b", any_words=True, prints=r"line\n", in_use=125, needs=("fuse",)),
+    "get": Line("get {store} a/1", in_use=0, prints="one"),
+    "put": Line("put {copy} a/1 one", in_use=0, prints=""),
+    "del": Line("del {copy} gone", first="put {copy} gone x", any_words=True, in_use=0, prints=""),
+    "batch": Line("batch {copy}", stdin="put a/1 one\n", in_use=0, prints=""),
+    "exists": Line("exists {store} a/1", in_use=0, prints=""),
+    "scan": Line("scan {store}", in_use=0, prints=r"a/1\tone\na/2\ttwo\nb\tline\\n\nd/e/f\tdeep\n"),
+    "ls": Line("ls {store} a", in_use=5, prints=r"1\n2\n"),
+    "cat": Line("cat {store} a/1 b", any_words=True, in_use=5, prints="oneline\n"),
+    "info": Line("info {store} b", in_use=5, prints=r"(?s:.*)\nsize +5\n(?s:.*)"),
+    "export": Line("export {store}", in_use=5, prints=r"(?s:.*)deep(?s:.*)"),
+    "import": Line("import {copy}", stdin="\0" * 1024, in_use=5, prints=""),
+    "dump": Line("dump {store}", in_use=0, prints=r"VERSION=3\n(?s:.*)\n deep\nDATA=END\n"),
+    "load": Line("load {copy}", stdin=DUMP, in_use=0, prints=""),
+    "status": Line("status {store}", in_use=0, prints=r"(?s:.*)state +(idle|mounted|serving)\n(?s:.*)"),
+    "stats": Line("stats {store}", in_use=0, prints=r"(?s:.*)LEVEL(?s:.*)COUNTER(?s:.*)"),
+    "health": Line("health {store}", status=(0, 1), in_use=(0, 1), prints=r"(ok|degraded)(?s:.*)"),
+    "snapshot": Line("snapshot list {store}", in_use=0),
+    "sync": Line("sync {copy}", in_use=0, prints=""),
+    "compact": Line("compact {copy}", in_use=0),
+    "checkpoint": Line("checkpoint {store} {new}", in_use=0, prints="", then="get {new} a/1"),
+    "verify": Line("verify {store}", in_use=0, prints=r".* is sound: .*\n"),
+    "fsck": Line("fsck {copy}", in_use=8, prints=CLEAN),
+    "bench kv": Line("bench kv --workload=fillseq --num=10 -q {new}", prints=r"(?s:.*)fillseq(?s:.*)"),
+    "bench fs": Line("bench fs --workload=create --num=10 -q {directory}", prints=r"(?s:.*)create(?s:.*)"),
+    "completions": Line("completions bash", prints=r"(?s:.*)complete (?s:.*)kvfs\n"),
+    "debug": Line("debug {store}", prints=r"(?s:.+)", in_use=0),
+    "version": Line("version", no_words=True, prints=r"kvfs .*\n"),
+}
+
+# Of a store that is missing, or of a directory that is none, where it is not 1.
+NO_STORE_STATUS = {"mount": 32, "exec": 125, "fsck": 8}
+
 # Behind -o: a value, and one that must be refused. What takes no value is refused with any.
 MOUNT_OPTIONS = {
     "memory": ("64M", "1K"), "threads": ("2", "0"), "sync_interval": ("100", "0"), "uring": ("auto", "perhaps"),
@@ -250,6 +302,9 @@ MOUNT_OPTIONS = {
     "suid": (None, "x"), "nosuid": (None, "x"), "dev": (None, "x"), "nodev": (None, "x"), "exec": (None, "x"),
     "noexec": (None, "x"), "sync": (None, "x"), "noatime": (None, "x"), "nodiratime": (None, "x"), "dirsync": (None, "x"),
 }
+
+# Letters that mount(8) gives its helper, with their values.
+HELPER_OPTIONS = {"s": None, "f": None, "n": None, "v": None, "N": "/proc/self/ns/mnt", "o": "noatime", "t": "kvfs"}
 
 # Exit statuses of usage errors where they are not 2.
 USAGE_STATUS = {"mount": 1, "exec": 125, "fsck": 16, "recover": 16}

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Every option that a command has is used: once rightly for each of its spellings, on a store at rest and where that makes
-sense on one in use, and once wrongly. What there is comes from the commands' own help; how it is used from option_uses.py.
+"""Every command is run, on a store at rest and where that makes sense on one in use, and refuses words that it does not know and
+what is no store. Every option that it has is used: once rightly for each of its spellings, on both stores, and once wrongly. What
+there is comes from the commands' own help, hidden options from their source; how it is used from option_uses.py.
 
 usage: test_options.py KVFS TOP
 """
@@ -17,7 +18,7 @@ import tempfile
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 from control import wait_until_served  # noqa: E402
 from kvfs_mount import Report, attempt, can_mount  # noqa: E402
-from option_uses import MOUNT_OPTIONS, USAGE_STATUS, USES, Elsewhere, Together, Use  # noqa: E402
+from option_uses import HELPER_OPTIONS, LINES, MOUNT_OPTIONS, NO_STORE_STATUS, USAGE_STATUS, USES, Elsewhere, Together, Use  # noqa: E402
 from test_man_pages import options_of_help, strings_of  # noqa: E402
 from writers import die_with_parent  # noqa: E402
 
@@ -35,6 +36,8 @@ class Tester:
         self.busy = self.path()
         self.busy_mnt = None  # where it is mounted
         self.has = {"fuse"} if can_mount() else set()
+        self.hidden = {}  # command: options as options() gives them
+        self.find_hidden()
 
     def path(self):
         """Of something that is not there yet."""
@@ -83,8 +86,21 @@ class Tester:
         text = self.run([*command.split(), "--help"])
         # "  -C FD": the help of man pages knows it by the letter only.
         with_value = set(re.findall(r"^ {2}(-\S) [A-Z]+(?:\s|$)", text, re.MULTILINE))
-        return {names[-1]: (names, bool(value) or names[-1] in with_value)
-                for names, value in options_of_help(text).items()}
+        found = {names[-1]: (names, bool(value) or names[-1] in with_value)
+                 for names, value in options_of_help(text).items()}
+        return {**found, **self.hidden.get(command, {})}
+
+    def find_hidden(self):
+        """Options that the help does not show are found in the source of their command."""
+        folder = os.path.join(self.top, "tools")
+        for name in os.listdir(folder):
+            if name.endswith(".c"):
+                with open(os.path.join(folder, name), encoding="utf-8") as file:
+                    source = file.read()
+                found = re.findall(r"\{NULL, '(\w)', (NULL|\"\w+\"), OPTION_HIDDEN", source)
+                assert len(found) == source.count("OPTION_HIDDEN"), f"tools/{name}: hidden options of another form"
+                assert not found or re.match("cmd_[a-z]+.c", name), f"tools/{name}: which command has its hidden options?"
+                self.hidden[name[len("cmd_"):-len(".c")]] = {f"-{key}": ((f"-{key}",), value != "NULL") for key, value in found}
 
     def uses(self, command):
         """{option: (use, good value, bad value)}"""
@@ -106,7 +122,8 @@ class Tester:
 
     def no_other_commands(self):
         known = set(self.commands())
-        assert set(USES) <= known, f"{TABLE}: there is no command {sorted(set(USES) - known)}"
+        none = (set(USES) | set(LINES)) - known
+        assert not none, f"{TABLE}: there is no command {sorted(none)}"
 
     # ---- using them ----
 
@@ -231,8 +248,40 @@ class Tester:
 
     def help_is_there(self, command):
         for option in ("--help", "-?"):
-            assert self.run([*command.split(), option]).startswith(f"Usage: kvfs {command.split()[0]}"), option
+            text = self.run([*command.split(), option])
+            assert re.match(rf"Usage: kvfs {command.split()[0]}.*\n(  or:.*\n)*Examples:\n  kvfs {command}\b", text), f"{option}: {text[:300]}"
         assert self.run([*command.split(), "--usage"]).startswith("Usage: kvfs")
+
+    # ---- without an option ----
+
+    def does_its_work(self, command):
+        assert command in LINES, f"no test runs kvfs {command}: give it an entry in LINES of {TABLE}"
+        use = LINES[command]
+        if self.has.issuperset(use.needs):
+            self.use(use, "", False)
+            if use.in_use is not None:
+                self.use(use, "", True)
+
+    def refuses_bad_words(self, command):
+        """None, too many, an unknown option."""
+        use, status, bare = LINES[command], USAGE_STATUS.get(command, 2), command.split()
+        self.run([*bare, "--frobnicate"], status)
+        if not use.no_words:
+            self.run(bare, status)
+        if not use.any_words:
+            self.run(self.words(use.line, self.fixtures(use.line, False)) + ["more"] * 3, status)
+
+    def refuses_what_is_no_store(self, command):
+        use = LINES[command]
+        if "{store}" not in use.line and "{copy}" not in use.line:
+            return
+        for kind in ("new", "directory"):
+            fixtures = self.fixtures(use.line, False)
+            fixtures["store"] = fixtures["copy"] = fixtures[kind]
+            fixtures["new"] = self.path()
+            self.run(self.words(use.line, fixtures), NO_STORE_STATUS.get(command, 1), use.stdin)
+            left = os.listdir(fixtures["store"]) if kind == "directory" else os.path.exists(fixtures["store"])
+            assert not left, f"{use.line} made a store of {kind}"
 
     # ---- behind -o ----
 
@@ -243,19 +292,40 @@ class Tester:
         missing, gone = sorted(there_are - set(MOUNT_OPTIONS)), sorted(set(MOUNT_OPTIONS) - there_are)
         assert not missing and not gone, f"MOUNT_OPTIONS of {TABLE} lacks {missing}, and has {gone} which are none"
 
-    def mount_options(self):
+    def help_mount(self, mnt, words, status):
         """All that is done before a daemon is started, as mount(8) has it done with -f."""
         helper = os.path.join(os.path.dirname(self.program), "mount.kvfs")
+        done = subprocess.run([helper, self.at_rest, mnt, "-f", *words], stderr=subprocess.PIPE, check=False)
+        assert done.returncode == status, f"{words}: exit status {done.returncode}, wanted {status}: {done.stderr}"
+
+    def mount_options(self):
         mnt = self.path()
         os.mkdir(mnt)
         for name, (value, bad) in MOUNT_OPTIONS.items():
             for option, status in ((name if value is None else f"{name}={value}", 0), (f"{name}={bad}", 1)):
-                done = subprocess.run([helper, self.at_rest, mnt, "-f", "-o", option], stderr=subprocess.PIPE, check=False)
-                assert done.returncode == status, f"-o {option}: exit status {done.returncode}, wanted {status}: {done.stderr}"
+                self.help_mount(mnt, ["-o", option], status)
+
+    def helper_options(self):
+        with open(os.path.join(self.top, "tools", "cmd_mount.c"), encoding="utf-8") as file:
+            there_are = re.search(r'getopt\(argc, argv, "([a-zA-Z:]+)"\)', file.read())[1]
+        used = "".join(letter + ":" * (value is not None) for letter, value in HELPER_OPTIONS.items())
+        assert used == there_are, f"HELPER_OPTIONS of {TABLE}: mount.kvfs has {there_are}, and used are {used}"
+        mnt = self.path()
+        os.mkdir(mnt)
+        for letter, value in HELPER_OPTIONS.items():
+            self.help_mount(mnt, [f"-{letter}"] + ([value] if value else []), 0)
+            if value:
+                self.help_mount(mnt, [f"-{letter}"], 1)
+        self.help_mount(mnt, ["-z"], 1)
+        self.help_mount(mnt, ["more"], 1)
 
 
 def try_command(report, tester, command):
-    report.point(f"kvfs {command}: it has help", attempt(lambda: tester.help_is_there(command)))
+    report.point(f"kvfs {command}: it has help, which starts with examples", attempt(lambda: tester.help_is_there(command)))
+    report.point(f"kvfs {command}: it does its work", attempt(lambda: tester.does_its_work(command)))
+    report.point(f"kvfs {command}: bad words are a usage error", attempt(lambda: tester.refuses_bad_words(command)))
+    report.point(f"kvfs {command}: what is no store is refused and left alone",
+                 attempt(lambda: tester.refuses_what_is_no_store(command)))
     unused = attempt(lambda: tester.all_are_used(command))
     report.point(f"kvfs {command}: every option is used by a test", unused)
     if command in USES:
@@ -274,6 +344,7 @@ def main():
                 try_command(report, tester, command)
             report.point("the table names no other commands", attempt(tester.no_other_commands))
             report.point("every mount option is used", attempt(tester.mount_options_are_used))
+            report.mounted_point("mount.kvfs takes what mount(8) gives it, and nothing else", tester.helper_options)
             if "fuse" in tester.has:
                 report.point("mount options are taken, and refused with a bad value", attempt(tester.mount_options))
             else:
