@@ -88,10 +88,12 @@ example_runs() {
         LD_LIBRARY_PATH=$(dirname "$(find "$root" -name libkvcore.so.0)") "$work/example" "$work/store3" | grep 'users/43/name = Grace'
 }
 
-manual_and_unit_are_installed() {
-    local unit
-    unit=$(find "$root" -path '*/systemd/system/kvfs@.service')
-    [ -n "$unit" ] && grep -q "^ExecStart=$(find "$root" -path '*/bin/kvfs' -printf '/%P')" "$unit" || return
+manual_and_units_are_installed() {
+    local name unit
+    for name in kvfs@.service kvfs-serve@.service; do
+        unit=$(find "$root" -path "*/systemd/system/$name")
+        [ -n "$unit" ] && grep -q "^ExecStart=$(find "$root" -path '*/bin/kvfs' -printf '/%P')" "$unit" || return
+    done
     ! command -v scdoc || [ "$(find "$root" -name 'kvfs.1' -o -name 'fsck.kvfs.8' -o -name 'mount.kvfs.8' -o -name 'mount.fuse.kvfs.8' | wc -l)" -eq 4 ]
 }
 
@@ -112,5 +114,5 @@ point "a program builds against the static library with pkg-config --static" bui
 point "and runs" "$work/static" "$work/store2"
 point "the example of the documentation builds and runs" example_runs
 point "the kvfs program is installed and runs" program_is_installed
-point "the manual and a unit that names the program are installed" manual_and_unit_are_installed
+point "the manual and a unit that names the program are installed" manual_and_units_are_installed
 tap_finish

@@ -36,6 +36,7 @@ NOT_RUN = {
     "meson setup build -Dbuildtype=release && meson install -C build": "tests/install/test_install.sh installs a build",
     "mount -t kvfs": "no whole command; tests/mount/test_lifecycle.sh and tests/package/test_deb.sh run such",
     "systemctl enable --now kvfs@a": "there need be no systemd; tests/package/test_deb.sh runs what the unit says",
+    "systemctl enable --now kvfs-serve@b": "as for kvfs@a",
     "man kvfs": "not installed here; tests/package/test_deb.sh looks at the installed pages",
     "man mount.kvfs": "as man kvfs",
     "man mkfs.kvfs": "as man kvfs",

@@ -1,12 +1,12 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # usage: test_service.sh BUILD_DIR
-# A mount as a service of systemd: what the daemon tells its manager, and the unit. No systemd need run.
+# A mount, and a store without one, as services of systemd: what the daemon tells its manager, and the units. No systemd need run.
 set -uo pipefail
 # shellcheck source=tests/lib/mount.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/mount.sh"
 
-unit=$(dirname "$kvfs")/packaging/kvfs@.service
+units=$(dirname "$kvfs")/packaging
 told=$work/told
 listener=
 daemon=
@@ -65,25 +65,38 @@ a_manager_that_is_gone_stops_no_mount() {
     grep -q x "$mnt/x" && "$kvfs" umount "$mnt" && wait "$daemon" && grep -q NOTIFY_SOCKET "$work/log"
 }
 
+serving_it_says_the_same() {
+    NOTIFY_SOCKET=$work/notify "$kvfs" serve -f "$store" 2>"$work/log" &
+    daemon=$!
+    wait_for eval '[ "$(grep -c "^READY=1 " "$told")" -eq 2 ] || ! kill -0 "$daemon" 2>/dev/null'
+    "$kvfs" put "$store" y z && "$kvfs" umount "$store" && wait "$daemon" || return
+    cat "$told" "$work/log"
+    wait_for eval '[ "$(grep -c . "$told")" -eq 4 ]' && tail -n 1 "$told" | grep '^STOPPING=1 '
+}
+
+# unit_is_sound NAME
 unit_is_sound() {
     local output
     # The programs it names are those of an installation, which need not be there.
-    sed "s|^\(Exec[a-z]*=\)[^ ]*/kvfs |\1$kvfs |I" "$unit" >"$work/kvfs@.service" || return
-    output=$(systemd-analyze verify --man=no "$work/kvfs@a.service" 2>&1)
+    sed "s|^\(Exec[a-z]*=\)[^ ]*/kvfs |\1$kvfs |I" "$units/$1@.service" >"$work/$1@.service" || return
+    output=$(systemd-analyze verify --man=no "$work/$1@a.service" 2>&1)
     local status=$?
     echo "$output"
-    [ "$status" -eq 0 ] && ! grep -F kvfs@ <<<"$output"
+    [ "$status" -eq 0 ] && ! grep -F "$1@" <<<"$output"
 }
 
 point "a receiver of notifications listens" listen
 point "it is told of readiness when the mount works" is_ready_when_the_mount_works
 point "and of the end when it was unmounted" says_when_it_ends
 point "a mount in the background says nothing" in_the_background_it_says_nothing
+point "a server without a mount tells of both" serving_it_says_the_same
 kill "$listener"
 point "a receiver that is gone stops no mount, and the log says so" a_manager_that_is_gone_stops_no_mount
-if command -v systemd-analyze >/dev/null; then
-    point "systemd finds no fault in the unit" unit_is_sound
-else
-    skip "systemd finds no fault in the unit" "there is no systemd-analyze here"
-fi
+for unit in kvfs kvfs-serve; do
+    if command -v systemd-analyze >/dev/null; then
+        point "systemd finds no fault in the unit $unit" unit_is_sound "$unit"
+    else
+        skip "systemd finds no fault in the unit $unit" "there is no systemd-analyze here"
+    fi
+done
 tap_finish

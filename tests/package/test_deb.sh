@@ -177,21 +177,31 @@ systemd_understands_the_line() {
         grep -qx Type=kvfs "$work/units/mnt-b.mount" && grep -qx Where=/mnt/b "$work/units/mnt-b.automount"
 }
 
-# As kvfs@a.service does it: with the lines of the configuration as its environment.
-unit_mounts() {
-    local unit=$root/lib/systemd/system/kvfs@.service start stop daemon
-    [ -d "$root/etc/kvfs" ] || return
-    cp "$root/usr/share/doc/kvfs/examples/example.conf" "$root/etc/kvfs/a.conf"
+# unit_runs NAME CONFIGURATION COMMAND...: the commands of NAME@CONFIGURATION.service start and end a daemon, with which COMMAND
+# comes to succeed. As systemd does it: with the lines of the configuration as their environment.
+unit_runs() {
+    local unit=$root/lib/systemd/system/$1@.service conf=/etc/kvfs/$2.conf start stop daemon
+    shift 2
     start=$(sed -n 's/^ExecStart=//p' "$unit") stop=$(sed -n 's/^ExecStop=//p' "$unit")
     [ -n "$start" ] && [ -n "$stop" ] && grep -q '^EnvironmentFile=/etc/kvfs/%i.conf' "$unit" || return
-    inside sh -c ". /etc/kvfs/a.conf; exec $start" &
+    inside sh -c ". $conf; exec $start" &
     daemon=$!
     for ((i = 0; i < 600; i++)); do
-        inside mountpoint -q /mnt/a && break
+        inside "$@" && break
         kill -0 "$daemon" || return
         sleep 0.1
     done
-    inside mountpoint /mnt/a && inside sh -c ". /etc/kvfs/a.conf; $stop" && wait "$daemon"
+    inside "$@" && inside sh -c ". $conf; $stop" && wait "$daemon"
+}
+
+unit_mounts() {
+    [ -d "$root/etc/kvfs" ] && cp "$root/usr/share/doc/kvfs/examples/example.conf" "$root/etc/kvfs/a.conf" &&
+        unit_runs kvfs a mountpoint -q /mnt/a
+}
+
+unit_serves() {
+    printf 'STORE=/srv/a\nOPTIONS=memory=64M\n' >"$root/etc/kvfs/served.conf" &&
+        unit_runs kvfs-serve served sh -c 'kvfs status /srv/a | grep -q serving' && is_free /srv/a
 }
 
 pages_are_there() {
@@ -221,7 +231,7 @@ example_runs() {
 # ---- removed -----------------------------------------------------------------------------------
 
 removal_leaves_nothing() {
-    rm -f "$root/etc/kvfs/a.conf" # the administrator's own, as are stores, mount points and fstab
+    rm -f "$root/etc/kvfs"/{a,served}.conf # the administrator's own, as are stores, mount points and fstab
     inside dpkg --force-unsafe-io --purge kvfs libkvcore-dev libkvcore0 || return
     diff "$work/before" <(listing)
 }
@@ -253,6 +263,7 @@ else
     skip "systemd makes a mount on demand of that line" "there is no systemd here"
 fi
 point "the commands of the unit mount and unmount the example" unit_mounts
+point "those of the other unit serve a store and end that" unit_serves
 point "the manual is there" pages_are_there
 if "$build/tools/kvfs" completions bash >/dev/null 2>&1; then
     point "bash completes the command" completion_is_there
