@@ -19,7 +19,7 @@ packages_test=(
     check clang libclang-rt-14-dev clang-format-14 python3
     git rsync tar sqlite3 attr acl procps util-linux libarchive-tools db5.3-util
     mount e2fsprogs xfsprogs
-    groff-base mandoc systemd
+    groff-base mandoc systemd tmux
 )
 
 # To make Debian packages, and to install them into an empty root in a test.

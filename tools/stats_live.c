@@ -5,6 +5,7 @@
 #include <jansson.h>
 #include <stdio.h>
 
+/* A row is as wide as a terminal, 80 columns. */
 enum { ROWS_A_HEADING = 20 };
 
 static double counter(const json_t *stats, const char *name)
@@ -49,12 +50,12 @@ void stats_live_print(const struct json_t *before, const struct json_t *now, uin
         s.seconds = 1e-9;
     }
     if (row % ROWS_A_HEADING == 0) {
-        printf("%10s %10s %10s %10s %10s %10s %8s %8s %8s\n", "REQUESTS/S", "GETS/S", "SEEKS/S",
+        printf("%10s %7s %7s %8s %10s %10s %7s %7s %6s\n", "REQUESTS/S", "GETS/S", "SEEKS/S",
                "WRITES/S", "USER MIB/S", "DISK MIB/S", "CACHE %", "STALL %", "MERGES");
     }
     double device = rate(&s, "log_bytes") + rate(&s, "blob_commit_bytes") +
                     rate(&s, "flush_bytes") + rate(&s, "compaction_bytes_written");
-    printf("%10.0f %10.0f %10.0f %10.0f %10.2f %10.2f %8.1f %8.1f %8.0f\n",
+    printf("%10.0f %7.0f %7.0f %8.0f %10.2f %10.2f %7.1f %7.1f %6.0f\n",
            (requests(now) - requests(before)) / s.seconds, rate(&s, "gets"), rate(&s, "seeks"),
            rate(&s, "writes"), rate(&s, "bytes_written_user") / mib, device / mib,
            share(&s, "cache_hits", "cache_misses"), rate(&s, "stall_ns") / 1e7,
