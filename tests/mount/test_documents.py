@@ -42,14 +42,18 @@ NOT_RUN = {
     "man mkfs.kvfs": "as man kvfs",
     "man fsck.kvfs": "as man kvfs",
     "man kvfs-bench": "as man kvfs",
+    "put KEY VALUE": "a line of a batch",
+    "del KEY": "a line of a batch",
+    "if-absent KEY": "a line of a batch",
+    "if-equal KEY VALUE": "a line of a batch",
     "chattr +i": "no command to give but a state that is spoken of; tests/mount/test_chattr.sh",
-    "kvfs batch": "named as missing",
     "kvfs find": "named as missing",
 }
 
 # What is only a part of a command in the text is run as this one.
 COMPLETED = {
     "rm -r": "rm -r /srv/a-monday",
+    "rm -r /srv/a-backup": "rm -r /srv/a-backup",
     "find -inum": "find /mnt/a -inum $(stat -c %i /mnt/a/greeting) | grep -x /mnt/a/greeting",
     "tar --acls --xattrs --xattrs-include='*'":
         "mkdir out && tar --acls --xattrs --xattrs-include='*' -xf tree.tar -C out && cmp out/greeting greeting",
@@ -97,11 +101,13 @@ AFTER = {
     "kvfs exec /srv/store -- tar -x < tree.tar": "[ \"$(kvfs get /srv/store greeting)\" = hello ]",
     "kvfs checkpoint /mnt/a /srv/a-monday": "[ \"$(kvfs get /srv/a-monday greeting)\" = hello ]",
     "kvfs recover --output /srv/saved /srv/a": "[ \"$(kvfs get /srv/saved greeting)\" = hello ]",
+    r"printf 'if-absent lock\nput lock me\nput users/42 Ada\ndel users/41\n' | kvfs batch -f /srv/b": "[ \"$(kvfs get /srv/b users/42)\" = Ada ]",
+    "rsync -a --delete /srv/a-backup/ backup/": "[ \"$(kvfs get backup greeting)\" = hello ]",
     "kvfs import /srv/b < tree.tar": "[ \"$(kvfs get /srv/b greeting)\" = hello ]",
 }
 
 # Nothing else of what somebody writes into a document is started by a test.
-PROGRAMS = ("kvfs", "fsck", "mkdir", "cat", "ls")
+PROGRAMS = ("kvfs", "fsck", "mkdir", "cat", "ls", "printf", "rsync")
 NAME_OF_COMMAND = re.compile(r"kvfs( [a-z]+)+")
 SPAN = re.compile(r"[a-z./][\w./-]* .*")  # of several words, the first not an option nor in capitals
 
