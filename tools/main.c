@@ -127,10 +127,15 @@ static int run(const struct cmd *cmd, int argc, char **argv)
     return cmd->run(argc, argv);
 }
 
+static bool is_word(const char *word, const char *a, const char *b, const char *c)
+{
+    return strcmp(word, a) == 0 || strcmp(word, b) == 0 || strcmp(word, c) == 0;
+}
+
 static int run_help(int argc, char **argv)
 {
     char help[] = "--help";
-    if (argc < 3) {
+    if (argc < 3 || is_word(argv[2], "help", "--help", "-?")) {
         print_help(stdout);
         return finish_output(EXIT_DONE);
     }
@@ -140,11 +145,6 @@ static int run_help(int argc, char **argv)
     }
     char *with_help[] = {argv[2], help, NULL};
     return run(cmd, 2, with_help);
-}
-
-static bool is_word(const char *word, const char *a, const char *b, const char *c)
-{
-    return strcmp(word, a) == 0 || strcmp(word, b) == 0 || strcmp(word, c) == 0;
 }
 
 int main(int argc, char **argv)

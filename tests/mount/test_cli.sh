@@ -327,6 +327,7 @@ damaged_root() {
 }
 
 point "help lists every subcommand" help_lists_all
+point "help of help is help" eval 'exits 0 "$kvfs" help --help && [[ $out == *"Commands:"* ]] && exits 0 "$kvfs" help help && exits 0 "$kvfs" --help'
 point "help of each subcommand starts with examples" help_starts_with_examples
 point "completions have every command, its options, and words that come first" completions_complete
 point "no subcommand is a usage error" exits 2 "$kvfs"
