@@ -285,6 +285,11 @@ LINES = {
     "checkpoint": Line("checkpoint {store} {new}", in_use=0, prints="", then="get {new} a/1"),
     "verify": Line("verify {store}", in_use=0, prints=r".* is sound: .*\n"),
     "fsck": Line("fsck {copy}", in_use=8, prints=CLEAN),
+    "recover": Line("recover --output={new} {store}", in_use=8, prints=CLEAN),
+    "sst": Line("sst {copy}/*.table", first=COMPACTED, in_use=0, prints=SOUND),
+    "blob": Line("blob {copy}/*.blob", first=BIG, then="del {copy} big", in_use=0, prints=SOUND),
+    "wal": Line("wal {copy}/*.log", in_use=0, prints=SOUND),
+    "manifest": Line("manifest {copy}/*.manifest", in_use=0, prints=SOUND),
     "bench kv": Line("bench kv --workload=fillseq --num=10 -q {new}", prints=r"(?s:.*)fillseq(?s:.*)"),
     "bench fs": Line("bench fs --workload=create --num=10 -q {directory}", prints=r"(?s:.*)create(?s:.*)"),
     "completions": Line("completions bash", prints=r"(?s:.*)complete (?s:.*)kvfs\n"),
@@ -292,8 +297,9 @@ LINES = {
     "version": Line("version", no_words=True, prints=r"kvfs .*\n"),
 }
 
-# Of a store that is missing, or of a directory that is none, where it is not 1.
-NO_STORE_STATUS = {"mount": 32, "exec": 125, "fsck": 8}
+# Of a store that is missing, or of a directory that is none, where it is not 1. Patterns of files match none there, and
+# what is passed on then is the name of none.
+NO_STORE_STATUS = {"mount": 32, "exec": 125, "fsck": 8, "recover": 8, "sst": 2, "blob": 2, "wal": 2, "manifest": 2}
 
 # Behind -o: a value, and one that must be refused. What takes no value is refused with any.
 MOUNT_OPTIONS = {
