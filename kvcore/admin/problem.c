@@ -74,10 +74,10 @@ static const struct kv_problem_kind kinds[] = {
 
     {KV_PROBLEM_BLOB_MISSING, "BLOB_MISSING", LOSS, false, unvalued},
     {KV_PROBLEM_BLOB_SHORT, "BLOB_SHORT", LOSS, false, unvalued},
-    {KV_PROBLEM_BLOB_DIRECTORY, "BLOB_DIRECTORY", MINOR, true, NULL},
-    {KV_PROBLEM_BLOB_VALUE, "BLOB_VALUE", LOSS, false, NULL},
-    {KV_PROBLEM_BLOB_POINTER, "BLOB_POINTER", LOSS, false, NULL},
-    {KV_PROBLEM_BLOB_USES, "BLOB_USES", MINOR, true, NULL},
+    {KV_PROBLEM_BLOB_DIRECTORY, "BLOB_DIRECTORY", MINOR, true, "the blob is named without it"},
+    {KV_PROBLEM_BLOB_VALUE, "BLOB_VALUE", LOSS, false, unvalued},
+    {KV_PROBLEM_BLOB_POINTER, "BLOB_POINTER", LOSS, false, unvalued},
+    {KV_PROBLEM_BLOB_USES, "BLOB_USES", MINOR, true, rescued},
 
     {KV_PROBLEM_FS_NO_ROOT, "FS_NO_ROOT", LOSS, false, NULL},
     {KV_PROBLEM_FS_FACT, "FS_FACT", MINOR, false, NULL},

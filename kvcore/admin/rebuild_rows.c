@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 #include "kvcore/admin/rebuild.h"
-#include "kvcore/blob/blob_pointer.h"
+#include "kvcore/admin/scan_values.h"
 #include "kvcore/db/merge_iter.h"
 #include "kvcore/db/output.h"
 #include "kvcore/table/table_builder.h"
@@ -27,6 +27,7 @@ struct merging {
     uint64_t job;
     uint32_t outputs;
     struct kv_buf last_key;
+    struct value_reader reader;
     struct edit edit;
 };
 
@@ -135,27 +136,6 @@ static bool is_deleted(const struct merging *m, const struct row *row)
     return window.sequence > row_sequence(row->trailer);
 }
 
-/* The value of a row that points where nothing is any more is lost. */
-static int note_pointer(struct merging *m, struct row *row)
-{
-    struct scan *scan = m->scan;
-    struct blob_pointer pointer;
-    const struct scan_file *file;
-    uint64_t end;
-
-    if (row_kind(row->trailer) != ROW_BLOB || blob_pointer_decode(row->value, &pointer) < 0) {
-        return 0;
-    }
-    end = (uint64_t)pointer.offset + pointer.stored_size;
-    file = scan_find(scan, KV_FILE_BLOB, pointer.number);
-    if (file != NULL && file->is_ours && end <= file->size) {
-        return table_builder_note_blob(m->builder, pointer.number, pointer.stored_size);
-    }
-    row->trailer = row_trailer(row_sequence(row->trailer), ROW_DAMAGED);
-    row->value = kv_slice(NULL, 0);
-    return 0;
-}
-
 static int add_row(struct merging *m, const struct row *row)
 {
     struct row stored = *row;
@@ -165,7 +145,9 @@ static int add_row(struct merging *m, const struct row *row)
         r = end_output(m, false);
     }
     r = r == 0 && m->builder == NULL ? begin_output(m) : r;
-    r = r < 0 ? r : note_pointer(m, &stored);
+    if (r == 0 && row_kind(stored.trailer) == ROW_BLOB) {
+        r = value_settle(&m->reader, m->builder, &stored);
+    }
     return r < 0 ? r : table_builder_add(m->builder, &stored);
 }
 
@@ -202,6 +184,7 @@ static void finish(struct merging *m)
     }
     free(m->tables);
     range_dels_destroy(m->deletes);
+    value_reader_finish(&m->reader);
     table_builder_destroy(m->builder);
     kv_buf_finish(&m->inputs);
     kv_buf_finish(&m->last_key);
@@ -210,7 +193,7 @@ static void finish(struct merging *m)
 
 static int merge_keyspace(struct scan *scan, uint32_t id, const struct file_list *files)
 {
-    struct merging m = {.scan = scan, .table_id = id, .files = files};
+    struct merging m = {.scan = scan, .table_id = id, .files = files, .reader = {.scan = scan}};
     int r = open_inputs(&m);
 
     r = r < 0 ? r : merge_rows(&m);

@@ -139,6 +139,20 @@ static int keep_logs(struct repair *repair)
     return r;
 }
 
+/* Part of a lost value may be there still. Nothing in the store names it any more, so that its room
+ * would be given back; of a file that has another name it is not. */
+static int keep_blobs(struct repair *repair)
+{
+    struct scan *scan = repair->scan;
+    int r = 0;
+    for (size_t i = 0; i < scan->file_count && r == 0; i++) {
+        if (scan->files[i].has_lost_values) {
+            r = keep_file(repair, scan->files[i].id, false);
+        }
+    }
+    return r;
+}
+
 /* The next opening removes what nothing names: whatever was decided, nothing is gone. What it may
  * write to is copied. */
 static int keep_all(struct repair *repair)
@@ -165,6 +179,7 @@ static int keep_state(struct repair *repair)
         id = (struct kv_file_id){KV_FILE_TABLE, scan->bad_tables[i].file->number};
         r = scan->bad_tables[i].ranges_lost ? 0 : keep_file(repair, id, false);
     }
+    r = r < 0 ? r : keep_blobs(repair);
     return r == 0 && scan->logs_cut ? keep_logs(repair) : r;
 }
 

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include "kvcore/admin/salvage.h"
-#include "kvcore/blob/blob_pointer.h"
+#include "kvcore/admin/scan_values.h"
 #include "kvcore/db/merge_iter.h"
 #include "kvcore/db/output.h"
 #include "kvcore/table/table_builder.h"
@@ -15,6 +15,7 @@ struct rescue {
     struct salvage *salvage;      /* NULL: nothing of it is there */
     uint64_t number;
     struct table_builder *builder;
+    struct value_reader reader;
     struct kv_buf inputs;
     bool any; /* something was added */
     struct kv_buf last_key;
@@ -122,21 +123,13 @@ static bool is_in_order(const struct rescue *rescue, const struct row *row)
 static int add_row(struct rescue *rescue, const struct row *row)
 {
     struct row stored = *row;
-    struct blob_pointer pointer;
     int r = 0;
 
     if (row->key.size == 0 || !is_in_order(rescue, row)) {
         return 0;
     }
-    if (row_kind(row->trailer) == ROW_BLOB && blob_pointer_decode(row->value, &pointer) == 0) {
-        uint64_t end = (uint64_t)pointer.offset + pointer.stored_size;
-        if (version_find_blob(rescue->scan->state.version, pointer.number) != NULL &&
-            !scan_value_is_lost(rescue->scan, pointer.number, end)) {
-            r = table_builder_note_blob(rescue->builder, pointer.number, pointer.stored_size);
-        } else {
-            stored.trailer = row_trailer(row_sequence(row->trailer), ROW_DAMAGED);
-            stored.value = kv_slice(NULL, 0);
-        }
+    if (row_kind(row->trailer) == ROW_BLOB) {
+        r = value_settle(&rescue->reader, rescue->builder, &stored);
     }
     r = r < 0 ? r : table_builder_add(rescue->builder, &stored);
     r = r < 0 ? r : kv_buf_assign(&rescue->last_key, stored.key);
@@ -370,6 +363,7 @@ static void finish(struct rescue *rescue)
     free(rescue->older_tables);
     table_builder_destroy(rescue->builder);
     salvage_close(rescue->salvage);
+    value_reader_finish(&rescue->reader);
     kv_buf_finish(&rescue->inputs);
     kv_buf_finish(&rescue->last_key);
     kv_buf_finish(&rescue->lost_from);
@@ -378,7 +372,8 @@ static void finish(struct rescue *rescue)
 int rescue_table(struct scan *scan, const struct scan_table *bad, uint64_t number,
                  struct file_meta **ret_file)
 {
-    struct rescue rescue = {.scan = scan, .file = bad->file, .number = number};
+    struct rescue rescue = {
+        .scan = scan, .file = bad->file, .number = number, .reader = {.scan = scan}};
     int r = 0;
 
     if (!bad->missing) {

@@ -28,8 +28,9 @@ enum { SCAN_TEXT_SIZE = 512 };
 struct scan_file {
     struct kv_file_id id;
     uint64_t size;
-    bool is_ours; /* a regular file that the store would open */
-    bool wanted;  /* the state needs it */
+    bool is_ours;         /* a regular file that the store would open */
+    bool wanted;          /* the state needs it */
+    bool has_lost_values; /* a blob: rows that point into it become damaged ones */
 };
 
 /* A table that is not as it should be: the plan makes another of it, or leaves it out. */
@@ -84,10 +85,10 @@ struct scan {
     size_t bad_blob_count;
 };
 
-/* A blob that is missing, or ends early: rows that point there become damaged ones. */
+/* A blob that is missing, ends early, or is to be named without its directory. */
 struct scan_blob {
     uint64_t number;
-    uint64_t size; /* what is there of it; 0: nothing */
+    uint64_t size; /* what counts of it; 0: nothing is there */
 };
 
 struct scan_place {
@@ -113,11 +114,9 @@ struct scan_file *scan_find(struct scan *scan, enum kv_file_kind kind, uint64_t 
 /* "00000001.table" */
 void scan_file_name(struct kv_file_id id, char to[48]);
 
-/* Plan another table in the place of `file`, unless that is planned already. */
+/* Plan another table in the place of `file`; what is planned already is added to. */
 KV_MUST_CHECK int scan_note_table(struct scan *scan, struct file_meta *file, bool missing,
                                   bool ranges_lost);
-/* Whether the value lies in a part of a blob that is not there. */
-bool scan_value_is_lost(const struct scan *scan, uint64_t number, uint64_t end);
 
 /* The passes. Problems are told; an error ends the run. */
 KV_MUST_CHECK int scan_root(struct scan *scan);

@@ -6,38 +6,7 @@
 
 #include "kvcore/admin/scan.h"
 #include "kvcore/blob/blob_check.h"
-
-static int check_end(struct scan *scan, const struct blob_info *blob)
-{
-    struct blob_check check = {
-        .store = {.storage = scan->storage, .seed = scan->seed, .sink = &scan->sink},
-        .read_fn = scan_read_fn,
-        .arg = scan};
-    struct scan_place at = {.code = KV_PROBLEM_BLOB_DIRECTORY, .id = {KV_FILE_BLOB, blob->number}};
-    int r = blob_check_end(&check, blob->number, blob->file_size);
-
-    at.offset = scan->said_offset;
-    if (r == -EIO || r == -ELOOP) {
-        at.code = KV_PROBLEM_FILE_UNREADABLE;
-        at.error = r;
-    }
-    if (r == -KV_EDAMAGED || r == -EIO || r == -ELOOP) {
-        scan_tell(scan, &at, "blob %08" PRIu64 ": what stands behind its values cannot be read",
-                  blob->number);
-        r = 0;
-    }
-    return r;
-}
-
-bool scan_value_is_lost(const struct scan *scan, uint64_t number, uint64_t end)
-{
-    for (size_t i = 0; i < scan->bad_blob_count; i++) {
-        if (scan->bad_blobs[i].number == number) {
-            return end > scan->bad_blobs[i].size;
-        }
-    }
-    return false;
-}
+#include "kvcore/blob/blob_directory.h"
 
 static int note_bad(struct scan *scan, uint64_t number, uint64_t size)
 {
@@ -49,6 +18,34 @@ static int note_bad(struct scan *scan, uint64_t number, uint64_t size)
     scan->bad_blobs = larger;
     larger[scan->bad_blob_count++] = (struct scan_blob){number, size};
     return 0;
+}
+
+/* Directory and footer are hints: a blob does without. If either is damaged it is named as one that
+ * ends before its footer, and so has none. */
+static int check_end(struct scan *scan, const struct blob_info *blob)
+{
+    struct blob_check check = {
+        .store = {.storage = scan->storage, .seed = scan->seed, .sink = &scan->sink},
+        .read_fn = scan_read_fn,
+        .arg = scan};
+    struct scan_place at = {.code = KV_PROBLEM_BLOB_DIRECTORY, .id = {KV_FILE_BLOB, blob->number}};
+    int r = blob_check_end(&check, blob->number, blob->file_size);
+
+    at.offset = scan->said_offset;
+    if (r == -KV_EDAMAGED) {
+        int noted = note_bad(scan, blob->number, blob->file_size - BLOB_FOOTER_SIZE);
+        r = noted < 0 ? noted : r;
+    }
+    if (r == -EIO || r == -ELOOP) {
+        at.code = KV_PROBLEM_FILE_UNREADABLE;
+        at.error = r;
+    }
+    if (r == -KV_EDAMAGED || r == -EIO || r == -ELOOP) {
+        scan_tell(scan, &at, "blob %08" PRIu64 ": what stands behind its values cannot be read",
+                  blob->number);
+        r = 0;
+    }
+    return r;
 }
 
 /* Every table with rows that point into a bad blob is made anew. */

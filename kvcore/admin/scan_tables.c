@@ -5,15 +5,13 @@
 #include <stdlib.h>
 
 #include "kvcore/admin/salvage.h"
-#include "kvcore/admin/scan.h"
-#include "kvcore/blob/blob_file.h"
+#include "kvcore/admin/scan_values.h"
 
 struct table_scan {
     struct scan *scan;
     struct file_meta *file;
     struct blob_uses uses;
-    struct blob_file *blob; /* the last one that was read */
-    struct kv_buf stored;
+    struct value_reader reader;
     struct kv_buf key;
 };
 
@@ -33,62 +31,62 @@ static void tell(const struct table_scan *t, int code, uint64_t offset, const ch
 
 /* ---- large values of its rows ---- */
 
-static void tell_value(const struct table_scan *t, int code, uint64_t number, const char *what)
+/* The row becomes a damaged one, and the blob is kept for those who want to look into it. */
+static int note_value(struct table_scan *t, uint64_t number)
 {
-    struct scan_place at = place(t, code, MESSAGE_NO_OFFSET);
+    struct scan_file *file = scan_find(t->scan, KV_FILE_BLOB, number);
+    if (file != NULL) {
+        file->has_lost_values = true;
+    }
+    return scan_note_table(t->scan, t->file, false, false);
+}
+
+static int tell_value(struct table_scan *t, uint64_t number, const char *what)
+{
+    struct scan_place at = place(t, KV_PROBLEM_BLOB_VALUE, MESSAGE_NO_OFFSET);
     at.id = (struct kv_file_id){KV_FILE_BLOB, number};
     at.from = kv_buf_slice(&t->key);
     at.to = kv_buf_slice(&t->key);
     scan_tell(t->scan, &at, "a large value in blob %08" PRIu64 " %s", number, what);
+    return note_value(t, number);
 }
 
-static int read_value(struct table_scan *t, const struct blob_pointer *pointer)
+static int tell_senseless(struct table_scan *t)
 {
-    struct scan *scan = t->scan;
-    struct blob_store blobs = {.storage = scan->storage, .seed = scan->seed, .sink = &scan->sink};
-    int r = 0;
-
-    if (t->blob != NULL && blob_file_number(t->blob) != pointer->number) {
-        blob_file_unref(t->blob);
-        t->blob = NULL;
-    }
-    if (t->blob == NULL) {
-        r = blob_file_open(&blobs, pointer->number, &t->blob);
-    }
-    r = r < 0 ? r : blob_file_read_stored(t->blob, pointer, &t->stored);
-    if (r == -KV_EDAMAGED || r == -EIO || r == -ELOOP) {
-        tell_value(t, KV_PROBLEM_BLOB_VALUE, pointer->number, "is damaged");
-        r = 0;
-    }
-    return r < 0 ? r : scan_spend(scan, pointer->stored_size);
+    struct scan_place at = place(t, KV_PROBLEM_BLOB_POINTER, MESSAGE_NO_OFFSET);
+    at.from = kv_buf_slice(&t->key);
+    at.to = kv_buf_slice(&t->key);
+    scan_tell(t->scan, &at, "table %08" PRIu64 ": a row points at a large value without a sense",
+              t->file->number);
+    return note_value(t, 0);
 }
 
 static int check_pointer(struct table_scan *t, struct kv_slice value)
 {
-    struct blob_pointer pointer;
-    const struct scan_file *file;
-    int r;
+    struct blob_pointer pointer = {0};
+    int verdict = value_judge(&t->reader, value, &pointer);
+    int r = 0;
 
-    if (blob_pointer_decode(value, &pointer) < 0) {
-        struct scan_place at = place(t, KV_PROBLEM_BLOB_POINTER, MESSAGE_NO_OFFSET);
-        at.from = kv_buf_slice(&t->key);
-        at.to = kv_buf_slice(&t->key);
-        scan_tell(t->scan, &at,
-                  "table %08" PRIu64 ": a row points at a large value without a sense",
-                  t->file->number);
-        return 0;
+    if (verdict >= 0 && verdict != VALUE_SENSELESS) {
+        r = blob_uses_add(&t->uses, pointer.number, pointer.stored_size);
     }
-    r = blob_uses_add(&t->uses, pointer.number, pointer.stored_size);
-    file = scan_find(t->scan, KV_FILE_BLOB, pointer.number);
-    if (r < 0 || file == NULL) {
-        return r; /* that the blob is missing is told of it as a whole */
+    if (r < 0 || verdict < 0) {
+        return r < 0 ? r : verdict;
     }
-    if (file->size < (uint64_t)pointer.offset + pointer.stored_size) {
-        /* What a blob lost that is shorter than it was is told of it as a whole, too. */
-        tell_value(t, KV_PROBLEM_BLOB_VALUE, pointer.number, "lies beyond its end");
-        return 0;
+    switch ((enum value_verdict)verdict) {
+    case VALUE_SENSELESS:
+        return tell_senseless(t);
+    case VALUE_UNNAMED:
+        return tell_value(t, pointer.number, "is lost: the store has no such blob");
+    case VALUE_BEYOND:
+        return tell_value(t, pointer.number, "lies beyond its end");
+    case VALUE_DAMAGED:
+        return tell_value(t, pointer.number, "is damaged");
+    case VALUE_MISSING: /* which is told of the blob as a whole */
+    case VALUE_SOUND:
+        break;
     }
-    return t->scan->options->deep ? read_value(t, &pointer) : 0;
+    return 0;
 }
 
 static int take_rows(void *arg, const struct rows_block *rows)
@@ -126,20 +124,22 @@ static bool is_the_file(const struct file_meta *file, const struct table_propert
            p->sequence_min == file->sequence_min && p->sequence_max == file->sequence_max;
 }
 
-/* Returns whether it is sound. */
-static bool compare(const struct table_scan *t, const struct table *table)
+/* Sets whether it is another one. */
+static int compare(struct table_scan *t, const struct table *table, bool *ret_other)
 {
     const struct table_properties *p = table_properties(table);
     if (!is_the_file(t->file, p)) {
         tell(t, KV_PROBLEM_TABLE_OTHER, MESSAGE_NO_OFFSET,
              "it is sound, but not the one that the manifest means");
-        return false;
+        *ret_other = true;
+        return 0;
     }
     if (!same_uses(&p->blobs, &t->file->blobs) || !same_uses(&t->uses, &t->file->blobs)) {
         tell(t, KV_PROBLEM_BLOB_USES, MESSAGE_NO_OFFSET,
              "its rows point at other large values than the manifest says");
+        return scan_note_table(t->scan, t->file, false, false);
     }
-    return true;
+    return 0;
 }
 
 /* ---- damage ---- */
@@ -150,6 +150,8 @@ int scan_note_table(struct scan *scan, struct file_meta *file, bool missing, boo
 
     for (size_t i = 0; i < scan->bad_table_count; i++) {
         if (scan->bad_tables[i].file == file) {
+            scan->bad_tables[i].missing |= missing;
+            scan->bad_tables[i].ranges_lost |= ranges_lost;
             return 0;
         }
     }
@@ -301,7 +303,7 @@ static int read_table(struct table_scan *t)
 
     r = r < 0 ? r : table_verify(table, &watch);
     if (r == 0) {
-        other = !compare(t, table);
+        r = compare(t, table, &other);
     }
     table_close(table);
     if (other) {
@@ -312,7 +314,7 @@ static int read_table(struct table_scan *t)
 
 static int check_table(struct scan *scan, struct file_meta *meta)
 {
-    struct table_scan t = {.scan = scan, .file = meta};
+    struct table_scan t = {.scan = scan, .file = meta, .reader = {.scan = scan}};
     struct scan_file *file = scan_find(scan, KV_FILE_TABLE, meta->number);
     struct scan_place at = place(&t, KV_PROBLEM_TABLE_MISSING, MESSAGE_NO_OFFSET);
     int r;
@@ -334,8 +336,7 @@ static int check_table(struct scan *scan, struct file_meta *meta)
         r = read_table(&t);
     }
     blob_uses_finish(&t.uses);
-    blob_file_unref(t.blob);
-    kv_buf_finish(&t.stored);
+    value_reader_finish(&t.reader);
     kv_buf_finish(&t.key);
     return r;
 }

@@ -444,8 +444,8 @@ const struct damage damages[] = {
      older_block},
     {"a missing blob", KV_PROBLEM_BLOB_MISSING, false, true, 14, false, blob_missing},
     {"a short blob", KV_PROBLEM_BLOB_SHORT, false, true, 14, false, blob_short},
-    {"a damaged directory", KV_PROBLEM_BLOB_DIRECTORY, false, false, 0, false, blob_directory},
-    {"a damaged value", KV_PROBLEM_BLOB_VALUE, false, false, 0, true, blob_value},
+    {"a damaged directory", KV_PROBLEM_BLOB_DIRECTORY, false, true, 0, false, blob_directory},
+    {"a damaged value", KV_PROBLEM_BLOB_VALUE, false, true, 1, true, blob_value},
     {"a root older than its logs", KV_PROBLEM_ROOT_OLD, true, true, 0, false, craft_root_old},
     {"a table that cannot be opened", KV_PROBLEM_FILE_UNREADABLE, false, false, 0, false,
      table_link},
@@ -466,7 +466,7 @@ const struct damage damages[] = {
     {"another table", KV_PROBLEM_TABLE_OTHER, false, true, 600, false, craft_table_other},
     {"a table with wrong sums", KV_PROBLEM_TABLE_SUMS, false, true, 0, false, craft_table_sums},
     {"a newer table", KV_PROBLEM_TABLE_NEWER, false, false, 0, false, craft_table_newer},
-    {"a pointer to nowhere", KV_PROBLEM_BLOB_POINTER, false, false, 0, false, craft_blob_pointer},
-    {"wrong uses of a blob", KV_PROBLEM_BLOB_USES, false, false, 0, false, craft_blob_uses},
+    {"a pointer to nowhere", KV_PROBLEM_BLOB_POINTER, false, true, 0, false, craft_blob_pointer},
+    {"wrong uses of a blob", KV_PROBLEM_BLOB_USES, false, true, 0, false, craft_blob_uses},
 };
 const size_t damage_count = sizeof damages / sizeof damages[0];
