@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "kvcore/admin/repair.h"
 #include "kvcore/admin/scan.h"
+#include "kvcore/db/batch.h"
 
 /* A report needs no more than that nobody writes. Where LOCK is missing nobody can. */
 static int take_lease(struct kv_storage *storage, const struct kv_admin_options *options)
@@ -34,6 +35,36 @@ int kv_admin_check(struct kv_storage *storage, const struct kv_admin_options *op
     if (r == 0 && wanted && (options->mode == KV_ADMIN_REPAIR || scan.unsafe == 0)) {
         r = repair_run(&scan);
     }
+    *ret_result = scan.result;
+    scan_finish(&scan);
+    return r;
+}
+
+/* Of tables that there are, and nothing that lies in a blob: there is none to put it to. */
+static bool can_be_written(const struct scan *scan, const struct kv_batch *rows)
+{
+    bool can = rows->count > 0 && rows->large_count == 0 && rows->view == NULL;
+    for (uint32_t id = 1; id <= KV_TABLE_COUNT_MAX; id++) {
+        can &= (rows->tables >> (id - 1) & 1) == 0 || scan->state.has_table[id - 1];
+    }
+    return can;
+}
+
+int kv_admin_amend(struct kv_storage *storage, const struct kv_admin_options *options,
+                   const struct kv_batch *rows, struct kv_admin_result *ret_result)
+{
+    struct kv_admin_options with = {.mode = KV_ADMIN_REPAIR, .holder = options->holder};
+    struct scan scan = {.storage = storage, .options = &with};
+    int r = take_lease(storage, &with);
+
+    r = r < 0 ? r : scan_run_to_logs(&scan);
+    if (r == 0 && (!scan.has_state || scan.result.problems > 0)) {
+        r = -KV_EDAMAGED;
+    }
+    if (r == 0 && !can_be_written(&scan, rows)) {
+        r = -EINVAL;
+    }
+    r = r < 0 ? r : repair_amend(&scan, rows);
     *ret_result = scan.result;
     scan_finish(&scan);
     return r;

@@ -9,12 +9,17 @@
 #include "kvcore/admin/journal.h"
 #include "kvcore/admin/rebuild.h"
 #include "kvcore/admin/rescue.h"
+#include "kvcore/db/batch.h"
 #include "kvcore/db/manifest.h"
 #include "kvcore/log/log_writer.h"
 #include "kvcore/util/rng.h"
 
+/* Rows that were dropped behind the end of the logs had numbers, too. */
+#define SEQUENCE_GAP ((uint64_t)1 << 24)
+
 struct repair {
     struct scan *scan;
+    const struct kv_batch *rows; /* to be written; NULL: none */
     struct raw_archive *archive;
     bool new_state;    /* the manifest is written anew */
     uint64_t manifest; /* numbers of what is made; 0: none */
@@ -344,14 +349,34 @@ static void drop_snapshots(struct scan *scan)
     state->snapshot_count = kept;
 }
 
+/* In one record, so that all of them count or none; the mark says that it was synced. */
+static int add_rows(const struct repair *repair, struct log_writer *log)
+{
+    struct kv_slice payload = kv_buf_slice(&repair->rows->payload);
+    uint64_t sequence = repair->scan->last_sequence + SEQUENCE_GAP;
+    int r = log_writer_add(log, LOG_RECORD_BATCH, sequence, &payload, 1, false);
+
+    r = r < 0 ? r : log_writer_sync(log);
+    return r < 0 ? r : log_writer_add(log, LOG_RECORD_MARK, 0, NULL, 0, false);
+}
+
+/* A log that no opening began, so it names a predecessor where there is one. */
 static int write_log(struct repair *repair)
 {
     struct scan *scan = repair->scan;
+    const struct admin_state *state = &scan->state;
     struct kv_file_id id = {.kind = KV_FILE_LOG, .number = repair->log};
     struct log_writer_options options = {.store_seed = scan->seed, .salt = rng_entropy()};
     struct log_writer *log = NULL;
-    int r = log_writer_create(scan->storage, id, &options, &log);
+    int r;
 
+    if (repair->rows != NULL && state->closed_log_count > 0) {
+        options.previous = &state->closed_logs[state->closed_log_count - 1];
+    }
+    r = log_writer_create(scan->storage, id, &options, &log);
+    if (r == 0 && repair->rows != NULL) {
+        r = add_rows(repair, log);
+    }
     r = r < 0 ? r : log_writer_sync(log);
     log_writer_destroy(log);
     return r;
@@ -558,4 +583,20 @@ int repair_run(struct scan *scan)
     r = r < 0 ? r : install(&repair);
     raw_archive_close(repair.archive);
     return r < 0 ? r : verify(scan);
+}
+
+int repair_amend(struct scan *scan, const struct kv_batch *rows)
+{
+    struct repair repair = {.scan = scan, .rows = rows};
+    int r;
+
+    if (!numbers_are_left(scan)) {
+        return -KV_EDAMAGED;
+    }
+    scan->logs_cut = true; /* they are closed ones from now on: the rows have a log of their own */
+    plan(&repair);
+    r = prepare(&repair);
+    r = r < 0 ? r : install(&repair);
+    raw_archive_close(repair.archive);
+    return r;
 }

@@ -8,5 +8,8 @@
 /* Repair what can be; sets scan->result. Needs the exclusive lease. After an error the store is
  * what it was. */
 KV_MUST_CHECK int repair_run(struct scan *scan);
+/* Write rows to a store of which root record, state and logs were scanned and have no problem. They
+ * are newer than all there are. Sets scan->result.archive. */
+KV_MUST_CHECK int repair_amend(struct scan *scan, const struct kv_batch *rows);
 
 #endif

@@ -106,6 +106,17 @@ static int pass(struct scan *scan, const char *name, int (*fn)(struct scan *scan
     return r < 0 ? r : fn(scan);
 }
 
+int scan_run_to_logs(struct scan *scan)
+{
+    int r;
+
+    scan->sink = (struct message_sink){.damage_fn = take_damage, .damage_arg = scan};
+    r = scan_root(scan);
+    r = r < 0 ? r : scan_files(scan);
+    r = r == 0 && scan->has_root ? scan_state(scan) : r;
+    return r == 0 && scan->has_state ? scan_logs(scan) : r;
+}
+
 int scan_run(struct scan *scan)
 {
     int r;

@@ -133,6 +133,9 @@ KV_MUST_CHECK int scan_blobs(struct scan *scan);
 
 /* Everything; scan->storage and options are set. */
 KV_MUST_CHECK int scan_run(struct scan *scan);
+/* As far as the logs, of a store that should have no problem: what has to be known to write more
+ * rows behind them. */
+KV_MUST_CHECK int scan_run_to_logs(struct scan *scan);
 void scan_finish(struct scan *scan);
 
 #endif

@@ -5,6 +5,10 @@
 #include "kvcore/admin/journal.h"
 #include "kvcore/storage/posix_raw.h"
 
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
 #include <kv/admin.h>
 
 struct undo {
@@ -72,9 +76,8 @@ static int remove_one(void *arg, const struct raw_name *name)
 
 static int run(struct undo *undo)
 {
-    int r = read_archive(undo);
+    int r = check_unchanged(undo);
 
-    r = r < 0 ? r : check_unchanged(undo);
     r = r < 0 ? r : raw_archive_list(undo->archive, restore_one, undo);
     r = r < 0 ? r : raw_sync(undo->storage);
     if (r == 0) {
@@ -85,15 +88,72 @@ static int run(struct undo *undo)
     return r < 0 ? r : raw_sync(undo->storage);
 }
 
-int kv_admin_undo(struct kv_storage *storage, const char *archive)
+static void finish(struct undo *undo)
+{
+    raw_archive_close(undo->archive);
+    kv_buf_finish(&undo->old_root);
+    kv_buf_finish(&undo->new_root);
+    *undo = (struct undo){.storage = undo->storage};
+}
+
+static int load(struct undo *undo, const char *archive)
+{
+    int r = raw_archive_open(undo->storage, archive, &undo->archive);
+    return r < 0 ? r : read_archive(undo);
+}
+
+static void name_of(uint64_t number, char to[RAW_ARCHIVE_NAME_SIZE])
+{
+    snprintf(to, RAW_ARCHIVE_NAME_SIZE, "%08" PRIu64, number);
+}
+
+/* Whether archive `number` is of a repair that began where the one before it ended. */
+static bool follows(struct kv_storage *storage, uint64_t number)
+{
+    struct undo before = {.storage = storage}, after = {.storage = storage};
+    char name[RAW_ARCHIVE_NAME_SIZE];
+    bool directly;
+
+    name_of(number - 1, name);
+    directly = load(&before, name) == 0;
+    name_of(number, name);
+    directly = directly && load(&after, name) == 0 && after.had_root &&
+               kv_slice_equal(kv_buf_slice(&before.new_root), kv_buf_slice(&after.old_root));
+    finish(&before);
+    finish(&after);
+    return directly;
+}
+
+/* The newest first. One that does not fit the store was taken back already, or else the first one
+ * does not fit either. */
+static int take_back(struct kv_storage *storage, uint64_t first)
 {
     struct undo undo = {.storage = storage};
+    uint64_t number = first;
+    char name[RAW_ARCHIVE_NAME_SIZE];
+    int r;
+
+    while (follows(storage, number + 1)) {
+        number++;
+    }
+    do {
+        name_of(number, name);
+        r = load(&undo, name);
+        r = r < 0 ? r : run(&undo);
+        finish(&undo);
+    } while (number-- > first && (r == 0 || r == -ESTALE));
+    return r;
+}
+
+int kv_admin_undo(struct kv_storage *storage, const char *archive)
+{
+    uint64_t first = strtoull(archive, NULL, 10);
+    char name[RAW_ARCHIVE_NAME_SIZE];
     int r = storage->ops->lease_acquire(storage, KV_LEASE_EXCLUSIVE, "kvfs fsck --undo");
 
-    r = r < 0 ? r : raw_archive_open(storage, archive, &undo.archive);
-    r = r < 0 ? r : run(&undo);
-    raw_archive_close(undo.archive);
-    kv_buf_finish(&undo.old_root);
-    kv_buf_finish(&undo.new_root);
-    return r;
+    name_of(first, name);
+    if (r == 0 && strcmp(name, archive) != 0) {
+        r = -EINVAL;
+    }
+    return r < 0 ? r : take_back(storage, first);
 }

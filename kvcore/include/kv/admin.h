@@ -198,10 +198,21 @@ KV_PUBLIC KV_MUST_CHECK int kv_admin_copy(struct kv_storage *from, const char *p
                                           const struct kv_admin_options *options,
                                           struct kv_admin_result *ret_result);
 
-/* Take back what the repair did that made `archive`: every file of the store has its bytes again,
- * but for LOCK. Only as long as the store was not opened for writing since. May be cut short and
- * begun again. Errors: -EBUSY; -ENOENT no such archive; -ESTALE the store was changed since;
- * -KV_EDAMAGED the archive is. */
+/* Write rows to a store that is not open and has no problem, as if its owner had written them last;
+ * with an archive, so that this can be taken back like any repair. For those who find out which
+ * rows contradict each other. `rows` holds no value that would go to a blob, and no part of one. Of
+ * `options` only the holder counts. Errors: -EINVAL other rows, or none; -KV_EDAMAGED there is a
+ * problem; those of kv_admin_check(): then the store is as it was before. */
+struct kv_batch;
+KV_PUBLIC KV_MUST_CHECK int kv_admin_amend(struct kv_storage *storage,
+                                           const struct kv_admin_options *options,
+                                           const struct kv_batch *rows,
+                                           struct kv_admin_result *ret_result);
+
+/* Take back what the repair did that made `archive`, and before that those that directly followed
+ * it: every file of the store has its bytes again, but for LOCK. Only as long as the store was not
+ * opened for writing since. May be cut short and begun again. Errors: -EBUSY; -ENOENT no such
+ * archive; -ESTALE the store was changed since; -KV_EDAMAGED the archive is. */
 KV_PUBLIC KV_MUST_CHECK int kv_admin_undo(struct kv_storage *storage, const char *archive);
 
 #endif

@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Rows that are written to a store while nobody has it open, and taken back. */
+#include <stdio.h>
+#include <unistd.h>
+
+#include "tests/admin/admin_store.h"
+#include "tests/lib/temp_dir.h"
+
+static struct temp_dir dir;
+static char clean[512], not_closed[512], work[512];
+
+static void setup(void)
+{
+    temp_dir_make(&dir);
+    temp_dir_name(&dir, "clean", clean);
+    temp_dir_name(&dir, "open", not_closed);
+    temp_dir_name(&dir, "work", work);
+    store_make_both(dir.path);
+}
+
+static void teardown(void)
+{
+    temp_dir_remove(&dir);
+}
+
+/* ---- rows ---- */
+
+struct opened {
+    struct kv_store *store;
+    struct kv_table *table;
+};
+
+static struct opened open_store(const char *path, bool read_only)
+{
+    struct kv_options options = {.read_only = read_only, .no_background = true};
+    struct opened opened = {NULL, NULL};
+    ck_ok(kv_open(store_storage(path), &options, &opened.store));
+    ck_ok(kv_table_open(opened.store, "rows", NULL, &opened.table));
+    return opened;
+}
+
+/* Of the keys 0, 2 and 630, which all have values, one is written, one deleted, one lost. */
+static struct kv_batch *make_rows(const char *path, const char *value)
+{
+    struct opened opened = open_store(path, true);
+    struct kv_batch *rows = NULL;
+    ck_ok(kv_batch_create(&rows));
+    ck_ok(kv_batch_put(rows, opened.table, kv_slice_str("key00000"), kv_slice_str(value)));
+    ck_ok(kv_batch_delete(rows, opened.table, kv_slice_str("key00002")));
+    ck_ok(kv_batch_put_lost(rows, opened.table, kv_slice_str("key00630")));
+    ck_ok(kv_close(opened.store));
+    return rows;
+}
+
+static int amend(const char *path, const struct kv_batch *rows, struct kv_admin_result *ret_result)
+{
+    struct kv_admin_options options = {.holder = "a test"};
+    struct kv_storage *storage = store_storage(path);
+    int r = kv_admin_amend(storage, &options, rows, ret_result);
+    storage->ops->close(storage);
+    return r;
+}
+
+static void amend_with(const char *path, const char *value, const char *archive)
+{
+    struct kv_admin_result result;
+    struct kv_batch *rows = make_rows(path, value);
+    ck_ok(amend(path, rows, &result));
+    ck_assert_str_eq(result.archive, archive);
+    kv_batch_destroy(rows);
+}
+
+static void expect_rows(const char *path, bool read_only, const char *value)
+{
+    struct opened opened = open_store(path, read_only);
+    struct kv_pinned pinned;
+    ck_ok(kv_get(opened.table, NULL, kv_slice_str("key00000"), &pinned));
+    ck_assert(kv_slice_equal(pinned.value, kv_slice_str(value)));
+    kv_pinned_release(&pinned);
+    ck_fails(kv_get(opened.table, NULL, kv_slice_str("key00002"), &pinned), ENOENT);
+    ck_fails(kv_get(opened.table, NULL, kv_slice_str("key00630"), &pinned), KV_EDAMAGED);
+    ck_ok(kv_close(opened.store));
+}
+
+static void expect_no_problem(const char *path)
+{
+    struct kv_admin_result result;
+    int codes[64];
+    ck_ok(store_check(path, KV_ADMIN_REPORT, true, codes, &result));
+    ck_assert_uint_eq(result.problems, 0);
+}
+
+static int undo(const char *path, const char *archive)
+{
+    struct kv_storage *storage = store_storage(path);
+    int r = kv_admin_undo(storage, archive);
+    storage->ops->close(storage);
+    return r;
+}
+
+/* ---- tests ---- */
+
+START_TEST(rows_that_are_written_are_newer_than_all_others)
+{
+    const char *path = _i == 0 ? clean : not_closed;
+    struct verdict verdict;
+    amend_with(path, "mended", "00000001");
+    expect_no_problem(path);
+    expect_rows(path, true, "mended");
+    expect_no_problem(path);
+    expect_rows(path, false, "mended");
+    expect_no_problem(path);
+    store_judge(path, &verdict);
+    ck_assert_uint_eq(verdict.stale, 1);
+    ck_assert_uint_eq(verdict.lost, 1);
+    ck_assert_uint_eq(verdict.unreadable, 1);
+    ck_assert_uint_eq(verdict.right, STORE_KEYS - 3);
+    expect_rows(path, true, "mended");
+}
+END_TEST
+
+START_TEST(what_was_written_in_several_steps_is_taken_back_as_one)
+{
+    const char *path = _i == 0 ? clean : not_closed;
+    copy_tree(path, work);
+    amend_with(path, "first", "00000001");
+    amend_with(path, "second", "00000002");
+    amend_with(path, "third", "00000003");
+    expect_no_problem(path);
+    expect_rows(path, true, "third");
+    ck_ok(undo(path, "00000003"));
+    expect_rows(path, true, "second");
+    ck_ok(undo(path, "00000001"));
+    ck_assert(same_tree(path, work, true));
+    ck_ok(undo(path, "00000001")); /* nothing is left to do */
+    ck_assert(same_tree(path, work, true));
+}
+END_TEST
+
+START_TEST(steps_are_not_taken_back_once_the_store_was_written_to)
+{
+    struct verdict verdict;
+    amend_with(clean, "first", "00000001");
+    amend_with(clean, "second", "00000002");
+    store_judge(clean, &verdict); /* opens it for writing */
+    ck_fails(undo(clean, "00000002"), ESTALE);
+    ck_fails(undo(clean, "00000001"), ESTALE);
+    ck_fails(undo(clean, "1"), EINVAL);
+    ck_fails(undo(clean, "00000003"), ENOENT);
+    expect_rows(clean, true, "second");
+}
+END_TEST
+
+START_TEST(nothing_is_written_to_a_store_that_has_a_problem)
+{
+    struct kv_batch *rows = make_rows(clean, "x");
+    struct kv_batch *none = NULL;
+    struct kv_admin_result result;
+    ck_ok(kv_batch_create(&none));
+    copy_tree(clean, work);
+    ck_fails(amend(clean, none, &result), EINVAL);
+    ck_assert(same_tree(clean, work, true));
+    flip(clean, "ROOT", 40);
+    copy_tree(clean, temp_dir_name(&dir, "flipped", not_closed));
+    ck_fails(amend(clean, rows, &result), KV_EDAMAGED);
+    ck_assert(same_tree(clean, not_closed, true));
+    kv_batch_destroy(rows);
+    kv_batch_destroy(none);
+}
+END_TEST
+
+Suite *test_suite(void)
+{
+    Suite *suite = suite_create("amend");
+    TCase *tcase = tcase_create("amend");
+    tcase_add_checked_fixture(tcase, setup, teardown);
+    tcase_add_loop_test(tcase, rows_that_are_written_are_newer_than_all_others, 0, 2);
+    tcase_add_loop_test(tcase, what_was_written_in_several_steps_is_taken_back_as_one, 0, 2);
+    tcase_add_test(tcase, steps_are_not_taken_back_once_the_store_was_written_to);
+    tcase_add_test(tcase, nothing_is_written_to_a_store_that_has_a_problem);
+    suite_add_tcase(suite, tcase);
+    return suite;
+}
