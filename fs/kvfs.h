@@ -39,8 +39,10 @@ struct kvfs_dir;  /* an open directory */
 struct kvfs_options {
     bool create; /* make the store if it is missing */
     bool read_only;
-    uint64_t memory_bytes;     /* 0: the smaller of 512 MiB and a quarter of the machine; memtables,
-                                  cache, inodes */
+    bool without_facts;    /* with read_only, for kvfs_check() and kvfs_mend(): open it although the
+                              rows are lost that say how its rows are encoded and numbered */
+    uint64_t memory_bytes; /* 0: the smaller of 512 MiB and a quarter of the machine; memtables,
+                              cache, inodes */
     unsigned sync_interval_ms; /* 0: 1000. Unsynced operations are at most this old */
     bool warm;                 /* see kv_options: fill the cache after opening, metadata first */
     bool no_background;        /* see kv_options: flush, compact and sync only when asked or when
@@ -259,6 +261,23 @@ typedef void kvfs_fault_fn(void *arg, int code, const char *text);
  * faults. Errors: -EIO a table cannot be read through, -ENOMEM. */
 KV_MUST_CHECK int kvfs_check(struct kvfs *fs, kvfs_fault_fn *fn, void *arg,
                              struct kvfs_check_counts *ret_counts);
+
+/* Keys of file data, both included, among which rows were lost; `to` empty: no bound. */
+struct kvfs_key_range {
+    struct kv_buf from, to;
+};
+struct kvfs_lost_keys {
+    struct kvfs_key_range *ranges;
+    size_t count;
+    bool anywhere; /* and among others, too */
+};
+/* The same, and collect in `rows` what would put right what it tells (docs/architecture.md, "Rows
+ * that contradict each other"). Nothing is written: the batch is for kv_admin_amend(), once the
+ * store is closed. Then walk again, until nothing is collected any more. `lost` NULL: none are
+ * known of; a file that lacks bytes may then lack them in any of its holes. */
+KV_MUST_CHECK int kvfs_mend(struct kvfs *fs, kvfs_fault_fn *fn, void *arg,
+                            const struct kvfs_lost_keys *lost, struct kv_batch *rows,
+                            struct kvfs_check_counts *ret_counts);
 
 /* ---- keys are paths
  * ------------------------------------------------------------------------------- */

@@ -108,9 +108,12 @@ int fsck_report_problem(void *arg, const struct kv_problem *problem)
     return report->failed;
 }
 
-void fsck_report_fault(struct fsck_report *report, int code, const char *text)
+void fsck_report_fault(struct fsck_report *report, int code, const char *text, bool will_repair)
 {
-    struct kv_problem problem = {.kind = kv_problem_kind(code), .offset = UINT64_MAX, .text = text};
+    struct kv_problem problem = {.kind = kv_problem_kind(code),
+                                 .offset = UINT64_MAX,
+                                 .text = text,
+                                 .will_repair = will_repair};
     kv_ignore(fsck_report_problem(report, &problem)); /* what failed is noted there */
 }
 

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tools/fsck_run.h"
 
-#include <stdio.h>
-
-#include "fs/kvfs.h"
+#include "tools/fsck_rows.h"
 #include "tools/store_open.h"
 #include "tools/text.h"
 
@@ -37,55 +35,6 @@ struct fsck_report fsck_run_report(const char *path, const struct fsck_run *s)
         .store = path, .json = s->json, .verbose = s->verbose, .progress_fd = s->progress_fd};
 }
 
-/* ---- the rows -------------------------------------------------------------------------------- */
-
-struct walk {
-    struct fsck_report *report;
-    struct kv_admin_result *result;
-};
-
-static void take_fault(void *arg, int code, const char *text)
-{
-    const struct walk *walk = arg;
-    const struct kv_problem_kind *kind = kv_problem_kind(code);
-    bool is_note = kind != NULL && kind->severity == KV_SEVERITY_NOTE;
-    walk->result->notes += is_note;
-    walk->result->problems += !is_note;
-    fsck_report_fault(walk->report, code, text);
-}
-
-/* A store that cannot be opened was told of already; one that holds no filesystem has no such rows.
- */
-static int check_rows(const char *path, struct fsck_report *report, struct kv_admin_result *result)
-{
-    struct kvfs_options options = {.read_only = true};
-    struct walk walk = {report, result};
-    struct kvfs_check_counts counts = {0};
-    struct kvfs *fs = NULL;
-    char text[128];
-    int r = kvfs_open(path, &options, &fs);
-
-    if (r == -KV_EFORMAT) {
-        return 0;
-    }
-    if (r == 0) {
-        r = kvfs_check(fs, take_fault, &walk, &counts);
-        int closed = kvfs_close(fs);
-        r = r == 0 ? closed : r;
-    }
-    if (r == -EIO || r == -KV_EDAMAGED) {
-        take_fault(&walk, KV_PROBLEM_FS_UNREADABLE, "the rows of the filesystem cannot be read");
-        return 0;
-    }
-    if (r == 0 && counts.lost_extents > 0) {
-        snprintf(text, sizeof text,
-                 "%llu extents of files are known to be lost: reading them fails",
-                 (unsigned long long)counts.lost_extents);
-        take_fault(&walk, KV_PROBLEM_FS_LOST_EXTENTS, text);
-    }
-    return r;
-}
-
 /* ---- the whole ---------------------------------------------------------------------------------
  */
 
@@ -117,21 +66,33 @@ static int exit_code(const struct kv_admin_result *result)
     return result->problems > result->repaired ? code | FSCK_LEFT : code;
 }
 
-/* The engine's part; the store is closed again behind it. */
-static int check_engine(const char *path, const struct fsck_run *s, struct fsck_report *report,
-                        struct kv_admin_result *ret_result)
+static int take_problem(void *arg, const struct kv_problem *problem)
 {
-    struct kv_admin_options options = {.mode = s->mode,
-                                       .deep = s->deep,
+    struct fsck_rows *rows = arg;
+    int r = fsck_rows_lose(rows, problem);
+    return r < 0 ? r : fsck_report_problem(rows->report, problem);
+}
+
+static int take_progress(void *arg, const struct kv_admin_progress *progress)
+{
+    const struct fsck_rows *rows = arg;
+    return fsck_report_progress(rows->report, progress);
+}
+
+/* The engine's part; the store is closed again behind it. */
+static int check_engine(struct fsck_rows *rows, bool deep)
+{
+    struct kv_admin_options options = {.mode = rows->mode,
+                                       .deep = deep,
                                        .holder = "kvfs fsck",
-                                       .problem_fn = fsck_report_problem,
-                                       .progress_fn = fsck_report_progress,
-                                       .arg = report};
+                                       .problem_fn = take_problem,
+                                       .progress_fn = take_progress,
+                                       .arg = rows};
     struct kv_storage *storage = NULL;
-    int r = kv_storage_posix_open(path, false, &storage);
+    int r = kv_storage_posix_open(rows->path, false, &storage);
 
     if (r == 0) {
-        r = kv_admin_check(storage, &options, ret_result);
+        r = kv_admin_check(storage, &options, rows->result);
         storage->ops->close(storage);
     }
     return r;
@@ -141,11 +102,13 @@ int fsck_run_reported(const char *path, const struct fsck_run *s, struct fsck_re
                       struct kv_admin_result *result)
 {
     struct kv_admin_result found = {0};
-    int r = check_engine(path, s, report, &found);
+    struct fsck_rows rows = {.path = path, .mode = s->mode, .report = report, .result = &found};
+    int r = check_engine(&rows, s->deep);
 
     if (r == 0 && found.problems == found.repaired) {
-        r = check_rows(path, report, &found);
+        r = fsck_rows_run(&rows);
     }
+    fsck_rows_finish(&rows);
     found.problems += result->problems;
     found.repaired += result->repaired;
     found.notes += result->notes;

@@ -162,6 +162,11 @@ enum acl_kind acl_kind(struct kv_slice name)
     return ACL_NONE;
 }
 
+uint64_t acl_hint(enum acl_kind kind)
+{
+    return kinds[kind].hint;
+}
+
 bool acl_may_exist(const struct inode *inode, enum acl_kind kind)
 {
     return (inode->hints & kinds[kind].hint) != 0;

@@ -42,6 +42,8 @@ enum acl_kind {
 
 /* Which of the two the attribute is. */
 enum acl_kind acl_kind(struct kv_slice name);
+/* INODE_HINT_* of an inode that has one; 0 for ACL_NONE. */
+uint64_t acl_hint(enum acl_kind kind);
 /* Whether the inode may have it: no row need be read if not. */
 bool acl_may_exist(const struct inode *inode, enum acl_kind kind);
 /* Give the inode an ACL, or with an empty one take it away; an access ACL sets the permission bits.

@@ -7,6 +7,8 @@
  * so if there are as many of the one as of the other no entry is without, and only otherwise the
  * entries are gone through again. Memory is needed for directories alone: a few words each, to see
  * in the end whether they hang together. */
+#include "fs/core/check.h"
+
 #include <dirent.h>
 #include <inttypes.h>
 #include <stdarg.h>
@@ -16,52 +18,14 @@
 #include <kv/admin.h>
 
 #include "fs/core/acl.h"
-#include "fs/core/fs_internal.h"
-#include "fs/core/record.h"
+#include "fs/core/mend.h"
 #include "kvcore/util/coding.h"
-
-enum cursor_id { ENTRIES, INODES, BACKPTRS, XATTRS, ORPHANS, EXTENTS, CURSORS };
 
 static const enum row_kind cursor_kinds[CURSORS] = {
     ROW_DIRENT, ROW_INODE, ROW_BACKPTR, ROW_XATTR, ROW_ORPHAN, ROW_EXTENT,
 };
 
 #define NO_INO UINT64_MAX
-
-struct cursor {
-    struct kv_iter *iter;
-    struct rowkey lower, upper;
-    uint64_t ino; /* of the row it stands at; NO_INO behind the last */
-};
-
-struct directory {
-    uint64_t ino, parent;
-    bool hangs_on; /* reaches the root */
-};
-
-struct check {
-    struct kvfs *fs;
-    struct kv_snapshot *snapshot;
-    kvfs_fault_fn *fn;
-    void *arg;
-    struct kvfs_check_counts counts;
-    struct cursor cursors[CURSORS];
-    uint64_t matched; /* entries with their back-pointers */
-    uint64_t ino_limit;
-    struct directory *directories; /* ascending */
-    size_t directory_count, directory_capacity;
-};
-
-/* The inode whose rows are being read. */
-struct subject {
-    uint64_t ino;
-    uint64_t parent; /* of an inode that lives in its entry */
-    struct inode inode;
-    bool known;   /* there is such an inode */
-    bool own_row; /* it is an I row */
-    bool orphan;
-    uint64_t links, entries, subdirectories, extent_bytes, extent_end;
-};
 
 /* ---- faults -----------------------------------------------------------------------------------
  */
@@ -92,6 +56,11 @@ static void row_fault(struct check *c, int code, struct kv_slice key, const char
 /* ---- cursors ----------------------------------------------------------------------------------
  */
 
+static struct kv_table *cursor_table(const struct check *c, const struct cursor *cursor)
+{
+    return cursor == &c->cursors[EXTENTS] ? c->fs->data : c->fs->meta;
+}
+
 /* The number of the row where the cursor stands. No bytes but those of a valid number are an inode;
  * such rows are told and passed. */
 static void cursor_settle(struct check *c, struct cursor *cursor)
@@ -104,6 +73,7 @@ static void cursor_settle(struct check *c, struct cursor *cursor)
             return;
         }
         row_fault(c, KV_PROBLEM_FS_ROW_UNKNOWN, key, "it belongs to no inode");
+        mend_delete_row(c, cursor_table(c, cursor), key);
         kv_iter_next(cursor->iter);
     }
     cursor->ino = NO_INO;
@@ -116,8 +86,8 @@ static int open_cursors(struct check *c)
         struct cursor *cursor = &c->cursors[i];
         cursor->lower = (struct rowkey){.size = 1, .bytes = {(uint8_t)cursor_kinds[i]}};
         cursor->upper = (struct rowkey){.size = 1, .bytes = {(uint8_t)(cursor_kinds[i] + 1)}};
-        r = fs_iter(i == EXTENTS ? c->fs->data : c->fs->meta, c->snapshot, &cursor->lower,
-                    &cursor->upper, &cursor->iter);
+        r = fs_iter(cursor_table(c, cursor), c->snapshot, &cursor->lower, &cursor->upper,
+                    &cursor->iter);
         if (r == 0) {
             kv_iter_seek_first(cursor->iter);
             cursor_settle(c, cursor);
@@ -151,6 +121,7 @@ static void each_row(struct check *c, enum cursor_id id, struct subject *s, row_
             fn(c, s, kv_iter_key(cursor->iter), value);
         } else {
             row_fault(c, KV_PROBLEM_FS_ROW_LOST, kv_iter_key(cursor->iter), "it cannot be read");
+            mend_lost_row(c, id, kv_iter_key(cursor->iter));
         }
         kv_iter_next(cursor->iter);
         cursor_settle(c, cursor);
@@ -160,8 +131,10 @@ static void each_row(struct check *c, enum cursor_id id, struct subject *s, row_
 /* ---- rows of one inode ------------------------------------------------------------------------
  */
 
-static void take_inode(struct subject *s, const struct inode *inode, bool own_row)
+static void take_inode(struct subject *s, const struct inode *inode, const struct rowkey *home,
+                       bool own_row)
 {
+    s->home = *home;
     s->inode = *inode;
     s->inode.target = kv_slice(NULL, 0);
     s->known = true;
@@ -172,12 +145,15 @@ static void read_inode_row(struct check *c, struct subject *s, struct kv_slice k
                            struct kv_slice value)
 {
     struct inode inode;
+    struct rowkey home;
     uint64_t ino;
     if (!rowkey_decode_ino(key, ROW_INODE, &ino) || inode_decode(value, &inode) < 0) {
         row_fault(c, KV_PROBLEM_FS_INODE, key, "it is no inode");
+        mend_lost_row(c, INODES, key);
         return;
     }
-    take_inode(s, &inode, true);
+    rowkey_inode(&home, ino);
+    take_inode(s, &inode, &home, true);
 }
 
 static void read_orphan_row(struct check *c, struct subject *s, struct kv_slice key,
@@ -186,19 +162,37 @@ static void read_orphan_row(struct check *c, struct subject *s, struct kv_slice 
     uint64_t ino;
     if (!rowkey_decode_ino(key, ROW_ORPHAN, &ino) || value.size != 1 || value.data[0] != 0) {
         row_fault(c, KV_PROBLEM_FS_ORPHAN, key, "it is no mark of an orphan");
+        mend_lost_row(c, ORPHANS, key);
+        return;
     }
     s->orphan = true;
     c->counts.orphans++;
 }
 
+/* A back-pointer, and where it points. */
+struct backptr {
+    struct kv_slice key;
+    uint64_t parent;
+    struct kv_slice name;
+    struct rowkey entry;
+    bool is_link; /* of an inode with an I row */
+};
+
 /* The entry that a back-pointer names. */
-static void check_named_entry(struct check *c, struct subject *s, struct kv_slice backptr,
+static void check_named_entry(struct check *c, struct subject *s, const struct backptr *pointer,
                               struct kv_slice value)
 {
+    struct kv_slice backptr = pointer->key;
     struct dir_entry entry;
-    if (dirent_decode(value, &entry) < 0 || entry.ino != s->ino) {
+    bool senseless = dirent_decode(value, &entry) < 0;
+    if (senseless || entry.ino != s->ino) {
         row_fault(c, KV_PROBLEM_FS_BACK_POINTER_ENTRY, backptr,
                   "the entry it names is not one of this inode");
+        if (senseless) {
+            mend_missing_entry(c, s, &pointer->entry, backptr, pointer->is_link);
+        } else {
+            mend_delete_row(c, c->fs->meta, backptr);
+        }
         return;
     }
     if (entry.has_inode == s->own_row) {
@@ -212,10 +206,11 @@ static void check_named_entry(struct check *c, struct subject *s, struct kv_slic
         return;
     }
     if (entry.has_inode) {
-        take_inode(s, &entry.inode, false);
+        take_inode(s, &entry.inode, &pointer->entry, false);
     }
     if ((mode_t)DTTOIF(entry.type) != (s->inode.mode & S_IFMT)) {
         row_fault(c, KV_PROBLEM_FS_TYPE, backptr, "the entry tells another type than the inode");
+        mend_type(c, s, &pointer->entry);
     }
     s->links++;
     c->matched++;
@@ -226,31 +221,36 @@ static void read_backptr(struct check *c, struct subject *s, struct kv_slice key
 {
     struct kv_pinned pinned;
     struct summary summary;
-    struct kv_slice name;
-    struct rowkey dirent;
+    struct backptr pointer = {.key = key};
     uint64_t ino;
-    uint64_t parent;
-    int r = rowkey_decode_backptr(key, &ino, &parent, &name) ? 0 : -KV_EDAMAGED;
+    int r = rowkey_decode_backptr(key, &ino, &pointer.parent, &pointer.name) ? 0 : -KV_EDAMAGED;
+    pointer.is_link = r == 0 && pointer.parent != 0;
     if (r == 0) {
-        r = parent == 0 ? backptr_decode(value, &parent, &name, &summary)
-                        : summary_decode(value, &summary);
+        r = pointer.is_link ? summary_decode(value, &summary)
+                            : backptr_decode(value, &pointer.parent, &pointer.name, &summary);
     }
     if (r < 0) {
         row_fault(c, KV_PROBLEM_FS_BACK_POINTER, key, "it is no back-pointer");
+        mend_lost_row(c, BACKPTRS, key);
         return;
     }
-    s->parent = parent;
-    rowkey_dirent(&dirent, parent, name);
-    if (fs_get(c->fs->meta, c->snapshot, &dirent, &pinned) < 0) {
+    s->parent = pointer.parent;
+    s->summary = summary;
+    s->has_summary = true;
+    s->link_pointers += pointer.is_link;
+    rowkey_dirent(&pointer.entry, pointer.parent, pointer.name);
+    if (fs_get(c->fs->meta, c->snapshot, &pointer.entry, &pinned) < 0) {
         row_fault(c, KV_PROBLEM_FS_BACK_POINTER_ENTRY, key, "the entry it names is missing");
+        mend_missing_entry(c, s, &pointer.entry, key, pointer.is_link);
         return;
     }
-    check_named_entry(c, s, key, pinned.value);
+    check_named_entry(c, s, &pointer, pinned.value);
     kv_pinned_release(&pinned);
     if (s->known && (summary.mode != s->inode.mode || summary.uid != s->inode.uid ||
                      summary.gid != s->inode.gid)) {
         row_fault(c, KV_PROBLEM_FS_BACK_POINTER_SUMMARY, key,
                   "its mode or owner are not the inode's");
+        mend_summary(c, s, pointer.parent, pointer.name, pointer.is_link);
     }
 }
 
@@ -264,6 +264,7 @@ static void read_entry(struct check *c, struct subject *s, struct kv_slice key,
     s->entries++;
     if (!rowkey_decode_dirent(key, &parent, &name) || dirent_decode(value, &entry) < 0) {
         row_fault(c, KV_PROBLEM_FS_ENTRY, key, "it is no entry");
+        mend_lost_row(c, ENTRIES, key);
         return;
     }
     s->subdirectories += entry.type == DT_DIR;
@@ -275,8 +276,14 @@ static void read_extent(struct check *c, struct subject *s, struct kv_slice key,
     uint64_t ino;
     uint64_t end;
     c->counts.extents++;
-    if (!rowkey_decode_extent(key, &ino, &end) || value.size > end) {
+    if (!rowkey_decode_extent(key, &ino, &end)) {
         row_fault(c, KV_PROBLEM_FS_EXTENT, key, "it is no extent");
+        mend_delete_row(c, c->fs->data, key);
+        return;
+    }
+    if (value.size > end) {
+        row_fault(c, KV_PROBLEM_FS_EXTENT, key, "it is no extent");
+        mend_lost_extent(c, key);
         return;
     }
     uint64_t start = end - value.size;
@@ -286,9 +293,11 @@ static void read_extent(struct check *c, struct subject *s, struct kv_slice key,
     }
     if (start < s->extent_end) {
         row_fault(c, KV_PROBLEM_FS_EXTENT_OVERLAP, key, "it overlaps the extent before it");
+        mend_lost_extent(c, key);
     }
     if (start < chunk) {
         row_fault(c, KV_PROBLEM_FS_EXTENT, key, "it crosses the border of a chunk");
+        mend_lost_extent(c, key);
     }
     if (s->known && end > s->inode.size) {
         row_fault(c, KV_PROBLEM_FS_EXTENT_BEYOND, key, "it ends beyond the end of the file");
@@ -305,8 +314,11 @@ static void read_xattr(struct check *c, struct subject *s, struct kv_slice key,
     c->counts.xattrs++;
     if (!rowkey_decode_xattr(key, &ino, &name) || value.size < 1 || value.data[0] != 0) {
         row_fault(c, KV_PROBLEM_FS_XATTR, key, "it is no extended attribute");
+        mend_lost_row(c, XATTRS, key);
         return;
     }
+    enum acl_kind kind = acl_kind(name);
+    s->hints |= INODE_HINT_XATTRS | acl_hint(kind);
     if (!s->known) {
         return;
     }
@@ -314,16 +326,18 @@ static void read_xattr(struct check *c, struct subject *s, struct kv_slice key,
         row_fault(c, KV_PROBLEM_FS_XATTR_HINT, key,
                   "the inode says that it has no extended attributes");
     }
-    enum acl_kind kind = acl_kind(name);
     if (kind == ACL_NONE) {
         return;
     }
     struct kv_slice acl = kv_slice(value.data + 1, value.size - 1);
-    bool fits = acl_check(acl) == 0 && acl_may_exist(&s->inode, kind) &&
+    bool fits = acl_check(acl) == 0 &&
                 (kind != ACL_ACCESS || acl_mode(acl) == (s->inode.mode & 0777)) &&
                 (kind != ACL_DEFAULT || S_ISDIR(s->inode.mode));
-    if (!fits) {
+    if (!fits || !acl_may_exist(&s->inode, kind)) {
         row_fault(c, KV_PROBLEM_FS_ACL, key, "it is no ACL that this inode can have");
+    }
+    if (!fits) {
+        mend_lost_row(c, XATTRS, key);
     }
 }
 
@@ -409,10 +423,13 @@ static int check_inode(struct check *c, uint64_t ino)
     each_row(c, ENTRIES, &s, read_entry);
     each_row(c, XATTRS, &s, read_xattr);
     each_row(c, EXTENTS, &s, read_extent);
+    mend_note_number(c, ino);
     if (s.known) {
+        mend_totals(c, &s);
         return check_totals(c, &s);
     }
     fault(c, KV_PROBLEM_FS_NO_INODE, ino, "there are rows of it, and no inode");
+    mend_no_inode(c, &s);
     return 0;
 }
 
@@ -431,8 +448,9 @@ static int check_inodes(struct check *c)
 /* ---- between inodes ---------------------------------------------------------------------------
  */
 
-/* The back-pointer that belongs to an entry. */
-static bool entry_is_matched(struct check *c, struct kv_slice key, struct kv_slice value)
+/* The back-pointer that belongs to an entry, which is decoded. */
+static bool entry_is_matched(struct check *c, struct kv_slice key, struct kv_slice value,
+                             struct dir_entry *ret_entry)
 {
     struct kv_pinned pinned;
     struct dir_entry entry;
@@ -445,6 +463,7 @@ static bool entry_is_matched(struct check *c, struct kv_slice key, struct kv_sli
     if (!rowkey_decode_dirent(key, &parent, &name) || dirent_decode(value, &entry) < 0) {
         return true; /* told before */
     }
+    *ret_entry = entry;
     if (entry.has_inode) {
         rowkey_backptr(&backptr, entry.ino);
     } else {
@@ -464,10 +483,13 @@ static int find_unmatched_entries(struct check *c)
 {
     struct kv_iter *iter = c->cursors[ENTRIES].iter;
     struct kv_slice value;
+    struct dir_entry entry;
     for (kv_iter_seek_first(iter); kv_iter_valid(iter); kv_iter_next(iter)) {
-        if (kv_iter_value(iter, &value) == 0 && !entry_is_matched(c, kv_iter_key(iter), value)) {
+        if (kv_iter_value(iter, &value) == 0 &&
+            !entry_is_matched(c, kv_iter_key(iter), value, &entry)) {
             row_fault(c, KV_PROBLEM_FS_ENTRY_UNNAMED, kv_iter_key(iter),
                       "no back-pointer of its inode names it");
+            mend_unnamed_entry(c, kv_iter_key(iter), &entry);
         }
     }
     return fs_iter_result(iter);
@@ -498,6 +520,7 @@ static void check_connected(struct check *c, struct directory *from)
     }
     if (at == NULL || !at->hangs_on) {
         fault(c, KV_PROBLEM_FS_DISCONNECTED, from->ino, "the directory does not hang on the root");
+        mend_ring(c, at);
     }
     for (at = from; at != NULL && !at->hangs_on; at = find_directory(c, at->parent)) {
         at->hangs_on = true; /* or is told once */
@@ -519,6 +542,7 @@ static int check_kinds(struct check *c, struct kv_table *table, const char *kind
         uint8_t kind = key.size == 0 ? 0 : key.data[0];
         if (kind == 0 || strchr(kinds, kind) == NULL) {
             row_fault(c, KV_PROBLEM_FS_ROW_UNKNOWN, key, "no row of this kind belongs here");
+            mend_delete_row(c, table, key);
             kv_iter_next(iter);
             continue;
         }
@@ -547,6 +571,7 @@ static int check_all(struct check *c)
     }
     if (r == 0 && find_directory(c, KVFS_ROOT_INO) == NULL) {
         fault(c, KV_PROBLEM_FS_NO_ROOT, KVFS_ROOT_INO, "there is no root directory");
+        mend_no_root(c);
     }
     for (size_t i = 0; r == 0 && i < c->directory_count; i++) {
         check_connected(c, &c->directories[i]);
@@ -554,50 +579,87 @@ static int check_all(struct check *c)
     return r;
 }
 
-/* Every number in use is below the fact, which is moved ahead before a number is given out. */
-static int read_ino_limit(struct check *c)
+/* A fact that is a number of `size` bytes. False: it is told what is wrong with it. */
+static bool read_fact(struct check *c, const char *name, size_t size, uint8_t *ret_value)
 {
     struct kv_pinned pinned;
     struct rowkey key;
-    rowkey_fact(&key, FORMAT_FACT_NEXT_INODE);
+    const char *fault = NULL;
+    rowkey_fact(&key, name);
     int r = fs_get(c->fs->meta, c->snapshot, &key, &pinned);
-    if (r == -ENOENT) {
-        row_fault(c, KV_PROBLEM_FS_FACT, rowkey_slice(&key), "it is missing");
-        c->ino_limit = FORMAT_INO_LIMIT;
-        return 0;
-    }
     if (r < 0) {
-        return r;
-    }
-    if (pinned.value.size == sizeof(uint64_t)) {
-        c->ino_limit = coding_get_u64(pinned.value.data);
+        fault = r == -ENOENT ? "it is missing" : "it cannot be read";
     } else {
-        row_fault(c, KV_PROBLEM_FS_FACT, rowkey_slice(&key), "it is no number");
-        c->ino_limit = FORMAT_INO_LIMIT;
+        fault = pinned.value.size != size ? "it is no number" : NULL;
+        memcpy(ret_value, pinned.value.data, fault == NULL ? size : 0);
+        kv_pinned_release(&pinned);
     }
-    kv_pinned_release(&pinned);
-    return 0;
+    if (fault != NULL) {
+        row_fault(c, KV_PROBLEM_FS_FACT, rowkey_slice(&key), fault);
+        mend_facts(c);
+    }
+    return fault == NULL;
+}
+
+/* Every number in use is below the fact, which is moved ahead before a number is given out. */
+static void read_facts(struct check *c)
+{
+    uint8_t schema[4];
+    uint8_t next[8];
+    kv_ignore(read_fact(c, FORMAT_FACT_SCHEMA, sizeof schema, schema));
+    c->ino_limit = FORMAT_INO_LIMIT;
+    if (read_fact(c, FORMAT_FACT_NEXT_INODE, sizeof next, next)) {
+        c->ino_limit = coding_get_u64(next);
+    }
+}
+
+static int check(struct check *c, struct kvfs_check_counts *ret_counts)
+{
+    int r = kv_snapshot_create(c->fs->store, &c->snapshot);
+    if (r == 0) {
+        read_facts(c);
+        mend_begin(c);
+        r = check_all(c);
+    }
+    if (r == 0) {
+        r = mend_end(c);
+    }
+    for (int i = 0; i < CURSORS; i++) {
+        if (c->cursors[i].iter != NULL) {
+            kv_iter_destroy(c->cursors[i].iter);
+        }
+    }
+    kv_snapshot_release(c->snapshot);
+    free(c->directories);
+    if (r == 0) {
+        *ret_counts = c->counts;
+    }
+    return fs_result(r);
 }
 
 int kvfs_check(struct kvfs *fs, kvfs_fault_fn *fn, void *arg, struct kvfs_check_counts *ret_counts)
 {
     struct check c = {.fs = fs, .fn = fn, .arg = arg};
-    int r = kv_snapshot_create(fs->store, &c.snapshot);
-    if (r == 0) {
-        r = read_ino_limit(&c);
+    return check(&c, ret_counts);
+}
+
+static void tell_nobody(void *arg, int code, const char *text)
+{
+    (void)arg;
+    (void)code;
+    (void)text;
+}
+
+int kvfs_mend(struct kvfs *fs, kvfs_fault_fn *fn, void *arg, const struct kvfs_lost_keys *lost,
+              struct kv_batch *rows, struct kvfs_check_counts *ret_counts)
+{
+    struct mend mend = {.batch = rows, .lost = lost};
+    struct check c = {.fs = fs, .fn = fn, .arg = arg, .mend = &mend};
+    int r = check(&c, ret_counts);
+    if (r == 0 && ret_counts->faults > 0 && kv_batch_is_empty(rows)) {
+        struct mend last = {.batch = rows, .lost = lost, .last_resort = true};
+        c = (struct check){.fs = fs, .fn = tell_nobody, .mend = &last};
+        r = check(&c, ret_counts);
     }
-    if (r == 0) {
-        r = check_all(&c);
-    }
-    for (int i = 0; i < CURSORS; i++) {
-        if (c.cursors[i].iter != NULL) {
-            kv_iter_destroy(c.cursors[i].iter);
-        }
-    }
-    kv_snapshot_release(c.snapshot);
-    free(c.directories);
-    if (r == 0) {
-        *ret_counts = c.counts;
-    }
-    return fs_result(r);
+    return r;
 }

@@ -87,6 +87,26 @@ static int read_fact(struct kvfs *fs, const char *name, size_t size, uint8_t *re
     return r;
 }
 
+/* For a walk that mends: the first row is one that only a filesystem has, so its facts were lost.
+ */
+static bool has_rows(struct kvfs *fs)
+{
+    struct kv_iter_options options = {.snapshot = NULL};
+    struct kv_iter *iter = NULL;
+    bool has = false;
+    if (kv_iter_create(fs->meta, &options, &iter) < 0) {
+        return false;
+    }
+    kv_iter_seek_first(iter);
+    if (kv_iter_valid(iter)) {
+        struct kv_slice key = kv_iter_key(iter);
+        has = key.size >= FORMAT_PREFIX_SIZE && strchr("DIPX", key.data[0]) != NULL &&
+              rowkey_ino_is_valid(coding_get_be64(key.data + 1));
+    }
+    kv_iter_destroy(iter);
+    return has;
+}
+
 static int read_facts(struct kvfs *fs)
 {
     uint8_t schema[4];
@@ -229,7 +249,7 @@ static bool has_no_rows(struct kvfs *fs)
 }
 
 /* The engine is open: find the filesystem in it, or make it in an engine without a row. */
-static int open_contents(struct kvfs *fs, bool create)
+static int open_contents(struct kvfs *fs, bool create, bool without_facts)
 {
     bool make = create && !fs->read_only && has_no_rows(fs);
     int r = open_tables(fs);
@@ -238,6 +258,10 @@ static int open_contents(struct kvfs *fs, bool create)
     }
     if (r == 0) {
         r = read_facts(fs);
+    }
+    if ((r == -ENOENT || r == -KV_EDAMAGED) && fs->read_only && without_facts && has_rows(fs)) {
+        ino_source_init(&fs->inos, FORMAT_INO_LIMIT); /* gives none */
+        r = 0;
     }
     if (r == -ENOENT) {
         message(&fs->sink, KV_MESSAGE_ERROR,
@@ -287,7 +311,7 @@ static int open_all(struct kvfs *fs, struct kv_storage *storage, const struct kv
         storage->ops->close(storage);
         return r;
     }
-    r = open_contents(fs, options->create);
+    r = open_contents(fs, options->create, options->without_facts);
     if (r < 0) {
         kv_ignore(kv_close(fs->store)); /* closes the storage; the first error is the one to tell */
     }

@@ -175,9 +175,13 @@ static int note_bad(struct table_scan *t, bool missing, bool ranges_lost)
     return r;
 }
 
-/* The keys of a part that cannot be read: the index says which, or else the manifest. */
-static int tell_block(struct table_scan *t, const struct salvage *s, uint64_t offset)
+/* The keys of a part that cannot be read: the index says which, or else the manifest. A gap may
+ * have been several blocks. */
+static int tell_block(struct table_scan *t, const struct salvage *s,
+                      const struct salvage_part *part)
 {
+    uint64_t offset = part->offset;
+    bool found = false;
     struct scan_place at = place(t, KV_PROBLEM_TABLE_BLOCK, offset);
     struct kv_buf from = {0}, to = {0};
     int r = 0;
@@ -185,12 +189,17 @@ static int tell_block(struct table_scan *t, const struct salvage *s, uint64_t of
     at.from = kv_buf_slice(&t->file->smallest);
     at.to = kv_buf_slice(&t->file->largest);
     for (uint32_t i = 0; s->has_index && i < s->index.rows.count && r == 0; i++) {
-        if (s->index.handles[i].offset == offset) {
-            r = i > 0 ? rows_block_key(&s->index.rows, i - 1, &from) : 0;
-            r = r < 0 ? r : rows_block_key(&s->index.rows, i, &to);
-            at.from = i > 0 ? kv_buf_slice(&from) : at.from;
-            at.to = kv_buf_slice(&to);
+        uint64_t handle = s->index.handles[i].offset;
+        if (handle < offset || handle - offset >= part->size) {
+            continue;
         }
+        if (!found && i > 0) {
+            r = rows_block_key(&s->index.rows, i - 1, &from);
+            at.from = kv_buf_slice(&from);
+        }
+        found = true;
+        r = r < 0 ? r : rows_block_key(&s->index.rows, i, &to);
+        at.to = kv_buf_slice(&to);
     }
     if (r == 0) {
         scan_tell(t->scan, &at,
@@ -212,7 +221,7 @@ static int tell_data(struct table_scan *t, const struct salvage *s, uint64_t *to
         const struct salvage_part *part = &s->parts[i];
         behind |= part->type > BLOCK_DATA;
         if (!part->sound && (part->type == BLOCK_DATA || (part->type == 0 && !behind))) {
-            r = tell_block(t, s, part->offset);
+            r = tell_block(t, s, part);
             (*told)++;
         }
     }

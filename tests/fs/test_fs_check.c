@@ -222,6 +222,77 @@ static void inode_missing(struct tree *t)
     change(t, "meta", &key, NULL);
 }
 
+/* The row is known to be lost, as rows are that a repair of the engine could not keep. */
+static void lose(struct tree *t, const char *table, const struct rowkey *key)
+{
+    struct kv_batch *batch = NULL;
+    ck_ok(kv_batch_create(&batch));
+    ck_ok(kv_batch_put_lost(batch, fixture_table(&t->f, table), rowkey_slice(key)));
+    ck_ok(kv_write(kvfs_store(t->f.fs), batch, KV_DURABLE_WRITE));
+    kv_batch_destroy(batch);
+}
+
+static void entry_lost(struct tree *t)
+{
+    struct rowkey key;
+    rowkey_dirent(&key, t->inner, kv_slice_str("file"));
+    lose(t, "meta", &key);
+}
+
+static void entry_lost_for_good(struct tree *t)
+{
+    struct rowkey key;
+    entry_lost(t);
+    rowkey_backptr(&key, t->file);
+    change(t, "meta", &key, NULL);
+}
+
+static void inode_lost(struct tree *t)
+{
+    struct rowkey key;
+    rowkey_inode(&key, t->linked);
+    lose(t, "meta", &key);
+}
+
+static void backptr_lost(struct tree *t)
+{
+    struct rowkey key;
+    rowkey_backptr(&key, t->file);
+    lose(t, "meta", &key);
+}
+
+static void xattr_lost(struct tree *t)
+{
+    struct rowkey key;
+    rowkey_xattr(&key, t->file, kv_slice_str("user.a"));
+    lose(t, "meta", &key);
+}
+
+static void directory_without_name(struct tree *t)
+{
+    struct rowkey key;
+    rowkey_dirent(&key, ROOT, kv_slice_str("dir"));
+    change(t, "meta", &key, NULL);
+    rowkey_backptr(&key, t->dir);
+    change(t, "meta", &key, NULL);
+}
+
+static void extent_missing(struct tree *t)
+{
+    struct rowkey key;
+    rowkey_extent(&key, t->file, 10);
+    change(t, "data", &key, NULL);
+}
+
+static void facts_missing(struct tree *t)
+{
+    struct rowkey key;
+    rowkey_fact(&key, FORMAT_FACT_NEXT_INODE);
+    change(t, "meta", &key, NULL);
+    rowkey_fact(&key, FORMAT_FACT_SCHEMA);
+    change(t, "meta", &key, NULL);
+}
+
 static void root_missing(struct tree *t)
 {
     struct rowkey key;
@@ -336,32 +407,88 @@ static void ring(struct tree *t)
 static const struct contradiction {
     void (*make)(struct tree *t);
     const char *told;
+    bool mended;
 } contradictions[] = {
-    {link_count, "the link count is said to be 3 and is 2"},
-    {no_link_no_orphan, "it has no links and is not marked as an orphan"},
-    {link_count_of_directory, "the link count is said to be 4 and is 3"},
-    {size_of_directory, "the number of entries is said to be 2 and is 1"},
-    {size_of_file, "it ends beyond the end of the file"},
-    {allocated, "the number of bytes allocated is said to be 24 and is 23"},
-    {hints, "the inode says that it has no extended attributes"},
-    {summary, "its mode or owner are not the inode's"},
-    {directory_is_a_file, "it has entries and is no directory"},
-    {backptr_missing, "no back-pointer of its inode names it"},
-    {entry_missing, "the entry it names is missing"},
-    {inode_missing, "there are rows of it, and no inode"},
-    {root_missing, "there is no root directory"},
-    {entry_of_another, "the entry it names is not one of this inode"},
-    {type_of_entry, "the entry tells another type than the inode"},
-    {extent_overlaps, "it overlaps the extent before it"},
-    {extent_crosses, "it crosses the border of a chunk"},
-    {extent_of_nothing, "there are rows of it, and no inode"},
-    {orphan_with_links, "it is marked as an orphan and is none"},
-    {number_never_given, "the number was never given"},
-    {unknown_kind, "no row of this kind belongs here"},
-    {key_of_no_inode, "it belongs to no inode"},
-    {value_that_is_none, "it is no inode"},
-    {ring, "the directory does not hang on the root"},
+    {link_count, "the link count is said to be 3 and is 2", true},
+    {no_link_no_orphan, "it has no links and is not marked as an orphan", true},
+    {link_count_of_directory, "the link count is said to be 4 and is 3", true},
+    {size_of_directory, "the number of entries is said to be 2 and is 1", true},
+    {size_of_file, "it ends beyond the end of the file", true},
+    {allocated, "the number of bytes allocated is said to be 24 and is 23", true},
+    {hints, "the inode says that it has no extended attributes", true},
+    {summary, "its mode or owner are not the inode's", true},
+    {directory_is_a_file, "it has entries and is no directory", false},
+    {backptr_missing, "no back-pointer of its inode names it", true},
+    {entry_missing, "the entry it names is missing", true},
+    {inode_missing, "there are rows of it, and no inode", true},
+    {root_missing, "there is no root directory", true},
+    {entry_of_another, "the entry it names is not one of this inode", true},
+    {type_of_entry, "the entry tells another type than the inode", true},
+    {extent_overlaps, "it overlaps the extent before it", true},
+    {extent_crosses, "it crosses the border of a chunk", true},
+    {extent_of_nothing, "there are rows of it, and no inode", true},
+    {orphan_with_links, "it is marked as an orphan and is none", true},
+    {number_never_given, "the number was never given", true},
+    {unknown_kind, "no row of this kind belongs here", true},
+    {key_of_no_inode, "it belongs to no inode", true},
+    {value_that_is_none, "it is no inode", true},
+    {entry_lost, "it cannot be read", true},
+    {entry_lost_for_good, "it cannot be read", true},
+    {inode_lost, "it cannot be read", true},
+    {backptr_lost, "it cannot be read", true},
+    {xattr_lost, "it cannot be read", true},
+    {directory_without_name, "there are rows of it, and no inode", true},
+    {extent_missing, "the number of bytes allocated is said to be 23 and is 13", true},
+    {facts_missing, "it is missing", true},
+    {ring, "the directory does not hang on the root", true},
 };
+
+/* Walk and write what mends it until nothing is left to write. Returns how often that took. */
+static unsigned mend(struct tree *t)
+{
+    struct kv_batch *rows = NULL;
+    unsigned rounds = 0;
+    bool done = false;
+    ck_ok(kv_batch_create(&rows));
+    while (!done) {
+        kv_batch_clear(rows);
+        t->faults[0] = 0;
+        ck_ok(kvfs_mend(t->f.fs, tell, t, NULL, rows, &t->counts));
+        done = kv_batch_is_empty(rows);
+        ck_ok(done ? 0 : kv_write(kvfs_store(t->f.fs), rows, KV_DURABLE_WRITE));
+        ck_assert_uint_lt(rounds++, 8);
+    }
+    kv_batch_destroy(rows);
+    return rounds;
+}
+
+START_TEST(a_sound_tree_needs_no_mending)
+{
+    struct tree t;
+    make_tree(&t);
+    ck_assert_uint_eq(mend(&t), 1);
+    ck_assert_str_eq(t.faults, "");
+    fixture_close(&t.f);
+}
+END_TEST
+
+START_TEST(each_contradiction_between_rows_is_mended)
+{
+    const struct contradiction *c = &contradictions[_i];
+    struct tree t;
+    make_tree(&t);
+    c->make(&t);
+    mend(&t);
+    walk(&t);
+    if (c->mended) {
+        ck_assert_str_eq(t.faults, "");
+        ck_assert_uint_eq(t.counts.faults, 0);
+    } else {
+        ck_assert_uint_gt(t.counts.faults, 0);
+    }
+    drop_tree(&t);
+}
+END_TEST
 
 START_TEST(each_contradiction_between_rows_is_told)
 {
@@ -375,6 +502,147 @@ START_TEST(each_contradiction_between_rows_is_told)
         ck_abort_msg("contradiction %d was told as:\n%s", _i, t.faults);
     }
     drop_tree(&t);
+}
+END_TEST
+
+/* ---- what comes back --------------------------------------------------------------------------
+ */
+
+static void mend_all(struct tree *t)
+{
+    mend(t);
+    walk(t);
+    ck_assert_str_eq(t->faults, "");
+    fixture_reopen(&t->f);
+}
+
+static uint64_t find(struct tree *t, uint64_t parent, const char *name)
+{
+    struct kvfs_entry entry;
+    ck_ok(kvfs_lookup(t->f.fs, parent, name, &entry));
+    kvfs_forget(t->f.fs, entry.ino, 1);
+    return entry.ino;
+}
+
+START_TEST(a_file_whose_entry_is_lost_comes_back_with_name_mode_and_contents)
+{
+    struct kvfs_entry before, after;
+    struct kv_buf value = {0};
+    struct tree t;
+    make_tree(&t);
+    before = fixture_stat(&t.f, t.file);
+    entry_lost(&t);
+    mend_all(&t);
+    ck_assert_uint_eq(find(&t, t.inner, "file"), t.file);
+    after = fixture_stat(&t.f, t.file);
+    ck_assert_uint_eq(after.stat.st_mode, before.stat.st_mode);
+    ck_assert_uint_eq(after.stat.st_uid, before.stat.st_uid);
+    ck_assert_int_eq(after.stat.st_size, before.stat.st_size);
+    ck_assert_int_eq(after.stat.st_blocks, before.stat.st_blocks);
+    ck_assert_str_eq(fixture_text(&t.f, t.file), "0123456789");
+    ck_ok(kvfs_getxattr(t.f.fs, t.file, "user.a", &value));
+    ck_assert(kv_slice_equal(kv_buf_slice(&value), kv_slice_str("x")));
+    kv_buf_finish(&value);
+    fixture_close(&t.f);
+}
+END_TEST
+
+START_TEST(a_directory_whose_entry_is_lost_comes_back_with_what_is_in_it)
+{
+    struct rowkey key;
+    struct tree t;
+    make_tree(&t);
+    rowkey_dirent(&key, ROOT, kv_slice_str("dir"));
+    change(&t, "meta", &key, NULL);
+    mend_all(&t);
+    ck_assert_str_eq(fixture_list(&t.f, ROOT), "dir two");
+    ck_assert_str_eq(fixture_list(&t.f, find(&t, ROOT, "dir")), "inner one");
+    ck_assert_uint_eq(find(&t, t.dir, "one"), find(&t, ROOT, "two"));
+    fixture_close(&t.f);
+}
+END_TEST
+
+START_TEST(what_no_row_names_goes_to_lost_and_found)
+{
+    char name[32];
+    struct tree t;
+    uint64_t lost_found;
+    make_tree(&t);
+    directory_without_name(&t);
+    mend_all(&t);
+    ck_assert_str_eq(fixture_list(&t.f, ROOT), "lost+found two");
+    lost_found = find(&t, ROOT, "lost+found");
+    snprintf(name, sizeof name, "#%llu", (unsigned long long)t.dir);
+    ck_assert_str_eq(fixture_list(&t.f, lost_found), name);
+    ck_assert_str_eq(fixture_list(&t.f, find(&t, lost_found, name)), "inner one");
+    ck_assert_uint_gt(fixture_file(&t.f, ROOT, "new"), lost_found);
+    fixture_close(&t.f);
+}
+END_TEST
+
+START_TEST(a_name_that_is_lost_for_good_is_absent_and_may_be_made_again)
+{
+    struct kvfs_entry entry;
+    struct rowkey key;
+    struct tree t;
+    make_tree(&t);
+    rowkey_dirent(&key, t.inner, kv_slice_str("gone"));
+    lose(&t, "meta", &key);
+    ck_fails(kvfs_lookup(t.f.fs, t.inner, "gone", &entry), EIO);
+    mend_all(&t);
+    ck_fails(kvfs_lookup(t.f.fs, t.inner, "gone", &entry), ENOENT);
+    fixture_file(&t.f, t.inner, "gone");
+    ck_assert_str_eq(fixture_list(&t.f, t.inner), "file gone");
+    fixture_close(&t.f);
+}
+END_TEST
+
+/* Reading [offset, offset + size) gives `wanted`, a size or an error. */
+static void expect_read(struct tree *t, uint64_t offset, size_t size, int wanted)
+{
+    struct kv_buf bytes = {0};
+    int r = kvfs_read(t->f.fs, t->file, offset, size, &bytes);
+    ck_assert_int_eq(r < 0 ? r : (int)bytes.size, wanted);
+    kv_buf_finish(&bytes);
+}
+
+START_TEST(bytes_that_were_lost_are_errors_and_never_zeros)
+{
+    struct tree t;
+    make_tree(&t);
+    extent_missing(&t);
+    mend_all(&t);
+    expect_read(&t, 0, 10, -EIO);
+    expect_read(&t, (uint64_t)3 * FORMAT_CHUNK_BYTES, 13, 13);
+    fixture_write(&t.f, t.file, 0, "written again");
+    expect_read(&t, 0, 13, 13);
+    fixture_close(&t.f);
+}
+END_TEST
+
+START_TEST(holes_outside_of_the_lost_keys_stay_holes)
+{
+    struct rowkey key;
+    struct kvfs_key_range range = {{0}, {0}};
+    struct kvfs_lost_keys lost = {&range, 1, false};
+    struct kv_batch *rows = NULL;
+    struct tree t;
+    make_tree(&t);
+    extent_missing(&t);
+    rowkey_extent(&key, t.file, 1);
+    ck_ok(kv_buf_assign(&range.from, rowkey_slice(&key)));
+    rowkey_extent(&key, t.file, 40);
+    ck_ok(kv_buf_assign(&range.to, rowkey_slice(&key)));
+    ck_ok(kv_batch_create(&rows));
+    ck_ok(kvfs_mend(t.f.fs, tell, &t, &lost, rows, &t.counts));
+    ck_ok(kv_write(kvfs_store(t.f.fs), rows, KV_DURABLE_WRITE));
+    mend_all(&t);
+    expect_read(&t, 0, 10, -EIO);
+    expect_read(&t, FORMAT_CHUNK_BYTES, 10, 10);
+    kv_batch_destroy(rows);
+    kv_buf_finish(&range.from);
+    kv_buf_finish(&range.to);
+    fixture_close(&t.f);
 }
 END_TEST
 
@@ -446,7 +714,17 @@ Suite *test_suite(void)
     TCase *told = tcase_create("told");
     tcase_add_loop_test(told, each_contradiction_between_rows_is_told, 0,
                         (int)(sizeof contradictions / sizeof contradictions[0]));
+    tcase_add_loop_test(told, each_contradiction_between_rows_is_mended, 0,
+                        (int)(sizeof contradictions / sizeof contradictions[0]));
     suite_add_tcase(suite, told);
+    suite_add(suite, "sound", a_sound_tree_needs_no_mending);
+    suite_add(suite, "file_back",
+              a_file_whose_entry_is_lost_comes_back_with_name_mode_and_contents);
+    suite_add(suite, "dir_back", a_directory_whose_entry_is_lost_comes_back_with_what_is_in_it);
+    suite_add(suite, "lost_found", what_no_row_names_goes_to_lost_and_found);
+    suite_add(suite, "absent", a_name_that_is_lost_for_good_is_absent_and_may_be_made_again);
+    suite_add(suite, "lost_bytes", bytes_that_were_lost_are_errors_and_never_zeros);
+    suite_add(suite, "holes", holes_outside_of_the_lost_keys_stay_holes);
     suite_add(suite, "counts", all_rows_are_counted);
     suite_add(suite, "orphan", a_file_unlinked_while_open_is_an_orphan_and_no_fault);
     suite_add(suite, "orphan_dir", a_directory_removed_while_in_use_is_an_orphan_and_no_fault);

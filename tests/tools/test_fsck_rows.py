@@ -1,0 +1,198 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Stores whose tables and blobs are damaged, and what `kvfs fsck -y` makes of the files in them.
+
+usage: test_fsck_rows.py KVFS [STEPS]
+
+Whatever the damage is: the next check is clean, a file that can be read has the bytes it had (or the first of them, where it came
+back without its end), and taking the repair back gives every byte of the store.
+"""
+
+import filecmp
+import glob
+import io
+import os
+import random
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
+from kvfs_mount import Report, attempt  # noqa: E402
+
+PATIENCE_S = 60
+STEPS, STEPS_SLOW = 15, 400
+UNREADABLE = re.compile(r"cannot read all of (\S+) in ")
+
+
+def make_tree():
+    """Small and large files, links of both kinds, in directories in each other: path -> tar header, bytes."""
+    rng = random.Random(7)
+    tree = {}
+    for i in range(12):
+        at = f"d{i}" if i % 3 else f"d1/in{i}"
+        tree[at] = (tarfile.DIRTYPE, 0o750, b"")
+        for n in range(40):
+            size = rng.choice([0, 10, 300, 1500, 5000, 70000] if n % 8 == 0 else [10, 300, 1500])
+            tree[f"{at}/f{n}"] = (tarfile.REGTYPE, 0o640, rng.randbytes(size))
+        tree[f"{at}/hard"] = (tarfile.LNKTYPE, 0o640, f"{at}/f8".encode())
+        tree[f"{at}/soft"] = (tarfile.SYMTYPE, 0o777, b"f8")
+    return tree
+
+
+def pack(tree):
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        for path in sorted(tree, key=lambda path: (path.count("/") if tree[path][0] == tarfile.DIRTYPE else 99, path)):
+            kind, mode, data = tree[path]
+            header = tarfile.TarInfo(path)
+            header.type, header.mode, header.uid, header.gid = kind, mode, os.getuid(), os.getgid()
+            if kind == tarfile.REGTYPE:
+                header.size = len(data)
+            elif kind != tarfile.DIRTYPE:
+                header.linkname = data.decode()
+            archive.addfile(header, io.BytesIO(data) if kind == tarfile.REGTYPE else None)
+    return packed.getvalue()
+
+
+class Stores:
+    def __init__(self, program, work, seed):
+        self.program = program
+        self.sound = os.path.join(work, "sound")
+        self.damaged = os.path.join(work, "damaged")
+        self.store = os.path.join(work, "store")
+        self.rng = random.Random(seed)
+        self.tree = make_tree()
+        self.run("mkfs", "-q", self.sound)
+        self.run("import", self.sound, data=pack(self.tree))
+
+    def run(self, *words, statuses=(0,), data=b""):
+        done = subprocess.run([self.program, *words], input=data, stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False,
+                              timeout=PATIENCE_S)
+        assert done.returncode in statuses, f"{words}: status {done.returncode}: {done.stdout[-2000:]} {done.stderr[-2000:]}"
+        return done
+
+    def take_copy(self):
+        for path in (self.damaged, self.store):
+            shutil.rmtree(path, ignore_errors=True)
+        shutil.copytree(self.sound, self.store)
+
+    def files(self, end):
+        return sorted(glob.glob(self.store + "/*" + end), key=os.path.getsize)
+
+    def overwrite(self, path, offset, size):
+        with open(path, "r+b") as file:
+            file.seek(offset)
+            old = file.read(size)
+            file.seek(offset)
+            file.write(bytes([old[0] ^ 16]) if size == 1 else bytes(len(old)))
+
+    # ---- what must be so of any damage ----
+
+    def repair(self):
+        """Returns the problems that were told."""
+        shutil.copytree(self.store, self.damaged)
+        told = self.run("fsck", "-y", "--deep", self.store, statuses=(0, 1)).stdout.decode()
+        self.run("fsck", "-n", "--deep", self.store)
+        return told
+
+    def read(self):
+        """Contents by path, and the paths that cannot be read; asserts that nothing else is wrong."""
+        done = self.run("export", self.store, statuses=(0, 4))
+        bad = {path.removeprefix("./") for path in UNREADABLE.findall(done.stderr.decode())}
+        found = {}
+        with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
+            for header in archive:
+                path = header.name.removeprefix("./")
+                found[path] = header
+                wanted = self.tree.get(path)
+                if header.isreg() and path not in bad and wanted is not None and wanted[0] == tarfile.REGTYPE:
+                    data = archive.extractfile(header).read()
+                    assert wanted[2].startswith(data), f"{path} has other bytes"
+        return found, bad
+
+    def take_back(self):
+        if not os.path.isdir(self.store + "/lost+found.d"):
+            return
+        self.run("fsck", "--undo", self.store + "/lost+found.d/00000001", self.store, statuses=(1,))
+        shutil.rmtree(self.store + "/lost+found.d")
+        names = [sorted(set(os.listdir(at)) - {"LOCK"}) for at in (self.store, self.damaged)]
+        assert names[0] == names[1], names
+        _, differ, failed = filecmp.cmpfiles(self.store, self.damaged, names[0], shallow=False)
+        assert not differ + failed, differ + failed
+
+    # ---- points ----
+
+    def names_come_back(self):
+        """Any block of the rows of names: of an entry there is a back-pointer, and of a back-pointer an entry."""
+        self.take_copy()
+        meta = self.files(".table")[-2]
+        size = os.path.getsize(meta)
+        brought_back = 0
+        for part in range(6):
+            self.take_copy()
+            self.overwrite(meta, size * part // 8 + 100, 1)
+            told = self.repair()
+            found, bad = self.read()
+            lost = {path for path in self.tree if path not in found and self.tree[path][0] != tarfile.SYMTYPE}
+            assert "TABLE_BLOCK" in told and not lost and not bad, (lost, bad)
+            for path in found.keys() & self.tree.keys():
+                # Of a file with several links the inode and its back-pointers may lie in one block.
+                modes = {self.tree[path][1]} | ({0o600} if path.endswith(("/f8", "/hard")) else set())
+                assert found[path].mode in modes, (path, found[path].mode)
+            brought_back += told.count("FS_NO_INODE")
+            self.take_back()
+        assert brought_back > 50, brought_back
+
+    def lost_bytes_are_errors(self):
+        self.take_copy()
+        data = self.files(".table")[-1]
+        self.overwrite(data, os.path.getsize(data) // 2, 1)
+        told = self.repair()
+        found, bad = self.read()
+        assert "TABLE_BLOCK" in told and bad and set(found) >= set(self.tree), told
+        assert all(found[path].size == len(self.tree[path][2]) for path in bad), bad
+        path = sorted(bad)[0]
+        self.run("get", self.store, path, statuses=(1, 4))
+        self.run("put", self.store, path, data=b"new")
+        assert self.run("get", self.store, path).stdout == b"new"
+        old = self.tree[path]
+        self.tree[path] = (tarfile.REGTYPE, 0o640, b"new")
+        assert self.read()[1] == bad - {path}
+        self.tree[path] = old
+        self.run("fsck", "-n", "--deep", self.store)
+
+    def any_damage(self, steps):
+        damaged = 0
+        for _ in range(steps):
+            self.take_copy()
+            for _ in range(self.rng.choice([1, 1, 2, 4])):
+                path = self.rng.choice(self.files(".table") + self.files(".blob"))
+                offset = self.rng.randrange(os.path.getsize(path))
+                self.overwrite(path, offset, self.rng.choice([1, 1, 64, 3000, 9000]))
+            damaged += "repaired" in self.repair()
+            self.read()
+            self.take_back()
+        print(f"# {damaged} of {steps} stores were repaired")
+
+
+def main():
+    report = Report()
+    steps = int(sys.argv[2]) if len(sys.argv) > 2 else STEPS_SLOW if os.environ.get("KV_SLOW") else STEPS
+    seed = int(os.environ.get("KV_SEED") or random.SystemRandom().getrandbits(48))
+    os.environ.pop("KVFS_STORE", None)
+    with tempfile.TemporaryDirectory() as work:
+        test = Stores(sys.argv[1], work, seed)
+        report.point("names, modes and links come back whichever block of them is damaged", attempt(test.names_come_back))
+        report.point("bytes that were lost are errors until they are written", attempt(test.lost_bytes_are_errors))
+        print(f"# replay with KV_SEED={seed}")
+        report.point("no damage makes wrong bytes, leaves a problem, or cannot be taken back", attempt(lambda: test.any_damage(steps)))
+    print(f"1..{report.points}")
+    sys.exit(report.failed > 0)
+
+
+if __name__ == "__main__":
+    main()

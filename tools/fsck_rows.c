@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tools/fsck_rows.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    STEPS_MAX = 64, /* each writes up to 64 MiB of rows */
+    STEPS_VAIN = 4, /* in a row that leave no fewer faults than before: it leads nowhere */
+};
+
+/* ---- lost keys ------------------------------------------------------------------------------- */
+
+static bool may_lose_rows(int code)
+{
+    return code == KV_PROBLEM_FILE_UNREADABLE ||
+           (code >= KV_PROBLEM_TABLE_MISSING && code <= KV_PROBLEM_TABLE_OTHER);
+}
+
+int fsck_rows_lose(struct fsck_rows *rows, const struct kv_problem *problem)
+{
+    struct kvfs_lost_keys *lost = &rows->lost;
+    int code = problem->kind->code;
+    bool knows = code == KV_PROBLEM_TABLE_MISSING || code == KV_PROBLEM_TABLE_BLOCK;
+    struct kvfs_key_range range = {{0}, {0}};
+    struct kvfs_key_range *larger;
+    int r;
+
+    if (!may_lose_rows(code) || problem->kind->severity != KV_SEVERITY_LOSS ||
+        (problem->table != NULL && strcmp(problem->table, "data") != 0)) {
+        return 0;
+    }
+    if (!knows) {
+        rows->lost.anywhere = true;
+        return 0;
+    }
+    larger = realloc(lost->ranges, (lost->count + 1) * sizeof *larger);
+    if (larger == NULL) {
+        return -ENOMEM;
+    }
+    lost->ranges = larger;
+    r = kv_buf_assign(&range.from, problem->from);
+    r = r < 0 ? r : kv_buf_assign(&range.to, problem->to);
+    larger[lost->count++] = range;
+    return r;
+}
+
+/* ---- one walk -------------------------------------------------------------------------------- */
+
+struct walk {
+    struct fsck_report *report;
+    enum kv_admin_mode mode;
+    bool tell;
+    uint64_t notes, problems, unsafe, lost_extents;
+};
+
+static bool is_to_be_repaired(const struct walk *walk, const struct kv_problem_kind *kind)
+{
+    return kind != NULL && kind->repair != NULL &&
+           (walk->mode == KV_ADMIN_REPAIR || (walk->mode == KV_ADMIN_SAFE && kind->safe));
+}
+
+static void take_fault(void *arg, int code, const char *text)
+{
+    struct walk *walk = arg;
+    const struct kv_problem_kind *kind = kv_problem_kind(code);
+    bool is_note = kind != NULL && kind->severity == KV_SEVERITY_NOTE;
+    walk->notes += is_note;
+    walk->problems += !is_note;
+    walk->unsafe += !is_note && (kind == NULL || !kind->safe);
+    if (walk->tell) {
+        fsck_report_fault(walk->report, code, text, !is_note && is_to_be_repaired(walk, kind));
+    }
+}
+
+static void tell_lost_extents(struct walk *walk)
+{
+    char text[128];
+    if (walk->lost_extents > 0) {
+        snprintf(text, sizeof text,
+                 "%" PRIu64 " extents of files are known to be lost: reading them fails",
+                 walk->lost_extents);
+        take_fault(walk, KV_PROBLEM_FS_LOST_EXTENTS, text);
+    }
+}
+
+/* What mends the rows is collected in `batch`, unless that is NULL. */
+static int walk_rows(struct fsck_rows *rows, struct walk *walk, struct kv_batch *batch)
+{
+    struct kvfs_options options = {.read_only = true, .without_facts = true};
+    struct kvfs_check_counts counts = {0};
+    struct kvfs *fs = NULL;
+    int r = kvfs_open(rows->path, &options, &fs);
+
+    if (r == -KV_EFORMAT) {
+        return 0;
+    }
+    if (r == 0) {
+        r = batch == NULL ? kvfs_check(fs, take_fault, walk, &counts)
+                          : kvfs_mend(fs, take_fault, walk, &rows->lost, batch, &counts);
+        int closed = kvfs_close(fs);
+        r = r == 0 ? closed : r;
+    }
+    if (r == -EIO || r == -KV_EDAMAGED) {
+        take_fault(walk, KV_PROBLEM_FS_UNREADABLE, "the rows of the filesystem cannot be read");
+        r = 0;
+    }
+    walk->lost_extents = counts.lost_extents;
+    return r;
+}
+
+/* ---- steps ----------------------------------------------------------------------------------- */
+
+static int write_rows(struct fsck_rows *rows, const struct kv_batch *batch)
+{
+    struct kv_admin_options options = {.holder = "kvfs fsck"};
+    struct kv_admin_result result = {0};
+    struct kv_storage *storage = NULL;
+    int r = kv_storage_posix_open(rows->path, false, &storage);
+
+    if (r == 0) {
+        r = kv_admin_amend(storage, &options, batch, &result);
+        storage->ops->close(storage);
+    }
+    if (r == 0 && rows->result->archive[0] == '\0') {
+        snprintf(rows->result->archive, sizeof rows->result->archive, "%s", result.archive);
+    }
+    rows->result->needs_replay |= r == 0;
+    return r;
+}
+
+/* `walk` is the one before, whose rows are in `batch`; it becomes the last one. */
+static int mend(struct fsck_rows *rows, struct walk *walk, struct kv_batch *batch)
+{
+    uint64_t best = walk->problems;
+    unsigned vain = 0;
+    int r = 0;
+
+    for (int step = 0; step < STEPS_MAX && vain < STEPS_VAIN && r == 0; step++) {
+        if (kv_batch_is_empty(batch)) {
+            break;
+        }
+        r = write_rows(rows, batch);
+        kv_batch_clear(batch);
+        *walk = (struct walk){.report = rows->report, .mode = rows->mode};
+        r = r < 0 ? r : walk_rows(rows, walk, batch);
+        vain = walk->problems < best ? 0 : vain + 1;
+        best = walk->problems < best ? walk->problems : best;
+    }
+    return r;
+}
+
+int fsck_rows_run(struct fsck_rows *rows)
+{
+    struct walk walk = {.report = rows->report, .mode = rows->mode, .tell = true};
+    struct kv_batch *batch = NULL;
+    uint64_t told;
+    bool wanted = rows->mode != KV_ADMIN_REPORT;
+    int r = wanted ? kv_batch_create(&batch) : 0;
+
+    r = r < 0 ? r : walk_rows(rows, &walk, batch);
+    told = walk.problems;
+    if (r == 0 && wanted && (rows->mode == KV_ADMIN_REPAIR || walk.unsafe == 0)) {
+        r = mend(rows, &walk, batch);
+        rows->result->repaired += walk.problems < told ? told - walk.problems : 0;
+    }
+    walk.tell = true;
+    if (r == 0) {
+        tell_lost_extents(&walk);
+    }
+    rows->result->problems += told;
+    rows->result->notes += walk.notes;
+    kv_batch_destroy(batch);
+    return r;
+}
+
+void fsck_rows_finish(struct fsck_rows *rows)
+{
+    for (size_t i = 0; i < rows->lost.count; i++) {
+        kv_buf_finish(&rows->lost.ranges[i].from);
+        kv_buf_finish(&rows->lost.ranges[i].to);
+    }
+    free(rows->lost.ranges);
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The rows of a store, after the engine's part: whether they make a filesystem, and mending them.
+ *
+ * Mending goes in steps: a walk collects the rows that put right what it finds, they are written to
+ * the closed store with an archive of their own, and the next walk sees what follows from that (a
+ * directory that has an entry again counts one more). It ends with a walk that has nothing left to
+ * do. Each step leaves a store that is better than before, and all are taken back as one. */
+#ifndef TOOLS_FSCK_ROWS_H
+#define TOOLS_FSCK_ROWS_H
+
+#include <kv/admin.h>
+
+#include "fs/kvfs.h"
+#include "tools/fsck_report.h"
+
+struct fsck_rows {
+    const char *path;
+    enum kv_admin_mode mode;
+    struct fsck_report *report;
+    struct kv_admin_result *result; /* of the engine's part; is added to */
+    struct kvfs_lost_keys lost;     /* what fsck_rows_lose() noted */
+};
+
+/* The engine's part told of it: keys of file data may be among what it lost. Returns -ENOMEM. */
+KV_MUST_CHECK int fsck_rows_lose(struct fsck_rows *rows, const struct kv_problem *problem);
+/* A store that cannot be opened was told of already; one that holds no filesystem has no such rows.
+ * Errors: those of kvfs_open(), kv_admin_amend(). */
+KV_MUST_CHECK int fsck_rows_run(struct fsck_rows *rows);
+void fsck_rows_finish(struct fsck_rows *rows);
+
+#endif
