@@ -7,8 +7,8 @@
 #include <string.h>
 
 enum {
-    STEPS_MAX = 64, /* each writes up to 64 MiB of rows */
-    STEPS_VAIN = 4, /* in a row that leave no fewer faults than before: it leads nowhere */
+    STEPS_MAX = 256, /* each writes up to 16 MiB of rows */
+    STEPS_VAIN = 4,  /* in a row that leave no fewer faults than before: it leads nowhere */
 };
 
 /* ---- lost keys ------------------------------------------------------------------------------- */

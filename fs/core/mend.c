@@ -9,7 +9,8 @@
 #include "kvcore/util/coding.h"
 
 enum {
-    BATCH_BYTES = 64 << 20, /* what is not in it is mended by the next walk */
+    BATCH_BYTES = 16 << 20, /* what is not in it is mended by the next walk */
+    CHUNKS_MAX = 1 << 24,   /* of holes that a walk looks at: a size may be any number */
     ROW_BYTES = 64,         /* that a row takes besides key and value, at most */
 };
 
@@ -100,6 +101,9 @@ static void put_inode(struct check *c, uint64_t ino, const struct inode *inode)
 {
     uint8_t value[INODE_SIZE_MAX];
     struct rowkey key;
+    if (!inode_is_sound(inode)) {
+        return; /* rows that make no sense add up to it: they are told again */
+    }
     rowkey_inode(&key, ino);
     put(c, &key, kv_slice(value, inode_encode(value, inode)));
 }
@@ -108,6 +112,9 @@ static void put_home(struct check *c, const struct rowkey *entry, uint64_t ino,
                      const struct inode *inode)
 {
     uint8_t value[DIRENT_SIZE_MAX];
+    if (!inode_is_sound(inode)) {
+        return; /* as above */
+    }
     put(c, entry, kv_slice(value, dirent_encode_inode(value, ino, inode)));
 }
 
@@ -136,6 +143,11 @@ static void put_link_pointer(struct check *c, uint64_t ino, uint64_t parent, str
     put(c, &key, kv_slice(value, summary_encode(value, inode)));
 }
 
+static uint64_t at_most(uint64_t v, uint64_t limit)
+{
+    return v < limit ? v : limit;
+}
+
 /* What is left of an inode that is lost: what a back-pointer summed up, and what its rows add up
  * to. The times are those of the repair. */
 static struct inode rebuilt(const struct check *c, const struct subject *s,
@@ -156,7 +168,7 @@ static struct inode rebuilt(const struct check *c, const struct subject *s,
         inode.allocated = s->entries;
     } else if (S_ISREG(inode.mode)) {
         inode.size = s->extent_end;
-        inode.allocated = s->extent_bytes;
+        inode.allocated = at_most(s->extent_bytes, inode.size);
     }
     return inode;
 }
@@ -370,6 +382,9 @@ static uint64_t lose_hole(struct check *c, const struct subject *s, uint64_t fro
     uint64_t ino = s->ino;
     uint64_t count = 0;
     while (from < to && c->mend->bytes <= BATCH_BYTES) {
+        if (c->mend->chunks++ >= CHUNKS_MAX) {
+            return count + 1; /* it is not known of the rest, so that the file stays as it is */
+        }
         uint64_t end = (from / FORMAT_CHUNK_BYTES + 1) * FORMAT_CHUNK_BYTES;
         end = end < to ? end : to;
         if (may_be_lost(c->mend->lost, lacks, ino, from, end)) {
@@ -451,7 +466,7 @@ static bool settle_extents(struct check *c, const struct subject *s, struct inod
     if (s->extent_bytes < s->inode.allocated && lose_holes(c, s) > 0) {
         return false;
     }
-    want->allocated = s->extent_bytes;
+    want->allocated = at_most(s->extent_bytes, want->size); /* they may overlap still */
     return true;
 }
 

@@ -25,6 +25,7 @@ struct mend {
     int error;             /* first failure to collect a row */
     uint64_t rows, bytes;  /* collected */
     uint64_t entries_lost; /* that cannot be read, whatever they were */
+    uint64_t chunks;       /* of holes that were looked at */
     uint64_t highest_ino;
     struct summary owner; /* of the root: who gets what nobody is known to own */
     uint64_t lost_found;  /* inode of the directory for what has no name; 0: there is none */

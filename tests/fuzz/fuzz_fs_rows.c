@@ -21,6 +21,7 @@ enum {
     SEEN_MAX = 12,
     EXTENT_MAX = 40000,
     READ_SIZE = 70000,
+    MENDED_MAX = 3,
     VALUE_MAX = 1 << 20, /* larger files are not read whole */
 };
 
@@ -242,6 +243,13 @@ static void change_names(const struct seen *seen)
     }
 }
 
+static void ignore_fault(void *arg, int code, const char *text)
+{
+    (void)arg;
+    (void)code;
+    fuzz_touch(kv_slice_str(text));
+}
+
 static void use(struct kvfs *fs)
 {
     const struct kvfs_scan_options keys = {.keys_only = true};
@@ -256,6 +264,23 @@ static void use(struct kvfs *fs)
     }
     kv_ignore(kvfs_scan(fs, &keys, take_key, fs));
     change_names(&seen);
+}
+
+/* Write what mends the rows; whatever these are, it comes to an end. */
+static void mend(struct kvfs *fs)
+{
+    struct kvfs_check_counts counts;
+    struct kv_batch *rows = NULL;
+
+    fuzz_need(kv_batch_create(&rows));
+    for (int i = 0; i < MENDED_MAX; i++) {
+        kv_batch_clear(rows);
+        if (kvfs_mend(fs, ignore_fault, NULL, NULL, rows, &counts) < 0 || kv_batch_is_empty(rows)) {
+            break;
+        }
+        fuzz_need(kv_write(kvfs_store(fs), rows, KV_DURABLE_WRITE));
+    }
+    kv_batch_destroy(rows);
 }
 
 static int open_fs(struct kv_storage *storage, struct kvfs **ret_fs)
@@ -276,6 +301,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     kv_ignore(kvfs_close(fs));
     for (int i = 0; i < 2 && open_fs(storage, &fs) == 0; i++) {
         use(fs);
+        mend(fs);
         kv_ignore(kvfs_close(fs));
     }
     kv_storage_mem_destroy(storage);
