@@ -63,6 +63,8 @@ static void add_counters(const struct counters *c, struct kv_stats *stats)
     stats->damage_seen = value_of(&c->damage_seen);
     stats->blob_relocated_bytes = value_of(&c->blob_relocated);
     stats->blob_commit_bytes = value_of(&c->blob_commit_bytes);
+    stats->deleted_passed = value_of(&c->deleted_passed);
+    stats->deleted_probes = value_of(&c->deleted_probes);
 }
 
 static void add_blobs(const struct version *version, struct kv_stats *stats)
@@ -85,6 +87,7 @@ static void add_readers(const struct kv_store *store, struct kv_stats *stats)
         stats->gets_found += value_of(&store->readers[i].gets_found);
         stats->seeks += value_of(&store->readers[i].seeks);
         stats->writes += value_of(&store->readers[i].writes);
+        stats->deleted_stepped += value_of(&store->readers[i].deleted_stepped);
         stats->filter_useful += value_of(&store->readers[i].filter_useful);
         stats->prefix_useful += value_of(&store->readers[i].prefix_useful);
     }

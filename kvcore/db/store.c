@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "kvcore/db/store.h"
 #include "kvcore/blob/blob_set.h"
+#include "kvcore/db/dead_probe.h"
 #include "kvcore/db/flush.h"
 #include "kvcore/db/job.h"
 #include "kvcore/db/latency.h"
@@ -55,9 +56,9 @@ static void fill_options(const struct kv_options *from, struct kv_options *to)
         to->memtables_max = IMMUTABLE_MAX / 2;
     }
     to->compaction_threads = from->compaction_threads != 0 ? from->compaction_threads : 1;
-    if (to->compaction_threads > WORKER_MAX - 4) {
-        to->compaction_threads =
-            WORKER_MAX - 4; /* beside those that flush, reclaim, sync and warm */
+    if (to->compaction_threads > WORKER_MAX - 5) {
+        /* beside those that flush, reclaim, probe, sync and warm */
+        to->compaction_threads = WORKER_MAX - 5;
     }
     to->file_bytes = from->file_bytes != 0 ? from->file_bytes : file_default;
     to->level_base_bytes = from->level_base_bytes != 0 ? from->level_base_bytes
@@ -130,6 +131,7 @@ static void destroy(struct kv_store *store) NO_LOCK_ANALYSIS
         table = next;
     }
     named_snapshots_free(store);
+    dead_probe_destroy(store);
     reclaim_destroy(store);
     blob_set_destroy(store->blobs);
     block_cache_destroy(store->cache);
@@ -160,6 +162,7 @@ int kv_open(struct kv_storage *storage, const struct kv_options *options,
     r = r < 0 ? r : block_cache_create(store->options.cache_bytes, &store->cache);
     r = r < 0 ? r : latency_create(store);
     r = r < 0 ? r : reclaim_create(store);
+    r = r < 0 ? r : dead_probe_create(store);
     r = r < 0 ? r : recover(store, options);
     if (r == 0 && !store->options.read_only) {
         space_begin(store);

@@ -14,6 +14,7 @@
  *   verify    every byte, beside everything
  *   job       what runs, and events              latency   how long operations take
  *   named_snapshot  snapshots that the manifest names
+ *   dead_runs  where all keys are deleted      dead_probe  finds that out
  *   warm      reading ahead at opening
  *
  * Lock order (util/lock_rank.h): write_mu, sync_mu, manifest_mu, mu. No I/O under mu or write_mu.
@@ -94,10 +95,9 @@ struct view {
  * them: a place for the present view, see view.c, and counters. */
 struct reader_place {
     _Atomic(struct view *) view; /* with a reference; or NULL */
-    _Atomic uint64_t gets, gets_found, filter_useful, prefix_useful, seeks, writes;
-    uint8_t padding[8]; /* 64 bytes in all: the fields of two places are on lines of their own */
+    _Atomic uint64_t gets, gets_found, filter_useful, prefix_useful, seeks, writes, deleted_stepped;
 };
-_Static_assert(sizeof(struct reader_place) == 64, "a cache line");
+_Static_assert(sizeof(struct reader_place) == 64, "places are on cache lines of their own");
 
 /* Of a named snapshot; see named_snapshot.h. */
 enum named_state {
@@ -135,6 +135,7 @@ struct counters {
     _Atomic uint64_t read_errors, write_errors, damage_seen;
     _Atomic uint64_t warm_files, warm_files_opened, warm_files_read, warm_bytes;
     _Atomic uint64_t blob_relocated, blob_commit_bytes;
+    _Atomic uint64_t deleted_passed, deleted_probes;
 };
 
 /* A flush or merge that runs; see job.h. */
@@ -155,8 +156,10 @@ struct kv_store {
     struct reclaim *reclaim; /* the pointer is constant */
     uint64_t reserve_bytes;
     bool was_clean;
-    uint64_t opened_ns;          /* monotonic */
-    struct latencies *latencies; /* see latency.h; the pointer is constant */
+    uint64_t opened_ns;            /* monotonic */
+    struct latencies *latencies;   /* see latency.h; the pointer is constant */
+    struct dead_runs *dead_runs;   /* likewise */
+    struct dead_probe *dead_probe; /* likewise */
 
     /* Read by anybody, each with its own rule. */
     _Atomic uint64_t

@@ -8,6 +8,7 @@
  * logs are gone, that is before the next opening. */
 #include <stdlib.h>
 
+#include "kvcore/db/dead_runs.h"
 #include "kvcore/db/manifest.h"
 #include "kvcore/db/view.h"
 #include "kvcore/db/worker.h"
@@ -221,6 +222,7 @@ static int drop_table(struct kv_store *store, void *arg)
         /* Whatever comes of it: if it fails nobody knows which state lasts. */
         atomic_store(&table->dropped, true);
         store->dropped_mask |= (uint64_t)1 << (table->id - 1);
+        dead_runs_forget(store->dead_runs, table->id);
         mutex_lock(&store->flush_mu);
         r = manifest_commit(store, &edit, NULL);
         mutex_unlock(&store->flush_mu);

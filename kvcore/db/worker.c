@@ -4,6 +4,7 @@
 #include <stdatomic.h>
 
 #include "kvcore/db/compact.h"
+#include "kvcore/db/dead_probe.h"
 #include "kvcore/db/flush.h"
 #include "kvcore/db/health.h"
 #include "kvcore/db/large.h"
@@ -326,6 +327,7 @@ int workers_start(struct kv_store *store)
         r = start(store, "kv-compact", compact_main);
     }
     r = r < 0 ? r : start(store, "kv-reclaim", reclaim_main);
+    r = r < 0 ? r : start(store, "kv-probe", dead_probe_main);
     if (r == 0 && store->options.sync_interval_ms > 0) {
         r = start(store, "kv-sync", sync_main);
     }
@@ -339,6 +341,7 @@ void workers_stop(struct kv_store *store)
     condvar_broadcast(&store->work);
     condvar_broadcast(&store->progress);
     mutex_unlock(&store->mu);
+    dead_probe_wake(store);
     for (unsigned i = 0; i < store->worker_count; i++) {
         thread_join(&store->workers[i]);
     }

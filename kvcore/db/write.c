@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "kvcore/db/batch.h"
+#include "kvcore/db/dead_probe.h"
 #include "kvcore/db/large.h"
 #include "kvcore/db/latency.h"
 #include "kvcore/db/reclaim.h"
@@ -234,15 +235,30 @@ static int group_prepare(struct group *group, struct generation *generation, uin
     return r;
 }
 
-static void group_insert(const struct group *group, struct generation *generation,
-                         uint64_t sequence, uint8_t *memory)
+/* What is known of runs of deleted keys follows a row that is to become visible. */
+static void tell_runs(struct kv_store *store, const struct batch_row *row, uint64_t concerned)
 {
+    if (row->kind == ROW_DELETE) {
+        dead_probe_count_delete(store, row->table_id, row->key);
+    } else if (row->kind != ROW_RANGE_DELETE && dead_runs_concern(concerned, row->table_id)) {
+        dead_runs_revive(store->dead_runs, row->table_id, row->key);
+    }
+}
+
+/* Behind the last thing that can fail: the numbers of the rows are announced. */
+static void group_insert(struct kv_store *store, const struct group *group, uint64_t sequence,
+                         uint8_t *memory)
+{
+    struct generation *generation = store->active;
+    uint64_t concerned = dead_runs_announce(store->dead_runs, sequence + group->rows - 1);
+
     for (size_t i = 0; i < group->count; i++) {
         struct coding_cursor cursor = coding_cursor(group->payloads[i]);
         struct batch_row row;
         for (; batch_next(&cursor, &row) > 0; sequence++) {
             struct row stored = {
                 .key = row.key, .trailer = row_trailer(sequence, row.kind), .value = row.value};
+            tell_runs(store, &row, concerned);
             if (row.kind != ROW_RANGE_DELETE) {
                 memtable_insert(generation->memtables[row.table_id - 1], &stored, &memory);
             }
@@ -334,7 +350,7 @@ static int group_commit(struct kv_store *store, struct group *group)
         return space_failed(store, r);
     }
     store->deferred = group->defer;
-    group_insert(group, active, first, memory);
+    group_insert(store, group, first, memory);
     store->last_sequence += group->rows;
     /* Release: pairs with visible_sequence(); the rows are linked before they are visible. */
     atomic_store_explicit(&store->visible_sequence, store->last_sequence, memory_order_release);

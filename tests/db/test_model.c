@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "kvcore/db/dead_probe.h"
 #include "kvcore/util/rng.h"
 #include "tests/db/model.h"
 
@@ -34,10 +35,22 @@ static void print_message(void *arg, enum kv_message_level level, const char *te
     }
 }
 
+/* So few rows hold no long runs of deleted keys: look for every one. */
+static void look_for_short_runs(struct kv_store *store)
+{
+    store->dead_probe->enabled = true;
+    store->dead_probe->pass_after = 1;
+    store->dead_probe->ask_after = 1;
+    store->dead_probe->streak = 2;
+    store->dead_probe->walk = 16;
+    store->dead_probe->note_min = 1;
+}
+
 static void open_store(struct world *w)
 {
     struct kv_table_options prefix = {.prefix_size = 4, .block_bytes = 1024};
     ck_ok(kv_open(w->storage, &w->options, &w->store));
+    look_for_short_runs(w->store);
     ck_ok(kv_table_open(w->store, "first", &prefix, &w->tables[0]));
     ck_ok(kv_table_open(w->store, "second", NULL, &w->tables[1]));
 }
@@ -219,14 +232,27 @@ static void step(struct world *w)
     }
 }
 
+static void check_runs_were_passed(struct world *w)
+{
+    struct kv_stats stats;
+    check_now(w); /* asks for probes, and passes runs that were found before */
+    kv_stats(w->store, &stats);
+    ck_assert_uint_gt(stats.deleted_probes, 0);
+    ck_assert_uint_gt(stats.deleted_passed, 0);
+}
+
 static void run(bool background, uint64_t steps)
 {
     struct world *w = malloc(sizeof *w);
     world_init(w, background);
     for (uint64_t i = 0; i < steps; i++) {
         step(w);
+        if (!background) {
+            dead_probe_step(w->store);
+        }
     }
     check_now(w);
+    check_runs_were_passed(w);
     reopen(w);
     check_now(w);
     ck_ok(kv_compact(w->store));

@@ -378,6 +378,9 @@ struct kv_stats {
     uint64_t gets, gets_found, filter_useful; /* table probes the filter saved */
     uint64_t seeks;                           /* of iterators */
     uint64_t prefix_useful;    /* tables that iterators passed over, as their prefix filters said */
+    uint64_t deleted_stepped;  /* deleted keys that iterators, when closed, had stepped over */
+    uint64_t deleted_passed;   /* runs of deleted keys that iterators passed at once, */
+    uint64_t deleted_probes;   /* and walks to find such runs */
     uint64_t writes;           /* calls that wrote, by the threads that called */
     uint64_t writers_waiting;  /* now, the one at work included */
     uint64_t stalls, stall_ns; /* writers stopped, for so long altogether */
