@@ -264,6 +264,7 @@ START_TEST(look_up_counts_come_and_go)
     }
     ck_assert(lookup_table_mark_orphan(&table, 5));
     ck_assert(!lookup_table_mark_orphan(&table, INODES + 1));
+    ck_assert_uint_le(table.used, INODES / 16 + 1); /* neighbours take little memory */
     for (uint64_t i = 1; i <= INODES; i++) {
         ck_assert(lookup_table_has(&table, i));
         if (i % 3 > 0) {
@@ -275,6 +276,34 @@ START_TEST(look_up_counts_come_and_go)
     }
     ck_assert_uint_eq(table.used, 0);
     ck_assert_uint_le(table.slot_count, 2048);
+    lookup_table_finish(&table);
+}
+END_TEST
+
+/* Counts beyond a byte are kept exactly, beside those of neighbours and their marks. */
+START_TEST(a_look_up_count_may_be_large)
+{
+    struct lookup_table table;
+    enum { HOT = 35, NEIGHBOUR = 34, LARGE = 100000 };
+    lookup_table_init(&table);
+    ck_ok(lookup_table_add(&table, NEIGHBOUR));
+    lookup_table_mark_unnamed(&table, NEIGHBOUR, true);
+    for (int i = 0; i < LARGE; i++) {
+        ck_ok(lookup_table_add(&table, HOT));
+    }
+    ck_assert(lookup_table_is_linkable(&table, NEIGHBOUR));
+    ck_assert(!lookup_table_is_linkable(&table, HOT));
+    ck_assert(lookup_table_mark_orphan(&table, HOT));
+    ck_assert(!lookup_table_sub(&table, HOT, LARGE - 1));
+    ck_assert(lookup_table_has(&table, HOT));
+    ck_assert(lookup_table_sub(&table, HOT, 1));
+    ck_assert(!lookup_table_has(&table, HOT));
+    /* Its mark went with it. */
+    ck_ok(lookup_table_add(&table, HOT));
+    ck_assert(!lookup_table_sub(&table, HOT, 1));
+    lookup_table_unmark(&table, NEIGHBOUR);
+    ck_assert(!lookup_table_sub(&table, NEIGHBOUR, 1));
+    ck_assert_uint_eq(table.used, 0);
     lookup_table_finish(&table);
 }
 END_TEST
@@ -326,6 +355,8 @@ Suite *test_suite(void)
     suite_add(suite, "make", a_filesystem_whose_making_was_cut_short_is_made_again);
     suite_add(suite, "statfs", the_size_of_the_filesystem_is_told);
     suite_add(suite, "counts", look_up_counts_come_and_go);
+    suite_add(suite, "large counts", a_look_up_count_may_be_large);
+    suite_add(suite, "many look-ups", a_look_up_count_may_be_large);
     suite_add(suite, "cache", the_inode_cache_keeps_to_its_budget);
     return suite;
 }
