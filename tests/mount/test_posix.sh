@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # usage: test_posix.sh BUILD_DIR [TEXT]
 # The rules of tests/posix on a mount, on one with the kernel's write-back cache, and on ext4: a rule
-# that does not hold there is wrong, or says why. What the rules left on a mount looks the same after a
+# that does not hold there is wrong, or says why. On each a second time as an ordinary user, and on a mount
+# of that user's own: rules that take root say so, and are skipped. What the rules left on a mount looks the same after a
 # remount. TEXT: only rules whose name or file contains it.
 set -uo pipefail
 unset KVFS_STORE
@@ -15,10 +16,10 @@ only=${2:-}
 ext4=$work/ext4
 trap 'umount "$ext4" "$work/user/mnt" 2>/dev/null; mount_cleanup' EXIT
 
-# run_rules TARGET DIRECTORY [OPTION...]: the points of one run become points of this program.
-run_rules() {
+# take_points TITLE COMMAND...: its points become points of this program.
+take_points() {
     local points failed
-    "$rules" --target "$1" --differences "$differences" --only "$only" "${@:3}" "$2" >"$work/points"
+    "${@:2}" >"$work/points"
     echo "$1: exit status $?" >>"$work/points"
     grep -E '^(ok|not ok|#|Bail out!)' "$work/points" | sed -E "s/^(ok|not ok) [0-9]+ - /\1 - $1: /"
     points=$(grep -cE '^(ok|not ok) ' "$work/points")
@@ -27,6 +28,35 @@ run_rules() {
     tap_failed=$((tap_failed + failed))
     point "$1: all rules were run" grep -qx "1..$points" "$work/points"
 }
+
+# run_rules TARGET DIRECTORY [OPTION...], on a mount of root's: as root, then as a user.
+run_rules() {
+    local common=(--target "$1" --differences "$differences" --only "$only" "${@:3}")
+    take_points "$1" "$rules" "${common[@]}" "$2"
+    install -d -o nobody -g nogroup "$2/user" && run_rules_as_user "$1, as a user" "${common[@]}" "$2/user"
+}
+
+run_rules_as_user() {
+    if ! user true; then
+        skip "$1: the rules hold" "there is no setpriv here"
+        return
+    fi
+    take_points "$1" user "$users_rules" "${@:2}"
+    [ -n "$only" ] || point "$1: most rules take no root" at_least_400_held
+}
+
+at_least_400_held() {
+    [ "$(grep '^ok ' "$work/points" | grep -vc '# SKIP')" -ge 400 ]
+}
+
+user() {
+    setpriv --reuid nobody --regid nogroup --clear-groups "$@"
+}
+
+# Where a user may read them, wherever the build is.
+chmod 755 "$work" && install -d -o nobody -g nogroup "$work/user" "$work/user/mnt" && cp "$rules" "$kvfs" "$differences" "$work/user"
+users_rules=$work/user/posix_rules
+differences=$work/user/differences
 
 # look_again OPTION...: as the mount is made.
 look_again() {
@@ -61,19 +91,16 @@ point "what they left through that cache looks the same after a remount" look_ag
 point "the mount ends well" umount_store
 
 # A mount of an ordinary user is for him alone: root does not get in either. He must have a name.
-user() {
-    setpriv --reuid nobody --regid nogroup --clear-groups "$@"
-}
-
 users_mount() {
-    chmod 755 "$work" && install -d -o nobody -g nogroup "$work/user" "$work/user/mnt" && user cp "$kvfs" "$work/user/kvfs" &&
-        user "$work/user/kvfs" mkfs -q "$work/user/store" && user "$work/user/kvfs" mount "$work/user/store" "$work/user/mnt" &&
+    user "$work/user/kvfs" mkfs -q "$work/user/store" && user "$work/user/kvfs" mount "$work/user/store" "$work/user/mnt" &&
         echo text | user tee "$work/user/mnt/f" && [ "$(user stat -c '%U %G %a' "$work/user/mnt/f")" = 'nobody nogroup 644' ] &&
-        ! ls "$work/user/mnt" && user "$work/user/kvfs" umount "$work/user/mnt"
+        ! ls "$work/user/mnt"
 }
 
 if [ -u "$(command -v fusermount3)" ] && command -v setpriv >/dev/null && user test -w /dev/fuse; then
-    point "an ordinary user mounts, writes and unmounts" users_mount
+    point "an ordinary user mounts and writes" users_mount &&
+        run_rules_as_user "a mount of a user" --target kvfs --differences "$differences" --only "$only" "$work/user/mnt"
+    point "an ordinary user unmounts" user "$work/user/kvfs" umount "$work/user/mnt"
 else
     skip "an ordinary user mounts, writes and unmounts" "it takes setpriv, a fusermount3 that is setuid, and a /dev/fuse that is open to all"
 fi

@@ -225,10 +225,6 @@ int main(int argc, char **argv)
     if (optind + 1 != argc) {
         return usage();
     }
-    if (geteuid() != 0) {
-        printf("1..0 # skip the rules act as several users and so need root\n");
-        return 0;
-    }
     if (chdir(argv[optind]) != 0) {
         die(argv[optind]);
     }

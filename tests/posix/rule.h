@@ -9,8 +9,9 @@
  *   }
  *
  * The name is the rule; the second argument says what it rests on: a section of the Linux manual or
- * of POSIX.1-2017. Each rule runs in a process of its own, as root with the umask 022, and its
- * working directory is an empty one on the file system under test. So it names files relatively,
+ * of POSIX.1-2017. Each rule runs in a process of its own with the umask 022, as root and a second
+ * time as an ordinary user (rule_as_root()), and its working directory is an empty one on the file
+ * system under test. So it names files relatively,
  * leaves descriptors open and may change identity or mounts (rule_mounts()). A check that does not
  * hold ends it. */
 #ifndef TESTS_POSIX_RULE_H
@@ -61,6 +62,8 @@ void rule_holds(bool condition, const char *what, const char *place);
 void rule_file_is(const char *name, const char *text, const char *place);
 /* Ends the rule: what it is about is not to be had here. */
 _Noreturn void rule_skip(const char *reason);
+/* The same, if it is not root who runs the rules. become() and rule_mounts() say so themselves. */
+void rule_as_root(const char *reason);
 /* Mounts made from now on are seen by this process only. */
 void rule_mounts(void);
 

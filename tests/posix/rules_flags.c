@@ -21,6 +21,7 @@ RULE(an_immutable_file_keeps_its_other_flags, "ioctl_iflags(2)")
 {
     int fd = file_open("f");
     int flags = 0;
+    rule_as_root("it forbids changes of a file, which root may");
     OK(ioctl(fd, FS_IOC_GETFLAGS, &flags));
     int immutable = flags | FS_IMMUTABLE_FL;
     int more = immutable | FS_NODUMP_FL;
@@ -39,6 +40,7 @@ RULE(times_of_a_file_that_may_only_grow_are_set_to_now_together, "utimensat(2) E
     const struct timespec set[2] = {{.tv_sec = 1}, {.tv_sec = 1}};
     int fd = file_open("f");
     int flags = 0;
+    rule_as_root("it forbids changes of a file, which root may");
     OK(ioctl(fd, FS_IOC_GETFLAGS, &flags));
     int append = flags | FS_APPEND_FL;
     OK(ioctl(fd, FS_IOC_SETFLAGS, &append));

@@ -37,6 +37,7 @@ RULE(what_is_written_under_one_name_is_read_under_the_other, "link(2)")
 
 RULE(attributes_changed_under_one_name_show_under_the_other, "link(2)")
 {
+    rule_as_root("it gives files away, which root may");
     file_make("f");
     OK(link("f", "g"));
     SAME(mode_of("g"), 0644);
@@ -236,6 +237,7 @@ RULE(an_unlinked_open_file_has_no_links_and_keeps_its_number, "unlink(2), inode(
 RULE(an_unlinked_open_file_takes_changes_of_its_attributes, "unlink(2)")
 {
     struct stat st;
+    rule_as_root("it gives files away, which root may");
     file_make("f");
     int fd = (int)OK(open("f", O_RDWR));
     OK(unlink("f"));

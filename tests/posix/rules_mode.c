@@ -5,6 +5,7 @@
 /* A file of USER and TEAM with that mode. */
 static void users_file(const char *name, mode_t mode)
 {
+    rule_as_root("it gives files away, which root may");
     file_put(name, "text");
     OK(chown(name, USER, TEAM));
     OK(chmod(name, mode));
@@ -94,6 +95,7 @@ RULE(an_owner_may_set_setuid_and_sticky, "chmod(2)")
 
 RULE(chmod_keeps_setgid_of_a_directory_of_the_own_group, "chmod(2)")
 {
+    rule_as_root("it gives files away, which root may");
     dir_make("d", 0755);
     OK(chown("d", USER, TEAM));
     become(USER, TEAM, 0);
@@ -103,6 +105,7 @@ RULE(chmod_keeps_setgid_of_a_directory_of_the_own_group, "chmod(2)")
 
 RULE(chown_by_root_sets_owner_and_group, "chown(2)")
 {
+    rule_as_root("it gives files away, which root may");
     file_make("f");
     OK(chown("f", USER, TEAM));
     SAME(stat_of("f").st_uid, USER);
@@ -122,6 +125,7 @@ RULE(minus_one_leaves_owner_or_group, "chown(2)")
 
 RULE(large_owner_numbers_are_kept_whole, "chown(2)")
 {
+    rule_as_root("it gives files away, which root may");
     file_make("f");
     OK(chown("f", 0xfffffffeU, 0xfffffffdU));
     SAME(stat_of("f").st_uid, 0xfffffffeU);
@@ -130,6 +134,7 @@ RULE(large_owner_numbers_are_kept_whole, "chown(2)")
 
 RULE(chown_follows_links_and_lchown_does_not, "chown(2)")
 {
+    rule_as_root("it gives files away, which root may");
     file_make("f");
     OK(symlink("f", "l"));
     OK(chown("l", USER, TEAM));
@@ -197,6 +202,7 @@ RULE(chown_leaves_setgid_without_group_execution, "chown(2), inode(7)")
 
 RULE(chown_leaves_the_bits_of_a_directory, "chown(2)")
 {
+    rule_as_root("it gives files away, which root may");
     dir_make("d", 07777);
     OK(chown("d", USER, TEAM));
     SAME(mode_of("d"), 07777);
@@ -287,6 +293,7 @@ RULE(reading_and_linking_leave_setuid, "chmod(2)")
 
 static void team_dir(void)
 {
+    rule_as_root("it gives files away, which root may");
     dir_make("d", 0777);
     OK(chown("d", 0, TEAM));
     OK(chmod("d", 02777));
@@ -339,6 +346,7 @@ RULE(a_member_of_the_group_makes_a_setgid_program_there, "open(2) O_CREAT, S_ISG
 
 RULE(without_setgid_new_files_take_the_group_of_the_process, "inode(7) S_ISGID")
 {
+    rule_as_root("it gives files away, which root may");
     dir_make("d", 0777);
     OK(chown("d", 0, TEAM));
     become(USER, USER, 0);

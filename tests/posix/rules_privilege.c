@@ -11,6 +11,7 @@ enum { SIZE = 2 * PAGE };
 static void make_program(unsigned mode)
 {
     int fd = file_open("f");
+    rule_as_root("it gives files away, which root may");
     file_fill(fd, 'p', SIZE);
     OK(close(fd));
     OK(chown("f", USER, TEAM));
@@ -27,6 +28,7 @@ static int open_as_other(int flags)
 static void make_capable(void)
 {
     static const unsigned char capability[20] = {0, 0, 0, 2, 0, 0x20};
+    rule_as_root("it sets attributes that only root may");
     file_put("f", "text");
     OK(chmod("f", 0777));
     OK(setxattr("f", "security.capability", capability, sizeof capability, 0));

@@ -317,6 +317,7 @@ RULE(a_listing_may_begin_at_a_descriptor, "fdopendir(3)")
 
 RULE(a_listing_needs_only_the_right_that_open_asked_for, "opendir(3)")
 {
+    rule_as_root("it acts as several users, which root may");
     make_many("d", 10);
     DIR *list = list_open("d");
     OK(chmod("d", 0));

@@ -43,6 +43,7 @@ RULE(rename_moves_a_directory_with_all_below_it, "rename(2)")
 
 RULE(rename_keeps_mode_owner_and_contents, "rename(2)")
 {
+    rule_as_root("it gives files away, which root may");
     file_put("f", "text");
     OK(chmod("f", 04751));
     OK(chown("f", USER, TEAM));

@@ -152,6 +152,7 @@ RULE(connecting_needs_the_right_to_write_the_socket, "unix(7) EACCES")
 
 RULE(devices_keep_type_and_number, "mknod(2)")
 {
+    rule_as_root("it makes devices, which root may");
     OK(mknod("c", S_IFCHR | 0640, makedev(1, 3)));
     OK(mknod("b", S_IFBLK | 0600, makedev(259, 70000)));
     struct stat c = stat_of("c");
@@ -195,6 +196,7 @@ RULE(mknod_makes_no_directories_and_never_replaces, "mknod(2) EPERM, EEXIST")
 
 RULE(special_files_can_be_changed_moved_and_removed, "chmod(2), chown(2), rename(2), unlink(2)")
 {
+    rule_as_root("it makes devices, which root may");
     OK(mknod("c", S_IFCHR | 0600, makedev(1, 3)));
     OK(chmod("c", 0666));
     OK(chown("c", USER, TEAM));
@@ -207,6 +209,7 @@ RULE(special_files_can_be_changed_moved_and_removed, "chmod(2), chown(2), rename
 
 RULE(special_files_have_no_size, "inode(7)")
 {
+    rule_as_root("it makes devices, which root may");
     OK(mkfifo("p", 0644));
     OK(mknod("c", S_IFCHR | 0600, makedev(1, 3)));
     SAME(stat_of("p").st_size, 0);
@@ -215,6 +218,7 @@ RULE(special_files_have_no_size, "inode(7)")
 
 RULE(a_descriptor_works_in_another_process_and_under_another_user, "unix(7) SCM_RIGHTS, fork(2)")
 {
+    rule_as_root("it acts as several users, which root may");
     int fd = file_open("f");
     OK(chmod("f", 0));
     pid_t pid = (pid_t)OK(fork());

@@ -227,6 +227,7 @@ RULE(a_file_without_a_name_belongs_to_who_made_it, "open(2) O_TMPFILE")
 
 RULE(a_file_without_a_name_takes_the_group_of_a_setgid_directory, "inode(7) S_ISGID")
 {
+    rule_as_root("it gives files away, which root may");
     dir_make("d", 0755);
     OK(chown("d", 0, TEAM));
     OK(chmod("d", 02775));
@@ -237,6 +238,7 @@ RULE(attributes_of_a_file_without_a_name_stay_with_its_name, "linkat(2)")
 {
     char value[8];
     int fd = unnamed(".", 0);
+    rule_as_root("it gives files away, which root may");
     OK(fchmod(fd, 0600));
     OK(fchown(fd, USER, TEAM));
     OK(fsetxattr(fd, "user.a", "1", 1, 0));

@@ -155,6 +155,7 @@ static int open_handle(struct handle *handle)
 
 RULE(a_handle_opens_its_file, "open_by_handle_at(2)")
 {
+    rule_as_root("it opens files by handles, which root may");
     file_put("f", "text");
     struct handle handle = handle_of("f");
     SAME(byte_at((int)OK(open_handle(&handle)), 0), 't');

@@ -13,6 +13,7 @@
 /* In an own directory from now on, beside a file and a directory of root's. */
 static void be_user(void)
 {
+    rule_as_root("it acts as a user beside root's files, which root may");
     file_put("roots", "root");
     dir_make("rootsdir", 0755);
     dir_make("home", 0755);
@@ -100,6 +101,7 @@ RULE(a_user_removes_nothing_of_root, "unlink(2) EACCES")
 
 RULE(a_user_removes_a_file_of_root_from_his_directory, "unlink(2)")
 {
+    rule_as_root("it gives files away, which root may");
     dir_make("home", 0755);
     file_make("home/f");
     OK(chown("home", USER, USER));
@@ -109,6 +111,7 @@ RULE(a_user_removes_a_file_of_root_from_his_directory, "unlink(2)")
 
 RULE(a_user_removes_no_full_directory_of_root, "rmdir(2) ENOTEMPTY")
 {
+    rule_as_root("it gives files away, which root may");
     dir_make("home", 0755);
     dir_make("home/d", 0755);
     file_make("home/d/f");
@@ -120,6 +123,7 @@ RULE(a_user_removes_no_full_directory_of_root, "rmdir(2) ENOTEMPTY")
 
 RULE(a_user_moves_no_directory_of_root_to_another_parent, "rename(2) EACCES")
 {
+    rule_as_root("it gives files away, which root may");
     dir_make("home", 0755);
     dir_make("home/d", 0755);
     dir_make("home/e", 0755);
@@ -301,6 +305,7 @@ RULE(chmod_does_not_heed_the_umask, "chmod(2)")
 
 RULE(a_supplementary_group_makes_files_in_a_setgid_directory, "inode(7) S_ISGID")
 {
+    rule_as_root("it gives files away, which root may");
     dir_make("team", 0770);
     OK(chown("team", 0, TEAM));
     OK(chmod("team", 02770));
@@ -318,6 +323,7 @@ RULE(a_supplementary_group_makes_files_in_a_setgid_directory, "inode(7) S_ISGID"
 
 RULE(a_group_left_shuts_its_files, "credentials(7)")
 {
+    rule_as_root("it gives files away, which root may");
     file_put("f", "x");
     OK(chown("f", 0, TEAM));
     OK(chmod("f", 0640));

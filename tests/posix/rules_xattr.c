@@ -119,6 +119,7 @@ RULE(a_buffer_that_is_too_small_is_told, "getxattr(2), listxattr(2) ERANGE")
 
 RULE(a_list_names_every_attribute, "listxattr(2)")
 {
+    rule_as_root("it sets attributes that only root may");
     file_make("f");
     xattr_put("f", "user.a", "1");
     xattr_put("f", "user.b", "2");
@@ -148,6 +149,7 @@ RULE(links_and_special_files_take_no_user_attributes, "xattr(7) EPERM")
 RULE(links_take_trusted_attributes_of_their_own, "lsetxattr(2)")
 {
     char byte;
+    rule_as_root("it sets attributes that only root may");
     file_make("f");
     OK(symlink("f", "l"));
     xattr_put("l", "trusted.a", "link");
@@ -209,6 +211,7 @@ RULE(writing_leaves_user_attributes, "xattr(7)")
 RULE(trusted_attributes_are_for_root_only, "xattr(7)")
 {
     char byte;
+    rule_as_root("it gives files away, which root may");
     file_make("f");
     OK(chown("f", USER, USER));
     xattr_put("f", "trusted.a", "v");
@@ -241,6 +244,7 @@ RULE(in_a_sticky_directory_user_attributes_are_for_the_owner, "xattr(7) EPERM")
 
 RULE(security_attributes_are_kept, "xattr(7)")
 {
+    rule_as_root("it sets attributes that only root may");
     file_make("f");
     xattr_put("f", "security.kvtest", "v");
     HOLDS(xattr_is("f", "security.kvtest", "v"));
@@ -296,6 +300,7 @@ RULE(attributes_need_their_file, "getxattr(2) ENOENT, ENOTDIR")
 
 RULE(a_capability_is_cleared_by_writing, "capabilities(7), write(2)")
 {
+    rule_as_root("it sets attributes that only root may");
     /* Version 2, cap_net_raw permitted. */
     static const unsigned char capability[20] = {0, 0, 0, 2, 0, 0x20};
     char value[32];
@@ -311,6 +316,7 @@ RULE(a_capability_is_cleared_by_chown, "capabilities(7), chown(2)")
 {
     static const unsigned char capability[20] = {0, 0, 0, 2, 0, 0x20};
     char value[32];
+    rule_as_root("it sets attributes that only root may");
     file_put("f", "text");
     OK(setxattr("f", "security.capability", capability, sizeof capability, 0));
     OK(chown("f", USER, USER));
@@ -319,6 +325,7 @@ RULE(a_capability_is_cleared_by_chown, "capabilities(7), chown(2)")
 
 RULE(names_of_trusted_attributes_are_hidden_from_users, "xattr(7)")
 {
+    rule_as_root("it sets attributes that only root may");
     file_make("f");
     xattr_put("f", "trusted.a", "secret");
     xattr_put("f", "user.b", "plain");
