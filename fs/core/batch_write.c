@@ -95,9 +95,8 @@ static int change_dir(const struct batch_writing *w, struct batch_dir *dir)
     if (r == 0) {
         r = flags_check_add(&node->node.inode);
     }
-    if (r == 0 &&
-        (uint64_t)node->node.inode.nlink + (uint64_t)dir->subdirectories > FORMAT_LINK_COUNT_MAX) {
-        r = -EMLINK;
+    if (r == 0) {
+        r = dir_check_links(node, dir->subdirectories);
     }
     if (r == 0) {
         r = acl_read_default(w->tree->fs, &node->node, &dir->acl);

@@ -147,6 +147,11 @@ void dir_drop_backptr(struct txn *txn, struct txn_node *node, struct dir_name at
     delete_backlink(txn, node->node.ino, at);
 }
 
+int dir_check_links(const struct txn_node *dir, int64_t more)
+{
+    return more > 0 && (int64_t)dir->node.inode.nlink + more > FORMAT_LINK_COUNT_MAX ? -EMLINK : 0;
+}
+
 void dir_touch(struct txn *txn, struct txn_node *dir, int entries, int subdirectories)
 {
     struct inode *inode = &dir->node.inode;

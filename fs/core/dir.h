@@ -43,6 +43,8 @@ void dir_move_link(struct txn *txn, struct txn_node *node, struct dir_name from,
 /* Delete the back-pointer of the link; a node that lived in the entry gets an I row. The row of the
  * entry is the caller's to delete or replace. */
 void dir_drop_backptr(struct txn *txn, struct txn_node *node, struct dir_name at);
+/* Whether as many more subdirectories may come (none may be too many). Errors: -EMLINK. */
+KV_MUST_CHECK int dir_check_links(const struct txn_node *dir, int64_t more);
 /* Entries and subdirectories came or went. */
 void dir_touch(struct txn *txn, struct txn_node *dir, int entries, int subdirectories);
 

@@ -19,7 +19,7 @@ struct lookup_table {
     struct mutex mu; /* guards all */
     struct lookup_slot *slots;
     uint64_t slot_count; /* power of two, 0 before first use */
-    uint64_t used; /* slots */
+    uint64_t used;       /* slots */
 };
 
 void lookup_table_init(struct lookup_table *table);

@@ -202,8 +202,9 @@ static int make_locked(struct txn *txn, const struct new_node *new_node, struct 
         return -EPERM;
     }
     bool is_dir = S_ISDIR(new_node->mode);
-    if (is_dir && dir->node.inode.nlink >= FORMAT_LINK_COUNT_MAX) {
-        return -EMLINK;
+    r = dir_check_links(dir, is_dir ? 1 : 0);
+    if (r < 0) {
+        return r;
     }
     struct txn_node *node = txn_add(txn, ino);
     namei_new_inode(new_node, &dir->node.inode, txn->now, &node->node.inode);

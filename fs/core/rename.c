@@ -149,6 +149,18 @@ static int is_directory(const struct txn_node *node)
     return S_ISDIR(node->node.inode.mode) ? 1 : 0;
 }
 
+/* Where directories move to another parent. */
+static int check_links(const struct renaming *op)
+{
+    if (op->from_dir == op->to_dir) {
+        return 0;
+    }
+    bool exchange = (op->flags & RENAME_EXCHANGE) != 0;
+    int more = is_directory(op->src_node) - (op->dst_node != NULL ? is_directory(op->dst_node) : 0);
+    int r = dir_check_links(op->to_dir, more);
+    return r < 0 || !exchange ? r : dir_check_links(op->from_dir, -more);
+}
+
 static int build_exchange(struct txn *txn, struct renaming *op)
 {
     int delta = is_directory(op->dst_node) - is_directory(op->src_node);
@@ -186,6 +198,9 @@ static int build(struct txn *txn, struct renaming *op)
     }
     if (r == 0) {
         r = check_flags(op);
+    }
+    if (r == 0) {
+        r = check_links(op);
     }
     if (r != 0) {
         return r == 1 ? 0 : r;

@@ -26,7 +26,8 @@ static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_
     int r = unnamed ? kvfs_create_unnamed(fs, parent, &new, &entry, &file)
                     : kvfs_create(fs, parent, name, &new, &entry, &file);
     if (r < 0) {
-        reply_result(req, r);
+        /* In a directory that is removed ext4 forbids it. */
+        reply_result(req, unnamed && r == -ENOENT ? -EPERM : r);
         return;
     }
     kvfs_file_close(file);

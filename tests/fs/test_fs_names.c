@@ -363,6 +363,50 @@ START_TEST(link_counts_have_a_limit)
 }
 END_TEST
 
+static void put_directory(struct fs_fixture *f, const char *name, uint64_t ino,
+                          const struct inode *inode)
+{
+    struct rowkey key;
+    uint8_t value[DIRENT_SIZE_MAX];
+    rowkey_dirent(&key, ROOT, kv_slice(name, strlen(name)));
+    ck_ok(kv_put(fixture_table(f, "meta"), rowkey_slice(&key),
+                 kv_slice(value, dirent_encode_inode(value, ino, inode)), KV_DURABLE_WRITE));
+}
+
+/* A directory counts its subdirectories, wherever they come from. */
+START_TEST(directories_have_no_more_subdirectories_than_links)
+{
+    struct fs_fixture f;
+    struct kvfs_entry e;
+    struct inode inode = {
+        .mode = S_IFDIR | 0755, .nlink = FORMAT_LINK_COUNT_MAX - 1, .uid = 1000, .gid = 100};
+    fixture_open(&f);
+    uint64_t full = fixture_dir(&f, ROOT, "full");
+    fixture_dir(&f, ROOT, "d");
+    fixture_file(&f, ROOT, "f");
+    put_directory(&f, "full", full, &inode);
+    fixture_reopen(&f);
+    ck_ok(kvfs_mkdir(f.fs, &fixture_who, full, "last", 0777, &e));
+    ck_fails(kvfs_mkdir(f.fs, &fixture_who, full, "more", 0777, &e), EMLINK);
+    ck_fails(kvfs_rename(f.fs, ROOT, "d", full, "more", 0), EMLINK);
+    /* One that takes the place of another is none more, nor is a file. */
+    ck_ok(kvfs_rename(f.fs, ROOT, "d", full, "last", 0));
+    ck_ok(kvfs_rename(f.fs, full, "last", full, "first", 0));
+    ck_ok(kvfs_rename(f.fs, ROOT, "f", full, "f", 0));
+    fixture_dir(&f, ROOT, "d");
+    ck_fails(kvfs_rename(f.fs, ROOT, "d", full, "f", RENAME_EXCHANGE), EMLINK);
+    ck_fails(kvfs_rename(f.fs, full, "f", ROOT, "d", RENAME_EXCHANGE), EMLINK);
+    ck_assert_uint_eq(fixture_stat(&f, full).stat.st_nlink, FORMAT_LINK_COUNT_MAX);
+    ck_ok(kvfs_rename(f.fs, full, "first", ROOT, "first", 0));
+    ck_ok(kvfs_rename(f.fs, ROOT, "d", full, "d", 0));
+    /* What it holds in truth. */
+    inode.nlink = 3;
+    inode.size = inode.allocated = 2;
+    put_directory(&f, "full", full, &inode);
+    fixture_close(&f);
+}
+END_TEST
+
 Suite *test_suite(void)
 {
     Suite *suite = suite_create("fs_names");
@@ -379,5 +423,7 @@ Suite *test_suite(void)
     suite_add(suite, "numbers", inode_numbers_are_never_used_again);
     suite_add(suite, "damage", a_damaged_entry_is_eio_and_reported);
     suite_add(suite, "limit", link_counts_have_a_limit);
+    suite_add(suite, "link limit of directories",
+              directories_have_no_more_subdirectories_than_links);
     return suite;
 }

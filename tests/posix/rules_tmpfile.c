@@ -41,6 +41,14 @@ RULE(o_tmpfile_enters_no_name, "open(2) O_TMPFILE")
     OK(rmdir("d"));
 }
 
+RULE(o_tmpfile_makes_nothing_in_a_removed_directory, "open(2) O_TMPFILE EPERM")
+{
+    dir_make("d", 0755);
+    int fd = (int)OK(open("d", O_RDONLY | O_DIRECTORY));
+    OK(rmdir("d"));
+    FAILS(EPERM, openat(fd, ".", O_TMPFILE | O_RDWR, 0644));
+}
+
 RULE(o_tmpfile_leaves_the_times_of_the_directory, "open(2) O_TMPFILE")
 {
     dir_make("d", 0755);
