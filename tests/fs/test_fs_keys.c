@@ -356,7 +356,6 @@ Suite *test_suite(void)
     suite_add(suite, "statfs", the_size_of_the_filesystem_is_told);
     suite_add(suite, "counts", look_up_counts_come_and_go);
     suite_add(suite, "large counts", a_look_up_count_may_be_large);
-    suite_add(suite, "many look-ups", a_look_up_count_may_be_large);
     suite_add(suite, "cache", the_inode_cache_keeps_to_its_budget);
     return suite;
 }

@@ -36,8 +36,14 @@ for ((i = 0; i < 6000; i++)); do
 done
 exit 1
 END
+    # Whoever looks at all mounts (df) keeps one busy for a moment.
     cat >"$work/remount" <<END
-"$kvfs" umount "$mnt" && exec bash "$work/start"
+for ((i = 0; i < 50; i++)); do
+    "$kvfs" umount "$mnt" 2>"$work/umount.log" && exec bash "$work/start"
+    sleep 0.1
+done
+cat "$work/umount.log"
+exit 1
 END
     cat >"$work/crash" <<END
 sync -f "$mnt" && kill -9 "\$(cat "$work/pid")" && umount -l "$mnt" && exec bash "$work/start"
