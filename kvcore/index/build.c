@@ -3,7 +3,7 @@
  * beside it, and keep the entries of what they write, wherever the builder is. */
 #include "kvcore/index/index.h"
 
-#include "kvcore/index/entry.h"
+#include <kv/index_entry.h>
 
 enum { PIECE_ROWS = 256 };
 
@@ -59,7 +59,7 @@ static int index_rows(struct piece *piece, struct kv_txn *txn, struct kv_txn_ite
 static int fill_piece(struct piece *piece, struct kv_txn *txn)
 {
     struct kv_buf bytes = {0};
-    struct index_state state;
+    struct kv_index_state state;
     struct kv_txn_iter *it = NULL;
     int r = index_read_state(txn, piece->index, &bytes, &state);
 

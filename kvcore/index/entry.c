@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "kvcore/index/entry.h"
+#include <kv/index_entry.h>
 
 #include "kvcore/util/coding.h"
 
@@ -10,7 +10,7 @@ static int put_byte(struct kv_buf *to, uint8_t byte)
     return kv_buf_append(to, kv_slice(&byte, 1));
 }
 
-int entry_put_bound(struct kv_buf *to, struct kv_slice index_key)
+int kv_index_entry_put_bound(struct kv_buf *to, struct kv_slice index_key)
 {
     static const uint8_t escaped[] = {0, BYTE_ESCAPED};
     int r = put_byte(to, TAG_ENTRY);
@@ -28,10 +28,10 @@ int entry_put_bound(struct kv_buf *to, struct kv_slice index_key)
     return r;
 }
 
-int entry_put(struct kv_buf *to, struct kv_slice index_key, struct kv_slice row_key)
+int kv_index_entry_put(struct kv_buf *to, struct kv_slice index_key, struct kv_slice row_key)
 {
     static const uint8_t end[] = {0, BYTE_END};
-    int r = entry_put_bound(to, index_key);
+    int r = kv_index_entry_put_bound(to, index_key);
     r = r < 0 ? r : kv_buf_append(to, kv_slice(end, sizeof end));
     return r < 0 ? r : kv_buf_append(to, row_key);
 }
@@ -62,7 +62,8 @@ static int next_byte(struct kv_slice *rest, uint8_t *ret_byte)
     return 1;
 }
 
-int entry_get(struct kv_slice entry, struct kv_buf *index_key, struct kv_slice *ret_row_key)
+int kv_index_entry_get(struct kv_slice entry, struct kv_buf *index_key,
+                       struct kv_slice *ret_row_key)
 {
     uint8_t byte = 0;
     int r;
@@ -84,25 +85,25 @@ int entry_get(struct kv_slice entry, struct kv_buf *index_key, struct kv_slice *
     return r == 0 && entry.size == 0 ? -EBADMSG : r;
 }
 
-struct kv_slice entry_state_key(void)
+struct kv_slice kv_index_state_key(void)
 {
     static const uint8_t key[] = {TAG_STATE};
     return kv_slice(key, sizeof key);
 }
 
-struct kv_slice entry_from(void)
+struct kv_slice kv_index_entries_from(void)
 {
     static const uint8_t key[] = {TAG_ENTRY};
     return kv_slice(key, sizeof key);
 }
 
-struct kv_slice entry_to(void)
+struct kv_slice kv_index_entries_to(void)
 {
     static const uint8_t key[] = {TAG_ENTRY + 1};
     return kv_slice(key, sizeof key);
 }
 
-int index_state_put(struct kv_buf *to, const struct index_state *state)
+int kv_index_state_put(struct kv_buf *to, const struct kv_index_state *state)
 {
     uint8_t bytes[STATE_BYTES];
     int r;
@@ -112,13 +113,13 @@ int index_state_put(struct kv_buf *to, const struct index_state *state)
     return r < 0 ? r : kv_buf_append(to, state->done);
 }
 
-int index_state_get(struct kv_slice from, struct index_state *ret_state)
+int kv_index_state_get(struct kv_slice from, struct kv_index_state *ret_state)
 {
     if (from.size < STATE_BYTES || from.data[STATE_BYTES - 1] > 1) {
         return -EBADMSG;
     }
-    *ret_state = (struct index_state){.version = coding_get_u64(from.data),
-                                      .built = from.data[STATE_BYTES - 1] == 1,
-                                      .done = kv_slice_behind(from, STATE_BYTES)};
+    *ret_state = (struct kv_index_state){.version = coding_get_u64(from.data),
+                                         .built = from.data[STATE_BYTES - 1] == 1,
+                                         .done = kv_slice_behind(from, STATE_BYTES)};
     return 0;
 }

@@ -48,9 +48,9 @@ bool keys_hold(const struct kv_index_keys *keys, struct kv_slice entry);
 void keys_finish(struct kv_index_keys *keys);
 
 /* Read the state of the index. -ENOENT: it has none. `bytes` holds what `ret_state` points to. */
-struct index_state;
+struct kv_index_state;
 KV_MUST_CHECK int index_read_state(struct kv_txn *txn, const struct kv_index *index,
-                                   struct kv_buf *bytes, struct index_state *ret_state);
+                                   struct kv_buf *bytes, struct kv_index_state *ret_state);
 /* Write it: version and so on, with the index's own version. */
 KV_MUST_CHECK int index_write_state(struct kv_txn *txn, const struct kv_index *index, bool built,
                                     struct kv_slice done);

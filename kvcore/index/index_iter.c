@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-#include "kvcore/index/entry.h"
+#include <kv/index_entry.h>
 
 struct kv_index_iter {
     struct kv_txn_iter *entries;
@@ -14,8 +14,10 @@ struct kv_index_iter {
 static int put_bounds(struct kv_slice lower, struct kv_slice upper, struct kv_buf *from,
                       struct kv_buf *to)
 {
-    int r = entry_put_bound(from, lower);
-    return r < 0 ? r : upper.size > 0 ? entry_put_bound(to, upper) : kv_buf_assign(to, entry_to());
+    int r = kv_index_entry_put_bound(from, lower);
+    return r < 0            ? r
+           : upper.size > 0 ? kv_index_entry_put_bound(to, upper)
+                            : kv_buf_assign(to, kv_index_entries_to());
 }
 
 int kv_index_iter_create(struct kv_txn *txn, struct kv_index *index, struct kv_slice lower,
@@ -69,7 +71,7 @@ int kv_index_iter_next(struct kv_index_iter *it, struct kv_slice *ret_index_key,
     if (!kv_txn_iter_valid(it->entries)) {
         return kv_txn_iter_error(it->entries);
     }
-    r = entry_get(kv_txn_iter_key(it->entries), &it->index_key, ret_row_key);
+    r = kv_index_entry_get(kv_txn_iter_key(it->entries), &it->index_key, ret_row_key);
     if (r < 0) {
         return r == -EBADMSG ? -KV_EDAMAGED : r;
     }

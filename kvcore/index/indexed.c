@@ -4,8 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "kvcore/index/entry.h"
 #include "kvcore/txn/txn.h"
+#include <kv/index_entry.h>
 
 /* ---- declaring ---- */
 
@@ -38,21 +38,21 @@ void kv_indexed_close(struct kv_indexed *indexed)
 }
 
 int index_read_state(struct kv_txn *txn, const struct kv_index *index, struct kv_buf *bytes,
-                     struct index_state *ret_state)
+                     struct kv_index_state *ret_state)
 {
-    int r = kv_txn_get_for_update(txn, index->table, entry_state_key(), bytes);
-    r = r < 0 ? r : index_state_get(kv_buf_slice(bytes), ret_state);
+    int r = kv_txn_get_for_update(txn, index->table, kv_index_state_key(), bytes);
+    r = r < 0 ? r : kv_index_state_get(kv_buf_slice(bytes), ret_state);
     return r == -EBADMSG ? -KV_EDAMAGED : r;
 }
 
 int index_write_state(struct kv_txn *txn, const struct kv_index *index, bool built,
                       struct kv_slice done)
 {
-    const struct index_state state = {
+    const struct kv_index_state state = {
         .version = index->options.version, .built = built, .done = done};
     struct kv_buf bytes = {0};
-    int r = index_state_put(&bytes, &state);
-    r = r < 0 ? r : kv_txn_put(txn, index->table, entry_state_key(), kv_buf_slice(&bytes));
+    int r = kv_index_state_put(&bytes, &state);
+    r = r < 0 ? r : kv_txn_put(txn, index->table, kv_index_state_key(), kv_buf_slice(&bytes));
     kv_buf_finish(&bytes);
     return r;
 }
@@ -60,7 +60,7 @@ int index_write_state(struct kv_txn *txn, const struct kv_index *index, bool bui
 /* Without entries, and to be built. */
 static int clear(struct kv_txn *txn, const struct kv_index *index)
 {
-    int r = kv_txn_delete_range(txn, index->table, entry_from(), entry_to());
+    int r = kv_txn_delete_range(txn, index->table, kv_index_entries_from(), kv_index_entries_to());
     return r < 0 ? r : index_write_state(txn, index, false, (struct kv_slice){0});
 }
 
@@ -86,7 +86,7 @@ static int take_up(struct kv_index *index)
 {
     struct kv_txn *txn = NULL;
     struct kv_buf bytes = {0};
-    struct index_state state = {0};
+    struct kv_index_state state = {0};
     int r = kv_txn_begin(index->owner->manager, NULL, &txn);
 
     if (r < 0) {

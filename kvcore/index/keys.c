@@ -3,12 +3,12 @@
 
 #include <stdlib.h>
 
-#include "kvcore/index/entry.h"
+#include <kv/index_entry.h>
 
 int kv_index_keys_add(struct kv_index_keys *to, struct kv_slice key)
 {
     struct kv_buf entry = {0};
-    int r = entry_put(&entry, key, to->row_key);
+    int r = kv_index_entry_put(&entry, key, to->row_key);
 
     if (r == 0 && to->count == to->capacity) {
         size_t capacity = to->capacity * 2 + 4;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "kvcore/index/index.h"
 
-#include "kvcore/index/entry.h"
+#include <kv/index_entry.h>
 
 static int verify_row(struct kv_txn *txn, const struct kv_index *index, struct kv_txn_iter *it,
                       struct kv_index_verdict *verdict)
@@ -46,7 +46,7 @@ static int count_entries(struct kv_txn *txn, const struct kv_index *index,
                          struct kv_index_verdict *verdict)
 {
     const struct kv_txn_iter_options options = {
-        .lower = entry_from(), .upper = entry_to(), .keep_cache = true};
+        .lower = kv_index_entries_from(), .upper = kv_index_entries_to(), .keep_cache = true};
     struct kv_txn_iter *it = NULL;
     int r = kv_txn_iter_create(txn, index->table, &options, &it);
 

@@ -3,7 +3,7 @@
 #include "tests/fuzz/corpus.h"
 
 #include "kvcore/admin/journal.h"
-#include "kvcore/index/entry.h"
+#include <kv/index_entry.h>
 
 static void put_journal(const struct corpus *corpus)
 {
@@ -18,13 +18,13 @@ static void put_journal(const struct corpus *corpus)
 
 static void put_index(const struct corpus *corpus)
 {
-    struct index_state state = {.version = 7, .done = kv_slice_str("row")};
+    struct kv_index_state state = {.version = 7, .done = kv_slice_str("row")};
     struct kv_buf bytes = {0};
 
-    fuzz_need(entry_put(&bytes, kv_slice("a\0b", 3), kv_slice_str("row")));
+    fuzz_need(kv_index_entry_put(&bytes, kv_slice("a\0b", 3), kv_slice_str("row")));
     corpus_put_flagged(corpus, "index/entry", 0, kv_buf_slice(&bytes));
     bytes.size = 0;
-    fuzz_need(index_state_put(&bytes, &state));
+    fuzz_need(kv_index_state_put(&bytes, &state));
     corpus_put_flagged(corpus, "index/state", 1, kv_buf_slice(&bytes));
     kv_buf_finish(&bytes);
 }

@@ -3,19 +3,19 @@
  */
 #include "tests/fuzz/fuzz.h"
 
-#include "kvcore/index/entry.h"
+#include <kv/index_entry.h>
 
 static void entry(struct kv_slice bytes)
 {
     struct kv_buf index_key = {0}, again = {0};
     struct kv_slice row_key;
-    int r = entry_get(bytes, &index_key, &row_key);
+    int r = kv_index_entry_get(bytes, &index_key, &row_key);
 
     assert(r == 0 || r == -EBADMSG);
     if (r == 0) {
         /* There is one way to write an entry down. */
         fuzz_touch(row_key);
-        fuzz_need(entry_put(&again, kv_buf_slice(&index_key), row_key));
+        fuzz_need(kv_index_entry_put(&again, kv_buf_slice(&index_key), row_key));
         assert(kv_slice_equal(kv_buf_slice(&again), bytes));
     }
     kv_buf_finish(&index_key);
@@ -25,13 +25,13 @@ static void entry(struct kv_slice bytes)
 static void state(struct kv_slice bytes)
 {
     struct kv_buf again = {0};
-    struct index_state state;
-    int r = index_state_get(bytes, &state);
+    struct kv_index_state state;
+    int r = kv_index_state_get(bytes, &state);
 
     assert(r == 0 || r == -EBADMSG);
     if (r == 0) {
         fuzz_touch(state.done);
-        fuzz_need(index_state_put(&again, &state));
+        fuzz_need(kv_index_state_put(&again, &state));
         assert(kv_slice_equal(kv_buf_slice(&again), bytes));
     }
     kv_buf_finish(&again);

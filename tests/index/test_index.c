@@ -8,9 +8,9 @@
 
 #include <kv/index.h>
 
-#include "kvcore/index/entry.h"
 #include "kvcore/util/rng.h"
 #include "kvcore/util/thread.h"
+#include <kv/index_entry.h>
 
 enum { KEYS = 60, WORDS = 6, ROUNDS = 400 };
 
@@ -144,23 +144,23 @@ START_TEST(entries_and_states_have_the_bytes_of_the_format)
 {
     static const uint8_t entry[] = {1, 'a', 0, 0xff, 'b', 0, 1, 'k', 0};
     static const uint8_t state[] = {0x34, 0x12, 0, 0, 0, 0, 0, 0, 1, 'k'};
-    const struct index_state given = {.version = 0x1234, .built = true, .done = s("k")};
-    struct index_state got = {0};
+    const struct kv_index_state given = {.version = 0x1234, .built = true, .done = s("k")};
+    struct kv_index_state got = {0};
     struct kv_slice row_key;
     struct kv_buf bytes = {0};
     struct kv_buf index_key = {0};
 
-    ck_ok(entry_put(&bytes, kv_slice("a\0b", 3), kv_slice("k\0", 2)));
+    ck_ok(kv_index_entry_put(&bytes, kv_slice("a\0b", 3), kv_slice("k\0", 2)));
     ck_assert(kv_slice_equal(kv_buf_slice(&bytes), kv_slice(entry, sizeof entry)));
-    ck_ok(entry_get(kv_buf_slice(&bytes), &index_key, &row_key));
+    ck_ok(kv_index_entry_get(kv_buf_slice(&bytes), &index_key, &row_key));
     ck_assert(kv_slice_equal(kv_buf_slice(&index_key), kv_slice("a\0b", 3)));
     ck_assert(kv_slice_equal(row_key, kv_slice("k\0", 2)));
     bytes.size = 0;
-    ck_ok(index_state_put(&bytes, &given));
+    ck_ok(kv_index_state_put(&bytes, &given));
     ck_assert(kv_slice_equal(kv_buf_slice(&bytes), kv_slice(state, sizeof state)));
-    ck_ok(index_state_get(kv_buf_slice(&bytes), &got));
+    ck_ok(kv_index_state_get(kv_buf_slice(&bytes), &got));
     ck_assert(got.built && got.version == 0x1234 && kv_slice_equal(got.done, s("k")));
-    ck_assert(kv_slice_equal(entry_state_key(), kv_slice("\0", 1)));
+    ck_assert(kv_slice_equal(kv_index_state_key(), kv_slice("\0", 1)));
     kv_buf_finish(&bytes);
     kv_buf_finish(&index_key);
 }
@@ -173,14 +173,15 @@ START_TEST(bytes_that_are_no_entry_or_state_are_refused)
         size_t size;
     } bad[] = {{"", 0},      {"\0", 1},       {"\2a\0\1k", 5}, {"\1a", 2},
                {"\1a\0", 3}, {"\1a\0\2k", 5}, {"\1a\0\1", 4},  {"\1a\0\377", 4}};
-    struct index_state state;
+    struct kv_index_state state;
     struct kv_slice row_key;
     struct kv_buf index_key = {0};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
-        ck_fails(entry_get(kv_slice(bad[i].bytes, bad[i].size), &index_key, &row_key), EBADMSG);
+        ck_fails(kv_index_entry_get(kv_slice(bad[i].bytes, bad[i].size), &index_key, &row_key),
+                 EBADMSG);
     }
-    ck_fails(index_state_get(kv_slice("12345678", 8), &state), EBADMSG);
-    ck_fails(index_state_get(kv_slice("12345678\2", 9), &state), EBADMSG);
+    ck_fails(kv_index_state_get(kv_slice("12345678", 8), &state), EBADMSG);
+    ck_fails(kv_index_state_get(kv_slice("12345678\2", 9), &state), EBADMSG);
     kv_buf_finish(&index_key);
 }
 END_TEST
