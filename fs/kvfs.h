@@ -47,6 +47,8 @@ struct kvfs_options {
     bool warm;                 /* see kv_options: fill the cache after opening, metadata first */
     bool no_background;        /* see kv_options: flush, compact and sync only when asked or when
                                   memory is full (tests, inspection) */
+    const char *index;         /* keep an index of this attribute, see kvfs_find(); "": none; NULL:
+                                  as the store has it. Only of one that is opened for writing */
     const char *holder;        /* see kv_options */
     const char *label;         /* at creation */
     const uint8_t *store_id;   /* at creation; see kv_options */
@@ -56,7 +58,7 @@ struct kvfs_options {
 
 /* Open the filesystem in the store directory `path`. Finishes what a crash left (orphans).
  * Errors: those of kv_storage_posix_open() and kv_open(); -KV_EFORMAT also: a store that is no
- * filesystem, or of a newer schema. */
+ * filesystem, or of a newer schema; -EINVAL, -EROFS `index`. */
 KV_MUST_CHECK int kvfs_open(const char *path, const struct kvfs_options *options,
                             struct kvfs **ret_fs);
 /* The same in any storage, which is taken in any case: closed on failure. */
@@ -230,6 +232,42 @@ KV_MUST_CHECK int kvfs_setxattr(struct kvfs *fs, uint64_t ino, const char *name,
 KV_MUST_CHECK int kvfs_listxattr(struct kvfs *fs, uint64_t ino, struct kv_buf *names);
 /* -ENODATA; taking away an ACL that is not there succeeds. */
 KV_MUST_CHECK int kvfs_removexattr(struct kvfs *fs, uint64_t ino, const char *name);
+
+/* ---- finding files by an attribute
+ * ---------------------------------------------------------------- */
+
+/* A store keeps an index of one attribute if it was once opened with the option `index`. It is
+ * changed by the operations that change attributes, so that it is never behind. Of files that were
+ * there before it is built in the background, or by kvfs_index_build(). */
+
+/* In the space `user.`, without `=`. */
+bool kvfs_index_name_is_valid(const char *attribute);
+struct kvfs_index_status {
+    const char *attribute; /* lives as long as the filesystem */
+    bool built;            /* can be used */
+    unsigned percent;      /* of the building */
+    int error;             /* that building met and goes on trying; 0: none */
+};
+/* False: there is no index. */
+bool kvfs_index_status(struct kvfs *fs, struct kvfs_index_status *ret_status);
+/* Build what is not built; for those who opened with no_background. Others must not. Errors:
+ * -EROFS, those of reading and writing. */
+KV_MUST_CHECK int kvfs_index_build(struct kvfs *fs);
+
+struct kvfs_find_options {
+    const char *attribute;
+    struct kv_slice value;
+    bool by_prefix; /* all values that begin with `value`; else that one */
+    uint64_t limit; /* 0: none */
+};
+/* Return false to stop. Both live during the call. `path` is a key, or `.` for the root. */
+typedef bool kvfs_find_fn(void *arg, struct kv_slice value, struct kv_slice path);
+/* Files of any kind that have the attribute, one with several links by each of them, as of now, in
+ * the order of the values, then of the paths as bytes. Memory does not grow with their number. A
+ * file whose names are lost is left out, and -KV_EDAMAGED is returned once the others were given.
+ * Errors: -EOPNOTSUPP there is no index of the attribute; -EINPROGRESS it is not built. */
+KV_MUST_CHECK int kvfs_find(struct kvfs *fs, const struct kvfs_find_options *options,
+                            kvfs_find_fn *fn, void *arg);
 
 /* ---- flags of chattr(1)
  * ---------------------------------------------------------------------------- */

@@ -22,7 +22,7 @@ void fsck_report_begin(struct fsck_report *report);
 /* Both are functions of struct kv_admin_options; `arg` is the report. */
 int fsck_report_problem(void *arg, const struct kv_problem *problem);
 int fsck_report_progress(void *arg, const struct kv_admin_progress *progress);
-/* A problem of the rows. */
+/* A problem of the rows, which `will_repair` says is going to be mended. */
 void fsck_report_fault(struct fsck_report *report, int code, const char *text, bool will_repair);
 /* What became of it all. `code` is the exit code. */
 void fsck_report_end(struct fsck_report *report, const struct kv_admin_result *result, int code);

@@ -54,6 +54,7 @@ struct walk {
     enum kv_admin_mode mode;
     bool tell;
     uint64_t notes, problems, unsafe, lost_extents;
+    bool index_is_unbuilt;
 };
 
 static bool is_to_be_repaired(const struct walk *walk, const struct kv_problem_kind *kind)
@@ -86,6 +87,20 @@ static void tell_lost_extents(struct walk *walk)
     }
 }
 
+static void tell_unbuilt_index(struct walk *walk)
+{
+    if (walk->index_is_unbuilt) {
+        take_fault(walk, KV_PROBLEM_FS_INDEX_UNBUILT,
+                   "the index of an attribute is not built: the next mount goes on with it");
+    }
+}
+
+static bool is_index_unbuilt(struct kvfs *fs)
+{
+    struct kvfs_index_status index;
+    return kvfs_index_status(fs, &index) && !index.built;
+}
+
 /* What mends the rows is collected in `batch`, unless that is NULL. */
 static int walk_rows(struct fsck_rows *rows, struct walk *walk, struct kv_batch *batch)
 {
@@ -100,6 +115,7 @@ static int walk_rows(struct fsck_rows *rows, struct walk *walk, struct kv_batch 
     if (r == 0) {
         r = batch == NULL ? kvfs_check(fs, take_fault, walk, &counts)
                           : kvfs_mend(fs, take_fault, walk, &rows->lost, batch, &counts);
+        walk->index_is_unbuilt = is_index_unbuilt(fs);
         int closed = kvfs_close(fs);
         r = r == 0 ? closed : r;
     }
@@ -169,6 +185,7 @@ int fsck_rows_run(struct fsck_rows *rows)
     walk.tell = true;
     if (r == 0) {
         tell_lost_extents(&walk);
+        tell_unbuilt_index(&walk);
     }
     rows->result->problems += told;
     rows->result->notes += walk.notes;

@@ -178,12 +178,13 @@ static int put(struct txn *txn, struct node *node, enum acl_kind kind, struct kv
     return xattr_put(txn, node->ino, kv_slice_str(kinds[kind].name), acl);
 }
 
-static void take_away(struct txn *txn, struct node *node, enum acl_kind kind)
+static int take_away(struct txn *txn, struct node *node, enum acl_kind kind)
 {
-    if (acl_may_exist(&node->inode, kind)) {
-        xattr_delete(txn, node->ino, kv_slice_str(kinds[kind].name));
-        node->inode.hints &= ~kinds[kind].hint;
+    if (!acl_may_exist(&node->inode, kind)) {
+        return 0;
     }
+    node->inode.hints &= ~kinds[kind].hint;
+    return xattr_delete(txn, node->ino, kv_slice_str(kinds[kind].name));
 }
 
 /* What the row holds, empty if there is none. */
@@ -227,8 +228,7 @@ int acl_set(struct txn *txn, struct txn_node *node, enum acl_kind kind, struct k
     }
     node->dirty = node->dirty || !empty || acl_may_exist(inode, kind);
     if (empty) {
-        take_away(txn, &node->node, kind);
-        return 0;
+        return take_away(txn, &node->node, kind);
     }
     return put(txn, &node->node, kind, acl);
 }

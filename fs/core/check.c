@@ -18,6 +18,7 @@
 #include <kv/admin.h>
 
 #include "fs/core/acl.h"
+#include "fs/core/check_index.h"
 #include "fs/core/mend.h"
 #include "kvcore/util/coding.h"
 
@@ -554,6 +555,14 @@ static int check_kinds(struct check *c, struct kv_table *table, const char *kind
     return r;
 }
 
+static void index_fault(void *arg, int code, const char *text)
+{
+    struct check *c = arg;
+    c->counts.faults++;
+    c->fn(c->arg, code, text);
+    mend_index(c);
+}
+
 static int check_all(struct check *c)
 {
     int r = check_kinds(c, c->fs->meta, "MDIPXO");
@@ -576,7 +585,7 @@ static int check_all(struct check *c)
     for (size_t i = 0; r == 0 && i < c->directory_count; i++) {
         check_connected(c, &c->directories[i]);
     }
-    return r;
+    return r == 0 ? check_index(c->fs, c->snapshot, index_fault, c) : r;
 }
 
 /* A fact that is a number of `size` bytes. False: it is told what is wrong with it. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The rows of the filesystem; docs/format.md, "Rows of the filesystem", is the specification.
  *
- *   meta  M name                   a fact: schema, next_inode
+ *   meta  M name                   a fact: schema, next_inode, index
  *         D parent:8 name          u8 1, u64 ino, inode     entry that holds its inode
  *                                  u8 2, u64 ino, u8 type   entry that refers to an I row
  *         I ino:8                  inode of the root, of files with (once) several links, of
@@ -11,6 +11,7 @@
  *         X ino:8 name             u8 0, value              extended attribute
  *         O ino:8                  u8 0                     unlinked, perhaps still open
  *   data  B ino:8 end:8            the bytes of the file that end at `end`
+ *   index:meta:xattr               attr_index.h
  *
  * Numbers in keys are big-endian, in values little-endian. Numbers here are on disk: they are never
  * renumbered. */
@@ -58,6 +59,7 @@ enum {
 
 enum {
     FORMAT_SCHEMA = 1,
+    FORMAT_SCHEMA_INDEX = 2, /* with an index of an attribute */
     FORMAT_PREFIX_SIZE = 9, /* kind and inode number: what the engine's prefix filters answer for */
     FORMAT_INO_FIRST = 16,  /* first number of an ordinary inode */
     FORMAT_CHUNK_BYTES = 32 * 1024, /* no extent crosses a multiple of this */
@@ -67,7 +69,9 @@ enum {
 
 #define FORMAT_TABLE_META      "meta"
 #define FORMAT_TABLE_DATA      "data"
+#define FORMAT_TABLE_INDEX     "index:meta:xattr"
 #define FORMAT_FACT_SCHEMA     "schema"
+#define FORMAT_FACT_INDEX      "index"
 #define FORMAT_FACT_NEXT_INODE "next_inode"
 #define FORMAT_INO_LIMIT       ((uint64_t)1 << 48) /* every number is below */
 

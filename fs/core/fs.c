@@ -115,10 +115,11 @@ static int read_facts(struct kvfs *fs)
     if (r < 0) {
         return r;
     }
-    if (coding_get_u32(schema) != FORMAT_SCHEMA) {
+    if (coding_get_u32(schema) != FORMAT_SCHEMA && coding_get_u32(schema) != FORMAT_SCHEMA_INDEX) {
         message(&fs->sink, KV_MESSAGE_ERROR,
-                "the filesystem has schema %u, this version knows only %d. Use a newer kvfs.",
-                coding_get_u32(schema), FORMAT_SCHEMA);
+                "the filesystem has schema %u, this version knows those up to %d. Use a newer "
+                "kvfs.",
+                coding_get_u32(schema), FORMAT_SCHEMA_INDEX);
         return -KV_EFORMAT;
     }
     r = read_fact(fs, FORMAT_FACT_NEXT_INODE, sizeof next, next);
@@ -248,10 +249,26 @@ static bool has_no_rows(struct kvfs *fs)
     return rows == 0;
 }
 
-/* The engine is open: find the filesystem in it, or make it in an engine without a row. */
-static int open_contents(struct kvfs *fs, bool create, bool without_facts)
+/* What a crash left is finished; from here on rows change, and with them the index. */
+static int begin_work(struct kvfs *fs, const struct kvfs_options *options)
 {
-    bool make = create && !fs->read_only && has_no_rows(fs);
+    int r = attr_index_open(fs, options->index);
+    if (r == 0 && !fs->read_only) {
+        r = orphan_finish_all(fs);
+    }
+    if (r == 0 && !options->no_background) {
+        r = attr_index_start(fs);
+    }
+    if (r < 0) {
+        ino_source_finish(&fs->inos);
+    }
+    return r;
+}
+
+/* The engine is open: find the filesystem in it, or make it in an engine without a row. */
+static int open_contents(struct kvfs *fs, const struct kvfs_options *options)
+{
+    bool make = options->create && !fs->read_only && has_no_rows(fs);
     int r = open_tables(fs);
     if (r == 0 && make) {
         r = make_filesystem(fs);
@@ -259,7 +276,8 @@ static int open_contents(struct kvfs *fs, bool create, bool without_facts)
     if (r == 0) {
         r = read_facts(fs);
     }
-    if ((r == -ENOENT || r == -KV_EDAMAGED) && fs->read_only && without_facts && has_rows(fs)) {
+    if ((r == -ENOENT || r == -KV_EDAMAGED) && fs->read_only && options->without_facts &&
+        has_rows(fs)) {
         ino_source_init(&fs->inos, FORMAT_INO_LIMIT); /* gives none */
         r = 0;
     }
@@ -268,13 +286,7 @@ static int open_contents(struct kvfs *fs, bool create, bool without_facts)
                 "the store holds no filesystem. Make one in an empty directory with 'kvfs mkfs'.");
         return -KV_EFORMAT;
     }
-    if (r == 0 && !fs->read_only) {
-        r = orphan_finish_all(fs);
-        if (r < 0) {
-            ino_source_finish(&fs->inos);
-        }
-    }
-    return r;
+    return r == 0 ? begin_work(fs, options) : r;
 }
 
 static int open_engine(struct kv_storage *storage, const struct kvfs_options *options,
@@ -311,7 +323,7 @@ static int open_all(struct kvfs *fs, struct kv_storage *storage, const struct kv
         storage->ops->close(storage);
         return r;
     }
-    r = open_contents(fs, options->create, options->without_facts);
+    r = open_contents(fs, options);
     if (r < 0) {
         kv_ignore(kv_close(fs->store)); /* closes the storage; the first error is the one to tell */
     }
@@ -345,6 +357,7 @@ int kvfs_open(const char *path, const struct kvfs_options *options, struct kvfs 
 int kvfs_close(struct kvfs *fs)
 {
     int r = 0;
+    attr_index_close(fs);
     if (!fs->read_only) {
         r = orphan_finish_all(fs); /* what the kernel did not forget is of no use any more */
     }

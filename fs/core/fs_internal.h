@@ -13,6 +13,7 @@
 #ifndef FS_CORE_FS_INTERNAL_H
 #define FS_CORE_FS_INTERNAL_H
 
+#include "fs/core/attr_index.h"
 #include "fs/core/ino.h"
 #include "fs/core/listings.h"
 #include "fs/core/lookup_table.h"
@@ -42,6 +43,7 @@ struct kvfs {
     struct listings listings;
     struct ino_source inos;
     struct txn_pool txns;
+    struct attr_index index;
 };
 
 /* The one place that turns the engine's results into what system calls return. */

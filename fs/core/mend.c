@@ -548,6 +548,16 @@ void mend_facts(struct check *c)
     }
 }
 
+/* It says nothing that rows do not say: the next mount builds it. */
+void mend_index(struct check *c)
+{
+    struct mend *m = c->mend;
+    if (m != NULL && !m->index_emptied) {
+        m->index_emptied = true;
+        note(m, attr_index_collect_reset(c->fs, m->batch));
+    }
+}
+
 /* Nothing says what it was but its rows. */
 static void adopt_unknown(struct check *c, const struct subject *s)
 {
@@ -646,7 +656,7 @@ static void put_facts(struct check *c, uint64_t next)
 {
     uint8_t value[8];
     struct rowkey key;
-    coding_put_u32(value, FORMAT_SCHEMA);
+    coding_put_u32(value, c->fs->index.name_size > 0 ? FORMAT_SCHEMA_INDEX : FORMAT_SCHEMA);
     rowkey_fact(&key, FORMAT_FACT_SCHEMA);
     put(c, &key, kv_slice(value, 4));
     coding_put_u64(value, next);

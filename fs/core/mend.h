@@ -32,6 +32,7 @@ struct mend {
     bool wants_lost_found;
     bool made_root;
     bool bad_facts; /* they have to be said anew */
+    bool index_emptied;
 };
 
 /* ---- single rows ---- */
@@ -71,6 +72,9 @@ void mend_no_root(struct check *c);
 void mend_ring(struct check *c, const struct directory *directory);
 /* There is no inode. */
 void mend_no_inode(struct check *c, const struct subject *s);
+
+/* The index of an attribute and the rows differ, or it cannot be read. */
+void mend_index(struct check *c);
 
 /* Behind the walk. Returns the first failure. */
 KV_MUST_CHECK int mend_end(struct check *c);

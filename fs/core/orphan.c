@@ -55,6 +55,9 @@ static int delete_contents(struct txn *txn, const struct node *node)
         rowkey_xattr(&lower, node->ino, kv_slice(NULL, 0));
         rowkey_kind_end(&upper, ROW_XATTR, node->ino);
         r = delete_range(txn, fs->meta, &lower, &upper);
+        if (r == 0 && fs->index.table != NULL) {
+            r = attr_index_change(txn, node->ino, NULL);
+        }
     }
     return r;
 }

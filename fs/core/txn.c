@@ -214,16 +214,27 @@ struct txn_node *txn_add(struct txn *txn, uint64_t ino)
 void txn_put(struct txn *txn, struct kv_table *table, const struct rowkey *key,
              struct kv_slice value)
 {
+    txn_put_bytes(txn, table, rowkey_slice(key), value);
+}
+
+void txn_put_bytes(struct txn *txn, struct kv_table *table, struct kv_slice key,
+                   struct kv_slice value)
+{
     if (txn->error == 0) {
-        txn->error = kv_batch_put(txn->batch, table, rowkey_slice(key), value);
+        txn->error = kv_batch_put(txn->batch, table, key, value);
         txn->rows++;
     }
 }
 
 void txn_delete(struct txn *txn, struct kv_table *table, const struct rowkey *key)
 {
+    txn_delete_bytes(txn, table, rowkey_slice(key));
+}
+
+void txn_delete_bytes(struct txn *txn, struct kv_table *table, struct kv_slice key)
+{
     if (txn->error == 0) {
-        txn->error = kv_batch_delete(txn->batch, table, rowkey_slice(key));
+        txn->error = kv_batch_delete(txn->batch, table, key);
         txn->rows++;
     }
 }

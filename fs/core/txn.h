@@ -91,6 +91,10 @@ void txn_may_lag(struct txn *txn);
 void txn_put(struct txn *txn, struct kv_table *table, const struct rowkey *key,
              struct kv_slice value);
 void txn_delete(struct txn *txn, struct kv_table *table, const struct rowkey *key);
+/* The same of a row whose key is no row key. */
+void txn_put_bytes(struct txn *txn, struct kv_table *table, struct kv_slice key,
+                   struct kv_slice value);
+void txn_delete_bytes(struct txn *txn, struct kv_table *table, struct kv_slice key);
 /* Everything in [from, to), earlier rows of the batch included. */
 void txn_delete_range(struct txn *txn, struct kv_table *table, const struct rowkey *from,
                       const struct rowkey *to);

@@ -85,6 +85,9 @@ int xattr_put(struct txn *txn, uint64_t ino, struct kv_slice name, struct kv_sli
     if (r == 0) {
         r = kv_buf_append(&row, value);
     }
+    if (r == 0 && attr_index_has(&txn->fs->index, name)) {
+        r = attr_index_change(txn, ino, &value);
+    }
     if (r == 0) {
         txn_put(txn, txn->fs->meta, &key, kv_buf_slice(&row));
     }
@@ -92,11 +95,15 @@ int xattr_put(struct txn *txn, uint64_t ino, struct kv_slice name, struct kv_sli
     return r;
 }
 
-void xattr_delete(struct txn *txn, uint64_t ino, struct kv_slice name)
+int xattr_delete(struct txn *txn, uint64_t ino, struct kv_slice name)
 {
     struct rowkey key;
-    rowkey_xattr(&key, ino, name);
-    txn_delete(txn, txn->fs->meta, &key);
+    int r = attr_index_has(&txn->fs->index, name) ? attr_index_change(txn, ino, NULL) : 0;
+    if (r == 0) {
+        rowkey_xattr(&key, ino, name);
+        txn_delete(txn, txn->fs->meta, &key);
+    }
+    return r;
 }
 
 int kvfs_getxattr(struct kvfs *fs, uint64_t ino, const char *name, struct kv_buf *value)
@@ -157,7 +164,8 @@ int kvfs_listxattr(struct kvfs *fs, uint64_t ino, struct kv_buf *names)
     return r;
 }
 
-/* 0 it is there, -ENODATA it is not. */
+/* 0 it is there, -ENODATA it is not. A row that cannot be read is there: replacing or removing it
+ * is how to get rid of it. */
 static int check_exists(struct kvfs *fs, const struct node *node, struct kv_slice name)
 {
     struct kv_pinned pinned;
@@ -170,7 +178,7 @@ static int check_exists(struct kvfs *fs, const struct node *node, struct kv_slic
     if (r == 0) {
         kv_pinned_release(&pinned);
     }
-    return r == -ENOENT ? -ENODATA : r;
+    return r == -ENOENT ? -ENODATA : r == -EIO ? 0 : r;
 }
 
 /* Load the inode to change its attributes. */
@@ -270,7 +278,7 @@ int kvfs_removexattr(struct kvfs *fs, uint64_t ino, const char *name)
         r = check_exists(fs, &node->node, bytes);
         if (r == 0) {
             node->dirty = true;
-            xattr_delete(txn, ino, bytes);
+            r = xattr_delete(txn, ino, bytes);
         }
     }
     if (r == 0) {

@@ -9,9 +9,11 @@
 /* -ENODATA no such row; -EIO; -ENOMEM. */
 KV_MUST_CHECK int xattr_read(struct kvfs *fs, uint64_t ino, struct kv_slice name,
                              struct kv_buf *value);
-/* Collect the row; the caller sets INODE_HINT_XATTRS. Errors: -ENOMEM. */
+/* Collect the row; the caller sets INODE_HINT_XATTRS. Errors: those of
+ * xattr_delete(). */
 KV_MUST_CHECK int xattr_put(struct txn *txn, uint64_t ino, struct kv_slice name,
                             struct kv_slice value);
-void xattr_delete(struct txn *txn, uint64_t ino, struct kv_slice name);
+/* Errors: -EIO neither the row nor the index of the attribute can be read; -ENOMEM. */
+KV_MUST_CHECK int xattr_delete(struct txn *txn, uint64_t ino, struct kv_slice name);
 
 #endif

@@ -15,6 +15,7 @@ static const char rebuilt[] =
     "the tables tell what belongs; their rows go to new ones, named snapshots are dropped";
 static const char remade[] = "the manifest is written anew without it";
 static const char prefix[] = "the rows before it are kept, what follows is archived";
+static const char reindexed[] = "the index is emptied, the next mount builds it anew";
 static const char rescued[] = "its readable rows go to a new table, the file is archived";
 
 static const struct kv_problem_kind kinds[] = {
@@ -113,6 +114,10 @@ static const struct kv_problem_kind kinds[] = {
     {KV_PROBLEM_FS_TYPE, "FS_TYPE", LOSS, false, "the entry tells the inode's"},
     {KV_PROBLEM_FS_LOST_EXTENTS, "FS_LOST_EXTENTS", NOTE, true, NULL},
     {KV_PROBLEM_FS_UNREADABLE, "FS_UNREADABLE", LOSS, false, NULL},
+    {KV_PROBLEM_FS_INDEX_MISSING, "FS_INDEX_MISSING", MINOR, true, reindexed},
+    {KV_PROBLEM_FS_INDEX_SURPLUS, "FS_INDEX_SURPLUS", MINOR, true, reindexed},
+    {KV_PROBLEM_FS_INDEX_UNREADABLE, "FS_INDEX_UNREADABLE", MINOR, true, reindexed},
+    {KV_PROBLEM_FS_INDEX_UNBUILT, "FS_INDEX_UNBUILT", NOTE, true, NULL},
 };
 
 const struct kv_problem_kind *kv_problem_kinds(size_t *ret_count)

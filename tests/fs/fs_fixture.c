@@ -18,6 +18,9 @@ void fixture_open_again(struct fs_fixture *f)
 {
     struct kvfs_options options = {.create = true,
                                    .memory_bytes = f->memory_bytes,
+                                   .index = f->index,
+                                   .no_background = f->no_background,
+                                   .read_only = f->read_only,
                                    .message_fn = count_damage,
                                    .message_arg = f};
     ck_ok(kvfs_open_storage(f->storage, &options, &f->fs));

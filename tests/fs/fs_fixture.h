@@ -11,7 +11,10 @@ struct fs_fixture {
     struct kv_storage *storage;
     struct kvfs *fs;
     unsigned damage_messages;
-    uint64_t memory_bytes; /* from fixture_open() on 8 MiB; for the next opening */
+    /* for the next opening */
+    uint64_t memory_bytes; /* from fixture_open() on 8 MiB */
+    const char *index;     /* see kvfs_options */
+    bool no_background, read_only;
 };
 
 extern const struct kvfs_who fixture_who; /* user 1000, group 100, umask 022 */
