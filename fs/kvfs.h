@@ -240,8 +240,13 @@ KV_MUST_CHECK int kvfs_removexattr(struct kvfs *fs, uint64_t ino, const char *na
  * changed by the operations that change attributes, so that it is never behind. Of files that were
  * there before it is built in the background, or by kvfs_index_build(). */
 
-/* In the space `user.`, without `=`. */
-bool kvfs_index_name_is_valid(const char *attribute);
+/* Whether an index can be kept of it: in the space `user.`, without `=`. */
+static inline bool kvfs_index_name_is_valid(const char *attribute)
+{
+    size_t size = strlen(attribute);
+    return strncmp(attribute, "user.", 5) == 0 && size > 5 && size <= KVFS_XATTR_NAME_SIZE_MAX &&
+           strchr(attribute, '=') == NULL;
+}
 struct kvfs_index_status {
     const char *attribute; /* lives as long as the filesystem */
     bool built;            /* can be used */

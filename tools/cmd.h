@@ -29,6 +29,7 @@ int cmd_dump(int argc, char **argv);
 int cmd_exec(int argc, char **argv);
 int cmd_exists(int argc, char **argv);
 int cmd_export(int argc, char **argv);
+int cmd_find(int argc, char **argv);
 int cmd_fsck(int argc, char **argv);
 int cmd_get(int argc, char **argv);
 int cmd_health(int argc, char **argv);

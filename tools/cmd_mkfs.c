@@ -12,10 +12,23 @@ enum { OPTION_FORCE = 256, LABEL_SIZE_MAX = 63 };
 
 struct settings {
     struct words words;
-    const char *label;
+    const char *label, *index;
     uint8_t id[16];
     bool has_id, force, quiet;
 };
+
+static void take_property(struct settings *s, const char *value, struct argp_state *state)
+{
+    static const char index[] = "index=";
+    if (strncmp(value, index, strlen(index)) != 0) {
+        argp_error(state, "unknown property '%s': there is index=ATTRIBUTE", value);
+    }
+    s->index = value + strlen(index);
+    if (*s->index != '\0' && !kvfs_index_name_is_valid(s->index)) {
+        argp_error(state, "'%s': wanted is index= and an attribute such as user.tag, without '='",
+                   value);
+    }
+}
 
 static error_t parse(int key, char *value, struct argp_state *state)
 {
@@ -34,8 +47,8 @@ static error_t parse(int key, char *value, struct argp_state *state)
         s->has_id = true;
         return 0;
     case 'O':
-        argp_error(state, "unknown format option '%s': this version has none", value);
-        return EINVAL;
+        take_property(s, value, state);
+        return 0;
     case OPTION_FORCE:
         s->force = true;
         return 0;
@@ -105,7 +118,7 @@ static int erase(const char *path)
 static int create(const char *path, const struct settings *s)
 {
     struct kvfs_options options = {
-        .create = true, .label = s->label, .store_id = s->has_id ? s->id : NULL};
+        .create = true, .label = s->label, .index = s->index, .store_id = s->has_id ? s->id : NULL};
     struct kv_identity identity;
     struct fault fault;
     struct kvfs *fs = NULL;
@@ -138,7 +151,7 @@ int cmd_mkfs(int argc, char **argv)
     static const struct argp_option options[] = {
         {"label", 'L', "LABEL", 0, "a name for people, at most 63 bytes", 0},
         {"uuid", 'U', "UUID", 0, "the store's id; random by default", 0},
-        {"option", 'O', "OPT=VAL", 0, "a property of the format (none in this version)", 0},
+        {"option", 'O', "OPT=VAL", 0, "a property of the store: index=ATTRIBUTE", 0},
         {"force", OPTION_FORCE, NULL, 0, "erase a store that is there", 0},
         {"quiet", 'q', NULL, 0, "say nothing unless something fails", 0},
         {0}};

@@ -61,7 +61,8 @@ int cmd_serve(int argc, char **argv)
         "STORE",
         "Examples:\n  kvfs serve /srv/a\n  kvfs get /srv/a users/42\n  kvfs umount /srv/a\n\nOpen "
         "a "
-        "store and carry out what get, put, del, exists, scan, dump, load, stats, snapshot, sync, "
+        "store and carry out what get, put, del, exists, scan, find, dump, load, stats, snapshot, "
+        "sync, "
         "compact, checkpoint and verify ask, as the daemon of a mount does, without a mount: none "
         "of these opens the store then, and any number may run at a time. Returns when the store "
         "is served, or says why "
@@ -70,7 +71,10 @@ int cmd_serve(int argc, char **argv)
         "  sync_interval=MS    unsynced changes are at most this old; 1000\n"
         "  log=FILE|syslog     where the daemon's messages go\n"
         "  warm                read indexes, then names and attributes, then data into memory at "
-        "once",
+        "once\n"
+        "  index=ATTRIBUTE     from now on keep an index of it for 'kvfs find', such as user.tag; "
+        "empty:\n"
+        "                      keep none",
         NULL,
         NULL,
         NULL};

@@ -57,6 +57,22 @@ static void print_field(json_t *json, const char *name, const char *title)
     }
 }
 
+static void print_index(const json_t *index)
+{
+    const char *attribute = json_string_value(json_object_get(index, "attribute"));
+    const char *error = json_string_value(json_object_get(index, "error"));
+    if (attribute == NULL) {
+        return;
+    }
+    if (json_is_true(json_object_get(index, "built"))) {
+        printf("%-10s %s\n", "index", attribute);
+        return;
+    }
+    printf("%-10s %s, %" JSON_INTEGER_FORMAT " %% built%s%s\n", "index", attribute,
+           json_integer_value(json_object_get(index, "percent")), error != NULL ? ": " : "",
+           error != NULL ? error : "");
+}
+
 static void print_status(json_t *json)
 {
     static const char *const fields[][2] = {
@@ -69,6 +85,7 @@ static void print_status(json_t *json)
     for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++) {
         print_field(json, fields[i][0], fields[i][1]);
     }
+    print_index(json_object_get(json, "index"));
 }
 
 /* A damaged store does not open, but that is a state too. */

@@ -35,8 +35,9 @@ enum control_op {
     CONTROL_CHECKPOINT = 13,     /* key: absolute path of the copy */
     CONTROL_COMPACT = 14,        /* data: JSON objects, one in each: progress */
     CONTROL_BATCH = 15,          /* value: changes; rows: deleted keys that were not there */
+    CONTROL_FIND = 16,           /* key: an attribute, value: its value; rows: paths */
 };
-enum { CONTROL_OP_MAX = CONTROL_BATCH };
+enum { CONTROL_OP_MAX = CONTROL_FIND };
 
 enum control_reply_type {
     CONTROL_DONE = 128,
@@ -49,9 +50,11 @@ enum control_flag {
     CONTROL_REVERSE = 1 << 1,   /* scan: descending */
     CONTROL_PRUNE = 1 << 2,     /* delete, batch: directories that became empty go too */
     CONTROL_MAY_MISS = 1 << 3,  /* batch: a key to delete that is not there is no failure */
+    CONTROL_BY_PREFIX = 1 << 4, /* find: all values that begin so; rows: path and value */
 };
 enum {
-    CONTROL_FLAGS_KNOWN = CONTROL_KEYS_ONLY | CONTROL_REVERSE | CONTROL_PRUNE | CONTROL_MAY_MISS
+    CONTROL_FLAGS_KNOWN =
+        CONTROL_KEYS_ONLY | CONTROL_REVERSE | CONTROL_PRUNE | CONTROL_MAY_MISS | CONTROL_BY_PREFIX
 };
 
 /* What a batch consists of. On the wire, never renumber. */
@@ -72,7 +75,7 @@ struct control_request {
     enum control_op op;
     struct kv_slice key, value;
     struct kv_slice prefix, from, to; /* scan */
-    uint64_t limit;                   /* scan: rows; verify: bytes per second; 0: none */
+    uint64_t limit;                   /* scan, find: rows; verify: bytes per second; 0: none */
     unsigned flags;
     unsigned umask; /* put, batch: of who asks */
 };

@@ -269,6 +269,48 @@ static int do_scan(struct execution *e)
     return kvfs_scan(e->host->fs, &options, send_row, e);
 }
 
+static bool send_hit(void *arg, struct kv_slice value, struct kv_slice path)
+{
+    struct execution *e = arg;
+    bool with_value = (e->request->flags & CONTROL_BY_PREFIX) != 0;
+    return send_row(e, path, with_value ? value : kv_slice(NULL, 0));
+}
+
+static void explain_find(struct execution *e, const char *attribute, int error)
+{
+    struct kvfs_index_status status;
+    if (error == -EOPNOTSUPP) {
+        snprintf(e->detail, sizeof e->detail,
+                 "there is no index of %s. Mount or serve the store once with -o index=%s",
+                 attribute, attribute);
+    } else if (error == -EINPROGRESS && kvfs_index_status(e->host->fs, &status)) {
+        snprintf(
+            e->detail, sizeof e->detail,
+            "the index of %s is being built, %u %% so far%s. 'kvfs status' tells how far it is",
+            attribute, status.percent,
+            e->host->pid == 0 ? "; mount or serve the store, which goes on with it" : "");
+    }
+}
+
+static int do_find(struct execution *e)
+{
+    char attribute[KVFS_XATTR_NAME_SIZE_MAX + 1] = {0};
+    struct kv_slice key = e->request->key;
+    if (key.size == 0 || key.size >= sizeof attribute || memchr(key.data, 0, key.size) != NULL) {
+        return -EINVAL;
+    }
+    memcpy(attribute, key.data, key.size);
+    struct kvfs_find_options options = {
+        .attribute = attribute,
+        .value = e->request->value,
+        .by_prefix = (e->request->flags & CONTROL_BY_PREFIX) != 0,
+        .limit = e->request->limit,
+    };
+    int r = kvfs_find(e->host->fs, &options, send_hit, e);
+    explain_find(e, attribute, r);
+    return r;
+}
+
 /* Its errors read differently than those of keys. */
 static void say_why(struct execution *e, int error)
 {
@@ -425,6 +467,8 @@ static int carry_out(struct execution *e)
         return do_batch(e);
     case CONTROL_SCAN:
         return do_scan(e);
+    case CONTROL_FIND:
+        return do_find(e);
     case CONTROL_SNAPSHOT_CREATE:
     case CONTROL_SNAPSHOT_DROP:
         return do_snapshot(e);

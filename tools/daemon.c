@@ -228,6 +228,7 @@ static int serve_with_log(const struct mount_plan *plan, struct log *log, struct
         .memory_bytes = plan->options.memory_bytes,
         .sync_interval_ms = plan->options.sync_interval_ms,
         .warm = plan->options.warm,
+        .index = plan->options.index,
         .holder = holder,
     };
     int r = store_open(plan->store, &options, log, &fs, fault);

@@ -22,6 +22,7 @@ static const struct cmd cmds[] = {
     {"batch", cmd_batch, "change many keys together or not at all"},
     {"exists", cmd_exists, "exit 0 if a key exists, 3 if not"},
     {"scan", cmd_scan, "list keys and values in order"},
+    {"find", cmd_find, "list the files that have an attribute, by its index"},
     {"ls", cmd_ls, "list a directory of a store that is not mounted"},
     {"cat", cmd_cat, "write files of a store that is not mounted to stdout"},
     {"info", cmd_info, "show the attributes of a file of a store that is not mounted"},

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fs/kvfs.h"
 #include "tools/text.h"
 #include "tools/words.h"
 
@@ -24,12 +25,12 @@ static const char *const for_kernel[] = {
     "suid", "nosuid", "dev", "nodev", "exec", "noexec", "sync", "noatime", "nodiratime", "dirsync",
 };
 static const char *const ours[] = {
-    "memory",      "threads",   "sync_interval", "ro",    "rw",
-    "allow_other", "writeback", "log",           "uring", "warm",
+    "memory",    "threads", "sync_interval", "ro",   "rw",    "allow_other",
+    "writeback", "log",     "uring",         "warm", "index",
 };
 
 /* What says something of a store that is served without a mount. */
-static const char *const without_mount[] = {"memory", "sync_interval", "log", "warm"};
+static const char *const without_mount[] = {"memory", "sync_interval", "log", "warm", "index"};
 
 #define COUNT_OF(array) (sizeof(array) / sizeof(array)[0])
 
@@ -42,7 +43,8 @@ void mount_options_init(struct mount_options *options, bool is_root)
 void mount_options_finish(struct mount_options *options)
 {
     free(options->log);
-    options->log = NULL;
+    free(options->index);
+    options->log = options->index = NULL;
 }
 
 static bool is_among(const char *name, const char *const *names, size_t count)
@@ -75,8 +77,8 @@ static int unknown(const char *name, char *fault, size_t fault_size)
 static int needs_mount(const char *name, char *fault, size_t fault_size)
 {
     snprintf(fault, fault_size,
-             "option '%s' is one of mounts. Without a mount there are memory, sync_interval, log "
-             "and warm",
+             "option '%s' is one of mounts. Without a mount there are memory, sync_interval, log, "
+             "warm and index",
              name);
     return -EINVAL;
 }
@@ -122,18 +124,28 @@ static int apply_uring(struct mount_options *options, const char *value)
     return -EINVAL;
 }
 
-static int apply_log(struct mount_options *options, const char *value)
+static int replace(char **text, const char *value)
 {
-    if (value == NULL || *value == '\0') {
-        return -EINVAL;
-    }
     char *copy = strdup(value);
     if (copy == NULL) {
         return -ENOMEM;
     }
-    free(options->log);
-    options->log = copy;
+    free(*text);
+    *text = copy;
     return 0;
+}
+
+static int apply_log(struct mount_options *options, const char *value)
+{
+    return value == NULL || *value == '\0' ? -EINVAL : replace(&options->log, value);
+}
+
+static int apply_index(struct mount_options *options, const char *value)
+{
+    if (value == NULL || (*value != '\0' && !kvfs_index_name_is_valid(value))) {
+        return -EINVAL;
+    }
+    return replace(&options->index, value);
 }
 
 /* Options with a value. Returns 1 if `name` is none of them. */
@@ -157,6 +169,9 @@ static int apply_valued(struct mount_options *options, const char *name, const c
     } else if (strcmp(name, "log") == 0) {
         r = apply_log(options, value);
         wanted = "syslog or the name of a file";
+    } else if (strcmp(name, "index") == 0) {
+        r = apply_index(options, value);
+        wanted = "an attribute such as user.tag, without '=', or nothing";
     } else {
         return 1;
     }

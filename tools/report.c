@@ -35,6 +35,7 @@ enum exit_code exit_code_of(int error)
     case KV_EDAMAGED:
         return EXIT_DAMAGED;
     case EBUSY:
+    case EINPROGRESS:
         return EXIT_BUSY;
     case ENOSPC:
     case EDQUOT:

@@ -40,6 +40,18 @@ static json_t *text_json(const char *text)
                                             : shown_json(kv_slice_str(text), TEXT_UTF8);
 }
 
+/* null where there is none, or the filesystem is not open. */
+static json_t *index_json(struct kvfs *fs)
+{
+    struct kvfs_index_status status;
+    if (fs == NULL || !kvfs_index_status(fs, &status)) {
+        return json_null();
+    }
+    return json_pack("{s:o, s:b, s:i, s:s?}", "attribute", text_json(status.attribute), "built",
+                     status.built, "percent", (int)status.percent, "error",
+                     status.error < 0 ? kv_strerror(status.error) : NULL);
+}
+
 json_t *report_status_json(const struct control_host *host)
 {
     struct kv_identity identity;
@@ -49,15 +61,16 @@ json_t *report_status_json(const struct control_host *host)
     kv_health(host->engine, &health);
     text_uuid(identity.store_id, id);
     return json_pack(
-        "{s:i, s:s, s:o, s:o, s:s?, s:s?, s:o, s:s, s:o, s:i, s:s, s:o, s:o, s:s}",
+        "{s:i, s:s, s:o, s:o, s:s?, s:s?, s:o, s:s, s:o, s:i, s:s, s:o, s:o, s:o, s:s}",
         "format_version", FORMAT_VERSION, "state", host->state, "pid",
         host->pid != 0 ? json_integer(host->pid) : json_null(), "mountpoint",
         text_json(host->mountpoint), "transport",
         host->mount != NULL ? kvfs_mount_transport(host->mount) : NULL, "transport_reason",
         host->no_uring, "store", text_json(host->store), "store_id", id, "label",
         text_json(identity.label), "store_format", (int)identity.format_version, "health",
-        health_name(health.state), "health_reason", text_json(health.reason), "log",
-        text_json(host->log != NULL ? host->log->target : NULL), "version", KVFS_VERSION);
+        health_name(health.state), "health_reason", text_json(health.reason), "index",
+        index_json(host->fs), "log", text_json(host->log != NULL ? host->log->target : NULL),
+        "version", KVFS_VERSION);
 }
 
 static json_t *counters_json(const struct kv_stats *s)

@@ -252,13 +252,6 @@ static int follow_wish(struct kvfs *fs, const char *wanted)
     return change_name(fs, name);
 }
 
-bool kvfs_index_name_is_valid(const char *attribute)
-{
-    size_t size = strlen(attribute);
-    return strncmp(attribute, "user.", 5) == 0 && size > 5 && size <= KVFS_XATTR_NAME_SIZE_MAX &&
-           strchr(attribute, '=') == NULL;
-}
-
 /* An index whose state is lost or of another version begins anew. */
 static int take_up(struct kvfs *fs)
 {

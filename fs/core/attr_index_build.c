@@ -165,10 +165,17 @@ static void *build_main(void *arg)
     return NULL;
 }
 
+/* The first piece at once: in a small store there is no other. */
 int attr_index_start(struct kvfs *fs)
 {
     struct attr_index *index = &fs->index;
-    if (index->table == NULL || fs->read_only || atomic_load(&index->built)) {
+    if (index->table == NULL || fs->read_only) {
+        return 0;
+    }
+    if (!atomic_load(&index->built)) {
+        note(fs, build_piece(fs));
+    }
+    if (atomic_load(&index->built)) {
         return 0;
     }
     mutex_init(&index->mu, LOCK_RANK_LEAF, "index");

@@ -206,7 +206,7 @@ START_TEST(stores_that_are_no_filesystem_are_refused)
     ck_ok(kvfs_open_storage(storage, &options, &fs));
     ck_ok(kv_table_open(kvfs_store(fs), FORMAT_TABLE_META, NULL, &table));
     rowkey_fact(&key, FORMAT_FACT_SCHEMA);
-    coding_put_u32(schema, FORMAT_SCHEMA + 1);
+    coding_put_u32(schema, FORMAT_SCHEMA_INDEX + 1);
     ck_ok(kv_put(table, rowkey_slice(&key), kv_slice(schema, 4), KV_DURABLE_WRITE));
     ck_ok(kvfs_close(fs));
     ck_fails(kvfs_open_storage(storage, &options, &fs), KV_EFORMAT);

@@ -227,7 +227,7 @@ keys_work() {
 
 # ---- without a mount ----
 
-subcommands=(mkfs mount umount serve exec get put del batch exists scan ls cat info status stats sync checkpoint verify debug version)
+subcommands=(mkfs mount umount serve exec get put del batch exists scan find ls cat info status stats sync checkpoint verify debug version)
 
 help_lists_all() {
     local word

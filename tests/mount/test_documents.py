@@ -47,7 +47,6 @@ NOT_RUN = {
     "if-absent KEY": "a line of a batch",
     "if-equal KEY VALUE": "a line of a batch",
     "chattr +i": "no command to give but a state that is spoken of; tests/mount/test_chattr.sh",
-    "kvfs find": "named as missing",
 }
 
 # What is only a part of a command in the text is run as this one.
@@ -96,7 +95,8 @@ STATUSES = {
     "kvfs fsck --undo /srv/a/lost+found.d/00000001 /srv/a": (1,),
     "kvfs recover --output /srv/saved /srv/a": (1,),  # what was taken back before is damage again
 }
-PRINTS = {"kvfs health /mnt/a": r"ok\n|degraded", "kvfs fsck /srv/a": r"/srv/a: clean\n"}
+PRINTS = {"kvfs health /mnt/a": r"ok\n|degraded", "kvfs fsck /srv/a": r"/srv/a: clean\n",
+          "kvfs find /mnt/a user.tag=red": r"greeting\n"}
 AFTER = {
     "kvfs exec /srv/store -- tar -x < tree.tar": "[ \"$(kvfs get /srv/store greeting)\" = hello ]",
     "kvfs checkpoint /mnt/a /srv/a-monday": "[ \"$(kvfs get /srv/a-monday greeting)\" = hello ]",
@@ -107,7 +107,7 @@ AFTER = {
 }
 
 # Nothing else of what somebody writes into a document is started by a test.
-PROGRAMS = ("kvfs", "fsck", "mkdir", "cat", "ls", "printf", "rsync")
+PROGRAMS = ("kvfs", "fsck", "mkdir", "cat", "ls", "printf", "rsync", "setfattr")
 NAME_OF_COMMAND = re.compile(r"kvfs( [a-z]+)+")
 SPAN = re.compile(r"[a-z./][\w./-]* .*")  # of several words, the first not an option nor in capitals
 

@@ -91,6 +91,7 @@ FSCK = "fsck {option} {copy}"
 CLEAN = r".*: clean\n"
 RECOVER = "recover {option} --output={new} {store}"
 SCAN = "scan {option} {store}"
+TAGGED = "exec -o index=user.tag {copy} -- setfattr -n user.tag -v red a/1 a/2"
 
 SOUND = r"(?s:.*): sound\n"
 
@@ -124,7 +125,7 @@ USES = {
     "mkfs": {
         "--label": Use("mkfs {option} -q {new}", value="photos", bad="x" * 64),
         "--uuid": Use("mkfs {option} -q {new}", value=ID, bad="1234"),
-        "--option": Use("mkfs {option} -q {new}", value="any=thing", bad="any=thing", status=2),  # there is none yet
+        "--option": Use("mkfs {option} -q {new}", value="index=user.tag", bad="any=thing", then="find {new} user.tag=red"),
         "--quiet": Use("mkfs {option} {new}", prints=""),
         "--force": Use("mkfs {option} -q {copy}", then="status {copy}"),
     },
@@ -169,6 +170,13 @@ USES = {
         "--value": Use(SCAN + " --limit=1", value="len", bad="octal", in_use=0, prints="a/1\t3\n"),
         "--null": Use(SCAN + " --limit=1", in_use=0, prints="a/1\0one\0"),
         "--json": Use(SCAN + " --limit=1", in_use=0, prints=as_json(key="a/1", value="one")),
+    },
+    "find": {
+        "--prefix": Use("find {option} {copy} user.tag=r", first=TAGGED, needs=("fuse",), prints="red\ta/1\nred\ta/2\n"),
+        "--limit": Use("find {option} {copy} user.tag=red", value="1", bad="0", first=TAGGED, needs=("fuse",), prints="a/1\n"),
+        "--null": Use("find {option} {copy} user.tag=red", first=TAGGED, needs=("fuse",), prints="a/1\0a/2\0"),
+        "--json": Use("find {option} --limit=1 {copy} user.tag=red", first=TAGGED, needs=("fuse",),
+                      prints=as_json(path="a/1", value="red")),
     },
     "ls": {"--long": Use("ls {option} {store} a", in_use=5, prints=r"(-rw-r--r-- .* 3 .* [12]\n){2}")},
     "info": {"--json": Use("info {option} {store} b", in_use=5, prints=as_json(type="file", size=5))},
@@ -303,7 +311,7 @@ NO_STORE_STATUS = {"mount": 32, "exec": 125, "fsck": 8, "recover": 8, "sst": 2, 
 
 # Behind -o: a value, and one that must be refused. What takes no value is refused with any.
 MOUNT_OPTIONS = {
-    "memory": ("64M", "1K"), "threads": ("2", "0"), "sync_interval": ("100", "0"), "uring": ("auto", "perhaps"),
+    "memory": ("64M", "1K"), "threads": ("2", "0"), "sync_interval": ("100", "0"), "uring": ("auto", "perhaps"), "index": ("user.tag", "tag"),
     "log": ("syslog", ""), "ro": (None, "x"), "rw": (None, "x"), "allow_other": (None, "x"), "writeback": (None, "x"), "warm": (None, "x"),
     "suid": (None, "x"), "nosuid": (None, "x"), "dev": (None, "x"), "nodev": (None, "x"), "exec": (None, "x"),
     "noexec": (None, "x"), "sync": (None, "x"), "noatime": (None, "x"), "nodiratime": (None, "x"), "dirsync": (None, "x"),

@@ -40,7 +40,8 @@ START_TEST(each_option_reaches_its_field)
     struct mount_options options;
     mount_options_init(&options, false);
     parses(&options,
-           "memory=64M,threads=3,sync_interval=250,ro,writeback,warm,log=/var/log/k\\,v,uring=off");
+           "memory=64M,threads=3,sync_interval=250,ro,writeback,warm,log=/var/log/k\\,v,uring=off,"
+           "index=user.a\\,b");
     ck_assert_uint_eq(options.memory_bytes, 64 << 20);
     ck_assert_uint_eq(options.threads, 3);
     ck_assert_uint_eq(options.sync_interval_ms, 250);
@@ -52,7 +53,9 @@ START_TEST(each_option_reaches_its_field)
     parses(&options, "rw,log=syslog,uring=on");
     ck_assert(!options.read_only);
     ck_assert_int_eq(options.uring, MOUNT_URING_ON);
-    parses(&options, "uring=auto");
+    ck_assert_str_eq(options.index, "user.a,b");
+    parses(&options, "uring=auto,index=");
+    ck_assert_str_eq(options.index, "");
     ck_assert_int_eq(options.uring, MOUNT_URING_AUTO);
     ck_assert_str_eq(options.log, "syslog");
     mount_options_finish(&options);
