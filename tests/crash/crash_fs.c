@@ -48,6 +48,9 @@ static const struct workload workloads[] = {
     {"opened again and again", "c3 r w3 r r m2 o1 u3 r T2 r f r k2 r"},
     {"flushes and merges", "c4 w6 f w5 k3 f u3 T2 f C m3 w4 s f x2 u2 C k2 r w2 C"},
     {"rotations", "c5 W12 s W6 u2 W8 m2 s W3"},
+    {"attributes with an index", "i c4 d2 l1 v9 s v8 h2 v5 m3 M3 v6 u3 v2 r v6 x2 u2 v4"},
+    {"unlinked with an index", "i c6 w3 v9 o4 u7 v3 q2 s n2 v4 N1 q2 r v6 o2 u4 q1 B3 K2"},
+    {"an index that comes and goes", "c8 d2 v9 v9 s i v6 u2 i v5 m2 i f v4 C i v3 r i v2"},
     {"random a", NULL},
     {"random b", NULL},
     {"random c", NULL},
@@ -102,7 +105,7 @@ static void watch(void *arg, struct sim_fs *sim, const struct sim_event *event)
 
 static void random_script(uint64_t seed, char *to, size_t size)
 {
-    static const char steps[] = "cccddlhhuumMMxowwwwbbyyaattTTepvvgkkKsssfCrq";
+    static const char steps[] = "cccddlhhuumMMxowwwwbbyyaattTTepvvvgkkKsssfCriq";
     struct rng rng = {hash_u64(seed + 77)};
     size_t used = (size_t)snprintf(to, size, "c3 d2 w2");
     for (int i = 0; i < 60; i++) {

@@ -57,6 +57,7 @@ static int do_open(struct run *run)
     struct kvfs_options options = {.create = true,
                                    .memory_bytes = 1 << 20,
                                    .no_background = true,
+                                   .index = tree_xattr_name(0),
                                    .holder = "the allocation test"};
     struct kv_storage *storage = NULL;
     int r = sim_storage_open(run->sim, true, &storage);
@@ -336,6 +337,23 @@ static int do_scan_back(struct run *run)
     return kvfs_scan(run->fs, &options, note_row, run);
 }
 
+static int do_build_index(struct run *run)
+{
+    return kvfs_index_build(run->fs);
+}
+
+static int do_rebuild_index(struct run *run)
+{
+    return kvfs_index_rebuild(run->fs);
+}
+
+static int do_find(struct run *run)
+{
+    struct kvfs_find_options options = {.attribute = tree_xattr_name(0), .by_prefix = true};
+    run->digest = 0;
+    return kvfs_find(run->fs, &options, note_row, run);
+}
+
 static int do_statfs(struct run *run)
 {
     struct statvfs st;
@@ -364,6 +382,7 @@ static const struct operation {
     const char *at, *to;
 } operations[] = {
     {"open", do_open, NULL, NULL},
+    {"build the index", do_build_index, NULL, NULL},
     {"mkdir", do_mkdir, NULL, NULL},
     {"mknod", do_mknod, NULL, NULL},
     {"write", do_write_large, "b", NULL},
@@ -382,6 +401,10 @@ static const struct operation {
     {"link", do_link, NULL, "a/c"},
     {"setxattr", do_setxattr, "b", NULL},
     {"getxattr", do_getxattr, "b", NULL},
+    {"setxattr", do_setxattr, "a/c", NULL},
+    {"setxattr", do_setxattr, "a", NULL},
+    {"find", do_find, NULL, NULL},
+    {"index anew", do_rebuild_index, NULL, NULL},
     {"listxattr", do_listxattr, "b", NULL},
     {"lookup", do_lookup, NULL, NULL},
     {"list", do_list, "a", NULL},
@@ -395,6 +418,7 @@ static const struct operation {
     {"remove an attribute", do_removexattr, "b", NULL},
     {"exchange", do_exchange, "a", NULL},
     {"rename over a file", do_rename, NULL, "a"},
+    {"find", do_find, NULL, NULL},
     {"merge", do_compact, NULL, NULL},
     {"unlink", do_unlink, "a", NULL},
     {"unlink what is open", do_unlink_open, NULL, NULL},

@@ -207,6 +207,7 @@ static void judge_state(struct attempt *attempt, struct sim_fs *take_sim)
     char *text;
 
     fs_rig_init(&attempt->rig, take_sim, rng_next(&check->rng));
+    attempt->rig.index = attempt->work->index;
     if (nest) {
         sim_watch(attempt->rig.sim, watch_opening, attempt);
     }

@@ -61,13 +61,15 @@ int fs_rig_open(struct fs_rig *rig, bool create)
         .create = create,
         .memory_bytes = MEMORY_BYTES,
         .no_background = true,
+        .index = rig->index,
         .holder = "the crash test",
         .message_fn = note_message,
         .message_arg = rig,
     };
     struct kv_storage *storage = NULL;
     int r = sim_storage_open(rig->sim, create, &storage);
-    return r < 0 ? r : kvfs_open_storage(storage, &options, &rig->fs);
+    r = r < 0 ? r : kvfs_open_storage(storage, &options, &rig->fs);
+    return r < 0 ? r : kvfs_index_build(rig->fs);
 }
 
 static void close_files(struct fs_rig *rig)
@@ -523,6 +525,13 @@ static void step_reopen(struct fs_rig *rig)
     rig->bounds.opened = true;
 }
 
+static void step_index(struct fs_rig *rig)
+{
+    bool keeps_one = rig->index != NULL && *rig->index != '\0';
+    rig->index = keeps_one ? "" : tree_xattr_name(0);
+    step_reopen(rig);
+}
+
 static void step_sync(struct fs_rig *rig, char step)
 {
     struct tree_node *n = &rig->tree.nodes[fs_rig_pick_node(rig, is_any)];
@@ -562,6 +571,7 @@ void fs_rig_step(struct fs_rig *rig, char step)
         {"B", NULL, step_batch},
         {"sfC", step_sync, NULL},
         {"r", NULL, step_reopen},
+        {"i", NULL, step_index},
     };
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
         if (strchr(kinds[i].steps, step) != NULL) {

@@ -12,7 +12,8 @@
  *   t shrink   e extend   T shrink and extend at once behind it
  *   v set or remove an xattr             g change the mode
  *   k put by key          K delete by key    B put one key and delete another
- *   s fsync    f flush    C compact      r close and open again */
+ *   s fsync    f flush    C compact      r close and open again
+ *   i the same, and keep an index of an attribute from then on, or drop it */
 #ifndef TESTS_CRASH_FS_RIG_H
 #define TESTS_CRASH_FS_RIG_H
 
@@ -27,6 +28,7 @@ struct fs_rig {
     struct rig_bounds bounds; /* in operations */
     struct rng rng;
     uint32_t next_number; /* of contents */
+    const char *index;    /* the option of the next opening; NULL: none is given */
     char message[256];    /* the first error that was told of */
 };
 
