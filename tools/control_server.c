@@ -11,14 +11,15 @@
 
 enum {
     CLIENTS_MAX = 16,
-    IDLE_TIMEOUT_S = 60, /* a client that takes or sends nothing for so long is cut off */
+    ROWS_SIZE = 32 * 1024, /* so many bytes of rows are sent together */
+    IDLE_TIMEOUT_S = 60,   /* a client that takes or sends nothing for so long is cut off */
 };
 
 struct client {
     struct control_server *server;
     struct thread thread;
     struct kvfs_who who;
-    struct kv_buf frame; /* reply being sent; thread-private */
+    struct kv_buf frame; /* replies to be sent; thread-private */
     bool verifying;      /* what it asked for may take hours; thread-private */
     int fd;              /* -1: the slot is free. Guarded by the server's mu */
     bool ended;          /* the thread is about to return. Guarded by the server's mu */
@@ -45,15 +46,20 @@ static bool is_given_up(struct client *client, const struct control_reply *reply
     return stopping && client->verifying && reply->type == CONTROL_DATA;
 }
 
+/* Rows are sent some together, and at the latest before what follows them, which is never nothing:
+ * a call for each would cost more than finding them. */
 static int send_reply(void *arg, const struct control_reply *reply)
 {
     struct client *client = arg;
     if (is_given_up(client, reply)) {
         return -ESHUTDOWN;
     }
-    client->frame.size = 0;
     int r = control_reply_encode(reply, &client->frame);
-    return r == 0 ? control_send(client->fd, kv_buf_slice(&client->frame)) : r;
+    if (r == 0 && (reply->type != CONTROL_ROW || client->frame.size >= ROWS_SIZE)) {
+        r = control_send(client->fd, kv_buf_slice(&client->frame));
+        client->frame.size = 0;
+    }
+    return r;
 }
 
 static int refuse(struct client *client, int error)
