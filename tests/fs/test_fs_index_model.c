@@ -375,8 +375,12 @@ static void compare_all(const struct model *m)
 /* ---- runs -------------------------------------------------------------------------------------
  */
 
+/* Nothing is merged in the background. */
 static void reopen(struct model *m)
 {
+    if (pick(m, 4) == 0) {
+        ck_ok(kv_compact(kvfs_store(m->fs)));
+    }
     end(m);
     if (pick(m, 3) == 0) {
         open_with(m, pick(m, 2) == 0 ? OTHER : "", false);
