@@ -680,7 +680,6 @@ static void drop_lost_entries(struct check *c)
 int mend_end(struct check *c)
 {
     struct mend *m = c->mend;
-    struct kv_pinned pinned;
     struct rowkey key;
     uint64_t next;
     bool is_free;
@@ -692,7 +691,7 @@ int mend_end(struct check *c)
         next = c->ino_limit;
     }
     rowkey_dirent(&key, KVFS_ROOT_INO, kv_slice_str(lost_found_name));
-    is_free = fs_get(c->fs->meta, c->snapshot, &key, &pinned) == -ENOENT;
+    is_free = kv_exists(c->fs->meta, c->snapshot, rowkey_slice(&key)) == -ENOENT;
     if (m->wants_lost_found && is_free) {
         make_lost_found(c, next++);
     }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The engine's threads: one flushes, some compact, one gives back dead bytes of blobs, one looks
- * for runs of deleted keys (dead_probe.h), one syncs the log now and then, one fills the cache after
- * opening if that is wanted. They know nothing of who uses the store. Failed work is tried again
- * after a pause that doubles; its inputs are intact. */
+ * for runs of deleted keys (dead_probe.h), one syncs the log now and then, one fills the cache
+ * after opening if that is wanted. They know nothing of who uses the store. Failed work is tried
+ * again after a pause that doubles; its inputs are intact. */
 #ifndef KVCORE_DB_WORKER_H
 #define KVCORE_DB_WORKER_H
 

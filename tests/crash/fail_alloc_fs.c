@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "fs/core/attr_index.h"
 #include "kvcore/util/checksum.h"
 #include "tests/crash/alloc_wrap.h"
 #include "tests/crash/rig.h"
@@ -344,7 +345,8 @@ static int do_build_index(struct run *run)
 
 static int do_rebuild_index(struct run *run)
 {
-    return kvfs_index_rebuild(run->fs);
+    int r = attr_index_reset(run->fs);
+    return r < 0 ? r : kvfs_index_build(run->fs);
 }
 
 static int do_find(struct run *run)

@@ -52,12 +52,16 @@ follows_operations() {
         mv "$mnt/e/one" "$mnt/d.link" && found "" user.tag=blue && found d.link user.tag=green
 }
 
+is_built() {
+    "$kvfs" status "$mnt" --json | grep -q '"index":{"attribute":"user.other","built":true,"percent":100'
+}
+
 in_background() {
     local i
     (cd "$mnt" && mkdir many && for ((i = 0; i < 3000; i++)); do echo "many/$i"; done | xargs touch &&
         find many -type f -print0 | xargs -0 setfattr -n user.other -v x) || return
     remount_store -o index=user.other && fails 1 'no index of user.tag' "$kvfs" find "$store" user.tag=red &&
-        wait_for eval '"$kvfs" status "$mnt" --json | grep -q "\"index\":{\"attribute\":\"user.other\",\"built\":true,\"percent\":100"' &&
+        wait_for is_built &&
         [ "$("$kvfs" find "$store" user.other=x | wc -l)" -eq 3000 ] &&
         "$kvfs" find "$store" user.other=x | LC_ALL=C sort -c && [ "$("$kvfs" find "$store" user.other=x --limit 7 | wc -l)" -eq 7 ]
 }
@@ -71,8 +75,9 @@ damage_index() {
 
 repaired() {
     fails 4 TABLE_BLOCK "$kvfs" fsck -n "$store" && fails 4 'cannot be read' "$kvfs" find "$store" user.other=x &&
-        fails 1 'FS_INDEX_(MISSING|UNREADABLE)' "$kvfs" fsck -y "$store" && fails 0 clean "$kvfs" fsck "$store" &&
-        [ "$("$kvfs" find "$store" user.other=x | wc -l)" -eq 3000 ]
+        fails 1 'FS_INDEX_(MISSING|UNREADABLE)' "$kvfs" fsck -y "$store" && fails 0 FS_INDEX_UNBUILT "$kvfs" fsck -v "$store" &&
+        fails 5 'being built' "$kvfs" find "$store" user.other=x && mount_store && wait_for is_built &&
+        [ "$("$kvfs" find "$store" user.other=x | wc -l)" -eq 3000 ] && umount_store && fails 0 clean "$kvfs" fsck "$store"
 }
 
 served() {
@@ -108,7 +113,7 @@ point "the index is kept without the option" eval 'mount_store && tag white plai
 point "a read-only mount reads the index and changes none" eval 'mount_store -o ro && found plain user.tag=white && umount_store &&
     fails 32 "only keeps the index" "$kvfs" mount -o ro,index=user.other "$store" "$mnt"'
 point "files that are there are indexed in the background" eval 'mount_store && in_background'
-point "a damaged index is built anew by fsck" eval 'umount_store && "$kvfs" compact "$store" && damage_index && repaired'
+point "a damaged index is emptied by fsck, and built anew by the next mount" eval 'umount_store && "$kvfs" compact "$store" && damage_index && repaired'
 point "the index is dropped" eval 'mount_store -o index= && umount_store && fails 1 "no index" "$kvfs" find "$store" user.other'
 point "a served store keeps an index" served
 tap_finish

@@ -294,6 +294,7 @@ LINES = {
     "verify": Line("verify {store}", in_use=0, prints=r".* is sound: .*\n"),
     "fsck": Line("fsck {copy}", in_use=8, prints=CLEAN),
     "recover": Line("recover --output={new} {store}", in_use=8, prints=CLEAN),
+    "find": Line("find {copy} user.tag=red", first=TAGGED, prints=r"a/1\na/2\n", needs=("fuse",)),
     "sst": Line("sst {copy}/*.table", first=COMPACTED, in_use=0, prints=SOUND),
     "blob": Line("blob {copy}/*.blob", first=BIG, then="del {copy} big", in_use=0, prints=SOUND),
     "wal": Line("wal {copy}/*.log", in_use=0, prints=SOUND),
