@@ -8,8 +8,6 @@
 /* A blob's values end within the first GiB; its directory is small beside them. */
 #define BLOB_FILE_SIZE_MAX ((uint64_t)1 << 32)
 
-enum { PREFIX_SIZE_MAX = 256, FILTER_BITS_MAX = 64, BLOCK_BYTES_MAX = 1 << 24 };
-
 static int decode_closed_log(struct coding_cursor *c, struct edit *edit)
 {
     struct log_end end = {0};
@@ -36,13 +34,14 @@ static int decode_table_options(struct coding_cursor *c, struct kv_table_options
     while (coding_read_field(c, &tag, &value)) {
         switch (tag) {
         case TABLE_TAG_PREFIX_SIZE:
-            options->prefix_size = (unsigned)field_varint_max(c, value, PREFIX_SIZE_MAX);
+            options->prefix_size = (unsigned)field_varint_max(c, value, KV_TABLE_PREFIX_SIZE_MAX);
             break;
         case TABLE_TAG_FILTER_BITS:
-            options->filter_bits_per_key = (unsigned)field_varint_max(c, value, FILTER_BITS_MAX);
+            options->filter_bits_per_key =
+                (unsigned)field_varint_max(c, value, KV_TABLE_FILTER_BITS_MAX);
             break;
         case TABLE_TAG_BLOCK_BYTES:
-            options->block_bytes = (size_t)field_varint_max(c, value, BLOCK_BYTES_MAX);
+            options->block_bytes = (size_t)field_varint_max(c, value, KV_TABLE_BLOCK_BYTES_MAX);
             break;
         case TABLE_TAG_CODEC:
             codec = coding_field_varint(c, value);

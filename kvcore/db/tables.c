@@ -114,6 +114,14 @@ out:
     return r;
 }
 
+/* What the manifest takes; others would only be refused when the store is opened again. */
+static bool are_valid(const struct kv_table_options *options)
+{
+    return options->prefix_size <= KV_TABLE_PREFIX_SIZE_MAX &&
+           options->filter_bits_per_key <= KV_TABLE_FILTER_BITS_MAX &&
+           options->block_bytes <= KV_TABLE_BLOCK_BYTES_MAX;
+}
+
 int kv_table_open(struct kv_store *store, const char *name, const struct kv_table_options *options,
                   struct kv_table **ret_table)
 {
@@ -122,7 +130,7 @@ int kv_table_open(struct kv_store *store, const char *name, const struct kv_tabl
     struct kv_table *table;
     int r;
 
-    if (size == 0 || size > KV_TABLE_NAME_SIZE_MAX) {
+    if (size == 0 || size > KV_TABLE_NAME_SIZE_MAX || (options != NULL && !are_valid(options))) {
         return -EINVAL;
     }
     mutex_lock(&store->mu);

@@ -140,6 +140,35 @@ START_TEST(tables_are_listed_with_their_options)
 }
 END_TEST
 
+/* They would be in the manifest for good, and refused at the next opening. */
+START_TEST(options_beyond_their_limits_are_refused_before_they_are_written)
+{
+    static const struct kv_table_options beyond[] = {
+        {.prefix_size = KV_TABLE_PREFIX_SIZE_MAX + 1},
+        {.filter_bits_per_key = KV_TABLE_FILTER_BITS_MAX + 1},
+        {.block_bytes = KV_TABLE_BLOCK_BYTES_MAX + 1},
+    };
+    struct kv_table_options largest = {.prefix_size = KV_TABLE_PREFIX_SIZE_MAX,
+                                       .filter_bits_per_key = KV_TABLE_FILTER_BITS_MAX,
+                                       .block_bytes = KV_TABLE_BLOCK_BYTES_MAX};
+    struct kv_storage *storage = NULL;
+    struct kv_table *table = NULL;
+    struct kv_store *store;
+
+    ck_ok(kv_storage_mem_create(&storage));
+    store = open_store(storage);
+    for (size_t i = 0; i < sizeof beyond / sizeof beyond[0]; i++) {
+        ck_fails(kv_table_open(store, "table", &beyond[i], &table), EINVAL);
+    }
+    ck_ok(kv_table_open(store, "table", &largest, &table));
+    ck_ok(kv_close(store));
+    store = open_store(storage);
+    check_names(store, "table:256 ");
+    ck_ok(kv_close(store));
+    kv_storage_mem_destroy(storage);
+}
+END_TEST
+
 /* A table with rows in tables, in blobs, in memtables that wait and in the active one. */
 static struct kv_table *fill(struct kv_store *store, const char *name)
 {
@@ -606,6 +635,7 @@ Suite *test_suite(void)
     Suite *s = suite_create("tables");
     TCase *tc = tcase_create("crashes");
     suite_add(s, "list", tables_are_listed_with_their_options);
+    suite_add(s, "options", options_beyond_their_limits_are_refused_before_they_are_written);
     suite_add(s, "same name", a_table_of_the_same_name_is_another_and_empty);
     suite_add(s, "handles", through_handles_of_a_dropped_table_everything_fails);
     suite_add(s, "space", the_space_of_a_dropped_table_comes_back_once_no_iterator_reads_it);

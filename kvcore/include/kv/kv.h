@@ -27,6 +27,9 @@ enum {
     KV_BATCH_SIZE_MAX = 128 * 1024 * 1024, /* encoded rows of one batch */
     KV_TABLE_NAME_SIZE_MAX = 64,
     KV_TABLE_COUNT_MAX = 64,
+    KV_TABLE_PREFIX_SIZE_MAX = 256,
+    KV_TABLE_FILTER_BITS_MAX = 64,
+    KV_TABLE_BLOCK_BYTES_MAX = 1 << 24,
     KV_SNAPSHOT_NAME_SIZE_MAX = 64,
     KV_NAMED_SNAPSHOT_COUNT_MAX = 64,
     KV_LEVEL_COUNT = 7,
@@ -104,8 +107,9 @@ struct kv_table_options {
 
 /* The named table, made if missing (then durable before the call returns). `options` NULL:
  * defaults; they matter at creation only. The handle lives as long as the store. Errors: -EINVAL
- * name empty or too long; -ENOSPC also: too many tables, where those count that were dropped since
- * the store was opened; -ENOENT none of that name in a store opened read-only. */
+ * name empty or too long, or an option beyond its limit; -ENOSPC also: too many tables, where those
+ * count that were dropped since the store was opened; -ENOENT none of that name in a store opened
+ * read-only. */
 KV_PUBLIC KV_MUST_CHECK int kv_table_open(struct kv_store *store, const char *name,
                                           const struct kv_table_options *options,
                                           struct kv_table **ret_table);
