@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "kvcore/db/db_iter.h"
+#include "kvcore/db/obsolete.h"
 #include "kvcore/util/clock.h"
 
 enum {
@@ -162,6 +163,7 @@ static bool walk(struct kv_table *table, const struct dead_key *start, struct wa
         it->passed = 0;
     }
     kv_iter_destroy(it);
+    obsolete_purge(table->store); /* what was merged or dropped while the iterator held it */
     return found;
 }
 

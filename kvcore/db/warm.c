@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "kvcore/db/obsolete.h"
 #include "kvcore/db/view.h"
 
 enum {
@@ -81,7 +82,11 @@ static int note_block(void *arg, size_t bytes, bool cached)
 {
     struct warm *warm = arg;
 
-    warm->refused = cached ? 0 : warm->refused + 1;
+    if (!cached) {
+        warm->refused++;
+    } else if (bytes > 0) { /* else it was there before */
+        warm->refused = 0;
+    }
     count_add(&warm->store->counters.warm_bytes, cached ? bytes : 0);
     if (atomic_load(&warm->store->stopping)) {
         return -ECANCELED;
@@ -110,6 +115,7 @@ static int each_file(struct warm *warm, int (*fn)(struct warm *, struct file_met
         struct file_meta *file = find(view, &warm->files[i]);
         int r = file != NULL ? fn(warm, file) : 0;
         view_release(view);
+        obsolete_purge(warm->store); /* what was merged or dropped while the view held it */
         if (atomic_load(&warm->store->stopping)) {
             return -ECANCELED;
         }
