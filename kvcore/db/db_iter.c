@@ -86,7 +86,8 @@ static void begin_hidden(struct kv_iter *it)
 static void end_hidden(struct kv_iter *it)
 {
     struct kv_store *store = it->table->store;
-    if (it->hidden >= store->dead_probe->ask_after && it->probe_is_set && it->walk == 0) {
+    if (it->hidden >= store->dead_probe->ask_after && it->probe_is_set && it->walk == 0 &&
+        it->error == 0) {
         dead_probe_ask(store, it->table->id, dead_key_slice(&it->probe_from));
     }
     it->stepped += it->hidden;

@@ -255,6 +255,21 @@ static void absorb(struct dead_runs *set, struct dead_run *run)
     }
 }
 
+/* One run says all of it already, and for older readers too. */
+static bool is_known(struct dead_runs *set, const struct dead_run *run)
+{
+    const struct dead_span *known;
+    unsigned place;
+
+    if (!find_run(set, run->table_id, dead_key_slice(&run->span.lo), &place)) {
+        return false;
+    }
+    known = &run_at(set, place)->span;
+    return is_endless(known) ||
+           (!is_endless(&run->span) &&
+            kv_slice_compare(dead_key_slice(&run->span.hi), dead_key_slice(&known->hi)) <= 0);
+}
+
 void dead_runs_note(struct dead_runs *set, uint64_t since, const struct dead_key *end)
 {
     struct dead_run run = {.since = since};
@@ -267,7 +282,7 @@ void dead_runs_note(struct dead_runs *set, uint64_t since, const struct dead_key
         if (end->size > 0 && is_before_end(dead_key_slice(end), &run.span)) {
             run.span.hi = *end;
         }
-        if (is_before_end(dead_key_slice(&run.span.lo), &run.span)) {
+        if (is_before_end(dead_key_slice(&run.span.lo), &run.span) && !is_known(set, &run)) {
             absorb(set, &run);
             insert_run(set, &run);
         }
