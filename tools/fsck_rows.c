@@ -151,6 +151,7 @@ static int write_rows(struct fsck_rows *rows, const struct kv_batch *batch)
 static int mend(struct fsck_rows *rows, struct walk *walk, struct kv_batch *batch)
 {
     uint64_t best = walk->problems;
+    uint64_t lost = walk->lost_extents;
     unsigned vain = 0;
     int r = 0;
 
@@ -162,7 +163,9 @@ static int mend(struct fsck_rows *rows, struct walk *walk, struct kv_batch *batc
         kv_batch_clear(batch);
         *walk = (struct walk){.report = rows->report, .mode = rows->mode};
         r = r < 0 ? r : walk_rows(rows, walk, batch);
-        vain = walk->problems < best ? 0 : vain + 1;
+        /* Of a file that lost much each step says so of a part. */
+        vain = walk->problems < best || walk->lost_extents > lost ? 0 : vain + 1;
+        lost = walk->lost_extents;
         best = walk->problems < best ? walk->problems : best;
     }
     return r;

@@ -173,7 +173,8 @@ int attr_index_reset(struct kvfs *fs)
 /* ---- opening ----------------------------------------------------------------------------------
  */
 
-/* The name in the fact; left empty if there is none. */
+/* The name in the fact; left empty if there is none, or nobody knows which: what is then wished for
+ * is another name, and its index begins anew. */
 static int read_name(struct kvfs *fs)
 {
     struct attr_index *index = &fs->index;
@@ -182,11 +183,11 @@ static int read_name(struct kvfs *fs)
     rowkey_fact(&key, FORMAT_FACT_INDEX);
     int r = fs_get(fs->meta, NULL, &key, &pinned);
     if (r < 0) {
-        return r == -ENOENT ? 0 : r;
+        return r == -ENOENT || r == -EIO ? 0 : r;
     }
     if (pinned.value.size == 0 || pinned.value.size > KVFS_XATTR_NAME_SIZE_MAX ||
         memchr(pinned.value.data, 0, pinned.value.size) != NULL) {
-        r = fs_row_damaged(fs, rowkey_slice(&key), "it is no name of an attribute");
+        kv_ignore(fs_row_damaged(fs, rowkey_slice(&key), "it is no name of an attribute"));
     } else {
         memcpy(index->name, pinned.value.data, pinned.value.size);
         index->name_size = pinned.value.size;

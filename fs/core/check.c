@@ -107,6 +107,17 @@ static uint64_t next_ino(const struct check *c)
     return ino;
 }
 
+/* Whether the row is missing or lost. What else went wrong with reading it ends the walk: nobody
+ * may be told then that something is lost, and nothing be written in its place. */
+static bool is_gone(struct check *c, int error)
+{
+    bool gone = error == -ENOENT || error == -EIO || error == -KV_EDAMAGED;
+    if (!gone && c->error == 0) {
+        c->error = error;
+    }
+    return gone;
+}
+
 typedef void row_fn(struct check *c, struct subject *s, struct kv_slice key, struct kv_slice value);
 
 /* All rows of one kind of the inode. A value that cannot be read is a fault, but for an extent that
@@ -117,10 +128,11 @@ static void each_row(struct check *c, enum cursor_id id, struct subject *s, row_
     while (cursor->ino == s->ino) {
         struct kv_slice value = kv_slice(NULL, 0);
         bool lost = id == EXTENTS && kv_iter_is_lost(cursor->iter);
-        if (lost || kv_iter_value(cursor->iter, &value) == 0) {
+        int r = lost ? 0 : kv_iter_value(cursor->iter, &value);
+        if (r == 0) {
             c->counts.lost_extents += lost;
             fn(c, s, kv_iter_key(cursor->iter), value);
-        } else {
+        } else if (is_gone(c, r)) {
             row_fault(c, KV_PROBLEM_FS_ROW_LOST, kv_iter_key(cursor->iter), "it cannot be read");
             mend_lost_row(c, id, kv_iter_key(cursor->iter));
         }
@@ -240,9 +252,12 @@ static void read_backptr(struct check *c, struct subject *s, struct kv_slice key
     s->has_summary = true;
     s->link_pointers += pointer.is_link;
     rowkey_dirent(&pointer.entry, pointer.parent, pointer.name);
-    if (fs_get(c->fs->meta, c->snapshot, &pointer.entry, &pinned) < 0) {
+    r = fs_get(c->fs->meta, c->snapshot, &pointer.entry, &pinned);
+    if (r < 0 && is_gone(c, r)) {
         row_fault(c, KV_PROBLEM_FS_BACK_POINTER_ENTRY, key, "the entry it names is missing");
         mend_missing_entry(c, s, &pointer.entry, key, pointer.is_link);
+    }
+    if (r < 0) {
         return;
     }
     check_named_entry(c, s, &pointer, pinned.value);
@@ -470,8 +485,9 @@ static bool entry_is_matched(struct check *c, struct kv_slice key, struct kv_sli
     } else {
         rowkey_backlink(&backptr, entry.ino, parent, name);
     }
-    if (fs_get(c->fs->meta, c->snapshot, &backptr, &pinned) < 0) {
-        return false;
+    int r = fs_get(c->fs->meta, c->snapshot, &backptr, &pinned);
+    if (r < 0) {
+        return !is_gone(c, r);
     }
     bool matched = !entry.has_inode ||
                    (backptr_decode(pinned.value, &back_parent, &back_name, &summary) == 0 &&
@@ -610,6 +626,24 @@ static bool read_fact(struct check *c, const char *name, size_t size, uint8_t *r
     return fault == NULL;
 }
 
+/* Without it there is no index, as in a store that never had one. */
+static void check_index_name(struct check *c)
+{
+    struct kv_pinned pinned;
+    struct rowkey key;
+    rowkey_fact(&key, FORMAT_FACT_INDEX);
+    int r = fs_get(c->fs->meta, c->snapshot, &key, &pinned);
+    if (r == 0) {
+        kv_pinned_release(&pinned);
+        r = c->fs->index.name_size == 0 ? -KV_EDAMAGED : 0;
+    }
+    if (r < 0 && r != -ENOENT && is_gone(c, r)) {
+        row_fault(c, KV_PROBLEM_FS_FACT, rowkey_slice(&key), "it is no name of an attribute");
+        mend_facts(c);
+        mend_delete_row(c, c->fs->meta, rowkey_slice(&key));
+    }
+}
+
 /* Every number in use is below the fact, which is moved ahead before a number is given out. */
 static void read_facts(struct check *c)
 {
@@ -620,6 +654,7 @@ static void read_facts(struct check *c)
     if (read_fact(c, FORMAT_FACT_NEXT_INODE, sizeof next, next)) {
         c->ino_limit = coding_get_u64(next);
     }
+    check_index_name(c);
 }
 
 static int check(struct check *c, struct kvfs_check_counts *ret_counts)
@@ -630,6 +665,7 @@ static int check(struct check *c, struct kvfs_check_counts *ret_counts)
         mend_begin(c);
         r = check_all(c);
     }
+    r = r == 0 ? c->error : r;
     if (r == 0) {
         r = mend_end(c);
     }

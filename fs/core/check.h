@@ -31,6 +31,7 @@ struct check {
     uint64_t ino_limit;
     struct directory *directories; /* ascending */
     size_t directory_count, directory_capacity;
+    int error;         /* first failure of reading that says nothing of what is stored */
     struct mend *mend; /* NULL: only tell */
 };
 

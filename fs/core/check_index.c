@@ -98,7 +98,8 @@ static int check_entry(struct index_check *c, struct kv_slice entry)
     }
     if (r == 0) {
         struct kv_slice value = attr_index_key(kv_slice_behind(pinned.value, 1));
-        r = kv_slice_equal(value, kv_buf_slice(&c->value)) ? 0 : -ENOENT;
+        bool same = pinned.value.size > 0 && kv_slice_equal(value, kv_buf_slice(&c->value));
+        r = same ? 0 : -ENOENT;
         kv_pinned_release(&pinned);
     }
     if (r == -ENOENT || r == -EBADMSG) {

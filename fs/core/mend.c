@@ -12,6 +12,7 @@ enum {
     BATCH_BYTES = 16 << 20, /* what is not in it is mended by the next walk */
     CHUNKS_MAX = 1 << 24,   /* of holes that a walk looks at: a size may be any number */
     ROW_BYTES = 64,         /* that a row takes besides key and value, at most */
+    NAMES_MAX = 1000,       /* in lost+found that are tried for an inode */
 };
 
 static const char lost_found_name[] = "lost+found";
@@ -173,9 +174,18 @@ static struct inode rebuilt(const struct check *c, const struct subject *s,
     return inode;
 }
 
-static struct kv_slice number_name(uint64_t ino, char to[32])
+/* A name by the number that nobody has in lost+found, and the key of its entry. */
+static struct kv_slice number_name(const struct check *c, uint64_t ino, char to[32],
+                                   struct rowkey *ret_entry)
 {
-    return kv_slice(to, (size_t)snprintf(to, 32, "#%" PRIu64, ino));
+    struct kv_slice name = kv_slice(to, (size_t)snprintf(to, 32, "#%" PRIu64, ino));
+    rowkey_dirent(ret_entry, c->mend->lost_found, name);
+    for (unsigned i = 1;
+         kv_exists(c->fs->meta, c->snapshot, rowkey_slice(ret_entry)) == 0 && i < NAMES_MAX; i++) {
+        name = kv_slice(to, (size_t)snprintf(to, 32, "#%" PRIu64 ".%u", ino, i));
+        rowkey_dirent(ret_entry, c->mend->lost_found, name);
+    }
+    return name;
 }
 
 /* It has no name: it gets one in lost+found, which is made by this walk if there is none. */
@@ -183,8 +193,8 @@ static void adopt(struct check *c, const struct subject *s, struct inode *inode)
 {
     struct mend *m = c->mend;
     struct rowkey entry;
+    struct kv_slice name;
     char text[32];
-    struct kv_slice name = number_name(s->ino, text);
     if (!m->last_resort) {
         return;
     }
@@ -192,7 +202,7 @@ static void adopt(struct check *c, const struct subject *s, struct inode *inode)
         m->wants_lost_found = true;
         return;
     }
-    rowkey_dirent(&entry, m->lost_found, name);
+    name = number_name(c, s->ino, text, &entry);
     if (s->own_row && !S_ISDIR(inode->mode)) {
         put_reference(c, &entry, s->ino, inode->mode);
         put_link_pointer(c, s->ino, m->lost_found, name, inode);
@@ -244,7 +254,11 @@ void mend_summary(struct check *c, const struct subject *s, uint64_t parent, str
 /* Whether the row is there, and its value, to be released. */
 static bool get(const struct check *c, const struct rowkey *key, struct kv_pinned *ret_pinned)
 {
-    return fs_get(c->fs->meta, c->snapshot, key, ret_pinned) == 0;
+    int r = fs_get(c->fs->meta, c->snapshot, key, ret_pinned);
+    if (r < 0 && r != -ENOENT && r != -EIO) {
+        note(c->mend, r);
+    }
+    return r == 0;
 }
 
 /* What the one entry of an inode says that lives in it. */
@@ -398,6 +412,14 @@ static uint64_t lose_hole(struct check *c, const struct subject *s, uint64_t fro
     return count;
 }
 
+/* A lost extent does not say where it began: at its chunk, or behind what lies before it there. */
+static uint64_t extent_start(const struct kv_iter *iter, uint64_t end)
+{
+    uint64_t size = kv_iter_value_size(iter);
+    return size > 0 && size <= end ? end - size
+                                   : (end - 1) / FORMAT_CHUNK_BYTES * FORMAT_CHUNK_BYTES;
+}
+
 /* The file has fewer bytes than it had, or nobody knows how many: its holes are not known to be
  * holes. Returns how many extents are lost ones from now on. */
 static uint64_t lose_holes(struct check *c, const struct subject *s)
@@ -415,10 +437,8 @@ static uint64_t lose_holes(struct check *c, const struct subject *s)
     }
     for (kv_iter_seek_first(iter); kv_iter_valid(iter); kv_iter_next(iter)) {
         if (rowkey_decode_extent(kv_iter_key(iter), &ino, &end)) {
-            uint64_t size = kv_iter_value_size(iter);
-            if (size > 0 && size <= end && end - size > at) {
-                count += lose_hole(c, s, at, end - size);
-            }
+            uint64_t start = extent_start(iter, end);
+            count += start > at ? lose_hole(c, s, at, start) : 0;
             at = end;
         }
     }
@@ -670,8 +690,13 @@ static void drop_lost_entries(struct check *c)
     struct kv_iter *iter = c->cursors[ENTRIES].iter;
     for (kv_iter_seek_first(iter); kv_iter_valid(iter); kv_iter_next(iter)) {
         struct dir_entry entry;
-        struct kv_slice value;
-        if (kv_iter_value(iter, &value) < 0 || dirent_decode(value, &entry) < 0) {
+        struct kv_slice name, value;
+        uint64_t parent;
+        int r = kv_iter_value(iter, &value);
+        if (r < 0 && r != -EIO && r != -KV_EDAMAGED) {
+            note(c->mend, r);
+        } else if (r < 0 || !rowkey_decode_dirent(kv_iter_key(iter), &parent, &name) ||
+                   dirent_decode(value, &entry) < 0) {
             mend_delete_row(c, c->fs->meta, kv_iter_key(iter));
         }
     }

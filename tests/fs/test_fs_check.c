@@ -261,6 +261,21 @@ static void backptr_lost(struct tree *t)
     lose(t, "meta", &key);
 }
 
+static void index_name_lost(struct tree *t)
+{
+    struct rowkey key;
+    rowkey_fact(&key, FORMAT_FACT_INDEX);
+    lose(t, "meta", &key);
+}
+
+static void index_name_empty(struct tree *t)
+{
+    struct kv_slice none = kv_slice_str("");
+    struct rowkey key;
+    rowkey_fact(&key, FORMAT_FACT_INDEX);
+    change(t, "meta", &key, &none);
+}
+
 static void xattr_lost(struct tree *t)
 {
     struct rowkey key;
@@ -437,6 +452,8 @@ static const struct contradiction {
     {inode_lost, "it cannot be read", true},
     {backptr_lost, "it cannot be read", true},
     {xattr_lost, "it cannot be read", true},
+    {index_name_lost, "it is no name of an attribute", true},
+    {index_name_empty, "it is no name of an attribute", true},
     {directory_without_name, "there are rows of it, and no inode", true},
     {extent_missing, "the number of bytes allocated is said to be 23 and is 13", true},
     {facts_missing, "it is missing", true},
@@ -620,6 +637,52 @@ START_TEST(bytes_that_were_lost_are_errors_and_never_zeros)
 }
 END_TEST
 
+START_TEST(bytes_in_front_of_a_lost_extent_are_lost_with_it)
+{
+    uint64_t at = (uint64_t)3 * FORMAT_CHUNK_BYTES;
+    struct rowkey key;
+    struct tree t;
+    make_tree(&t);
+    extent_missing(&t);
+    rowkey_extent(&key, t.file, at + 13);
+    lose(&t, "data", &key);
+    mend_all(&t);
+    expect_read(&t, 0, 10, -EIO);
+    expect_read(&t, at, 13, -EIO);
+    fixture_close(&t.f);
+}
+END_TEST
+
+START_TEST(a_store_whose_index_has_no_name_any_more_is_opened_without_one)
+{
+    struct tree t;
+    make_tree(&t);
+    index_name_lost(&t);
+    fixture_reopen(&t.f);
+    ck_assert_uint_eq(find(&t, t.inner, "file"), t.file);
+    mend_all(&t);
+    fixture_close(&t.f);
+}
+END_TEST
+
+START_TEST(nothing_in_lost_and_found_makes_way_for_what_comes_there)
+{
+    char name[32], wanted[80];
+    struct tree t;
+    uint64_t lost_found, taken;
+    make_tree(&t);
+    lost_found = fixture_dir(&t.f, ROOT, "lost+found");
+    snprintf(name, sizeof name, "#%llu", (unsigned long long)t.dir);
+    snprintf(wanted, sizeof wanted, "%s %s.1", name, name);
+    taken = fixture_file(&t.f, lost_found, name);
+    directory_without_name(&t);
+    mend_all(&t);
+    ck_assert_str_eq(fixture_list(&t.f, lost_found), wanted);
+    ck_assert_uint_eq(find(&t, lost_found, name), taken);
+    fixture_close(&t.f);
+}
+END_TEST
+
 START_TEST(holes_outside_of_the_lost_keys_stay_holes)
 {
     struct rowkey key;
@@ -724,6 +787,9 @@ Suite *test_suite(void)
     suite_add(suite, "lost_found", what_no_row_names_goes_to_lost_and_found);
     suite_add(suite, "absent", a_name_that_is_lost_for_good_is_absent_and_may_be_made_again);
     suite_add(suite, "lost_bytes", bytes_that_were_lost_are_errors_and_never_zeros);
+    suite_add(suite, "lost_before", bytes_in_front_of_a_lost_extent_are_lost_with_it);
+    suite_add(suite, "index_name", a_store_whose_index_has_no_name_any_more_is_opened_without_one);
+    suite_add(suite, "taken", nothing_in_lost_and_found_makes_way_for_what_comes_there);
     suite_add(suite, "holes", holes_outside_of_the_lost_keys_stay_holes);
     suite_add(suite, "counts", all_rows_are_counted);
     suite_add(suite, "orphan", a_file_unlinked_while_open_is_an_orphan_and_no_fault);
