@@ -97,8 +97,7 @@ static void close_files(struct model *m)
 static void die(struct model *m)
 {
     struct sim_fs *kept = NULL;
-    kv_ignore(sim_kill(m->sim, &kept)); /* cannot fail */
-    sim_stop_at(m->sim, sim_calls_made(m->sim) + 1);
+    kv_ignore(sim_die(m->sim, &kept)); /* cannot fail */
     close_files(m);
     kv_ignore(kvfs_close(m->fs)); /* it cannot: the world has stopped */
     sim_destroy(m->sim);
@@ -254,6 +253,7 @@ static void op_rename_dir(struct model *m)
 {
     unsigned i = pick(m, DIRS);
     char name[16];
+    /* Never a name that there was: those of the first begin with a D. */
     snprintf(name, sizeof name, "%c%u", 'a' + (int)pick(m, 26), m->renames++);
     ck_ok(kvfs_rename(m->fs, KVFS_ROOT_INO, m->dir_names[i], KVFS_ROOT_INO, name, 0));
     snprintf(m->dir_names[i], sizeof m->dir_names[i], "%s", name);
@@ -404,7 +404,7 @@ static void begin(struct model *m)
     open_with(m, TAG, false);
     ck_ok(kvfs_index_build(m->fs));
     for (unsigned i = 0; i < DIRS; i++) {
-        snprintf(m->dir_names[i], sizeof m->dir_names[i], "d%u", i);
+        snprintf(m->dir_names[i], sizeof m->dir_names[i], "D%u", i);
         ck_ok(kvfs_mkdir(m->fs, &who, KVFS_ROOT_INO, m->dir_names[i], 0755, &entry));
         m->dirs[i] = entry.ino;
         kvfs_forget(m->fs, entry.ino, 1);

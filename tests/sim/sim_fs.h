@@ -133,6 +133,8 @@ size_t sim_count_open(const struct sim_fs *sim); /* descriptors that nobody has 
 
 /* The file system as another process finds it after this one died at this moment. */
 KV_MUST_CHECK int sim_kill(const struct sim_fs *sim, struct sim_fs **ret_sim);
+/* The same beside threads that make calls; each of their next ones fails, as in no process. */
+KV_MUST_CHECK int sim_die(struct sim_fs *sim, struct sim_fs **ret_sim);
 /* The file system after power was lost at this moment. `ret_damage` tells what was done to the
  * unsynced changes: equal numbers, equal damage. */
 KV_MUST_CHECK int sim_crash(const struct sim_fs *sim, uint64_t seed, enum sim_mode mode,

@@ -235,3 +235,14 @@ int sim_storage_begin_copy(struct sim_fs *sim, struct kv_storage **ret_storage)
 {
     return storage_posix_begin_with_calls(copy_path, &locked_calls, sim, ret_storage);
 }
+
+/* ---- the end of a process ---- */
+
+int sim_die(struct sim_fs *sim, struct sim_fs **ret_sim)
+{
+    mutex_lock(&sim->mu);
+    int r = sim_kill(sim, ret_sim);
+    sim_stop_at(sim, sim_calls_made(sim) + 1);
+    mutex_unlock(&sim->mu);
+    return r;
+}
