@@ -111,7 +111,7 @@ static uint64_t next_ino(const struct check *c)
  * may be told then that something is lost, and nothing be written in its place. */
 static bool is_gone(struct check *c, int error)
 {
-    bool gone = error == -ENOENT || error == -EIO || error == -KV_EDAMAGED;
+    bool gone = error == -ENOENT || check_is_lost(error);
     if (!gone && c->error == 0) {
         c->error = error;
     }

@@ -35,6 +35,13 @@ struct check {
     struct mend *mend; /* NULL: only tell */
 };
 
+/* Reading the row failed so: what it held is lost. After other errors it may be read another time.
+ */
+static inline bool check_is_lost(int error)
+{
+    return error == -EIO || error == -KV_EDAMAGED;
+}
+
 /* The inode whose rows are being read. */
 struct subject {
     uint64_t ino;

@@ -255,7 +255,7 @@ void mend_summary(struct check *c, const struct subject *s, uint64_t parent, str
 static bool get(const struct check *c, const struct rowkey *key, struct kv_pinned *ret_pinned)
 {
     int r = fs_get(c->fs->meta, c->snapshot, key, ret_pinned);
-    if (r < 0 && r != -ENOENT && r != -EIO) {
+    if (r < 0 && r != -ENOENT && !check_is_lost(r)) {
         note(c->mend, r);
     }
     return r == 0;
@@ -693,7 +693,7 @@ static void drop_lost_entries(struct check *c)
         struct kv_slice name, value;
         uint64_t parent;
         int r = kv_iter_value(iter, &value);
-        if (r < 0 && r != -EIO && r != -KV_EDAMAGED) {
+        if (r < 0 && !check_is_lost(r)) {
             note(c->mend, r);
         } else if (r < 0 || !rowkey_decode_dirent(kv_iter_key(iter), &parent, &name) ||
                    dirent_decode(value, &entry) < 0) {
