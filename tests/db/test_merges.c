@@ -111,10 +111,38 @@ START_TEST(a_tombstone_stays_as_long_as_an_older_row_lies_deeper)
 }
 END_TEST
 
+START_TEST(a_tombstone_goes_where_nothing_older_lies_deeper)
+{
+    struct kv_storage *storage = NULL;
+    struct kv_table *table = NULL;
+    struct kv_store *store;
+    struct kv_stats stats;
+    char key[16];
+    uint64_t rows = 0;
+
+    ck_ok(kv_storage_mem_create(&storage));
+    store = open_store(storage, &table);
+    fill(store, table);
+    for (size_t i = 1; i < KEYS; i++) {
+        ck_ok(kv_delete(table, key_of(i, key), KV_DURABLE_NONE));
+    }
+    ck_ok(kv_compact(store));
+    kv_stats(store, &stats);
+    for (int i = 0; i < KV_LEVEL_COUNT; i++) {
+        ck_assert_uint_eq(stats.levels[i].tombstones, 0);
+        rows += stats.levels[i].rows;
+    }
+    ck_assert_uint_eq(rows, 1);
+    ck_ok(kv_close(store));
+    kv_storage_mem_destroy(storage);
+}
+END_TEST
+
 Suite *test_suite(void)
 {
     Suite *s = suite_create("merges");
     suite_add(s, "moves", a_moved_table_stays_for_those_who_still_read_it_where_it_was);
     suite_add(s, "tombstones", a_tombstone_stays_as_long_as_an_older_row_lies_deeper);
+    suite_add(s, "tombstones", a_tombstone_goes_where_nothing_older_lies_deeper);
     return s;
 }
