@@ -19,11 +19,11 @@ packages_test=(
     check clang libclang-rt-14-dev clang-format-14 python3
     git rsync tar sqlite3 attr acl procps util-linux libarchive-tools db5.3-util
     mount e2fsprogs xfsprogs
-    groff-base mandoc systemd tmux
+    groff-base mandoc systemd tmux binutils systemtap-sdt-dev
 )
 
 # To make Debian packages, and to install them into an empty root in a test.
-packages_deb=(dpkg-dev debhelper fakeroot)
+packages_deb=(dpkg-dev debhelper fakeroot systemtap-sdt-dev)
 packages_package=(lintian mmdebstrap)
 
 # Programs of others that the suite `programs` runs on a mount; its tests skip what is missing.

@@ -13,6 +13,7 @@
 #include "fs/fuse/notify.h"
 #include "fs/fuse/wire.h"
 #include "kvcore/util/message.h"
+#include "kvcore/util/probe.h"
 
 enum request_kind {
     REQUEST_LOOKUP,
@@ -85,6 +86,7 @@ static inline struct kvfs *request_begin(fuse_req_t req, enum request_kind kind)
 {
     struct kvfs_mount *mount = fuse_req_userdata(req);
     __atomic_add_fetch(&mount->requests[kind], 1, __ATOMIC_RELAXED);
+    KV_PROBE(1, request, (unsigned)kind);
 #if FUSE_VERSION >= 318
     if (mount->uring && !atomic_load_explicit(&mount->uring_seen, memory_order_relaxed) &&
         fuse_req_is_uring(req)) {

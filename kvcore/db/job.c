@@ -2,9 +2,45 @@
 #include "kvcore/db/job.h"
 
 #include "kvcore/db/latency.h"
+#include "kvcore/util/probe.h"
+
+/* The same, for who traces the process. */
+static void probe_event(const struct kv_store *store, const struct kv_event *event)
+{
+    switch (event->kind) {
+    case KV_EVENT_FLUSH_BEGUN:
+        KV_PROBE(2, flush__start, event->files_in, event->bytes_in);
+        break;
+    case KV_EVENT_FLUSH_ENDED:
+        KV_PROBE(4, flush__done, event->files_out, event->bytes_out, event->error,
+                 event->duration_ns);
+        break;
+    case KV_EVENT_MERGE_BEGUN:
+        KV_PROBE(4, merge__start, event->level_from, event->level_to, event->files_in,
+                 event->bytes_in);
+        break;
+    case KV_EVENT_MERGE_ENDED:
+        KV_PROBE(6, merge__done, event->level_from, event->level_to, event->files_out,
+                 event->bytes_out, event->error, event->duration_ns);
+        break;
+    case KV_EVENT_STALL_BEGUN:
+        KV_PROBE(1, stall__start, store);
+        break;
+    case KV_EVENT_STALL_ENDED:
+        KV_PROBE(1, stall__done, event->duration_ns);
+        break;
+    case KV_EVENT_HEALTH_CHANGED:
+        KV_PROBE(3, health, event->health, event->error, event->text);
+        break;
+    case KV_EVENT_DAMAGE_FOUND:
+        KV_PROBE(1, damage, event->text);
+        break;
+    }
+}
 
 void event_tell(const struct kv_store *store, const struct kv_event *event)
 {
+    probe_event(store, event);
     if (store->options.event_fn != NULL) {
         store->options.event_fn(store->options.event_arg, event);
     }

@@ -8,6 +8,7 @@
 #include "kvcore/db/view.h"
 #include "kvcore/db/worker.h"
 #include "kvcore/db/write.h"
+#include "kvcore/util/probe.h"
 
 enum {
     GATHER_SHARE = 4,               /* wait at most for this part of what the last sync took, */
@@ -31,6 +32,7 @@ static int sync_logs(struct kv_store *store)
     struct view *view = view_acquire(store);
     int r = 0;
 
+    KV_PROBE(1, log__sync__start, store);
     for (unsigned i = 0; i < view->immutable_count && r == 0; i++) {
         struct generation *generation = view->immutable[i];
         if (generation->log != NULL && !atomic_load(&generation->log_synced)) {
@@ -43,6 +45,7 @@ static int sync_logs(struct kv_store *store)
     }
     view_release(view);
     count_add(&store->counters.log_syncs, 1);
+    KV_PROBE(2, log__sync__done, store, r);
     return r;
 }
 
