@@ -121,22 +121,27 @@ static int give(struct find_paths *paths, uint64_t parent, struct kv_slice name,
     return r < 0 ? r : fn(arg, kv_buf_slice(&paths->path));
 }
 
-/* The back-pointer where the iterator stands. */
-static int give_link(struct find_paths *paths, uint64_t parent, struct kv_slice name,
-                     find_path_fn *fn, void *arg)
+/* The one link of an inode that lives in its entry. -ENOENT: it does not, or is lost. A get, not a
+ * seek: filters tell which table holds the row, and most files have one link. */
+static int give_only_link(struct find_paths *paths, uint64_t ino, find_path_fn *fn, void *arg)
 {
+    struct kv_pinned pinned;
     struct summary summary;
-    struct kv_slice value;
-    if (parent == 0) {
-        int r = fs_result(kv_iter_value(paths->links, &value));
-        if (r < 0) {
-            return r;
-        }
-        if (backptr_decode(value, &parent, &name, &summary) < 0) {
-            return fs_row_damaged(paths->fs, kv_iter_key(paths->links), "it is no back-pointer");
-        }
+    struct kv_slice name;
+    struct rowkey key;
+    uint64_t parent;
+    rowkey_backptr(&key, ino);
+    int r = fs_get(paths->fs->meta, paths->snapshot, &key, &pinned);
+    if (r < 0) {
+        return r;
     }
-    return give(paths, parent, name, fn, arg);
+    if (backptr_decode(pinned.value, &parent, &name, &summary) < 0) {
+        r = fs_row_damaged(paths->fs, rowkey_slice(&key), "it is no back-pointer");
+    } else {
+        r = give(paths, parent, name, fn, arg);
+    }
+    kv_pinned_release(&pinned);
+    return r;
 }
 
 /* Nobody names it: it is unlinked and still open, or its names are lost. */
@@ -152,34 +157,43 @@ static int check_orphan(struct find_paths *paths, uint64_t ino)
     return r;
 }
 
-int find_paths_each(struct find_paths *paths, uint64_t ino, find_path_fn *fn, void *arg)
+/* The links of an inode that has a row of its own; their number. */
+static int give_links(struct find_paths *paths, uint64_t ino, find_path_fn *fn, void *arg,
+                      unsigned *ret_links)
 {
     struct kv_slice name;
     struct rowkey first;
     uint64_t parent;
     uint64_t at;
-    unsigned links = 0;
     int failed = 0;
     int r = 0;
-    if (ino == KVFS_ROOT_INO) {
-        return fn(arg, kv_slice(".", 1));
-    }
     rowkey_backptr(&first, ino);
     for (kv_iter_seek(paths->links, rowkey_slice(&first)); r == 0 && kv_iter_valid(paths->links);
          kv_iter_next(paths->links)) {
         if (!rowkey_decode_backptr(kv_iter_key(paths->links), &at, &parent, &name) || at != ino) {
             break;
         }
-        links++;
-        r = give_link(paths, parent, name, fn, arg);
+        ++*ret_links;
+        r = give(paths, parent, name, fn, arg);
         failed = r == -EIO ? r : failed;
         r = r == -EIO ? 0 : r;
     }
     if (r == 0 && !kv_iter_valid(paths->links)) {
         r = fs_result(kv_iter_error(paths->links));
     }
-    if (r == 0 && links == 0) {
-        r = check_orphan(paths, ino);
-    }
     return r != 0 ? r : failed;
+}
+
+int find_paths_each(struct find_paths *paths, uint64_t ino, find_path_fn *fn, void *arg)
+{
+    unsigned links = 0;
+    if (ino == KVFS_ROOT_INO) {
+        return fn(arg, kv_slice(".", 1));
+    }
+    int r = give_only_link(paths, ino, fn, arg);
+    if (r == -ENOENT) {
+        r = give_links(paths, ino, fn, arg, &links);
+        r = r == 0 && links == 0 ? check_orphan(paths, ino) : r;
+    }
+    return r;
 }
