@@ -42,6 +42,7 @@ NOT_RUN = {
     "man mkfs.kvfs": "as man kvfs",
     "man fsck.kvfs": "as man kvfs",
     "man kvfs-bench": "as man kvfs",
+    "kvfs bench kv --engines kvfs,rocksdb,leveldb": "takes a build with peers, and minutes",
     "put KEY VALUE": "a line of a batch",
     "del KEY": "a line of a batch",
     "if-absent KEY": "a line of a batch",
