@@ -72,6 +72,12 @@ struct kv_store *kvfs_store(struct kvfs *fs);
 /* Everything done before is durable when 0 is returned. */
 KV_MUST_CHECK int kvfs_sync(struct kvfs *fs);
 KV_MUST_CHECK int kvfs_statfs(struct kvfs *fs, struct statvfs *ret_stat);
+/* Memory that the filesystem keeps beside what its engine does (kv_stats()). */
+struct kvfs_memory {
+    uint64_t lookup_bytes; /* counts of references, which grow with what the kernel remembers */
+    uint64_t inode_bytes;  /* inodes read, at most a sixteenth of `memory_bytes` */
+};
+void kvfs_memory(struct kvfs *fs, struct kvfs_memory *ret_memory);
 
 /* Who asks. */
 struct kvfs_who {

@@ -67,6 +67,8 @@ static bool is_gauge(const char *name)
                                          "cache_excess_bytes",
                                          "index_bytes",
                                          "filter_bytes",
+                                         "lookup_bytes",
+                                         "inode_bytes",
                                          "warm_running",
                                          "warm_files"};
     for (size_t i = 0; i < sizeof gauges / sizeof gauges[0]; i++) {

@@ -145,6 +145,18 @@ static json_t *counters_json(const struct kv_stats *s)
     return json;
 }
 
+/* What the filesystem keeps in memory beside its engine. */
+static void add_memory(json_t *counters, struct kvfs *fs)
+{
+    struct kvfs_memory memory;
+    if (fs == NULL) {
+        return;
+    }
+    kvfs_memory(fs, &memory);
+    json_object_set_new(counters, "lookup_bytes", json_integer((json_int_t)memory.lookup_bytes));
+    json_object_set_new(counters, "inode_bytes", json_integer((json_int_t)memory.inode_bytes));
+}
+
 static json_t *levels_json(const struct kv_stats *s)
 {
     json_t *levels = json_array();
@@ -218,17 +230,19 @@ json_t *report_stats_json(const struct control_host *host)
     struct kv_health health;
     struct kv_space space = {0};
     kv_stats(host->engine, &stats);
+    json_t *counters = counters_json(&stats);
+    add_memory(counters, host->fs);
     kv_health(host->engine, &health);
     /* A device that does not tell leaves zeros, which the table shows as such. */
     kv_ignore(kv_space(host->engine, &space));
-    return json_pack(
-        "{s:i, s:o, s:o, s:s, s:f, s:o, s:o, s:o, s:o, s:o, s:{s:I, s:I, s:I}}", "format_version",
-        FORMAT_VERSION, "store", text_json(host->store), "mountpoint", text_json(host->mountpoint),
-        "health", health_name(health.state), "write_amplification",
-        kv_stats_write_amplification(&stats), "counters", counters_json(&stats), "levels",
-        levels_json(&stats), "jobs", jobs_json(&stats), "latencies", latencies_json(host->engine),
-        "requests", requests_json(host), "space", "total_bytes", (json_int_t)space.total_bytes,
-        "free_bytes", (json_int_t)space.free_bytes, "used_bytes", (json_int_t)space.used_bytes);
+    return json_pack("{s:i, s:o, s:o, s:s, s:f, s:o, s:o, s:o, s:o, s:o, s:{s:I, s:I, s:I}}",
+                     "format_version", FORMAT_VERSION, "store", text_json(host->store),
+                     "mountpoint", text_json(host->mountpoint), "health", health_name(health.state),
+                     "write_amplification", kv_stats_write_amplification(&stats), "counters",
+                     counters, "levels", levels_json(&stats), "jobs", jobs_json(&stats),
+                     "latencies", latencies_json(host->engine), "requests", requests_json(host),
+                     "space", "total_bytes", (json_int_t)space.total_bytes, "free_bytes",
+                     (json_int_t)space.free_bytes, "used_bytes", (json_int_t)space.used_bytes);
 }
 
 static int add_snapshot(void *arg, const struct kv_named_snapshot *snapshot)

@@ -401,6 +401,14 @@ int kvfs_statfs(struct kvfs *fs, struct statvfs *ret_stat)
     return 0;
 }
 
+void kvfs_memory(struct kvfs *fs, struct kvfs_memory *ret_memory)
+{
+    *ret_memory = (struct kvfs_memory){
+        .lookup_bytes = lookup_table_bytes(&fs->lookups),
+        .inode_bytes = stripes_cache_bytes(&fs->stripes),
+    };
+}
+
 void kvfs_on_change(struct kvfs *fs, kvfs_changed_fn *fn, void *arg)
 {
     fs->changed_fn = fn;

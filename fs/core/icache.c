@@ -14,7 +14,7 @@ struct icache_entry {
     uint64_t ino;
     uint64_t parent;
     struct inode inode; /* target points behind the name */
-    size_t size;        /* of this allocation */
+    size_t size;        /* asked for */
     uint8_t name_size;
     uint8_t bytes[]; /* name, then target */
 };
@@ -64,6 +64,14 @@ static struct icache_entry *find(const struct icache *cache, uint64_t ino)
     return entry;
 }
 
+/* What the entry takes: its block with the allocator's head, in units of 16 bytes, and its part of
+ * the buckets, of which there are up to two for an entry. */
+static size_t charge_of(const struct icache_entry *entry)
+{
+    size_t block = (entry->size + sizeof(size_t) + 15) / 16 * 16;
+    return block + 2 * sizeof(struct icache_entry *);
+}
+
 static void list_remove(struct icache *cache, struct icache_entry *entry)
 {
     *(entry->newer != NULL ? &entry->newer->older : &cache->newest) = entry->older;
@@ -87,7 +95,7 @@ static void remove_entry(struct icache *cache, struct icache_entry *entry)
     *link = entry->hash_next;
     list_remove(cache, entry);
     cache->count--;
-    cache->bytes -= entry->size;
+    cache->bytes -= charge_of(entry);
     free(entry);
 }
 
@@ -166,7 +174,7 @@ int icache_put(struct icache *cache, const struct node *node)
     *bucket = entry;
     list_push(cache, entry);
     cache->count++;
-    cache->bytes += size;
+    cache->bytes += charge_of(entry);
     return 0;
 }
 

@@ -38,7 +38,7 @@ struct icache {
     struct icache_entry **buckets; /* NULL until the first entry */
     uint32_t bucket_count;         /* power of two */
     uint32_t count;
-    size_t bytes, budget_bytes;
+    size_t bytes, budget_bytes; /* of memory, buckets included */
     struct icache_entry *newest, *oldest;
 };
 

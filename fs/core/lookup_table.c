@@ -11,21 +11,23 @@ enum {
     SLOTS_FIRST = 1024,
     GROUP_INODES = 16,
     NARROW_MAX = UINT8_MAX,
+    SEGMENT_GROUPS = 2048,
 };
 
 /* The counts of inodes whose numbers are neighbours: a byte each, or eight once one of them is more
  * than NARROW_MAX. Bit i of a mark is that of the i-th; it is set only while its count is not 0. */
 struct lookup_group {
+    uint64_t number; /* inode number / GROUP_INODES */
     uint16_t orphans;
     uint16_t linkables; /* orphans that link(2) may give a name */
-    bool wide;
-    uint8_t counts[]; /* GROUP_INODES of 1 or 8 bytes */
+    bool is_wide;
+    union {
+        uint8_t narrow[GROUP_INODES];
+        uint64_t *wide; /* GROUP_INODES */
+    } counts;
 };
 
-struct lookup_slot {
-    uint64_t number;            /* inode number / GROUP_INODES */
-    struct lookup_group *group; /* NULL: free */
-};
+static_assert(sizeof(struct lookup_group) == 2 * GROUP_INODES, "two bytes for each neighbour");
 
 void lookup_table_init(struct lookup_table *table)
 {
@@ -33,26 +35,28 @@ void lookup_table_init(struct lookup_table *table)
     mutex_init(&table->mu, LOCK_RANK_FS_TABLE, "look-up table");
 }
 
+static struct lookup_group *group_at(const struct lookup_table *table, uint32_t place)
+{
+    return &table->segments[place / SEGMENT_GROUPS][place % SEGMENT_GROUPS];
+}
+
 void lookup_table_finish(struct lookup_table *table)
 {
-    for (uint64_t i = 0; i < table->slot_count; i++) {
-        free(table->slots[i].group);
+    for (uint32_t place = 0; place < table->used; place++) {
+        const struct lookup_group *group = group_at(table, place);
+        if (group->is_wide) {
+            free(group->counts.wide);
+        }
     }
+    for (uint32_t i = 0; i < table->segment_count; i++) {
+        free(table->segments[i]);
+    }
+    free(table->segments);
     free(table->slots);
     mutex_finish(&table->mu);
 }
 
 /* ---- a group ---- */
-
-static struct lookup_group *group_create(bool wide)
-{
-    size_t size = wide ? sizeof(uint64_t) : 1;
-    struct lookup_group *group = calloc(1, sizeof *group + GROUP_INODES * size);
-    if (group != NULL) {
-        group->wide = wide;
-    }
-    return group;
-}
 
 static unsigned place_of(uint64_t ino)
 {
@@ -66,21 +70,16 @@ static uint16_t bit_of(uint64_t ino)
 
 static uint64_t count_get(const struct lookup_group *group, unsigned place)
 {
-    uint64_t count;
-    if (!group->wide) {
-        return group->counts[place];
-    }
-    memcpy(&count, group->counts + place * sizeof count, sizeof count);
-    return count;
+    return group->is_wide ? group->counts.wide[place] : group->counts.narrow[place];
 }
 
 static void count_set(struct lookup_group *group, unsigned place, uint64_t count)
 {
-    if (group->wide) {
-        memcpy(group->counts + place * sizeof count, &count, sizeof count);
+    if (group->is_wide) {
+        group->counts.wide[place] = count;
     } else {
         assert(count <= NARROW_MAX);
-        group->counts[place] = (uint8_t)count;
+        group->counts.narrow[place] = (uint8_t)count;
     }
 }
 
@@ -93,29 +92,28 @@ static bool group_is_empty(const struct lookup_group *group)
     return place == GROUP_INODES;
 }
 
-static int group_widen(struct lookup_group **group)
+static int group_widen(struct lookup_table *table, struct lookup_group *group)
 {
-    struct lookup_group *wide = group_create(true);
+    uint64_t *wide = malloc(GROUP_INODES * sizeof *wide);
     if (wide == NULL) {
         return -ENOMEM;
     }
-    wide->orphans = (*group)->orphans;
-    wide->linkables = (*group)->linkables;
     for (unsigned place = 0; place < GROUP_INODES; place++) {
-        count_set(wide, place, count_get(*group, place));
+        wide[place] = count_get(group, place);
     }
-    free(*group);
-    *group = wide;
+    group->is_wide = true;
+    group->counts.wide = wide;
+    table->wide_count++;
     return 0;
 }
 
-/* ---- the table of groups ---- */
+/* ---- where groups stand ---- */
 
-/* The slot of the group, or the free one where it belongs. */
+/* The slot that names the group, or the free one that belongs to it. */
 static uint64_t probe(const struct lookup_table *table, uint64_t number)
 {
     uint64_t at = hash_u64(number) & (table->slot_count - 1);
-    while (table->slots[at].group != NULL && table->slots[at].number != number) {
+    while (table->slots[at] != 0 && group_at(table, table->slots[at] - 1)->number != number) {
         at = (at + 1) & (table->slot_count - 1);
     }
     return at;
@@ -123,39 +121,100 @@ static uint64_t probe(const struct lookup_table *table, uint64_t number)
 
 static int resize(struct lookup_table *table, uint64_t slot_count)
 {
-    struct lookup_slot *old = table->slots;
-    uint64_t old_count = table->slot_count;
-    struct lookup_slot *slots = calloc(slot_count, sizeof *slots);
+    uint32_t *slots = calloc(slot_count, sizeof *slots);
     if (slots == NULL) {
         return -ENOMEM;
     }
+    free(table->slots);
     table->slots = slots;
     table->slot_count = slot_count;
-    for (uint64_t i = 0; i < old_count; i++) {
-        if (old[i].group != NULL) {
-            slots[probe(table, old[i].number)] = old[i];
-        }
+    for (uint32_t place = 0; place < table->used; place++) {
+        slots[probe(table, group_at(table, place)->number)] = place + 1;
     }
-    free(old);
     return 0;
 }
 
-/* Take the slot out and move those behind it that would no longer be found. */
-static void remove_slot(struct lookup_table *table, uint64_t at)
+/* Room for one more group. */
+static int add_segment(struct lookup_table *table)
 {
-    uint64_t mask = table->slot_count - 1;
-    free(table->slots[at].group);
-    table->slots[at] = (struct lookup_slot){0};
-    table->used--;
-    for (uint64_t i = (at + 1) & mask; table->slots[i].group != NULL; i = (i + 1) & mask) {
-        struct lookup_slot moved = table->slots[i];
-        table->slots[i] = (struct lookup_slot){0};
-        table->slots[probe(table, moved.number)] = moved;
+    uint32_t count = table->segment_count;
+    if (count == UINT32_MAX / SEGMENT_GROUPS) {
+        return -ENOMEM;
+    }
+    /* The list is as long as the next power of two. */
+    if ((count & (count - 1)) == 0) {
+        uint32_t capacity = count == 0 ? 1 : 2 * count;
+        struct lookup_group **larger = realloc(table->segments, capacity * sizeof(*larger));
+        if (larger == NULL) {
+            return -ENOMEM;
+        }
+        table->segments = larger;
+    }
+    table->segments[count] = malloc(SEGMENT_GROUPS * sizeof(struct lookup_group));
+    if (table->segments[count] == NULL) {
+        return -ENOMEM;
+    }
+    table->segment_count++;
+    return 0;
+}
+
+static int make_room(struct lookup_table *table)
+{
+    int r = 0;
+    if (table->slot_count == 0) {
+        r = resize(table, SLOTS_FIRST);
+    } else if (table->used >= table->slot_count / 2) {
+        r = resize(table, table->slot_count * 2);
+    }
+    if (r == 0 && table->used == table->segment_count * SEGMENT_GROUPS) {
+        r = add_segment(table);
+    }
+    return r;
+}
+
+/* What removals leave free is given back but for one segment, so that a number of groups around a
+ * border does not take and give it all the time. */
+static void give_room_back(struct lookup_table *table)
+{
+    uint32_t needed = (table->used + SEGMENT_GROUPS - 1) / SEGMENT_GROUPS;
+    while (table->segment_count > needed + 1) {
+        free(table->segments[--table->segment_count]);
     }
     if (table->slot_count > SLOTS_FIRST && table->used < table->slot_count / 8) {
         /* Staying large is no failure. */
         kv_ignore(resize(table, table->slot_count / 2));
     }
+}
+
+/* Free the slot and move those behind it that would no longer be found. */
+static void remove_slot(struct lookup_table *table, uint64_t at)
+{
+    uint64_t mask = table->slot_count - 1;
+    table->slots[at] = 0;
+    for (uint64_t i = (at + 1) & mask; table->slots[i] != 0; i = (i + 1) & mask) {
+        uint32_t moved = table->slots[i];
+        table->slots[i] = 0;
+        table->slots[probe(table, group_at(table, moved - 1)->number)] = moved;
+    }
+}
+
+/* The last group takes the place of the one that is removed. */
+static void remove_group(struct lookup_table *table, struct lookup_group *group)
+{
+    uint64_t at = probe(table, group->number);
+    uint32_t place = table->slots[at] - 1;
+    struct lookup_group *last = group_at(table, table->used - 1);
+    if (group->is_wide) {
+        free(group->counts.wide);
+        table->wide_count--;
+    }
+    remove_slot(table, at);
+    if (last != group) {
+        table->slots[probe(table, last->number)] = place + 1;
+        *group = *last;
+    }
+    table->used--;
+    give_room_back(table);
 }
 
 /* The group of an inode in use, or NULL. */
@@ -164,47 +223,38 @@ static struct lookup_group *find(const struct lookup_table *table, uint64_t ino)
     if (table->slot_count == 0) {
         return NULL;
     }
-    struct lookup_group *group = table->slots[probe(table, ino / GROUP_INODES)].group;
+    uint32_t slot = table->slots[probe(table, ino / GROUP_INODES)];
+    struct lookup_group *group = slot != 0 ? group_at(table, slot - 1) : NULL;
     return group != NULL && count_get(group, place_of(ino)) > 0 ? group : NULL;
 }
 
-/* The slot of the inode's group, with a group in it. */
-static int find_or_make(struct lookup_table *table, uint64_t ino, struct lookup_slot **ret_slot)
+static int find_or_make(struct lookup_table *table, uint64_t ino, struct lookup_group **ret_group)
 {
-    int r = 0;
-    if (table->slot_count == 0) {
-        r = resize(table, SLOTS_FIRST);
-    } else if (table->used >= table->slot_count / 4 * 3) {
-        r = resize(table, table->slot_count * 2);
-    }
+    int r = make_room(table);
     if (r < 0) {
         return r;
     }
-    struct lookup_slot *slot = &table->slots[probe(table, ino / GROUP_INODES)];
-    if (slot->group == NULL) {
-        slot->group = group_create(false);
-        if (slot->group == NULL) {
-            return -ENOMEM;
-        }
-        slot->number = ino / GROUP_INODES;
-        table->used++;
+    uint64_t at = probe(table, ino / GROUP_INODES);
+    if (table->slots[at] == 0) {
+        *group_at(table, table->used) = (struct lookup_group){.number = ino / GROUP_INODES};
+        table->slots[at] = ++table->used;
     }
-    *ret_slot = slot;
+    *ret_group = group_at(table, table->slots[at] - 1);
     return 0;
 }
 
 int lookup_table_add(struct lookup_table *table, uint64_t ino)
 {
-    struct lookup_slot *slot;
+    struct lookup_group *group;
     mutex_lock(&table->mu);
-    int r = find_or_make(table, ino, &slot);
+    int r = find_or_make(table, ino, &group);
     if (r == 0) {
-        uint64_t count = count_get(slot->group, place_of(ino)) + 1;
-        if (!slot->group->wide && count > NARROW_MAX) {
-            r = group_widen(&slot->group);
+        uint64_t count = count_get(group, place_of(ino)) + 1;
+        if (!group->is_wide && count > NARROW_MAX) {
+            r = group_widen(table, group);
         }
         if (r == 0) {
-            count_set(slot->group, place_of(ino), count);
+            count_set(group, place_of(ino), count);
         }
     }
     mutex_unlock(&table->mu);
@@ -225,7 +275,7 @@ bool lookup_table_sub(struct lookup_table *table, uint64_t ino, uint64_t count)
             group->linkables &= (uint16_t)~bit_of(ino);
         }
         if (group_is_empty(group)) {
-            remove_slot(table, probe(table, ino / GROUP_INODES));
+            remove_group(table, group);
         }
     }
     mutex_unlock(&table->mu);
@@ -278,4 +328,14 @@ bool lookup_table_mark_orphan(struct lookup_table *table, uint64_t ino)
     }
     mutex_unlock(&table->mu);
     return group != NULL;
+}
+
+size_t lookup_table_bytes(struct lookup_table *table)
+{
+    mutex_lock(&table->mu);
+    size_t bytes = table->slot_count * sizeof table->slots[0] +
+                   table->segment_count * SEGMENT_GROUPS * sizeof(struct lookup_group) +
+                   table->wide_count * GROUP_INODES * sizeof(uint64_t);
+    mutex_unlock(&table->mu);
+    return bytes;
 }

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* How often each inode is in use outside: look-ups the kernel has not forgotten, plus open handles.
- * The kernel may keep millions, mostly with neighbouring numbers: so a count is a byte, those of
- * neighbours are one block, and an open-addressing table finds the block. About 5 bytes for each
- * inode of a large directory, some 60 for one without neighbours in use.
+ * The kernel may keep millions, mostly with neighbouring numbers: so a count is a byte, and those
+ * of neighbours are a group of 32 bytes, whose place an open-addressing table finds. Groups stand
+ * densely in segments, the last one moving to where one is removed. About 3 bytes for each inode of
+ * a large directory, some 45 for one without neighbours in use, and no small blocks, which would
+ * keep the memory around them from being given back.
  *
  * References are taken only under the inode's stripe, so that who holds the stripe and sees no
  * reference knows that nobody can get one through a name that is being removed. They are given back
@@ -13,13 +15,16 @@
 
 #include "kvcore/util/thread.h"
 
-struct lookup_slot;
+struct lookup_group;
 
 struct lookup_table {
     struct mutex mu; /* guards all */
-    struct lookup_slot *slots;
+    struct lookup_group **segments;
+    uint32_t segment_count;
+    uint32_t used;       /* groups */
+    uint32_t *slots;     /* where a group stands, and 1; 0: free */
     uint64_t slot_count; /* power of two, 0 before first use */
-    uint64_t used;       /* slots */
+    uint64_t wide_count; /* groups with a count that takes more than a byte */
 };
 
 void lookup_table_init(struct lookup_table *table);
@@ -37,5 +42,7 @@ bool lookup_table_is_linkable(struct lookup_table *table, uint64_t ino);
 void lookup_table_unmark(struct lookup_table *table, uint64_t ino);
 /* Mark an unlinked inode. False: nobody uses it any more, the caller must finish it. */
 bool lookup_table_mark_orphan(struct lookup_table *table, uint64_t ino);
+/* The memory it takes. */
+size_t lookup_table_bytes(struct lookup_table *table);
 
 #endif

@@ -22,6 +22,17 @@ void stripes_finish(struct stripes *stripes)
     }
 }
 
+size_t stripes_cache_bytes(struct stripes *stripes)
+{
+    size_t bytes = 0;
+    for (unsigned i = 0; i < STRIPE_COUNT; i++) {
+        mutex_lock(&stripes->inodes[i].mu);
+        bytes += stripes->inodes[i].cache.bytes;
+        mutex_unlock(&stripes->inodes[i].mu);
+    }
+    return bytes;
+}
+
 static void set_insert(struct stripe_set *set, unsigned index)
 {
     unsigned at = 0;

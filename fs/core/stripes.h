@@ -42,6 +42,8 @@ static inline unsigned stripe_of(uint64_t ino)
 
 void stripes_init(struct stripes *stripes, size_t cache_bytes);
 void stripes_finish(struct stripes *stripes);
+/* What the inodes in all caches take. No stripe may be held. */
+size_t stripes_cache_bytes(struct stripes *stripes);
 
 /* Numbers that are 0 are passed over. `set` must be empty. */
 void stripes_lock_dirs(struct stripes *stripes, struct stripe_set *set, const uint64_t *inos,
