@@ -13,6 +13,7 @@
 #include "fs/fuse/mount.h"
 #include "tools/control_server.h"
 #include "tools/health_watch.h"
+#include "tools/heap.h"
 #include "tools/notify.h"
 #include "tools/store_open.h"
 
@@ -263,6 +264,7 @@ static int serve(const struct mount_plan *plan, const char *log_target, struct s
     starter->ready =
         plan->mountpoint != NULL ? "READY=1\nSTATUS=Mounted." : "READY=1\nSTATUS=Serving.";
     umask(0); /* modes of files are the callers' business */
+    heap_setup();
     r = serve_with_log(plan, &log, starter, fault);
     if (r < 0) {
         log_message(&log, KV_MESSAGE_ERROR, fault->text);

@@ -7,13 +7,15 @@
 #include "kvcore/util/thread.h"
 #include "tools/health_json.h"
 #include "tools/health_log.h"
+#include "tools/heap.h"
 #include "tools/report_json.h"
 
 static const uint64_t interval_ns = 1000000000;
 
 struct health_watch {
     const struct control_host *host;
-    struct health_log health; /* thread-private */
+    struct health_log health; /* thread-private, as is the next */
+    struct heap heap;
     struct thread thread;
     struct mutex mu;
     struct condvar changed;
@@ -39,6 +41,17 @@ static void look(struct health_watch *watch)
     json_decref(stats);
 }
 
+/* What is accounted for: beside it there are some MiB of buffers, stacks and small things. */
+static uint64_t used_bytes(const struct control_host *host)
+{
+    struct kv_stats stats;
+    struct kvfs_memory memory;
+    kv_stats(host->engine, &stats);
+    kvfs_memory(host->fs, &memory);
+    return stats.memtable_bytes + stats.cache_bytes + stats.resident_bytes + memory.lookup_bytes +
+           memory.inode_bytes;
+}
+
 static bool wait_for_stop(struct health_watch *watch)
 {
     uint64_t deadline_ns = clock_monotonic_ns() + interval_ns;
@@ -57,6 +70,7 @@ static void *watch_main(void *arg)
     struct health_watch *watch = arg;
     do {
         look(watch);
+        heap_look(&watch->heap, used_bytes(watch->host));
     } while (!wait_for_stop(watch));
     return NULL;
 }

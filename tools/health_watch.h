@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A thread of the daemon that looks every second whether the store is well, by the rules of `kvfs
- * health`, and writes a line to the log when that changes. */
+ * health`, and writes a line to the log when that changes; and whether the process keeps much
+ * memory that nothing uses (heap.h). */
 #ifndef KVFS_TOOLS_HEALTH_WATCH_H
 #define KVFS_TOOLS_HEALTH_WATCH_H
 
