@@ -117,6 +117,24 @@ memory_and_log_options() {
         umount_store && [ -e "$work/daemon.log" ]
 }
 
+log_syncs() {
+    "$kvfs" stats "$store" --json | python3 -c 'import json, sys; print(json.load(sys.stdin)["counters"]["log_syncs"])'
+}
+
+more_syncs_than() {
+    [ "$(log_syncs)" -gt "$1" ]
+}
+
+# Nobody tells a daemon of sync(2), so it syncs by itself.
+synced_unasked() {
+    local i before
+    mount_store -o sync_interval=100 || return
+    for i in 1 2 3; do
+        before=$(log_syncs) && echo "$i" >"$mnt/unsynced" && wait_for more_syncs_than "$before" || return
+    done
+    umount_store
+}
+
 long_path() {
     local deep=$work i
     for ((i = 0; i < 10; i++)); do
@@ -325,6 +343,7 @@ in_own_mounts "without /dev/fuse the reason is told" no_device
 point "--create makes the store" creates
 point "suid, dev, noexec and noatime are heard" option_suid_is_heard
 point "memory, threads, sync_interval and log are heard" memory_and_log_options
+point "what nobody syncs is synced after a while" synced_unasked
 point "a read-only mount lets others read and nobody write" read_only
 point "who reads for a moment is waited for" reader_is_waited_for
 point "a store with a long path, a comma and spaces works" long_path

@@ -289,6 +289,36 @@ RULE(a_file_cut_through_another_descriptor_shows_no_old_bytes, "ftruncate(2)")
     SAME(byte_at(one, 2 * PAGE), 0);
 }
 
+static void read_until_done(void)
+{
+    static char bytes[8 * PAGE];
+    int fd = (int)OK(open("f", O_RDONLY));
+    while (!exists("done")) {
+        OK(pread(fd, bytes, sizeof bytes, 0));
+    }
+}
+
+/* An answer to a read that was asked for before the cut comes behind it. */
+RULE(reads_beside_a_cut_bring_no_old_bytes_back, "ftruncate(2), read(2)")
+{
+    enum { PAGES = 8, TIMES = 300 };
+    int fd = file_open("f");
+    pid_t child = start(read_until_done);
+    for (int i = 0; i < TIMES; i++) {
+        OK(lseek(fd, 0, SEEK_SET));
+        file_fill(fd, 'o', PAGES * PAGE);
+        OK(posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED));
+        OK(ftruncate(fd, PAGE));
+        OK(ftruncate(fd, PAGES * PAGE));
+        for (int page = 1; page < PAGES; page++) {
+            SAME(byte_at(fd, page * PAGE), 0);
+        }
+    }
+    file_make("done");
+    expect_end(child);
+    SAME(byte_at(fd, PAGE - 1), 'o');
+}
+
 RULE(o_trunc_drops_what_another_process_has_in_its_map, "open(2) O_TRUNC")
 {
     int fd = file_open("f");
