@@ -4,18 +4,42 @@
 #include <assert.h>
 #include <stdlib.h>
 
-static bool is_remembered(uint64_t index)
+static uint64_t step_of(const struct dir_offsets *table)
 {
-    return index < DIR_OFFSETS_EXACT || index % DIR_OFFSETS_STEP == 0;
+    return (uint64_t)DIR_OFFSETS_STEP << table->doublings;
+}
+
+/* Remembered names stand in three rows: the first DIR_OFFSETS_EXACT, of the `thinned` names behind
+ * them each step_of()-th, and all the others. */
+static uint64_t sparse_count(const struct dir_offsets *table)
+{
+    return (table->thinned + step_of(table) - 1) / step_of(table);
 }
 
 /* Where among the remembered names the one at or before `index` is. */
-static uint64_t slot_of(uint64_t index)
+static uint64_t slot_of(const struct dir_offsets *table, uint64_t index)
 {
     if (index < DIR_OFFSETS_EXACT) {
         return index;
     }
-    return DIR_OFFSETS_EXACT + (index - DIR_OFFSETS_EXACT) / DIR_OFFSETS_STEP;
+    uint64_t behind = index - DIR_OFFSETS_EXACT;
+    if (behind < table->thinned) {
+        return DIR_OFFSETS_EXACT + behind / step_of(table);
+    }
+    return DIR_OFFSETS_EXACT + sparse_count(table) + (behind - table->thinned);
+}
+
+static uint64_t index_of(const struct dir_offsets *table, uint64_t slot)
+{
+    if (slot < DIR_OFFSETS_EXACT) {
+        return slot;
+    }
+    uint64_t behind = slot - DIR_OFFSETS_EXACT;
+    uint64_t sparse = sparse_count(table);
+    if (behind < sparse) {
+        return DIR_OFFSETS_EXACT + behind * step_of(table);
+    }
+    return DIR_OFFSETS_EXACT + table->thinned + (behind - sparse);
 }
 
 void dir_offsets_finish(struct dir_offsets *table)
@@ -34,19 +58,19 @@ static struct kv_slice name_at(const struct dir_offsets *table, uint64_t slot)
 
 void dir_offsets_truncate(struct dir_offsets *table, uint64_t index)
 {
-    assert(index == table->count || is_remembered(index));
     if (index == table->count) {
         return;
     }
-    uint64_t slot = slot_of(index);
+    uint64_t slot = slot_of(table, index);
+    assert(index < table->count && index_of(table, slot) == index);
     table->count = index;
     table->bytes.size = table->starts[slot];
     table->start_count = (uint32_t)slot;
-    table->last_size = 0;
-    if (index > 0 && is_remembered(index - 1)) {
-        struct kv_slice last = name_at(table, slot_of(index - 1));
-        table->last_size = (uint8_t)last.size;
-        memcpy(table->last, last.data, last.size);
+    if (index <= DIR_OFFSETS_EXACT) {
+        table->thinned = 0;
+        table->doublings = 0;
+    } else if (index - DIR_OFFSETS_EXACT < table->thinned) {
+        table->thinned = index - DIR_OFFSETS_EXACT;
     }
 }
 
@@ -75,18 +99,41 @@ static int remember(struct dir_offsets *table, struct kv_slice name)
     return 0;
 }
 
+/* Of the next DIR_OFFSETS_RECENT names only some are kept from now on, and fewer of those before
+ * if they would be too many. */
+static void thin_out(struct dir_offsets *table)
+{
+    struct dir_offsets old = *table; /* says which name stands where; the memory is one */
+    uint32_t kept = DIR_OFFSETS_EXACT;
+    size_t at = old.starts[kept];
+    table->thinned += DIR_OFFSETS_RECENT;
+    while (sparse_count(table) > DIR_OFFSETS_SPARSE) {
+        table->doublings++;
+    }
+    for (uint32_t slot = kept; slot < old.start_count; slot++) {
+        uint64_t behind = index_of(&old, slot) - DIR_OFFSETS_EXACT;
+        if (behind >= table->thinned || behind % step_of(table) == 0) {
+            size_t size = 1 + name_at(&old, slot).size;
+            memmove(table->bytes.data + at, table->bytes.data + table->starts[slot], size);
+            table->starts[kept++] = (uint32_t)at;
+            at += size;
+        }
+    }
+    table->start_count = kept;
+    table->bytes.size = at;
+}
+
 int dir_offsets_add(struct dir_offsets *table, struct kv_slice name)
 {
     assert(name.size <= KVFS_NAME_SIZE_MAX);
-    if (is_remembered(table->count)) {
-        int r = remember(table, name);
-        if (r < 0) {
-            return r;
-        }
+    int r = remember(table, name);
+    if (r < 0) {
+        return r;
     }
-    table->last_size = (uint8_t)name.size;
-    memcpy(table->last, name.data, name.size);
     table->count++;
+    if (table->count == DIR_OFFSETS_EXACT + table->thinned + 2 * DIR_OFFSETS_RECENT) {
+        thin_out(table);
+    }
     return 0;
 }
 
@@ -94,13 +141,7 @@ struct kv_slice dir_offsets_find(const struct dir_offsets *table, uint64_t index
                                  uint64_t *ret_index)
 {
     assert(index < table->count);
-    if (index == table->count - 1 && table->last_size > 0) {
-        *ret_index = index;
-        return kv_slice(table->last, table->last_size);
-    }
-    uint64_t slot = slot_of(index);
-    *ret_index = index < DIR_OFFSETS_EXACT
-                     ? index
-                     : DIR_OFFSETS_EXACT + (slot - DIR_OFFSETS_EXACT) * DIR_OFFSETS_STEP;
+    uint64_t slot = slot_of(table, index);
+    *ret_index = index_of(table, slot);
     return name_at(table, slot);
 }

@@ -2,8 +2,10 @@
 /* Offsets of one open directory: which name stands at which place of the listing.
  *
  * Names are counted in the order they are given out. The first DIR_OFFSETS_EXACT are remembered,
- * beyond them every DIR_OFFSETS_STEP-th and the last one given: so reading on is exact in a
- * directory of any size, and memory is bounded. */
+ * and the latest ones, DIR_OFFSETS_RECENT at least; of those between every so-many-th, fewer the
+ * more they become. So a listing that goes on where it was, or a few names before that as the
+ * kernel does when it gave more than a program took, is exact in a directory of any size, and
+ * memory is bounded: some 90,000 names. */
 #ifndef FS_CORE_DIR_OFFSETS_H
 #define FS_CORE_DIR_OFFSETS_H
 
@@ -11,7 +13,9 @@
 
 enum {
     DIR_OFFSETS_EXACT = 65536,
-    DIR_OFFSETS_STEP = 64,
+    DIR_OFFSETS_RECENT = 4096, /* and up to twice as many */
+    DIR_OFFSETS_SPARSE = 16384,
+    DIR_OFFSETS_STEP = 64, /* from one of the sparse names to the next, at first */
 };
 
 /* All zero is an empty table. */
@@ -20,8 +24,8 @@ struct dir_offsets {
     struct kv_buf bytes;
     uint32_t *starts; /* of the remembered names in bytes: u8 size, then the name */
     uint32_t start_count, start_capacity;
-    uint8_t last_size; /* the newest name */
-    uint8_t last[KVFS_NAME_SIZE_MAX];
+    uint64_t thinned;   /* names behind the first ones of which only some are remembered */
+    unsigned doublings; /* of the step between them */
 };
 
 void dir_offsets_finish(struct dir_offsets *table);

@@ -6,9 +6,10 @@
  * out the names it gave then, less those that are gone; names that appeared in that part meanwhile
  * are left to the next listing from the start, as readdir(3) allows; so are names further on that
  * were made by renaming one it gave (listings.h). So an offset always stands
- * behind the same name. Beyond DIR_OFFSETS_EXACT names only some are remembered: going back there
- * counts names from the last remembered one if the directory did not change since the listing
- * began; otherwise it continues with the remembered one, which repeats names but skips none. */
+ * behind the same name. Far behind the first DIR_OFFSETS_EXACT names and far before the latest ones
+ * only some are remembered: going back there counts names from the last remembered one if the
+ * directory did not change since the listing began; otherwise it continues with the remembered one,
+ * which repeats names but skips none. */
 #include <dirent.h>
 #include <stdlib.h>
 
@@ -37,6 +38,7 @@ struct reading {
     kvfs_dir_fn *fn;
     void *arg;
     uint64_t next;        /* index of the next name */
+    bool exact;           /* what was given as `next` is known, if anything was */
     uint64_t skip;        /* names to count but not to give */
     struct kv_slice from; /* begin with this name */
     bool after;           /* or right behind it */
@@ -161,16 +163,19 @@ static int full_entry(struct reading *reading, struct dir_name at, const struct 
 static bool place(struct reading *reading, struct kv_slice name)
 {
     struct dir_offsets *offsets = &reading->dir->offsets;
-    while (reading->next < offsets->count && reading->next < DIR_OFFSETS_EXACT) {
-        uint64_t index;
-        int order = kv_slice_compare(dir_offsets_find(offsets, reading->next, &index), name);
-        if (order >= 0) {
+    uint64_t index;
+    while (reading->exact && reading->next < offsets->count) {
+        struct kv_slice given = dir_offsets_find(offsets, reading->next, &index);
+        int order = kv_slice_compare(given, name);
+        if (index != reading->next) {
+            reading->exact = false;
+        } else if (order >= 0) {
             return order == 0;
+        } else {
+            reading->next++; /* that one was removed */
         }
-        reading->next++; /* that one was removed */
     }
-    if (reading->next < offsets->count && reading->changed) {
-        uint64_t index;
+    if (!reading->exact && reading->changed && reading->next < offsets->count) {
         dir_offsets_find(offsets, reading->next, &index);
         if (index == reading->next) {
             dir_offsets_truncate(offsets, index);
@@ -247,6 +252,7 @@ static void find_place(struct reading *reading, uint8_t from[KVFS_NAME_SIZE_MAX]
     uint64_t index;
     if (wanted == 0 || offsets->count == 0) {
         reading->next = 0;
+        reading->exact = true;
         return;
     }
     uint64_t before = wanted <= offsets->count ? wanted - 1 : offsets->count - 1;
@@ -255,7 +261,8 @@ static void find_place(struct reading *reading, uint8_t from[KVFS_NAME_SIZE_MAX]
     reading->from = kv_slice(from, name.size);
     reading->after = true;
     reading->next = index + 1;
-    if (index + 1 == wanted) {
+    reading->exact = index + 1 == wanted;
+    if (reading->exact) {
         return;
     }
     if (!reading->changed && wanted <= offsets->count) {

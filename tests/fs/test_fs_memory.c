@@ -3,6 +3,7 @@
  * back when they are forgotten. */
 #include <stdio.h>
 
+#include "fs/core/dir_offsets.h"
 #include "fs/core/lookup_table.h"
 #include "kvcore/util/rng.h"
 #include "tests/fs/fs_fixture.h"
@@ -105,6 +106,77 @@ START_TEST(look_ups_of_many_neighbours_take_three_bytes_each)
 }
 END_TEST
 
+/* ---- the offsets of a listing -----------------------------------------------------------------
+ */
+
+enum { LISTED_NAMES = 1500000, LISTED_SIZE = 8 };
+
+static struct kv_slice listed_name(uint64_t index, char name[LISTED_SIZE])
+{
+    for (int at = LISTED_SIZE - 1; at >= 0; at--, index /= 10) {
+        name[at] = (char)('0' + index % 10);
+    }
+    return kv_slice(name, LISTED_SIZE);
+}
+
+static void list_up_to(struct dir_offsets *table, uint64_t count)
+{
+    char name[LISTED_SIZE];
+    int r = 0;
+    while (table->count < count && r == 0) {
+        r = dir_offsets_add(table, listed_name(table->count, name));
+    }
+    ck_ok(r);
+}
+
+/* Where the name is that was found for it. */
+static uint64_t found_at(const struct dir_offsets *table, uint64_t wanted)
+{
+    char name[LISTED_SIZE];
+    uint64_t index;
+    struct kv_slice found = dir_offsets_find(table, wanted, &index);
+    ck_assert(kv_slice_equal(found, listed_name(index, name)));
+    ck_assert_uint_le(index, wanted);
+    return index;
+}
+
+static void offsets_are_right(const struct dir_offsets *table, struct rng *rng)
+{
+    uint64_t step = (uint64_t)DIR_OFFSETS_STEP << table->doublings;
+    for (int i = 0; i < 1000; i++) {
+        uint64_t wanted = rng_below(rng, table->count);
+        ck_assert_uint_lt(wanted - found_at(table, wanted), step);
+        wanted = rng_below(rng, DIR_OFFSETS_EXACT);
+        ck_assert_uint_eq(found_at(table, wanted), wanted);
+        wanted = table->count - 1 - rng_below(rng, DIR_OFFSETS_RECENT);
+        ck_assert_uint_eq(found_at(table, wanted), wanted);
+    }
+}
+
+START_TEST(a_listing_of_millions_of_names_remembers_some)
+{
+    struct dir_offsets table = {0};
+    struct rng rng = {.state = test_seed()};
+    list_up_to(&table, DIR_OFFSETS_EXACT);
+    ck_assert_uint_eq(found_at(&table, DIR_OFFSETS_EXACT - 1), DIR_OFFSETS_EXACT - 1);
+    list_up_to(&table, LISTED_NAMES);
+    offsets_are_right(&table, &rng);
+    ck_assert_uint_le(table.bytes.capacity + table.start_capacity * sizeof table.starts[0],
+                      4 << 20);
+    /* Back to one that is remembered, and on with other names. */
+    uint64_t index = found_at(&table, LISTED_NAMES / 2);
+    dir_offsets_truncate(&table, index);
+    ck_assert_uint_eq(table.count, index);
+    list_up_to(&table, index + 10);
+    ck_assert_uint_eq(found_at(&table, index + 9), index + 9);
+    list_up_to(&table, LISTED_NAMES);
+    offsets_are_right(&table, &rng);
+    dir_offsets_truncate(&table, 5);
+    ck_assert_uint_eq(found_at(&table, 4), 4);
+    dir_offsets_finish(&table);
+}
+END_TEST
+
 /* ---- the filesystem --------------------------------------------------------------------------
  */
 
@@ -187,6 +259,7 @@ Suite *test_suite(void)
     Suite *suite = suite_create("fs_memory");
     suite_add(suite, "model", look_ups_are_counted_as_in_a_model);
     suite_add(suite, "neighbours", look_ups_of_many_neighbours_take_three_bytes_each);
+    suite_add(suite, "offsets", a_listing_of_millions_of_names_remembers_some);
     suite_add(suite, "many names", many_names_are_made_and_removed_within_memory);
     return suite;
 }

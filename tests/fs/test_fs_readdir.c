@@ -179,7 +179,7 @@ END_TEST
 
 START_TEST(a_very_large_directory_is_read_exactly_in_order)
 {
-    enum { FILES = DIR_OFFSETS_EXACT + 1000 };
+    enum { FILES = DIR_OFFSETS_EXACT + 2 * DIR_OFFSETS_RECENT + 1000 };
     struct fs_fixture f;
     struct kvfs_dir *dir = NULL;
     fixture_open(&f);
@@ -196,7 +196,7 @@ START_TEST(a_very_large_directory_is_read_exactly_in_order)
         }
         offset = r.offset;
     }
-    /* Going back behind the exact part counts from a remembered name. */
+    /* Going back to where only some names are remembered counts from one of them. */
     unsigned far = DIR_OFFSETS_EXACT + 333;
     struct reader r = read_some(dir, far + 2, 3);
     snprintf(expected, sizeof expected, "f%06u", far);
@@ -211,6 +211,43 @@ START_TEST(a_very_large_directory_is_read_exactly_in_order)
     r = read_some(dir, offset, 1);
     ck_assert_str_gt(r.names[0], expected);
     ck_assert_uint_gt(r.offset, offset);
+    kvfs_dir_close(dir);
+    fixture_close(&f);
+}
+END_TEST
+
+/* The kernel is given more than a program takes, and goes back a few names then. Of these one was
+ * removed meanwhile, and others come and go. */
+START_TEST(going_back_a_little_is_exact_in_a_very_large_directory_that_changes)
+{
+    enum { FILES = DIR_OFFSETS_EXACT + 3 * DIR_OFFSETS_RECENT, GIVEN = 61, TAKEN = 40 };
+    struct fs_fixture f;
+    struct kvfs_dir *dir = NULL;
+    char name[16];
+    uint64_t offset = 2;
+    unsigned gone = FILES;
+    fixture_open(&f);
+    make_files(&f, ROOT, FILES);
+    ck_ok(kvfs_dir_open(f.fs, ROOT, &dir));
+    for (unsigned i = 0; i < FILES;) {
+        struct reader r = read_some(dir, offset, GIVEN);
+        ck_assert_uint_gt(r.count, 0);
+        for (unsigned j = 0; j < r.count && j < TAKEN; j++, i++) {
+            i += i == gone ? 1 : 0;
+            snprintf(name, sizeof name, "f%06u", i);
+            ck_assert_str_eq(r.names[j], name);
+            ck_assert_uint_eq(r.offsets[j], i + 3);
+            offset = r.offsets[j];
+        }
+        gone = i + GIVEN < FILES ? i + 3 : FILES;
+        if (gone < FILES) {
+            snprintf(name, sizeof name, "f%06u", gone);
+            ck_ok(kvfs_unlink(f.fs, ROOT, name));
+        }
+        snprintf(name, sizeof name, "a%06u", i); /* before all that is listed */
+        fixture_file(&f, ROOT, name);
+    }
+    ck_assert_uint_eq(read_some(dir, offset, GIVEN).count, 0);
     kvfs_dir_close(dir);
     fixture_close(&f);
 }
@@ -324,6 +361,8 @@ Suite *test_suite(void)
     suite_add(suite, "removing", removing_while_reading_skips_nothing);
     suite_add(suite, "plus", full_entries_take_references_and_show_the_present);
     suite_add(suite, "large", a_very_large_directory_is_read_exactly_in_order);
+    suite_add(suite, "going back",
+              going_back_a_little_is_exact_in_a_very_large_directory_that_changes);
     suite_add(suite, "large", a_directory_emptied_of_very_many_files_is_listed_and_removed_at_once);
     return suite;
 }
