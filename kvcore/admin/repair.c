@@ -131,14 +131,29 @@ static int keep_file(struct repair *repair, struct kv_file_id id, bool copy)
     return file != NULL && file->is_ours ? raw_archive_keep(repair->archive, name, copy) : 0;
 }
 
-/* A log whose beginning is still needed stays, and once it is not it may be written over. */
+/* Whether the new state has rows of the log. */
+static bool log_stays(const struct scan *scan, uint64_t number)
+{
+    bool stays = false;
+    for (size_t i = 0; i < scan->log_end_count; i++) {
+        stays |= scan->log_ends[i].number == number && scan->log_ends[i].size > 0;
+    }
+    return stays;
+}
+
+/* A log whose beginning is still needed stays, and once it is not it may be written over: what
+ * stands behind that beginning is kept by a copy. Where rows are added all of it is needed, and
+ * taking that back finds it where it is: a copy at each of many steps would be one of all the
+ * steps before. */
 static int keep_logs(struct repair *repair)
 {
     struct scan *scan = repair->scan;
     int r = 0;
     for (size_t i = 0; i < scan->file_count && r == 0; i++) {
-        if (scan->files[i].id.kind == KV_FILE_LOG && scan->files[i].wanted) {
-            r = keep_file(repair, scan->files[i].id, true);
+        const struct scan_file *file = &scan->files[i];
+        bool whole = repair->rows != NULL && log_stays(scan, file->id.number);
+        if (file->id.kind == KV_FILE_LOG && file->wanted && !whole) {
+            r = keep_file(repair, file->id, true);
         }
     }
     return r;

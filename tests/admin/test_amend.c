@@ -137,6 +137,43 @@ START_TEST(what_was_written_in_several_steps_is_taken_back_as_one)
 }
 END_TEST
 
+static uint64_t bytes_below(const char *path)
+{
+    char command[700];
+    unsigned long long bytes = 0;
+    snprintf(command, sizeof command, "du -sb '%s' | cut -f1", path);
+    FILE *pipe = popen(command, "r"); /* NOLINT(cert-env33-c): a path of the test's own */
+    ck_assert_ptr_nonnull(pipe);
+    ck_assert_int_eq(fscanf(pipe, "%llu", &bytes), 1);
+    ck_assert_int_eq(pclose(pipe), 0);
+    return bytes;
+}
+
+/* What a step before wrote is in the logs, so that an archive of them would hold it again. */
+START_TEST(archives_of_many_steps_do_not_hold_what_the_steps_before_wrote)
+{
+    enum { STEPS = 12, VALUE_BYTES = 4000 };
+    const char *path = _i == 0 ? clean : not_closed;
+    char archive[600], value[VALUE_BYTES + 1], name[16];
+    uint64_t sizes[STEPS];
+    copy_tree(path, work);
+    memset(value, 'x', VALUE_BYTES);
+    value[VALUE_BYTES] = '\0';
+    for (int i = 0; i < STEPS; i++) {
+        snprintf(name, sizeof name, "%08d", i + 1);
+        amend_with(path, value, name);
+        snprintf(archive, sizeof archive, "%s/lost+found.d/%s", path, name);
+        sizes[i] = bytes_below(archive);
+    }
+    /* One more log in each manifest. */
+    ck_assert_uint_lt(sizes[STEPS - 1], sizes[1] + VALUE_BYTES);
+    expect_no_problem(path);
+    expect_rows(path, true, value);
+    ck_ok(undo(path, "00000001"));
+    ck_assert(same_tree(path, work, true));
+}
+END_TEST
+
 START_TEST(steps_are_not_taken_back_once_the_store_was_written_to)
 {
     struct verdict verdict;
@@ -176,6 +213,8 @@ Suite *test_suite(void)
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_loop_test(tcase, rows_that_are_written_are_newer_than_all_others, 0, 2);
     tcase_add_loop_test(tcase, what_was_written_in_several_steps_is_taken_back_as_one, 0, 2);
+    tcase_add_loop_test(tcase, archives_of_many_steps_do_not_hold_what_the_steps_before_wrote, 0,
+                        2);
     tcase_add_test(tcase, steps_are_not_taken_back_once_the_store_was_written_to);
     tcase_add_test(tcase, nothing_is_written_to_a_store_that_has_a_problem);
     suite_add_tcase(suite, tcase);
