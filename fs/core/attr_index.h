@@ -13,6 +13,8 @@
  *     reads the row knows the entry, and the builder and writers never undo each other.
  *  3. Entries know nothing of names: an unlinked file has its entries as long as it has its rows.
  *     Whoever reads the index asks the back-pointers, and passes over what has none.
+ *  4. Of a damaged index an entry may be left of an inode that is gone: it could not be found when
+ *     its row was damaged, too. By 3 it is passed over, and fsck empties an index that is damaged.
  *
  * Refused: transactions of the engine (kv/index.h), which every operation would have to become, to
  * learn what its stripes make sure of already. Entries that hold paths: renaming a directory would

@@ -36,6 +36,14 @@ static int delete_range(struct txn *txn, struct kv_table *table, const struct ro
     return r;
 }
 
+/* Where neither its row nor the index can be read nobody knows its entry. Then that stays: it is of
+ * a number that is never given again, and the file can be removed. */
+static int delete_entry(struct txn *txn, uint64_t ino)
+{
+    int r = txn->fs->index.table != NULL ? attr_index_change(txn, ino, NULL) : 0;
+    return r == -EIO ? 0 : r;
+}
+
 static int delete_contents(struct txn *txn, const struct node *node)
 {
     struct kvfs *fs = txn->fs;
@@ -55,9 +63,7 @@ static int delete_contents(struct txn *txn, const struct node *node)
         rowkey_xattr(&lower, node->ino, kv_slice(NULL, 0));
         rowkey_kind_end(&upper, ROW_XATTR, node->ino);
         r = delete_range(txn, fs->meta, &lower, &upper);
-        if (r == 0 && fs->index.table != NULL) {
-            r = attr_index_change(txn, node->ino, NULL);
-        }
+        r = r < 0 ? r : delete_entry(txn, node->ino);
     }
     return r;
 }

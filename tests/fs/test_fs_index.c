@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Files are found by an attribute, as of the last operation, whatever happened to them. */
 #include <fcntl.h>
+#include <glob.h>
 #include <linux/fs.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +14,7 @@
 #include "fs/core/find_hits.h"
 #include "fs/core/fs_internal.h"
 #include "tests/fs/fs_fixture.h"
+#include "tests/lib/temp_dir.h"
 
 enum { ROOT = KVFS_ROOT_INO, TEXT_SIZE = 1 << 16 };
 
@@ -491,6 +493,71 @@ START_TEST(a_damaged_attribute_can_be_replaced_removed_and_unlinked)
 }
 END_TEST
 
+static void open_in(const struct temp_dir *dir, struct fs_fixture *f)
+{
+    *f = (struct fs_fixture){.memory_bytes = 8 << 20, .index = TAG, .no_background = true};
+    ck_ok(kv_storage_posix_open(dir->path, true, &f->storage));
+    fixture_open_again(f);
+    ck_ok(kvfs_index_build(f->fs));
+}
+
+/* Changes the first byte of `text` in each table that has it. Returns in how many. */
+static unsigned damage_tables_with(const struct temp_dir *dir, const char *text)
+{
+    static char bytes[1 << 20];
+    char pattern[512];
+    glob_t tables;
+    unsigned count = 0;
+    ck_assert_int_eq(glob(temp_dir_name(dir, "*.table", pattern), 0, NULL, &tables), 0);
+    for (size_t i = 0; i < tables.gl_pathc; i++) {
+        int fd = open(tables.gl_pathv[i], O_RDWR | O_CLOEXEC);
+        ssize_t size = read(fd, bytes, sizeof bytes);
+        ck_assert_int_gt(size, 0);
+        char *at = memmem(bytes, (size_t)size, text, strlen(text));
+        if (at != NULL) {
+            count++;
+            ck_assert_int_eq(pwrite(fd, "?", 1, at - bytes), 1);
+        }
+        close(fd);
+    }
+    globfree(&tables);
+    return count;
+}
+
+START_TEST(a_file_can_be_removed_though_its_attribute_and_the_index_are_damaged)
+{
+    enum { FILES = 100, VALUE_BYTES = 900 };
+    struct temp_dir dir;
+    struct fs_fixture f;
+    temp_dir_make(&dir);
+    open_in(&dir, &f);
+    uint64_t a = fixture_file(&f, ROOT, "a");
+    set(&f, a, "tangerine");
+    for (int i = 0; i < FILES; i++) { /* so that other blocks of the index are sound */
+        char name[8], value[VALUE_BYTES + 1];
+        snprintf(name, sizeof name, "b%d", i);
+        memset(value, 'r', VALUE_BYTES);
+        value[VALUE_BYTES] = '\0';
+        set(&f, fixture_file(&f, ROOT, name), value);
+    }
+    ck_ok(kv_flush(kvfs_store(f.fs)));
+    lose_row(&f, a);
+    ck_ok(kv_compact(kvfs_store(f.fs))); /* so that only the entry still has the value */
+    ck_ok(kvfs_close(f.fs));
+    ck_assert_uint_eq(damage_tables_with(&dir, "tangerine"), 1);
+    open_in(&dir, &f);
+    ck_fails(kvfs_removexattr(f.fs, a, TAG), EIO);
+    ck_fails(kvfs_setxattr(f.fs, a, TAG, kv_slice_str("blue"), 0), EIO);
+    ck_ok(kvfs_unlink(f.fs, ROOT, "a"));
+    ck_ok(kvfs_unlink(f.fs, ROOT, "b1"));
+    ck_assert_ptr_null(strchr(fixture_list(&f, ROOT), 'a'));
+    struct kvfs_find_options o = {.attribute = TAG, .by_prefix = true};
+    ck_fails(search(&f, &o), EIO); /* not a result without what cannot be read */
+    ck_ok(kvfs_close(f.fs));
+    temp_dir_remove(&dir);
+}
+END_TEST
+
 START_TEST(a_lost_back_pointer_costs_its_own_path_only)
 {
     struct fs_fixture f;
@@ -619,6 +686,8 @@ Suite *test_suite(void)
     suite_add(suite, "read-only", a_read_only_opening_reads_the_index_and_makes_none);
     suite_add(suite, "building", files_that_were_there_are_indexed_in_the_background);
     suite_add(suite, "damaged rows", a_damaged_attribute_can_be_replaced_removed_and_unlinked);
+    suite_add(suite, "damaged index",
+              a_file_can_be_removed_though_its_attribute_and_the_index_are_damaged);
     suite_add(suite, "lost names", a_lost_back_pointer_costs_its_own_path_only);
     suite_add(suite, "check", the_check_tells_what_the_index_lacks_and_has_too_much);
     suite_add(suite, "format", the_rows_are_those_that_the_format_names);
