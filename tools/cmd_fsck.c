@@ -65,6 +65,12 @@ static int undo(const char *path, const char *archive)
             path, archive);
         return FSCK_FAILED;
     }
+    if (r == -ENOSPC) {
+        complain("cannot take the repair of %s back: no space left on its file system. Make room "
+                 "and run it again.",
+                 path);
+        return FSCK_FAILED;
+    }
     if (r == -ENOENT || r == -EINVAL) {
         complain("cannot take a repair of %s back: %s is not one of its archives", path, archive);
         return FSCK_FAILED;

@@ -60,6 +60,20 @@ int fsck_complain(const char *path, int error)
     return FSCK_FAILED;
 }
 
+/* Each step of a repair counts as a whole or not at all; some may have been done. */
+static int complain_of_rest(const char *path, int error, const char *archive)
+{
+    if (archive[0] == '\0') {
+        return fsck_complain(path, error);
+    }
+    complain(
+        "cannot finish the repair of %s: %s. The store is whole, with the steps that were done. "
+        "%s, or take them back with 'kvfs fsck --undo %s/lost+found.d/%s %s'.",
+        path, error == -ENOSPC ? "no space left on its file system" : kv_strerror(error),
+        error == -ENOSPC ? "Make room and try again" : "Try again", path, archive, path);
+    return FSCK_FAILED;
+}
+
 static int exit_code(const struct kv_admin_result *result)
 {
     int code = result->repaired > 0 ? FSCK_REPAIRED : FSCK_CLEAN;
@@ -113,7 +127,7 @@ int fsck_run_reported(const char *path, const struct fsck_run *s, struct fsck_re
     found.repaired += result->repaired;
     found.notes += result->notes;
     *result = found;
-    return r < 0 ? fsck_complain(path, r) : exit_code(result);
+    return r < 0 ? complain_of_rest(path, r, result->archive) : exit_code(result);
 }
 
 int fsck_run(const char *path, const struct fsck_run *s)

@@ -104,11 +104,65 @@ recover_without_room() {
 }
 
 # A table of rows whose loss shows: the largest one.
-lost_rows_are_told() {
+damage_rows() {
     local table
     table=$(cd "$store" && ls -S ./*.table | head -n 1)
     python3 -c 'import sys; f = open(sys.argv[1], "r+b"); f.seek(100); b = f.read(1)[0]; f.seek(100); f.write(bytes([b ^ 16]))' \
-        "$store/$table" && exits 4 "$kvfs" fsck -p "$store" && grep -q '^TABLE_BLOCK (508): .*keys ' "$work/out" &&
+        "$store/$table"
+}
+
+# taken_back_within STORE: by the command that the message names, if need be once there is room.
+taken_back_within() {
+    local archive status
+    archive=$1/$(grep -oE 'lost\+found\.d/[0-9]+' "$work/out" | tail -n 1)
+    "$kvfs" fsck --undo "$archive" "$1" >>"$work/out" 2>&1
+    status=$?
+    if [ $status -eq 8 ] && grep -q 'cannot take the repair of .* back: no space left' "$work/out"; then
+        mount -o remount,size=4m "$work/full" && "$kvfs" fsck --undo "$archive" "$1"
+        status=$?
+    fi
+    [ $status -eq 1 ]
+}
+
+# repair_within KIB: on a file system of that size. Sets what came of it: nothing, part, all; fails if what it says is wrong.
+repair_within() {
+    local full=$work/full/s status
+    mkdir -p "$work/full" && mount -t tmpfs -o size="$1k" tmpfs "$work/full" || return
+    if ! cp -a "$store" "$full" 2>"$work/out"; then # not even a copy fits
+        came= && umount "$work/full"
+        return
+    fi
+    "$kvfs" fsck -y "$full" >"$work/out" 2>&1
+    status=$?
+    if [ $status -eq 1 ]; then
+        came=all
+        "$kvfs" fsck "$full" >>"$work/out"
+    elif grep -qF 'Nothing was changed' "$work/out"; then
+        came=nothing
+        [ $status -eq 8 ] && checksums "$full" | diff "$work/before" -
+    else
+        came=part
+        [ $status -eq 8 ] && grep -qF 'cannot finish the repair' "$work/out" && taken_back_within "$full" && checksums "$full" | diff "$work/before" -
+    fi
+    status=$?
+    umount "$work/full" && return $status
+}
+
+# With a little more room each time: first nothing is done, then the first step only, in the end all.
+repair_without_room() {
+    local kib came=nothing seen=
+    checksums "$store" >"$work/before"
+    for ((kib = $(du -s --apparent-size "$store" | cut -f1); ; kib += 4)); do
+        repair_within "$kib" || { cat "$work/out" && return 1; }
+        [ "${seen##* }" = "$came" ] || seen="$seen${came:+ }$came"
+        [ "$came" != all ] || break
+    done
+    echo "#$seen"
+    [ "$seen" = " nothing part all" ]
+}
+
+lost_rows_are_told() {
+    exits 4 "$kvfs" fsck -p "$store" && grep -q '^TABLE_BLOCK (508): .*keys ' "$work/out" &&
         exits 4 "$kvfs" fsck -n "$store" &&
         exits 1 "$kvfs" fsck -y "$store" && grep -q 'TABLE_BLOCK' "$work/out" && exits 0 "$kvfs" fsck "$store"
 }
@@ -124,6 +178,8 @@ point "where the new store does not fit, it says what is there" recover_without_
 point "what loses nothing is repaired unattended, and the next run is clean" repaired
 point "a repair is taken back byte for byte, and made again" taken_back
 point "everything is there afterwards" all_there
+damage_rows
+point "on a full file system a repair says what it did, which can be taken back" repair_without_room
 point "lost rows are not repaired unattended, but told and repaired with -y" lost_rows_are_told
 point "a directory that is no store is no store" eval 'mkdir "$work/none" && exits 8 "$kvfs" fsck "$work/none"'
 point "a wrong option is a matter of usage" exits 16 "$kvfs" fsck -n -y "$store"
