@@ -100,8 +100,16 @@ static void put_codecs(const struct corpus *corpus)
     kv_buf_finish(&packed);
 }
 
-static void put_file(const struct corpus *corpus, struct kv_storage *storage, uint8_t flags,
-                     const char *path)
+/* A seed that is a table file. */
+struct seed_file {
+    const char *path;
+    uint8_t flags;
+    size_t cut;  /* so many bytes of its end are left out */
+    size_t hole; /* a byte here is another one; 0: none is */
+};
+
+static void put_file(const struct corpus *corpus, struct kv_storage *storage,
+                     const struct seed_file *file)
 {
     struct kv_object *object = NULL;
     uint8_t bytes[8192];
@@ -112,7 +120,10 @@ static void put_file(const struct corpus *corpus, struct kv_storage *storage, ui
     assert(storage->ops->object_size(object) <= sizeof bytes);
     fuzz_need(storage->ops->object_read(object, 0, bytes, sizeof bytes, &size));
     storage->ops->object_close(object);
-    corpus_put_flagged(corpus, path, flags, kv_slice(bytes, size));
+    if (file->hole > 0) {
+        bytes[file->hole] ^= 1;
+    }
+    corpus_put_flagged(corpus, file->path, file->flags, kv_slice(bytes, size - file->cut));
 }
 
 /* What a table of seeds holds. */
@@ -136,7 +147,7 @@ static void fill_table(struct table_builder *builder, struct contents contents)
 }
 
 static void put_table(const struct corpus *corpus, enum codec codec, struct contents contents,
-                      uint8_t flags, const char *path)
+                      const struct seed_file *file)
 {
     const struct table_origin origin = {.store_id = "a store of seeds",
                                         .table_id = 1,
@@ -159,8 +170,8 @@ static void put_table(const struct corpus *corpus, enum codec codec, struct cont
     fill_table(builder, contents);
     fuzz_need(table_builder_finish(builder, 1, &properties, &size));
     table_builder_destroy(builder);
-    put_file(corpus, storage, flags, path);
-    if (codec == CODEC_NONE && contents.ranges == 0) {
+    put_file(corpus, storage, file);
+    if (strcmp(file->path, "table/plain") == 0) {
         struct kv_buf bytes = {0};
         properties.created_s = 1000;
         fuzz_need(table_properties_encode(&properties, &bytes));
@@ -193,13 +204,27 @@ static void put_frames(const struct corpus *corpus)
 
 void corpus_table(const struct corpus *corpus)
 {
+    static const struct {
+        enum codec codec;
+        struct contents contents;
+        struct seed_file file;
+    } files[] = {
+        {CODEC_NONE, {ROWS, 0}, {"table/plain", 0, 0, 0}},
+        {CODEC_NONE, {ROWS, 0}, {"table/plain_made_to_fit", 3, 0, 0}},
+        {CODEC_SNAPPY, {ROWS, 0}, {"table/snappy_made_to_fit", 1, 0, 0}},
+        {CODEC_NONE, {ROWS, RANGES}, {"table/ranges", 1, 0, 0}},
+        {CODEC_NONE, {0, RANGES}, {"table/ranges_alone", 1, 0, 0}},
+        {CODEC_NONE, {ROWS, RANGES}, {"salvage/sound", 0, 0, 0}},
+        {CODEC_SNAPPY, {ROWS, RANGES}, {"salvage/made_to_fit", 1, 0, 0}},
+        {CODEC_NONE, {ROWS, RANGES}, {"salvage/header_lost", 0, 0, 4}},
+        {CODEC_NONE, {ROWS, RANGES}, {"salvage/rows_lost", 0, 0, BLOCK_HEADER_SIZE + 20}},
+        {CODEC_NONE, {ROWS, RANGES}, {"salvage/end_lost", 0, TABLE_FOOTER_SIZE + 100, 0}},
+    };
     put_rows_blocks(corpus);
     put_filter(corpus);
     put_codecs(corpus);
-    put_table(corpus, CODEC_NONE, (struct contents){ROWS, 0}, 0, "table/plain");
-    put_table(corpus, CODEC_NONE, (struct contents){ROWS, 0}, 3, "table/plain_made_to_fit");
-    put_table(corpus, CODEC_SNAPPY, (struct contents){ROWS, 0}, 1, "table/snappy_made_to_fit");
-    put_table(corpus, CODEC_NONE, (struct contents){ROWS, RANGES}, 1, "table/ranges");
-    put_table(corpus, CODEC_NONE, (struct contents){0, RANGES}, 1, "table/ranges_alone");
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
+        put_table(corpus, files[i].codec, files[i].contents, &files[i].file);
+    }
     put_frames(corpus);
 }

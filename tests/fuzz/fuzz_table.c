@@ -1,48 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Input: u8 flags (bit 0: make all checksums fit, wherever a block or the footer is seen; bit 1:
  * with a cache), then a table file. So mutations of a sound table get behind its checksums. */
-#include "tests/fuzz/fuzz.h"
-
 #include "kvcore/table/table.h"
-#include "kvcore/util/checksum.h"
+#include "tests/fuzz/fuzz_table_file.h"
 
-enum { NUMBER = 12, ROWS_MAX = 256, CACHE_BYTES = 1 << 16 };
-
-static const struct kv_file_id file_id = {KV_FILE_TABLE, NUMBER};
-
-/* ---- checksums that fit ---- */
-
-static void fix_block(uint8_t *bytes, size_t size, size_t offset, uint64_t file_seed)
-{
-    uint8_t *header = bytes + offset;
-    uint32_t stored = coding_get_u32(header + 8);
-    size_t at = offset + BLOCK_HEADER_SIZE;
-
-    if (stored > size - at) {
-        return;
-    }
-    coding_put_u64(header + 16, checksum_at(file_seed, at, kv_slice(bytes + at, stored)));
-    struct kv_slice covered = kv_slice(header + 8, BLOCK_HEADER_SIZE - 8);
-    coding_put_u32(header + 4, (uint32_t)checksum_at(file_seed, offset, covered));
-}
-
-/* From the end, so that of two blocks that overlap the outer one fits. */
-static void fix_checksums(uint8_t *bytes, size_t size)
-{
-    uint64_t file_seed = checksum_file_seed(FUZZ_STORE_SEED, KV_FILE_TABLE, NUMBER);
-
-    if (size < TABLE_FOOTER_SIZE) {
-        return;
-    }
-    size -= TABLE_FOOTER_SIZE;
-    coding_put_u64(bytes + size + 56, checksum_at(file_seed, size, kv_slice(bytes + size, 56)));
-    for (size_t at = size; at >= BLOCK_HEADER_SIZE; at--) {
-        size_t offset = at - BLOCK_HEADER_SIZE;
-        if (coding_get_u32(bytes + offset) == BLOCK_MAGIC) {
-            fix_block(bytes, size, offset, file_seed);
-        }
-    }
-}
+enum { ROWS_MAX = 256, CACHE_BYTES = 1 << 16 };
 
 /* ---- reading ---- */
 
@@ -153,27 +115,18 @@ static void read_table(struct table *table)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct kv_storage *storage = NULL;
-    struct kv_object_writer *writer = NULL;
     struct block_cache *cache = NULL;
     struct table *table = NULL;
 
     if (size < 1) {
         return 0;
     }
-    uint8_t *bytes = fuzz_copy(kv_slice(data + 1, size - 1));
-    struct iovec part = {bytes, size - 1};
-    if (data[0] & 1) {
-        fix_checksums(bytes, size - 1);
-    }
-    fuzz_need(kv_storage_mem_create(&storage));
-    fuzz_need(storage->ops->object_begin(storage, file_id, 0, &writer));
-    fuzz_need(storage->ops->object_write(writer, &part, 1));
-    fuzz_need(storage->ops->object_finish(writer));
+    struct kv_storage *storage =
+        fuzz_table_storage(kv_slice(data + 1, size - 1), (data[0] & 1) != 0);
     if (data[0] & 2) {
         fuzz_need(block_cache_create(CACHE_BYTES, &cache));
     }
-    int r = table_open(storage, FUZZ_STORE_SEED, NUMBER, cache, NULL, &table);
+    int r = table_open(storage, FUZZ_STORE_SEED, FUZZ_TABLE_NUMBER, cache, NULL, &table);
     fuzz_expect_verdict(r);
     if (r == 0) {
         read_table(table);
@@ -181,6 +134,5 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     block_cache_destroy(cache);
     kv_storage_mem_destroy(storage);
-    free(bytes);
     return 0;
 }
