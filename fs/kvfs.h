@@ -328,6 +328,17 @@ KV_MUST_CHECK int kvfs_mend(struct kvfs *fs, kvfs_fault_fn *fn, void *arg,
                             const struct kvfs_lost_keys *lost, struct kv_batch *rows,
                             struct kvfs_check_counts *ret_counts);
 
+/* Bytes [from, to) of a file that are known to be lost: reading them is -EIO. */
+struct kvfs_lost_range {
+    uint64_t ino;
+    uint64_t from, to;
+    struct kv_slice path; /* one of its names, which lives during the call; empty: none is known */
+};
+/* Not 0 ends the listing, which returns it. */
+typedef int kvfs_lost_fn(void *arg, const struct kvfs_lost_range *range);
+/* All of them, ascending by inode number and place. Errors: those of reading; -ENOMEM. */
+KV_MUST_CHECK int kvfs_lost_ranges(struct kvfs *fs, kvfs_lost_fn *fn, void *arg);
+
 /* ---- keys are paths
  * ------------------------------------------------------------------------------- */
 /* A key is a path below the root without the leading slash: `users/42/name`. See

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { OPTION_UNDO = FSCK_OPTION_DEEP + 1 };
+enum { OPTION_UNDO = FSCK_OPTION_DEEP + 1, OPTION_DAMAGE };
 
 struct settings {
     struct words words;
@@ -39,6 +39,9 @@ static error_t parse(int key, char *value, struct argp_state *state)
         return 0; /* a check is always a whole one */
     case OPTION_UNDO:
         s->undo = value;
+        return 0;
+    case OPTION_DAMAGE:
+        s->run.damage = true;
         return 0;
     default:
         return fsck_run_parse(&s->run, key, value, state) ? 0
@@ -90,6 +93,7 @@ int cmd_fsck(int argc, char **argv)
         {NULL, 'C', "FD", 0, "write how far it is to this descriptor", 0},
         {"json", 'j', NULL, 0, "as one JSON object", 0},
         {"deep", FSCK_OPTION_DEEP, NULL, 0, "also read every large value", 0},
+        {"damage", OPTION_DAMAGE, NULL, 0, "also list which bytes of which files are lost", 0},
         {"undo", OPTION_UNDO, "DIR", 0, "take back the repair that made this archive", 0},
         {0}};
     static const struct argp argp = {

@@ -15,7 +15,8 @@ enum { TICK_NS = 200 * 1000 * 1000, CELLS = 20 };
 void fsck_report_begin(struct fsck_report *report)
 {
     report->problems = json_array();
-    report->failed = report->problems == NULL;
+    report->lost = json_array();
+    report->failed = report->problems == NULL || report->lost == NULL;
     report->bar = isatty(STDERR_FILENO) != 0 && !report->json;
     report->began_ns = clock_monotonic_ns();
 }
@@ -23,7 +24,8 @@ void fsck_report_begin(struct fsck_report *report)
 void fsck_report_finish(struct fsck_report *report)
 {
     json_decref(report->problems);
-    report->problems = NULL;
+    json_decref(report->lost);
+    report->problems = report->lost = NULL;
 }
 
 static void clear_bar(const struct fsck_report *report)
@@ -117,6 +119,39 @@ void fsck_report_fault(struct fsck_report *report, int code, const char *text, b
     kv_ignore(fsck_report_problem(report, &problem)); /* what failed is noted there */
 }
 
+static void add_lost(struct fsck_report *report, const struct kvfs_lost_range *range,
+                     const char *path)
+{
+    json_t *object = json_pack("{s:s?, s:I, s:I, s:I}", "path", range->path.size > 0 ? path : NULL,
+                               "inode", (json_int_t)range->ino, "offset", (json_int_t)range->from,
+                               "bytes", (json_int_t)(range->to - range->from));
+    report->failed |= object == NULL || json_array_append_new(report->lost, object) < 0;
+}
+
+static void print_lost(const struct fsck_report *report, const struct kvfs_lost_range *range,
+                       const char *path)
+{
+    clear_bar(report);
+    printf("lost: %" PRIu64 " bytes at offset %" PRIu64 " of inode %" PRIu64 "%s%s\n",
+           range->to - range->from, range->from, range->ino, path[0] != '\0' ? ", " : "", path);
+}
+
+int fsck_report_lost(void *arg, const struct kvfs_lost_range *range)
+{
+    struct fsck_report *report = arg;
+    struct kv_buf path = {0};
+    int r = text_append(&path, range->path, TEXT_AUTO);
+
+    r = r < 0 ? r : kv_buf_append(&path, kv_slice("", 1));
+    if (r == 0 && report->json) {
+        add_lost(report, range, (const char *)path.data);
+    } else if (r == 0) {
+        print_lost(report, range, (const char *)path.data);
+    }
+    kv_buf_finish(&path);
+    return report->failed ? -ENOMEM : r;
+}
+
 /* ---- how far ---- */
 
 static void show_bar(const struct fsck_report *report, const struct kv_admin_progress *progress)
@@ -168,6 +203,9 @@ static void end_json(const struct fsck_report *report, const struct kv_admin_res
         "repaired_count", (json_int_t)result->repaired, "note_count", (json_int_t)result->notes,
         "needs_replay", result->needs_replay, "archive",
         result->archive[0] != '\0' ? result->archive : NULL, "exit_code", code);
+    if (json != NULL && report->damage) {
+        json_object_set(json, "lost", report->lost);
+    }
     if (json != NULL) {
         json_dumpf(json, stdout, JSON_COMPACT);
         putchar('\n');

@@ -5,14 +5,17 @@
 
 #include <kv/admin.h>
 
+#include "fs/kvfs.h"
+
 struct json_t; /* of jansson */
 
 struct fsck_report {
     const char *store;
     bool json, verbose;
+    bool damage;     /* list what is lost of files */
     bool bar;        /* on a terminal */
     int progress_fd; /* "PASS DONE ALL" lines go there; -1: nowhere */
-    struct json_t *problems;
+    struct json_t *problems, *lost;
     bool failed;       /* out of memory */
     uint64_t began_ns; /* monotonic */
     uint64_t told_ns;
@@ -24,6 +27,8 @@ int fsck_report_problem(void *arg, const struct kv_problem *problem);
 int fsck_report_progress(void *arg, const struct kv_admin_progress *progress);
 /* A problem of the rows, which `will_repair` says is going to be mended. */
 void fsck_report_fault(struct fsck_report *report, int code, const char *text, bool will_repair);
+/* A function of kvfs_lost_ranges(); `arg` is the report. */
+int fsck_report_lost(void *arg, const struct kvfs_lost_range *range);
 /* What became of it all. `code` is the exit code. */
 void fsck_report_end(struct fsck_report *report, const struct kv_admin_result *result, int code);
 void fsck_report_finish(struct fsck_report *report);

@@ -127,6 +127,20 @@ static int walk_rows(struct fsck_rows *rows, struct walk *walk, struct kv_batch 
     return r;
 }
 
+static int list_lost(struct fsck_rows *rows)
+{
+    struct kvfs_options options = {.read_only = true, .without_facts = true};
+    struct kvfs *fs = NULL;
+    int r = kvfs_open(rows->path, &options, &fs);
+
+    if (r == 0) {
+        r = kvfs_lost_ranges(fs, fsck_report_lost, rows->report);
+        int closed = kvfs_close(fs);
+        r = r == 0 ? closed : r;
+    }
+    return r;
+}
+
 /* ---- steps ----------------------------------------------------------------------------------- */
 
 static int write_rows(struct fsck_rows *rows, const struct kv_batch *batch)
@@ -189,6 +203,9 @@ int fsck_rows_run(struct fsck_rows *rows)
     if (r == 0) {
         tell_lost_extents(&walk);
         tell_unbuilt_index(&walk);
+    }
+    if (r == 0 && rows->report->damage && walk.lost_extents > 0) {
+        r = list_lost(rows);
     }
     rows->result->problems += told;
     rows->result->notes += walk.notes;

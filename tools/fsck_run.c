@@ -31,8 +31,11 @@ bool fsck_run_parse(struct fsck_run *s, int key, const char *value, struct argp_
 
 struct fsck_report fsck_run_report(const char *path, const struct fsck_run *s)
 {
-    return (struct fsck_report){
-        .store = path, .json = s->json, .verbose = s->verbose, .progress_fd = s->progress_fd};
+    return (struct fsck_report){.store = path,
+                                .json = s->json,
+                                .verbose = s->verbose,
+                                .damage = s->damage,
+                                .progress_fd = s->progress_fd};
 }
 
 /* ---- the whole ---------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ enum fsck_exit {
 struct fsck_run {
     enum kv_admin_mode mode;
     bool verbose, json, deep;
+    bool damage;     /* also list what is known to be lost of files */
     int progress_fd; /* -1: none */
 };
 

@@ -2,7 +2,9 @@
 /* Extents as they are stored, lost ones, shared ones, and random operations on one file against an
  * array of bytes. */
 #include <fcntl.h>
+#include <inttypes.h>
 #include <linux/falloc.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -11,7 +13,7 @@
 #include "tests/fs/fs_check.h"
 #include "tests/fs/fs_fixture.h"
 
-enum { ROOT = KVFS_ROOT_INO, CHUNK = FORMAT_CHUNK_BYTES };
+enum { ROOT = KVFS_ROOT_INO, CHUNK = FORMAT_CHUNK_BYTES, LOST_TEXT_SIZE = 1024 };
 
 static void set_size(struct fs_fixture *f, uint64_t ino, uint64_t size)
 {
@@ -227,6 +229,66 @@ START_TEST(truncating_a_lost_extent_keeps_what_is_before)
     check_bytes(&f, ino, CHUNK + 10, 0, 10);
     set_size(&f, ino, CHUNK);
     check_bytes(&f, ino, 0, 'a', CHUNK);
+    fixture_close(&f);
+}
+END_TEST
+
+static bool is_first = true;
+
+/* "NAME FROM TO" of each, joined by commas; stops behind a range of more than ten chunks. */
+static int add_range(void *arg, const struct kvfs_lost_range *range)
+{
+    char *text = arg;
+    size_t size = strlen(text);
+    snprintf(text + size, LOST_TEXT_SIZE - size, "%s%.*s %" PRIu64 " %" PRIu64,
+             is_first ? "" : ", ", (int)range->path.size,
+             range->path.size > 0 ? (const char *)range->path.data : "", range->from, range->to);
+    is_first = false;
+    return range->to - range->from > 10 * CHUNK ? 7 : 0;
+}
+
+static void expect_lost(struct fs_fixture *f, const char *wanted, int result)
+{
+    char text[LOST_TEXT_SIZE] = "";
+    is_first = true;
+    ck_assert_int_eq(kvfs_lost_ranges(f->fs, add_range, text), result);
+    ck_assert_str_eq(text, wanted);
+}
+
+START_TEST(lost_ranges_are_listed_with_a_name_of_their_file)
+{
+    struct fs_fixture f;
+    struct rowkey key;
+    fixture_open(&f);
+    uint64_t dir = fixture_dir(&f, ROOT, "d");
+    uint64_t a = fixture_file(&f, dir, "a");
+    uint64_t sound = fixture_file(&f, ROOT, "sound");
+    uint64_t nameless = fixture_file(&f, ROOT, "n");
+    uint64_t large = fixture_file(&f, ROOT, "large");
+    write_bytes(&f, a, 0, 'a', 4 * CHUNK);
+    write_bytes(&f, sound, 0, 'a', CHUNK);
+    write_bytes(&f, nameless, 0, 'a', 100);
+    write_bytes(&f, large, 0, 'a', 13 * CHUNK);
+    expect_lost(&f, "", 0);
+    lose_row(&f, a, CHUNK);
+    lose_row(&f, a, 2 * CHUNK);
+    lose_row(&f, a, 4 * CHUNK);
+    lose_row(&f, nameless, 100);
+    expect_lost(&f, "d/a 0 65536, d/a 98304 131072, n 0 100", 0);
+    write_bytes(&f, a, 0, 'b', 4096); /* what is written again is lost no more */
+    expect_lost(&f, "d/a 4096 65536, d/a 98304 131072, n 0 100", 0);
+    rowkey_backptr(&key, nameless);
+    struct kv_buf backptr = {0};
+    ck_ok(kv_get_copy(fixture_table(&f, "meta"), NULL, rowkey_slice(&key), &backptr));
+    ck_ok(kv_delete(fixture_table(&f, "meta"), rowkey_slice(&key), KV_DURABLE_WRITE));
+    for (uint64_t i = 1; i < 12; i++) {
+        lose_row(&f, large, i * CHUNK);
+    }
+    lose_row(&f, large, 13 * CHUNK);
+    expect_lost(&f, "d/a 4096 65536, d/a 98304 131072,  0 100, large 0 360448", 7);
+    ck_ok(kv_put(fixture_table(&f, "meta"), rowkey_slice(&key), kv_buf_slice(&backptr),
+                 KV_DURABLE_WRITE));
+    kv_buf_finish(&backptr);
     fixture_close(&f);
 }
 END_TEST
@@ -617,6 +679,7 @@ Suite *test_suite(void)
     suite_add(suite, "lost_write", overwriting_a_part_of_a_lost_extent_clears_that_part);
     suite_add(suite, "lost_punch", punching_a_part_of_a_lost_extent_clears_that_part_only);
     suite_add(suite, "lost_cut", truncating_a_lost_extent_keeps_what_is_before);
+    suite_add(suite, "lost_list", lost_ranges_are_listed_with_a_name_of_their_file);
     suite_add(suite, "nonsense", a_row_that_makes_no_sense_can_be_overwritten);
     suite_add(suite, "copy", a_copied_range_is_equal_and_its_own);
     suite_add(suite, "copy_errors", copying_has_the_limits_and_errors_of_the_system_call);

@@ -206,6 +206,7 @@ USES = {
         "-C": Use(FSCK, value="2", bad="x", prints=CLEAN, in_use=8),
         "--json": Use(FSCK, prints=as_json(problems=[], exit_code=0), in_use=8),
         "--deep": Use(FSCK, prints=CLEAN, in_use=8),
+        "--damage": Use(FSCK, prints=CLEAN, in_use=8),  # what it lists: test_fsck_rows.py
         "--undo": Use(FSCK, value="/none/00000001", status=8, in_use=8),  # what it does: tests/mount/test_fsck.sh
     },
     "recover": {

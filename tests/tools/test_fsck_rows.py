@@ -11,6 +11,7 @@ back without its end), and taking the repair back gives every byte of the store.
 import filecmp
 import glob
 import io
+import json
 import os
 import random
 import re
@@ -155,6 +156,7 @@ class Stores:
         found, bad = self.read()
         assert "TABLE_BLOCK" in told and bad and set(found) >= set(self.tree), told
         assert all(found[path].size == len(self.tree[path][2]) for path in bad), bad
+        self.lost_is_listed(bad)
         path = sorted(bad)[0]
         self.run("get", self.store, path, statuses=(1, 4))
         self.run("put", self.store, path, data=b"new")
@@ -164,6 +166,18 @@ class Stores:
         assert self.read()[1] == bad - {path}
         self.tree[path] = old
         self.run("fsck", "-n", "--deep", self.store)
+
+    def lost_is_listed(self, bad):
+        """A file that cannot be read is one of which something is listed, and what is listed lies in it."""
+        listed = json.loads(self.run("fsck", "--damage", "--json", self.store).stdout)["lost"]
+        links = {path: target[2].decode() for path, target in self.tree.items() if target[0] == tarfile.LNKTYPE}
+        assert {links.get(path, path) for path in bad} == {links.get(lost["path"], lost["path"]) for lost in listed}, (bad, listed)
+        for lost in listed:
+            size = len(self.tree[links.get(lost["path"], lost["path"])][2])
+            assert lost["bytes"] > 0 and lost["offset"] + lost["bytes"] <= size, lost
+        lines = self.run("fsck", "--damage", self.store).stdout.decode().splitlines()
+        wanted = [f"lost: {lost['bytes']} bytes at offset {lost['offset']} of inode {lost['inode']}, {lost['path']}" for lost in listed]
+        assert lines[:-1] == wanted and "clean" in lines[-1], lines
 
     def any_damage(self, steps):
         damaged = 0
