@@ -29,8 +29,32 @@ static void put_index(const struct corpus *corpus)
     kv_buf_finish(&bytes);
 }
 
+/* Each is one kind of damage to a file of the store that the target makes, by the file's place in
+ * the listing: ROOT is the first of capitals, behind the numbers. */
+static void put_damage(const struct corpus *corpus)
+{
+    static const struct {
+        const char *path;
+        uint8_t bytes[4]; /* file, what, offset, argument */
+    } damages[] = {
+        {"damage/byte_of_a_manifest", {0, 0, 80, 1}},
+        {"damage/byte_of_a_table", {1, 0, 90, 1}},
+        {"damage/zeros_in_a_table", {3, 1, 20, 100}},
+        {"damage/cut_log", {2, 2, 100, 0}},
+        {"damage/grown", {4, 3, 0, 50}},
+        {"damage/moved", {1, 4, 0, 100}},
+        {"damage/removed", {1, 5, 0, 0}},
+        {"damage/swapped", {3, 6, 0, 4}},
+    };
+    for (size_t i = 0; i < sizeof damages / sizeof damages[0]; i++) {
+        corpus_put(corpus, damages[i].path, kv_slice(NULL, 0),
+                   kv_slice(damages[i].bytes, sizeof damages[i].bytes));
+    }
+}
+
 void corpus_admin(const struct corpus *corpus)
 {
     put_journal(corpus);
     put_index(corpus);
+    put_damage(corpus);
 }

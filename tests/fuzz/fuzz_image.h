@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A store directory as bytes in memory: taken from a directory, damaged by an input, laid down
+ * again, compared. LOCK is left out, whose bytes are a message to people, and so are archives. */
+#ifndef TESTS_FUZZ_FUZZ_IMAGE_H
+#define TESTS_FUZZ_FUZZ_IMAGE_H
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "tests/fuzz/fuzz.h"
+
+enum { IMAGE_FILES_MAX = 32, IMAGE_NAME_SIZE = 32, IMAGE_FILE_MAX = 1 << 16 };
+
+struct image_file {
+    char name[IMAGE_NAME_SIZE];
+    bool removed;
+    struct kv_buf bytes;
+};
+
+struct image {
+    unsigned count;
+    struct image_file files[IMAGE_FILES_MAX]; /* ascending by name */
+};
+
+static inline void image_finish(struct image *image)
+{
+    for (unsigned i = 0; i < image->count; i++) {
+        kv_buf_finish(&image->files[i].bytes);
+    }
+    *image = (struct image){0};
+}
+
+static inline void image_copy(const struct image *from, struct image *to)
+{
+    *to = *from;
+    for (unsigned i = 0; i < from->count; i++) {
+        to->files[i].bytes = (struct kv_buf){0};
+        fuzz_need(kv_buf_assign(&to->files[i].bytes, kv_buf_slice(&from->files[i].bytes)));
+    }
+}
+
+static inline int image_is_file(const struct dirent *entry)
+{
+    return entry->d_type == DT_REG && strcmp(entry->d_name, "LOCK") != 0;
+}
+
+static inline void image_read(int dir, const char *name, struct image_file *file)
+{
+    int fd = openat(dir, name, O_RDONLY | O_CLOEXEC);
+    struct stat st;
+    assert(fd >= 0 && fstat(fd, &st) == 0);
+    fuzz_need(kv_buf_reserve(&file->bytes, (size_t)st.st_size + 1));
+    assert(read(fd, file->bytes.data, (size_t)st.st_size) == st.st_size);
+    file->bytes.size = (size_t)st.st_size;
+    snprintf(file->name, sizeof file->name, "%.*s", IMAGE_NAME_SIZE - 1, name);
+    close(fd);
+}
+
+static inline void image_take(const char *path, struct image *ret_image)
+{
+    struct dirent **entries = NULL;
+    int count = scandir(path, &entries, image_is_file, alphasort);
+    int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    assert(dir >= 0 && count >= 0 && count <= IMAGE_FILES_MAX);
+    *ret_image = (struct image){.count = (unsigned)count};
+    for (int i = 0; i < count; i++) {
+        image_read(dir, entries[i]->d_name, &ret_image->files[i]);
+        free(entries[i]);
+    }
+    free(entries);
+    close(dir);
+}
+
+static inline int image_remove_name(const char *path, const struct stat *st, int type,
+                                    struct FTW *ftw)
+{
+    (void)st;
+    (void)type;
+    return ftw->level > 0 ? remove(path) : 0;
+}
+
+static inline void image_clear(const char *path)
+{
+    int r = nftw(path, image_remove_name, 8, FTW_DEPTH | FTW_PHYS);
+    assert(r == 0);
+}
+
+/* The directory holds the files of the image and nothing else. */
+static inline void image_lay_down(const struct image *image, const char *path)
+{
+    image_clear(path);
+    int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    for (unsigned i = 0; i < image->count; i++) {
+        const struct image_file *file = &image->files[i];
+        if (file->removed) {
+            continue;
+        }
+        int fd = openat(dir, file->name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+        assert(fd >= 0);
+        assert(write(fd, file->bytes.data, file->bytes.size) == (ssize_t)file->bytes.size);
+        close(fd);
+    }
+    close(dir);
+}
+
+/* Whether the directory holds the files of the image and no other. */
+static inline bool image_is_there(const struct image *image, const char *path)
+{
+    struct image now;
+    unsigned at = 0;
+    bool same = true;
+    image_take(path, &now);
+    for (unsigned i = 0; i < image->count; i++) {
+        const struct image_file *file = &image->files[i];
+        if (!file->removed) {
+            same &= at < now.count && strcmp(now.files[at].name, file->name) == 0 &&
+                    kv_slice_equal(kv_buf_slice(&now.files[at].bytes), kv_buf_slice(&file->bytes));
+            at++;
+        }
+    }
+    same &= at == now.count;
+    image_finish(&now);
+    return same;
+}
+
+#endif
