@@ -114,5 +114,6 @@ point "a program builds against the static library with pkg-config --static" bui
 point "and runs" "$work/static" "$work/store2"
 point "the example of the documentation builds and runs" example_runs
 point "the kvfs program is installed and runs" program_is_installed
+point "nothing that is installed is setuid or setgid" eval '[ -z "$(find "$root" -type f -perm /6000)" ]'
 point "the manual and a unit that names the program are installed" manual_and_units_are_installed
 tap_finish
