@@ -36,6 +36,10 @@ struct kvfs;
 struct kvfs_file; /* an open file */
 struct kvfs_dir;  /* an open directory */
 
+/* How far a walk over all rows is, as the number of the inode it is at, and one beyond the last. A
+ * walk may be made twice. Not 0 ends it with -ECANCELED. */
+typedef int kvfs_walk_fn(void *arg, uint64_t ino, uint64_t ino_end);
+
 struct kvfs_options {
     bool create; /* make the store if it is missing */
     bool read_only;
@@ -54,6 +58,9 @@ struct kvfs_options {
     const uint8_t *store_id;   /* at creation; see kv_options */
     kv_message_fn *message_fn;
     void *message_arg;
+    kvfs_walk_fn
+        *walk_fn; /* of kvfs_check() and kvfs_mend(), for each inode; NULL: nobody is told */
+    void *walk_arg;
 };
 
 /* Open the filesystem in the store directory `path`. Finishes what a crash left (orphans).
@@ -307,7 +314,7 @@ typedef void kvfs_fault_fn(void *arg, int code, const char *text);
  * back-pointers belong together one to one, link counts and sizes of directories, the tree hangs
  * together, extents neither overlap nor reach beyond the size, allocated bytes add up, attributes
  * and ACLs fit. Operations may go on beside it. Memory grows with the directories only. 0 also with
- * faults. Errors: -EIO a table cannot be read through, -ENOMEM. */
+ * faults. Errors: -EIO a table cannot be read through, -ENOMEM, -ECANCELED by `walk_fn`. */
 KV_MUST_CHECK int kvfs_check(struct kvfs *fs, kvfs_fault_fn *fn, void *arg,
                              struct kvfs_check_counts *ret_counts);
 

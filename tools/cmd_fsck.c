@@ -104,7 +104,8 @@ int cmd_fsck(int argc, char **argv)
         "/srv/a/lost+found.d/00000001 /srv/a\n\nCheck a store that is not mounted: every block, "
         "every row, and whether the rows make a filesystem. With -y what can be repaired is; what "
         "is removed is kept in the store, in lost+found.d. Exits with the sum of 1 errors were "
-        "repaired, 4 errors were left, 8 it could not be checked, 16 usage. While a store is "
+        "repaired, 4 errors were left, 8 it could not be checked, 16 usage, 32 it was ended by a "
+        "signal. While a store is "
         "mounted, 'kvfs verify' checks it.",
         NULL,
         NULL,

@@ -25,6 +25,14 @@ static error_t parse(int key, char *value, struct argp_state *state)
 
 /* ---- the copy -------------------------------------------------------------------------------- */
 
+static const char *reason(int error)
+{
+    if (error == -ENOSPC) {
+        return "no space left on the device";
+    }
+    return error == -ECANCELED ? "it was ended by a signal" : kv_strerror(error);
+}
+
 /* Why nothing, or not all, was copied, and what there is now. */
 static int complain_copy(const char *from, const char *to, int error)
 {
@@ -39,15 +47,14 @@ static int complain_copy(const char *from, const char *to, int error)
                  "that is empty, or not there yet.",
                  to);
     } else {
-        complain("cannot copy %s to %s: %s. %s is as it was; %s%s", from, to,
-                 error == -ENOSPC ? "no space left on the device" : kv_strerror(error), from, to,
-                 store_directory_judge(to) == STORE_MISSING ||
-                         store_directory_judge(to) == STORE_EMPTY
-                     ? " holds nothing yet."
-                     : " holds a part of the copy, which is no store: remove it and begin again, "
-                       "where there is room for the whole.");
+        complain(
+            "cannot copy %s to %s: %s. %s is as it was; %s%s", from, to, reason(error), from, to,
+            store_directory_judge(to) == STORE_MISSING || store_directory_judge(to) == STORE_EMPTY
+                ? " holds nothing yet."
+                : " holds a part of the copy, which is no store: remove it and begin again, "
+                  "where there is room for the whole.");
     }
-    return FSCK_FAILED;
+    return error == -ECANCELED ? FSCK_ENDED : FSCK_FAILED;
 }
 
 static int copy(const char *from, const char *to, struct fsck_report *report,
@@ -78,9 +85,10 @@ static int recover(const char *from, const char *to, const struct fsck_run *s)
     int r;
 
     fsck_report_begin(&report);
+    fsck_report_heed_signals();
     r = copy(from, to, &report, &result);
     code = r < 0 ? complain_copy(from, to, r) : fsck_run_reported(to, s, &report, &result);
-    if (code != FSCK_FAILED) {
+    if (!fsck_exit_is_failure(code)) {
         fsck_report_end(&report, &result, code);
     } else if (r == 0) {
         complain("%s holds a copy of %s, which is as it was. 'kvfs fsck -y %s' goes on from there.",
@@ -130,7 +138,7 @@ int cmd_recover(int argc, char **argv)
         "and "
         "the copy is repaired as 'kvfs fsck -y' does it. That takes as much room as STORE has. "
         "Exits as fsck does: the sum of 1 STORE2 was repaired, 4 errors are left in it, 8 it could "
-        "not be done, 16 usage.",
+        "not be done, 16 usage, 32 it was ended by a signal.",
         NULL,
         NULL,
         NULL};

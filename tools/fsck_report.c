@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 #include <jansson.h>
+#include <signal.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -11,6 +12,25 @@
 #include "tools/text.h"
 
 enum { TICK_NS = 200 * 1000 * 1000, CELLS = 20 };
+
+/* Of the whole process, as signals are. */
+static volatile sig_atomic_t is_ended;
+
+static const char rows_pass[] = "rows";
+
+static void end(int signal)
+{
+    (void)signal;
+    is_ended = 1;
+}
+
+void fsck_report_heed_signals(void)
+{
+    /* Without SA_RESTART: whoever waits to tell how far it is waits no longer. */
+    const struct sigaction action = {.sa_handler = end, .sa_flags = (int)SA_RESETHAND};
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+}
 
 void fsck_report_begin(struct fsck_report *report)
 {
@@ -165,8 +185,12 @@ static void show_bar(const struct fsck_report *report, const struct kv_admin_pro
     for (int i = 0; i < (int)(share * CELLS); i++) {
         cells[i] = '#';
     }
-    fprintf(stderr, "\r\033[K%-8s [%s] %3.0f %% of %.0f MiB", progress->pass, cells, share * 100,
-            all / (1 << 20));
+    fprintf(stderr, "\r\033[K%-8s [%s] %3.0f %% of ", progress->pass, cells, share * 100);
+    if (progress->pass == rows_pass) {
+        fprintf(stderr, "%.0f inodes", all);
+    } else {
+        fprintf(stderr, "%.0f MiB", all / (1 << 20));
+    }
     if (share > 0.01) {
         fprintf(stderr, ", about %.0f s left", passed_s / share * (1 - share));
     }
@@ -178,9 +202,10 @@ int fsck_report_progress(void *arg, const struct kv_admin_progress *progress)
     struct fsck_report *report = arg;
     uint64_t now_ns = clock_monotonic_ns();
 
-    if (now_ns - report->told_ns < TICK_NS) {
-        return 0;
+    if (progress->pass == report->pass && now_ns - report->told_ns < TICK_NS) {
+        return is_ended;
     }
+    report->pass = progress->pass;
     report->told_ns = now_ns;
     if (report->bar) {
         show_bar(report, progress);
@@ -189,7 +214,20 @@ int fsck_report_progress(void *arg, const struct kv_admin_progress *progress)
         dprintf(report->progress_fd, "%s %" PRIu64 " %" PRIu64 "\n", progress->pass,
                 progress->bytes, progress->bytes_all);
     }
-    return 0;
+    return is_ended;
+}
+
+/* Each walk takes a time of its own. */
+int fsck_report_walk(void *arg, uint64_t ino, uint64_t ino_end)
+{
+    struct fsck_report *report = arg;
+    struct kv_admin_progress progress = {.pass = rows_pass, .bytes = ino, .bytes_all = ino_end};
+
+    if (ino <= report->walked || report->pass != rows_pass) {
+        report->began_ns = clock_monotonic_ns();
+    }
+    report->walked = ino;
+    return fsck_report_progress(report, &progress);
 }
 
 /* ---- the end ---- */

@@ -104,7 +104,10 @@ static bool is_index_unbuilt(struct kvfs *fs)
 /* What mends the rows is collected in `batch`, unless that is NULL. */
 static int walk_rows(struct fsck_rows *rows, struct walk *walk, struct kv_batch *batch)
 {
-    struct kvfs_options options = {.read_only = true, .without_facts = true};
+    struct kvfs_options options = {.read_only = true,
+                                   .without_facts = true,
+                                   .walk_fn = fsck_report_walk,
+                                   .walk_arg = rows->report};
     struct kvfs_check_counts counts = {0};
     struct kvfs *fs = NULL;
     int r = kvfs_open(rows->path, &options, &fs);

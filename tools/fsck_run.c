@@ -57,10 +57,21 @@ int fsck_complain(const char *path, int error)
         complain(
             "%s was written by a newer version of kvfs. Nothing was changed; use that version.",
             path);
+    } else if (error == -ECANCELED) {
+        complain("the check of %s was ended by a signal. Nothing was changed.", path);
+        return FSCK_ENDED;
     } else {
         complain("cannot check %s: %s", path, kv_strerror(error));
     }
     return FSCK_FAILED;
+}
+
+static const char *reason(int error)
+{
+    if (error == -ENOSPC) {
+        return "no space left on its file system";
+    }
+    return error == -ECANCELED ? "it was ended by a signal" : kv_strerror(error);
 }
 
 /* Each step of a repair counts as a whole or not at all; some may have been done. */
@@ -72,9 +83,9 @@ static int complain_of_rest(const char *path, int error, const char *archive)
     complain(
         "cannot finish the repair of %s: %s. The store is whole, with the steps that were done. "
         "%s, or take them back with 'kvfs fsck --undo %s/lost+found.d/%s %s'.",
-        path, error == -ENOSPC ? "no space left on its file system" : kv_strerror(error),
-        error == -ENOSPC ? "Make room and try again" : "Try again", path, archive, path);
-    return FSCK_FAILED;
+        path, reason(error), error == -ENOSPC ? "Make room and try again" : "Try again", path,
+        archive, path);
+    return error == -ECANCELED ? FSCK_ENDED : FSCK_FAILED;
 }
 
 static int exit_code(const struct kv_admin_result *result)
@@ -140,8 +151,9 @@ int fsck_run(const char *path, const struct fsck_run *s)
     int code;
 
     fsck_report_begin(&report);
+    fsck_report_heed_signals();
     code = fsck_run_reported(path, s, &report, &result);
-    if (code != FSCK_FAILED) {
+    if (!fsck_exit_is_failure(code)) {
         fsck_report_end(&report, &result, code);
     }
     fsck_report_finish(&report);

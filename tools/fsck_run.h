@@ -14,7 +14,13 @@ enum fsck_exit {
     FSCK_LEFT = 4,
     FSCK_FAILED = 8,
     FSCK_USAGE = 16,
+    FSCK_ENDED = 32, /* by a signal */
 };
+/* It came to no result: the reason was said. */
+static inline bool fsck_exit_is_failure(int code)
+{
+    return code == FSCK_FAILED || code == FSCK_ENDED;
+}
 
 struct fsck_run {
     enum kv_admin_mode mode;
@@ -28,13 +34,12 @@ enum { FSCK_OPTION_DEEP = 256 };
 bool fsck_run_parse(struct fsck_run *s, int key, const char *value, struct argp_state *state);
 
 struct fsck_report fsck_run_report(const char *path, const struct fsck_run *s);
-/* Check the store `path` and add what was found to `result`. Returns an exit code; with FSCK_FAILED
- * the reason was said. */
+/* Check the store `path` and add what was found to `result`. Returns an exit code. */
 int fsck_run_reported(const char *path, const struct fsck_run *s, struct fsck_report *report,
                       struct kv_admin_result *result);
 /* The same with a report of its own. */
 int fsck_run(const char *path, const struct fsck_run *s);
-/* Say why the store could not be checked. Returns FSCK_FAILED. */
+/* Say why the store could not be checked. Returns FSCK_FAILED or FSCK_ENDED. */
 int fsck_complain(const char *path, int error);
 
 #endif

@@ -449,11 +449,20 @@ static int check_inode(struct check *c, uint64_t ino)
     return 0;
 }
 
+/* Whether whoever is told how far it is wants it to go on. */
+static int goes_on(const struct check *c, uint64_t ino)
+{
+    const struct kvfs *fs = c->fs;
+    return fs->walk_fn != NULL && fs->walk_fn(fs->walk_arg, ino, c->ino_limit) != 0 ? -ECANCELED
+                                                                                    : 0;
+}
+
 static int check_inodes(struct check *c)
 {
     int r = 0;
     for (uint64_t ino = next_ino(c); r == 0 && ino != NO_INO; ino = next_ino(c)) {
-        r = check_inode(c, ino);
+        r = goes_on(c, ino);
+        r = r < 0 ? r : check_inode(c, ino);
     }
     for (int i = 0; i < CURSORS && r == 0; i++) {
         r = fs_iter_result(c->cursors[i].iter);

@@ -315,6 +315,8 @@ static int open_all(struct kvfs *fs, struct kv_storage *storage, const struct kv
     uint64_t memory = options->memory_bytes != 0 ? options->memory_bytes : default_memory();
     fs->read_only = options->read_only;
     fs->sink = (struct message_sink){.fn = options->message_fn, .arg = options->message_arg};
+    fs->walk_fn = options->walk_fn;
+    fs->walk_arg = options->walk_arg;
     int r = init_memory(fs, memory);
     if (r == 0) {
         r = open_engine(storage, options, memory, &fs->store);

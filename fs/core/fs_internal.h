@@ -30,6 +30,8 @@ struct kvfs {
     struct kv_table *data;
     bool read_only;
     struct message_sink sink;
+    kvfs_walk_fn *walk_fn; /* see kvfs_options */
+    void *walk_arg;
     _Atomic uint64_t *name_hints; /* inode number last found under a hash of parent and name */
     uint32_t name_hint_count;     /* power of two */
     /* constant once requests are served */

@@ -47,6 +47,12 @@ report = json.load(open(sys.argv[1]))
 assert report["exit_code"] == 0 and report["problems"] == [], report' "$work/out"
 }
 
+# Each pass is told of when it begins.
+progress_is_told() {
+    exits 0 "$kvfs" fsck -C 9 "$store" 9>"$work/progress" && ! grep -vE '^[a-z ]+ [0-9]+ [0-9]+$' "$work/progress" &&
+        [ "$(sed 's/ [0-9]* [0-9]*$//' "$work/progress" | uniq | paste -sd,)" = root,files,manifest,logs,tables,blobs,rows ]
+}
+
 damage_root_copy() {
     python3 - "$store/ROOT" <<'END'
 import struct, sys
@@ -171,6 +177,7 @@ point "a store is made and filled" fill
 point "a mounted store is refused with its mount point" refused_while_mounted
 umount_store
 point "a sound store is clean" sound
+point "it tells how far it is, pass by pass" progress_is_told
 point "damage is told, and -n changes nothing" told_and_unchanged
 point "it is saved to another store, and keeps its bytes" recovered
 point "recover refuses what is no place, and what is no store" recover_refuses

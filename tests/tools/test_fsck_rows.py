@@ -8,6 +8,7 @@ Whatever the damage is: the next check is clean, a file that can be read has the
 back without its end), and taking the repair back gives every byte of the store.
 """
 
+import contextlib
 import filecmp
 import glob
 import io
@@ -16,10 +17,12 @@ import os
 import random
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tarfile
 import tempfile
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 from kvfs_mount import Report, attempt  # noqa: E402
@@ -179,6 +182,41 @@ class Stores:
         wanted = [f"lost: {lost['bytes']} bytes at offset {lost['offset']} of inode {lost['inode']}, {lost['path']}" for lost in listed]
         assert lines[:-1] == wanted and "clean" in lines[-1], lines
 
+    def signals_end_it(self):
+        """One that waits to tell how far it is, to a pipe that is full."""
+        for sent, mode in ((signal.SIGINT, "-n"), (signal.SIGTERM, "-y")):
+            self.take_copy()
+            self.overwrite(self.files(".table")[-1], 100, 1)
+            shutil.copytree(self.store, self.damaged)
+            reader, writer = os.pipe()
+            os.set_blocking(writer, False)
+            with contextlib.suppress(BlockingIOError):
+                while os.write(writer, bytes(4096)):
+                    pass
+            os.set_blocking(writer, True)
+            check = subprocess.Popen([self.program, "fsck", mode, "-C", str(writer), self.store], stdout=subprocess.PIPE,
+                                     stderr=subprocess.PIPE, pass_fds=(writer,))
+            self.wait_for_sleep(check)
+            check.send_signal(sent)
+            said = check.communicate(timeout=PATIENCE_S)[1].decode()
+            os.close(reader)
+            os.close(writer)
+            assert check.returncode == 32 and "was ended by a signal. Nothing was changed." in said, (check.returncode, said)
+            assert not os.path.exists(self.store + "/lost+found.d")
+            assert not filecmp.dircmp(self.store, self.damaged, ignore=["LOCK"]).diff_files
+        assert "TABLE_BLOCK" in self.run("fsck", "-y", self.store, statuses=(1,)).stdout.decode()
+
+    @staticmethod
+    def wait_for_sleep(process):
+        """Until it has slept for a while, which it does in write(2) alone."""
+        deadline = time.monotonic() + PATIENCE_S
+        slept = 0
+        while slept < 10:
+            assert time.monotonic() < deadline, "it never waited"
+            with open(f"/proc/{process.pid}/stat", encoding="ascii", errors="replace") as file:
+                slept = slept + 1 if file.read().rsplit(")", 1)[1].split()[0] == "S" else 0
+            time.sleep(0.01)
+
     def any_damage(self, steps):
         damaged = 0
         for _ in range(steps):
@@ -202,6 +240,7 @@ def main():
         test = Stores(sys.argv[1], work, seed)
         report.point("names, modes and links come back whichever block of them is damaged", attempt(test.names_come_back))
         report.point("bytes that were lost are errors until they are written", attempt(test.lost_bytes_are_errors))
+        report.point("a signal ends it before it changes anything", attempt(test.signals_end_it))
         print(f"# replay with KV_SEED={seed}")
         report.point("no damage makes wrong bytes, leaves a problem, or cannot be taken back", attempt(lambda: test.any_damage(steps)))
     print(f"1..{report.points}")
