@@ -53,7 +53,7 @@ class Security:
     def prepare(self):
         """Tables, a large value, and rows that only the log has: the last server is killed."""
         self.run("mkfs", "-q", self.sound)
-        lines = "".join(f"put dir{i % 7}/key{i} {'v' * (i % 300)}\n" for i in range(400))
+        lines = "".join(f"put dir{i % 7}/key{i} {'v' * (i % 300 + 1)}\n" for i in range(400))
         self.run("batch", self.sound, data=lines.encode())
         self.run("put", self.sound, "large", data=SECRET * 3000)
         self.run("compact", self.sound)

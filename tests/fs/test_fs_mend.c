@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Mending rows: what comes back of files whose rows were lost or contradict each other, and under
+ * which names. */
+#include <stdio.h>
+
+#include "tests/fs/fs_tree.h"
+
+enum { ROOT = KVFS_ROOT_INO };
+
+static void mend_all(struct fs_tree *t)
+{
+    fs_tree_mend(t);
+    fs_tree_walk(t);
+    ck_assert_str_eq(t->faults, "");
+    fixture_reopen(&t->f);
+}
+
+static uint64_t find(struct fs_tree *t, uint64_t parent, const char *name)
+{
+    struct kvfs_entry entry;
+    ck_ok(kvfs_lookup(t->f.fs, parent, name, &entry));
+    kvfs_forget(t->f.fs, entry.ino, 1);
+    return entry.ino;
+}
+
+START_TEST(a_file_whose_entry_is_lost_comes_back_with_name_mode_and_contents)
+{
+    struct kvfs_entry before, after;
+    struct kv_buf value = {0};
+    struct fs_tree t;
+    fs_tree_make(&t);
+    before = fixture_stat(&t.f, t.file);
+    fs_tree_lose_entry(&t);
+    mend_all(&t);
+    ck_assert_uint_eq(find(&t, t.inner, "file"), t.file);
+    after = fixture_stat(&t.f, t.file);
+    ck_assert_uint_eq(after.stat.st_mode, before.stat.st_mode);
+    ck_assert_uint_eq(after.stat.st_uid, before.stat.st_uid);
+    ck_assert_int_eq(after.stat.st_size, before.stat.st_size);
+    ck_assert_int_eq(after.stat.st_blocks, before.stat.st_blocks);
+    ck_assert_str_eq(fixture_text(&t.f, t.file), "0123456789");
+    ck_ok(kvfs_getxattr(t.f.fs, t.file, "user.a", &value));
+    ck_assert(kv_slice_equal(kv_buf_slice(&value), kv_slice_str("x")));
+    kv_buf_finish(&value);
+    fixture_close(&t.f);
+}
+END_TEST
+
+START_TEST(a_directory_whose_entry_is_lost_comes_back_with_what_is_in_it)
+{
+    struct rowkey key;
+    struct fs_tree t;
+    fs_tree_make(&t);
+    rowkey_dirent(&key, ROOT, kv_slice_str("dir"));
+    fs_tree_change(&t, "meta", &key, NULL);
+    mend_all(&t);
+    ck_assert_str_eq(fixture_list(&t.f, ROOT), "dir two");
+    ck_assert_str_eq(fixture_list(&t.f, find(&t, ROOT, "dir")), "inner one");
+    ck_assert_uint_eq(find(&t, t.dir, "one"), find(&t, ROOT, "two"));
+    fixture_close(&t.f);
+}
+END_TEST
+
+START_TEST(what_no_row_names_goes_to_lost_and_found)
+{
+    char name[32];
+    struct fs_tree t;
+    uint64_t lost_found;
+    fs_tree_make(&t);
+    fs_tree_unname_directory(&t);
+    mend_all(&t);
+    ck_assert_str_eq(fixture_list(&t.f, ROOT), "lost+found two");
+    lost_found = find(&t, ROOT, "lost+found");
+    snprintf(name, sizeof name, "#%llu", (unsigned long long)t.dir);
+    ck_assert_str_eq(fixture_list(&t.f, lost_found), name);
+    ck_assert_str_eq(fixture_list(&t.f, find(&t, lost_found, name)), "inner one");
+    ck_assert_uint_gt(fixture_file(&t.f, ROOT, "new"), lost_found);
+    fixture_close(&t.f);
+}
+END_TEST
+
+START_TEST(a_name_that_is_lost_for_good_is_absent_and_may_be_made_again)
+{
+    struct kvfs_entry entry;
+    struct rowkey key;
+    struct fs_tree t;
+    fs_tree_make(&t);
+    rowkey_dirent(&key, t.inner, kv_slice_str("gone"));
+    fs_tree_lose(&t, "meta", &key);
+    ck_fails(kvfs_lookup(t.f.fs, t.inner, "gone", &entry), EIO);
+    mend_all(&t);
+    ck_fails(kvfs_lookup(t.f.fs, t.inner, "gone", &entry), ENOENT);
+    fixture_file(&t.f, t.inner, "gone");
+    ck_assert_str_eq(fixture_list(&t.f, t.inner), "file gone");
+    fixture_close(&t.f);
+}
+END_TEST
+
+/* Reading [offset, offset + size) gives `wanted`, a size or an error. */
+static void expect_read(struct fs_tree *t, uint64_t offset, size_t size, int wanted)
+{
+    struct kv_buf bytes = {0};
+    int r = kvfs_read(t->f.fs, t->file, offset, size, &bytes);
+    ck_assert_int_eq(r < 0 ? r : (int)bytes.size, wanted);
+    kv_buf_finish(&bytes);
+}
+
+START_TEST(bytes_that_were_lost_are_errors_and_never_zeros)
+{
+    struct fs_tree t;
+    fs_tree_make(&t);
+    fs_tree_drop_extent(&t);
+    mend_all(&t);
+    expect_read(&t, 0, 10, -EIO);
+    expect_read(&t, (uint64_t)3 * FORMAT_CHUNK_BYTES, 13, 13);
+    fixture_write(&t.f, t.file, 0, "written again");
+    expect_read(&t, 0, 13, 13);
+    fixture_close(&t.f);
+}
+END_TEST
+
+START_TEST(bytes_in_front_of_a_lost_extent_are_lost_with_it)
+{
+    uint64_t at = (uint64_t)3 * FORMAT_CHUNK_BYTES;
+    struct rowkey key;
+    struct fs_tree t;
+    fs_tree_make(&t);
+    fs_tree_drop_extent(&t);
+    rowkey_extent(&key, t.file, at + 13);
+    fs_tree_lose(&t, "data", &key);
+    mend_all(&t);
+    expect_read(&t, 0, 10, -EIO);
+    expect_read(&t, at, 13, -EIO);
+    fixture_close(&t.f);
+}
+END_TEST
+
+START_TEST(a_store_whose_index_has_no_name_any_more_is_opened_without_one)
+{
+    struct fs_tree t;
+    fs_tree_make(&t);
+    fs_tree_lose_index_name(&t);
+    fixture_reopen(&t.f);
+    ck_assert_uint_eq(find(&t, t.inner, "file"), t.file);
+    mend_all(&t);
+    fixture_close(&t.f);
+}
+END_TEST
+
+START_TEST(nothing_in_lost_and_found_makes_way_for_what_comes_there)
+{
+    char name[32], wanted[80];
+    struct fs_tree t;
+    uint64_t lost_found, taken;
+    fs_tree_make(&t);
+    lost_found = fixture_dir(&t.f, ROOT, "lost+found");
+    snprintf(name, sizeof name, "#%llu", (unsigned long long)t.dir);
+    snprintf(wanted, sizeof wanted, "%s %s.1", name, name);
+    taken = fixture_file(&t.f, lost_found, name);
+    fs_tree_unname_directory(&t);
+    mend_all(&t);
+    ck_assert_str_eq(fixture_list(&t.f, lost_found), wanted);
+    ck_assert_uint_eq(find(&t, lost_found, name), taken);
+    fixture_close(&t.f);
+}
+END_TEST
+
+START_TEST(holes_outside_of_the_lost_keys_stay_holes)
+{
+    struct rowkey key;
+    struct kvfs_key_range range = {{0}, {0}};
+    struct kvfs_lost_keys lost = {&range, 1, false};
+    struct kv_batch *rows = NULL;
+    struct fs_tree t;
+    fs_tree_make(&t);
+    fs_tree_drop_extent(&t);
+    rowkey_extent(&key, t.file, 1);
+    ck_ok(kv_buf_assign(&range.from, rowkey_slice(&key)));
+    rowkey_extent(&key, t.file, 40);
+    ck_ok(kv_buf_assign(&range.to, rowkey_slice(&key)));
+    ck_ok(kv_batch_create(&rows));
+    ck_ok(kvfs_mend(t.f.fs, fs_tree_tell, &t, &lost, rows, &t.counts));
+    ck_ok(kv_write(kvfs_store(t.f.fs), rows, KV_DURABLE_WRITE));
+    mend_all(&t);
+    expect_read(&t, 0, 10, -EIO);
+    expect_read(&t, FORMAT_CHUNK_BYTES, 10, 10);
+    kv_batch_destroy(rows);
+    kv_buf_finish(&range.from);
+    kv_buf_finish(&range.to);
+    fixture_close(&t.f);
+}
+END_TEST
+
+Suite *test_suite(void)
+{
+    Suite *suite = suite_create("fs_mend");
+    suite_add(suite, "file_back",
+              a_file_whose_entry_is_lost_comes_back_with_name_mode_and_contents);
+    suite_add(suite, "dir_back", a_directory_whose_entry_is_lost_comes_back_with_what_is_in_it);
+    suite_add(suite, "lost_found", what_no_row_names_goes_to_lost_and_found);
+    suite_add(suite, "absent", a_name_that_is_lost_for_good_is_absent_and_may_be_made_again);
+    suite_add(suite, "lost_bytes", bytes_that_were_lost_are_errors_and_never_zeros);
+    suite_add(suite, "lost_before", bytes_in_front_of_a_lost_extent_are_lost_with_it);
+    suite_add(suite, "index_name", a_store_whose_index_has_no_name_any_more_is_opened_without_one);
+    suite_add(suite, "taken", nothing_in_lost_and_found_makes_way_for_what_comes_there);
+    suite_add(suite, "holes", holes_outside_of_the_lost_keys_stay_holes);
+    return suite;
+}
