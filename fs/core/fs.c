@@ -87,8 +87,7 @@ static int read_fact(struct kvfs *fs, const char *name, size_t size, uint8_t *re
     return r;
 }
 
-/* For a walk that mends: the first row is one that only a filesystem has, so its facts were lost.
- */
+/* Whether the first row is one that only a filesystem has, also if its facts were lost. */
 static bool has_rows(struct kvfs *fs)
 {
     struct kv_iter_options options = {.snapshot = NULL};
@@ -223,11 +222,25 @@ static void finish_memory(struct kvfs *fs)
     free(fs);
 }
 
-/* The metadata first: that is also the order in which the option `warm` reads ahead. */
+static int is_data(void *arg, const char *name, const struct kv_table_options *options)
+{
+    (void)arg;
+    (void)options;
+    return strcmp(name, FORMAT_TABLE_DATA) == 0;
+}
+
+/* The metadata first: that is also the order in which the option `warm` reads ahead. Both tables
+ * are made before the first row of a filesystem is. So where there are rows and no table of
+ * contents it is lost, and an empty one in its place would show zeros for them. */
 static int open_tables(struct kvfs *fs)
 {
     struct kv_table_options options = {.prefix_size = FORMAT_PREFIX_SIZE};
     int r = kv_table_open(fs->store, FORMAT_TABLE_META, &options, &fs->meta);
+    if (r == 0 && has_rows(fs) && kv_table_list(fs->store, is_data, NULL) == 0) {
+        return message_damage(
+            &fs->sink, "there are files, and the table of their contents is lost as a whole. "
+                       "Take the store from a backup.");
+    }
     if (r == 0) {
         r = kv_table_open(fs->store, FORMAT_TABLE_DATA, &options, &fs->data);
     }
@@ -270,9 +283,10 @@ static int open_contents(struct kvfs *fs, const struct kvfs_options *options)
 {
     bool make = options->create && !fs->read_only && has_no_rows(fs);
     int r = open_tables(fs);
-    if (r == 0 && make) {
-        r = make_filesystem(fs);
+    if (r < 0) {
+        return r;
     }
+    r = make ? make_filesystem(fs) : 0;
     if (r == 0) {
         r = read_facts(fs);
     }

@@ -438,6 +438,25 @@ START_TEST(every_code_of_rows_has_a_contradiction)
 }
 END_TEST
 
+START_TEST(without_the_table_of_contents_files_are_not_shown_as_zeros)
+{
+    struct kvfs_options options = {.read_only = true, .without_facts = true};
+    struct kv_store *store = NULL;
+    struct kvfs *fs = NULL;
+    struct fs_tree t;
+    fs_tree_make(&t);
+    ck_ok(kvfs_close(t.f.fs));
+    ck_ok(kv_open(t.f.storage, &(struct kv_options){.no_background = true}, &store));
+    ck_ok(kv_table_drop(store, FORMAT_TABLE_DATA));
+    ck_ok(kv_close(store));
+    for (int i = 0; i < 2; i++) {
+        ck_fails(kvfs_open_storage(t.f.storage, &options, &fs), KV_EDAMAGED);
+        options = (struct kvfs_options){.create = true};
+    }
+    kv_storage_mem_destroy(t.f.storage);
+}
+END_TEST
+
 START_TEST(all_rows_are_counted)
 {
     struct fs_tree t;
@@ -511,6 +530,7 @@ Suite *test_suite(void)
     suite_add_tcase(suite, told);
     suite_add(suite, "codes", every_code_of_rows_has_a_contradiction);
     suite_add(suite, "sound", a_sound_tree_needs_no_mending);
+    suite_add(suite, "no_contents", without_the_table_of_contents_files_are_not_shown_as_zeros);
     suite_add(suite, "counts", all_rows_are_counted);
     suite_add(suite, "orphan", a_file_unlinked_while_open_is_an_orphan_and_no_fault);
     suite_add(suite, "orphan_dir", a_directory_removed_while_in_use_is_an_orphan_and_no_fault);

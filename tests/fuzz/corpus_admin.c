@@ -46,10 +46,14 @@ static void put_damage(const struct corpus *corpus)
         {"damage/removed", {1, 5, 0, 0}},
         {"damage/swapped", {3, 6, 0, 4}},
     };
+    struct kv_buf all = {0}; /* so that the fuzzer tries several at once from the beginning */
     for (size_t i = 0; i < sizeof damages / sizeof damages[0]; i++) {
-        corpus_put(corpus, damages[i].path, kv_slice(NULL, 0),
-                   kv_slice(damages[i].bytes, sizeof damages[i].bytes));
+        struct kv_slice bytes = kv_slice(damages[i].bytes, sizeof damages[i].bytes);
+        corpus_put(corpus, damages[i].path, kv_slice(NULL, 0), bytes);
+        fuzz_need(kv_buf_append(&all, bytes));
     }
+    corpus_put(corpus, "damage/all", kv_slice(NULL, 0), kv_buf_slice(&all));
+    kv_buf_finish(&all);
 }
 
 void corpus_admin(const struct corpus *corpus)
