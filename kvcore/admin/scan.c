@@ -79,6 +79,11 @@ static void take_damage(void *arg, uint64_t offset, const char *text)
     snprintf(scan->said, sizeof scan->said, "%s", text);
 }
 
+void scan_begin_sink(struct scan *scan)
+{
+    scan->sink = (struct message_sink){.damage_fn = take_damage, .damage_arg = scan};
+}
+
 struct scan_file *scan_find(struct scan *scan, enum kv_file_kind kind, uint64_t number)
 {
     size_t low = 0, high = scan->file_count;
@@ -110,7 +115,7 @@ int scan_run_to_logs(struct scan *scan)
 {
     int r;
 
-    scan->sink = (struct message_sink){.damage_fn = take_damage, .damage_arg = scan};
+    scan_begin_sink(scan);
     r = scan_root(scan);
     r = r < 0 ? r : scan_files(scan);
     r = r == 0 && scan->has_root ? scan_state(scan) : r;
@@ -121,7 +126,7 @@ int scan_run(struct scan *scan)
 {
     int r;
 
-    scan->sink = (struct message_sink){.damage_fn = take_damage, .damage_arg = scan};
+    scan_begin_sink(scan);
     r = pass(scan, "root", scan_root);
     r = r < 0 ? r : pass(scan, "files", scan_files);
     if (r == 0 && scan->root_lost) {

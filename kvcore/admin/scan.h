@@ -11,7 +11,7 @@
  *   scan_tables every block of every table      salvage   a table's blocks without its index
  *   scan_blobs  large values
  *
- * One thread. Nothing here is shared. */
+ * One thread, but for tables, which several read at once (scan_crew.h). */
 #ifndef KVCORE_ADMIN_SCAN_H
 #define KVCORE_ADMIN_SCAN_H
 
@@ -28,9 +28,10 @@ enum { SCAN_TEXT_SIZE = 512 };
 struct scan_file {
     struct kv_file_id id;
     uint64_t size;
-    bool is_ours;         /* a regular file that the store would open */
-    bool wanted;          /* the state needs it */
-    bool has_lost_values; /* a blob: rows that point into it become damaged ones */
+    bool is_ours; /* a regular file that the store would open */
+    /* Set by threads that read tables, too. */
+    _Atomic bool wanted;          /* the state needs it */
+    _Atomic bool has_lost_values; /* a blob: rows that point into it become damaged ones */
 };
 
 /* A table that is not as it should be: the plan makes another of it, or leaves it out. */
@@ -104,6 +105,8 @@ struct scan_place {
 /* Tell a problem. After the caller's function ended the run, scan->stopped is set. */
 __attribute__((format(printf, 3, 4))) void
 scan_tell(struct scan *scan, const struct scan_place *place, const char *format, ...);
+/* From now on what the readers say of damage lands in this scan. */
+void scan_begin_sink(struct scan *scan);
 /* Bytes that are read next. Returns -ECANCELED once the run is to end. */
 KV_MUST_CHECK int scan_spend(struct scan *scan, uint64_t bytes);
 /* The same for the readers that take a function. */

@@ -16,8 +16,8 @@ static int add_file(struct scan *scan, const struct raw_name *name)
         scan->files = larger;
         scan->file_capacity = capacity;
     }
-    scan->files[scan->file_count++] =
-        (struct scan_file){name->id, (uint64_t)name->stat.st_size, name->is_ours, false};
+    scan->files[scan->file_count++] = (struct scan_file){
+        .id = name->id, .size = (uint64_t)name->stat.st_size, .is_ours = name->is_ours};
     if (name->id.number > scan->highest[name->id.kind]) {
         scan->highest[name->id.kind] = name->id.number;
     }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "kvcore/admin/salvage.h"
+#include "kvcore/admin/scan_crew.h"
 #include "kvcore/admin/scan_values.h"
 
 struct table_scan {
@@ -350,16 +351,36 @@ static int check_table(struct scan *scan, struct file_meta *meta)
     return r;
 }
 
+struct table_list {
+    struct file_meta **files;
+    size_t count;
+};
+
+static int add_level(struct table_list *list, const struct file_list *level)
+{
+    size_t count = list->count + level->count;
+    struct file_meta **larger = realloc(list->files, (count + 1) * sizeof *larger);
+    if (larger == NULL) {
+        return -ENOMEM;
+    }
+    list->files = larger;
+    for (size_t i = 0; i < level->count; i++) {
+        larger[list->count++] = level->files[i];
+    }
+    return 0;
+}
+
 int scan_tables(struct scan *scan)
 {
+    struct table_list list = {NULL, 0};
     int r = 0;
     for (uint32_t id = 1; id <= KV_TABLE_COUNT_MAX; id++) {
         const struct table_files *files = version_table(scan->state.version, id);
-        for (int level = 0; files != NULL && level < KV_LEVEL_COUNT; level++) {
-            for (size_t i = 0; i < files->levels[level].count && r == 0; i++) {
-                r = check_table(scan, files->levels[level].files[i]);
-            }
+        for (int level = 0; files != NULL && level < KV_LEVEL_COUNT && r == 0; level++) {
+            r = add_level(&list, &files->levels[level]);
         }
     }
+    r = r < 0 ? r : crew_run(scan, list.files, list.count, check_table);
+    free(list.files);
     return r;
 }

@@ -9,8 +9,9 @@
  * one or the new one, and a repair that is cut short is simply begun again. docs/architecture.md,
  * "Repair", says why that is enough.
  *
- * Memory is bounded by the names of the files, the index of one table and a few MiB, whatever the
- * files hold. Nothing that is stored is trusted before its checksum was verified. */
+ * Memory is bounded by the names of the files, the indexes of a few tables, what is wrong in these,
+ * and a few MiB, whatever the files hold. Nothing that is stored is trusted before its checksum was
+ * verified. */
 #ifndef KV_ADMIN_H
 #define KV_ADMIN_H
 
@@ -163,6 +164,8 @@ enum kv_admin_mode {
 struct kv_admin_options {
     enum kv_admin_mode mode;
     bool deep;          /* also read the large values */
+    unsigned threads;   /* that read tables, at most 4; 0: as many as there are processors. What is
+                           found is told by one thread, in the same order */
     const char *holder; /* who repairs, for the store's lock */
     kv_problem_fn *problem_fn;
     kv_admin_progress_fn *progress_fn; /* NULL: none */
