@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "kvcore/storage/posix_store.h"
+#include "kvcore/storage/root_slot.h"
 
 static enum raw_kind raw_kind_of(enum posix_name_kind kind)
 {
@@ -90,8 +91,8 @@ int raw_root_read(struct kv_storage *base, struct raw_root *ret_root)
     for (unsigned i = 0; i < RAW_ROOT_SLOTS; i++) {
         const uint8_t *slot = ret_root->bytes + (size_t)i * SLOT;
         ret_root->slots[i].empty = all_zero(slot, SLOT);
-        ret_root->slots[i].valid = posix_root_slot_decode(slot, i, &ret_root->slots[i].version,
-                                                          &ret_root->slots[i].content) == 0;
+        ret_root->slots[i].valid = root_slot_decode(slot, i, &ret_root->slots[i].version,
+                                                    &ret_root->slots[i].content) == 0;
     }
     return 0;
 }
@@ -99,8 +100,8 @@ int raw_root_read(struct kv_storage *base, struct raw_root *ret_root)
 void raw_root_encode(uint64_t version, struct kv_slice content, uint8_t to[RAW_ROOT_SIZE])
 {
     memset(to, 0, RAW_ROOT_SIZE);
-    posix_root_slot_encode(version, content,
-                           to + version % RAW_ROOT_SLOTS * (RAW_ROOT_SIZE / RAW_ROOT_SLOTS));
+    root_slot_encode(version, content,
+                     to + version % RAW_ROOT_SLOTS * (RAW_ROOT_SIZE / RAW_ROOT_SLOTS));
 }
 
 static int write_beside(struct posix_storage *storage, struct kv_slice bytes)

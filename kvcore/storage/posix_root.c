@@ -7,89 +7,16 @@
  * slot is then always damage, never a store that was not finished. */
 #include "kvcore/storage/posix_store.h"
 
-#include <assert.h>
 #include <fcntl.h>
 
-#include "kvcore/util/checksum.h"
-#include "kvcore/util/coding.h"
+#include "kvcore/storage/root_slot.h"
 
-enum {
-    SLOT_COUNT = 2,
-    SLOT_SIZE = 4096,
-    SLOT_HEADER_SIZE = 32,
-    SLOT_CHECKSUM_OFFSET = 24, /* behind what it covers of the header */
-    CONTENT_SIZE_MAX = 4000,
-};
-
-static const char slot_magic[8] = {'k', 'v', 'f', 's', 'r', 'o', 'o', 't'};
+enum { SLOT_COUNT = ROOT_SLOT_COUNT, SLOT_SIZE = ROOT_SLOT_SIZE };
 
 struct root_record {
     uint64_t version; /* 0: none */
     struct kv_slice content;
 };
-
-static uint64_t slot_checksum(const uint8_t *header, struct kv_slice content)
-{
-    uint8_t bytes[SLOT_CHECKSUM_OFFSET + CONTENT_SIZE_MAX];
-    assert(content.size <= CONTENT_SIZE_MAX);
-    memcpy(bytes, header, SLOT_CHECKSUM_OFFSET);
-    if (content.size > 0) {
-        memcpy(bytes + SLOT_CHECKSUM_OFFSET, content.data, content.size);
-    }
-    return hash_bytes(kv_slice(bytes, SLOT_CHECKSUM_OFFSET + content.size), 0);
-}
-
-static void slot_encode(uint64_t version, struct kv_slice content, uint8_t to[SLOT_SIZE])
-{
-    memset(to, 0, SLOT_SIZE);
-    memcpy(to, slot_magic, sizeof slot_magic);
-    coding_put_u64(to + 8, version);
-    coding_put_u32(to + 16, (uint32_t)content.size);
-    coding_put_u64(to + SLOT_CHECKSUM_OFFSET, slot_checksum(to, content));
-    if (content.size > 0) {
-        memcpy(to + SLOT_HEADER_SIZE, content.data, content.size);
-    }
-}
-
-/* `ret_record` points into `from`. */
-static int slot_decode(const uint8_t from[SLOT_SIZE], unsigned slot, struct root_record *ret_record)
-{
-    struct coding_cursor c = coding_cursor(kv_slice(from, SLOT_SIZE));
-    struct kv_slice magic = coding_read_bytes(&c, sizeof slot_magic);
-    uint64_t version = coding_read_u64(&c);
-    uint32_t size = coding_read_u32(&c);
-    uint32_t zero = coding_read_u32(&c);
-    uint64_t checksum = coding_read_u64(&c);
-    struct kv_slice content;
-
-    if (!kv_slice_equal(magic, kv_slice(slot_magic, sizeof slot_magic)) || version == 0 ||
-        version % SLOT_COUNT != slot || size > CONTENT_SIZE_MAX || zero != 0) {
-        return -KV_EDAMAGED;
-    }
-    content = coding_read_bytes(&c, size);
-    if (!coding_ok(&c) || checksum != slot_checksum(from, content)) {
-        return -KV_EDAMAGED;
-    }
-    *ret_record = (struct root_record){.version = version, .content = content};
-    return 0;
-}
-
-int posix_root_slot_decode(const uint8_t *from, unsigned slot, uint64_t *ret_version,
-                           struct kv_slice *ret_content)
-{
-    struct root_record record = {0};
-    int r = slot_decode(from, slot, &record);
-    if (r == 0) {
-        *ret_version = record.version;
-        *ret_content = record.content;
-    }
-    return r;
-}
-
-void posix_root_slot_encode(uint64_t version, struct kv_slice content, uint8_t *to)
-{
-    slot_encode(version, content, to);
-}
 
 /* The newest valid record of an open ROOT; `bytes` is where it is read to. */
 static int read_newest(struct posix_storage *storage, int fd, uint8_t bytes[SLOT_COUNT * SLOT_SIZE],
@@ -106,7 +33,8 @@ static int read_newest(struct posix_storage *storage, int fd, uint8_t bytes[SLOT
     }
     for (unsigned slot = 0; slot < SLOT_COUNT; slot++) {
         struct root_record record = {0};
-        r = slot_decode(bytes + (size_t)slot * SLOT_SIZE, slot, &record);
+        r = root_slot_decode(bytes + (size_t)slot * SLOT_SIZE, slot, &record.version,
+                             &record.content);
         if (r == 0 && record.version > newest.version) {
             newest = record;
         }
@@ -197,7 +125,7 @@ static int write_first(struct posix_storage *storage, struct kv_slice content)
     if (fd < 0) {
         return fd;
     }
-    slot_encode(1, content, bytes + SLOT_SIZE);
+    root_slot_encode(1, content, bytes + SLOT_SIZE);
     int r = posix_write(storage, fd, &part, 1, 0);
     if (r == 0) {
         r = storage->calls->fdatasync(storage->calls_arg, fd);
@@ -241,7 +169,7 @@ static int replace_root(struct posix_storage *storage, int fd, uint64_t expected
         return r;
     }
     version = newest.version + 1;
-    slot_encode(version, content, bytes);
+    root_slot_encode(version, content, bytes);
     r = posix_write(storage, fd, &part, 1, version % SLOT_COUNT * SLOT_SIZE);
     if (r == 0) {
         r = storage->calls->fdatasync(storage->calls_arg, fd);
@@ -276,7 +204,7 @@ int posix_root_swap(struct kv_storage *base, uint64_t expected_version, struct k
     if (r < 0) {
         return r;
     }
-    if (bytes.size > CONTENT_SIZE_MAX) {
+    if (bytes.size > ROOT_CONTENT_MAX) {
         return -EINVAL;
     }
     mutex_lock(&storage->mu);

@@ -53,10 +53,6 @@ static inline struct posix_storage *posix_storage(struct kv_storage *storage)
 
 /* The same if it is one, else NULL. */
 struct posix_storage *posix_storage_if(struct kv_storage *storage);
-/* One slot of ROOT, 4096 bytes, for posix_raw.c. `ret_content` points into `from`. */
-KV_MUST_CHECK int posix_root_slot_decode(const uint8_t *from, unsigned slot, uint64_t *ret_version,
-                                         struct kv_slice *ret_content);
-void posix_root_slot_encode(uint64_t version, struct kv_slice content, uint8_t *to);
 
 /* Open `name` in the store; `flags` as open(2), O_CLOEXEC and O_NOFOLLOW are added. Returns the
  * descriptor. Errors: -ELOOP a symbolic link; -KV_EDAMAGED not a regular file, or the file of
