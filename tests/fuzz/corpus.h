@@ -22,6 +22,7 @@ void corpus_table(const struct corpus *corpus);
 void corpus_blob(const struct corpus *corpus);
 void corpus_fs(const struct corpus *corpus);
 void corpus_control(const struct corpus *corpus);
-void corpus_admin(const struct corpus *corpus); /* journals of repairs, indexes */
+void corpus_admin(const struct corpus *corpus);  /* journals of repairs, indexes */
+void corpus_pooled(const struct corpus *corpus); /* stores in a pool */
 
 #endif

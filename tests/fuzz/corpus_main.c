@@ -42,5 +42,6 @@ int main(int argc, char **argv)
     corpus_fs(&corpus);
     corpus_control(&corpus);
     corpus_admin(&corpus);
+    corpus_pooled(&corpus);
     return EXIT_SUCCESS;
 }

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The directory: keys of the root object. Nothing of it is kept in memory, so there is one truth.
+ */
+#include "kvcore/storage/pooled_store.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "kvcore/storage/posix_names.h"
+
+int pooled_dir_get(struct pooled_storage *storage, struct kv_file_id id,
+                   struct pooled_entry *ret_entry)
+{
+    char name[POSIX_NAME_SIZE];
+    struct kv_buf bytes = {0};
+
+    posix_name_format(id, name);
+    int r = storage->pool->ops->key(storage->pool, POOLED_ROOT, name, &bytes);
+    if (r == -ENODATA) {
+        r = -ENOENT;
+    }
+    r = r < 0 ? r : pooled_entry_decode(kv_buf_slice(&bytes), ret_entry);
+    kv_buf_finish(&bytes);
+    return r;
+}
+
+int pooled_dir_put(struct pooled_storage *storage, const struct pooled_dir_item *items,
+                   size_t count)
+{
+    char names[POOLED_DIR_PUT_MAX][POSIX_NAME_SIZE];
+    struct kv_buf bytes[POOLED_DIR_PUT_MAX] = {0};
+    struct pool_value keys[POOLED_DIR_PUT_MAX];
+    int r = 0;
+
+    assert(count <= POOLED_DIR_PUT_MAX);
+    for (size_t i = 0; i < count && r == 0; i++) {
+        posix_name_format(items[i].id, names[i]);
+        r = pooled_entry_encode(&items[i].entry, &bytes[i]);
+        keys[i] = (struct pool_value){names[i], kv_buf_slice(&bytes[i])};
+    }
+    if (r == 0) {
+        r = pooled_change(storage, POOLED_ROOT,
+                          &(struct pool_change){.keys = keys, .key_count = count});
+    }
+    for (size_t i = 0; i < count; i++) {
+        kv_buf_finish(&bytes[i]);
+    }
+    return r;
+}
+
+int pooled_dir_forget(struct pooled_storage *storage, struct kv_file_id id)
+{
+    char name[POSIX_NAME_SIZE];
+
+    posix_name_format(id, name);
+    return pooled_change(storage, POOLED_ROOT, &(struct pool_change){.key_removed = name});
+}
+
+struct listing {
+    struct pooled_dir_item *items;
+    size_t count;
+    size_t capacity;
+};
+
+static int add_item(void *arg, const char *name, struct kv_slice value)
+{
+    struct listing *listing = (struct listing *)arg;
+    struct pooled_dir_item item = {0};
+
+    if (posix_name_parse(name, &item.id) != POSIX_NAME_FILE) {
+        return -KV_EDAMAGED;
+    }
+    int r = pooled_entry_decode(value, &item.entry);
+    if (r < 0) {
+        return r;
+    }
+    if (listing->count == listing->capacity) {
+        size_t capacity = listing->capacity * 2 + 64;
+        struct pooled_dir_item *items = reallocarray(listing->items, capacity, sizeof *items);
+        if (items == NULL) {
+            return -ENOMEM;
+        }
+        listing->items = items;
+        listing->capacity = capacity;
+    }
+    listing->items[listing->count++] = item;
+    return 0;
+}
+
+int pooled_dir_list(struct pooled_storage *storage, struct pooled_dir_item **ret_items,
+                    size_t *ret_count)
+{
+    struct listing listing = {0};
+    int r = storage->pool->ops->keys(storage->pool, POOLED_ROOT, add_item, &listing);
+
+    if (r < 0) {
+        free(listing.items);
+        return r;
+    }
+    *ret_items = listing.items;
+    *ret_count = listing.count;
+    return 0;
+}

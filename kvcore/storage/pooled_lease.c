@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The lease: a lock with an end on the object `lease`, which a thread renews at a fifth of its
+ * time, and the epoch, which guards every change.
+ *
+ * The lock keeps others away as long as its holder lives, and says when they may come. It protects
+ * nothing: a holder that was stopped does not know that its time is over. What protects is the
+ * epoch. So no write asks a clock, and a lease that ran out while the cluster was away is taken
+ * again if nobody has raised the epoch meanwhile. Only reads ask a clock: what this process reads
+ * may have been overtaken. */
+#include "kvcore/storage/pooled_store.h"
+
+#include <assert.h>
+
+#include "kvcore/util/clock.h"
+
+enum { RENEWALS_PER_LEASE = 5 };
+
+int pooled_lose(struct pooled_storage *storage)
+{
+    mutex_lock(&storage->mu);
+    atomic_store(&storage->lost, true);
+    condvar_broadcast(&storage->renewed);
+    mutex_unlock(&storage->mu);
+    return -POOLED_EFENCED;
+}
+
+/* ---- changes ----------------------------------------------------------------------------------
+ */
+
+/* Whether an error says for certain that nothing was done. */
+static bool is_refusal(int r)
+{
+    return r == -ECANCELED || r == -EEXIST || r == -ENOENT || r == -ENOSPC || r == -EDQUOT ||
+           r == -EACCES || r == -EPERM;
+}
+
+static int attempt(struct pooled_storage *storage, const char *object,
+                   const struct pool_change *what)
+{
+    if (atomic_load(&storage->lease) != KV_LEASE_EXCLUSIVE) {
+        return -EROFS;
+    }
+    if (atomic_load(&storage->lost)) {
+        return -POOLED_EFENCED;
+    }
+    int r = storage->pool->ops->change(storage->pool, object, what);
+    return r == 0 || is_refusal(r) ? r : pooled_lose(storage);
+}
+
+int pooled_change_unguarded(struct pooled_storage *storage, const char *object,
+                            const struct pool_change *what)
+{
+    return attempt(storage, object, what);
+}
+
+int pooled_change(struct pooled_storage *storage, const char *object,
+                  const struct pool_change *what)
+{
+    struct pool_guard guards[2] = {
+        {POOLED_EPOCH_ATTR, POOL_IS, pooled_count_slice(&storage->epoch_text)}};
+    struct pool_change guarded = *what;
+
+    assert(what->guard_count <= 1 && !what->create);
+    if (what->guard_count > 0) {
+        guards[1] = what->guards[0];
+    }
+    guarded.guards = guards;
+    guarded.guard_count = 1 + what->guard_count;
+    int r = attempt(storage, object, &guarded);
+    return r == -ECANCELED && what->guard_count == 0 ? pooled_lose(storage) : r;
+}
+
+/* ---- renewal ----------------------------------------------------------------------------------
+ */
+
+int pooled_check_epoch(struct pooled_storage *storage)
+{
+    struct kv_buf bytes = {0};
+    uint64_t epoch = 0;
+    int r = storage->pool->ops->attribute(storage->pool, POOLED_ROOT, POOLED_EPOCH_ATTR, &bytes);
+    r = r < 0 ? r : pooled_count_decode(kv_buf_slice(&bytes), &epoch);
+    kv_buf_finish(&bytes);
+    return r < 0 ? r : epoch == storage->epoch ? 0 : -POOLED_EFENCED;
+}
+
+static int renew(struct pooled_storage *storage, bool exclusive)
+{
+    const struct pool_ops *ops = storage->pool->ops;
+    uint64_t lease_ms = storage->options.lease_ms;
+    uint64_t begun_ns = ops->now_ns(storage->pool);
+
+    int r = ops->lock(storage->pool, POOLED_LEASE, exclusive, true, lease_ms);
+    if (r == -ENOENT) { /* it ran out, or was broken */
+        r = ops->lock(storage->pool, POOLED_LEASE, exclusive, false, lease_ms);
+        r = r == -EEXIST ? 0 : r;
+    }
+    r = r < 0 ? r : pooled_check_epoch(storage); /* somebody may have been there in between */
+    if (r == 0) {
+        atomic_store(&storage->valid_until_ns, begun_ns + lease_ms * 1000000);
+    }
+    return r;
+}
+
+/* Until the next renewal is due, or asked for. False: the lease ends. */
+static bool wait_for_turn(struct pooled_storage *storage)
+{
+    uint64_t pause_ns = storage->options.lease_ms * 1000000 / RENEWALS_PER_LEASE;
+    uint64_t deadline_ns = clock_monotonic_ns() + pause_ns;
+    bool in_time = true;
+
+    mutex_lock(&storage->mu);
+    while (in_time && !storage->ending && !storage->renew_now) {
+        in_time = condvar_wait_until(&storage->wake, &storage->mu, deadline_ns);
+    }
+    storage->renew_now = false;
+    bool ending = storage->ending;
+    mutex_unlock(&storage->mu);
+    return !ending;
+}
+
+/* An outcome that is unknown does not matter here: the next attempt finds out. */
+static void *renewer_main(void *arg)
+{
+    struct pooled_storage *storage = (struct pooled_storage *)arg;
+    bool exclusive = atomic_load(&storage->lease) == KV_LEASE_EXCLUSIVE;
+
+    while (wait_for_turn(storage)) {
+        int r = renew(storage, exclusive);
+        if (r == -EBUSY || r == -POOLED_EFENCED) {
+            pooled_lose(storage);
+            break;
+        }
+        mutex_lock(&storage->mu);
+        condvar_broadcast(&storage->renewed);
+        mutex_unlock(&storage->mu);
+    }
+    return NULL;
+}
+
+static int start_renewer(struct pooled_storage *storage)
+{
+    int r = thread_start(&storage->renewer, "kv-lease", renewer_main, storage);
+    if (r == 0) {
+        mutex_lock(&storage->mu);
+        storage->renewing = true;
+        mutex_unlock(&storage->mu);
+    }
+    return r;
+}
+
+static bool is_valid(struct pooled_storage *storage)
+{
+    return storage->pool->ops->now_ns(storage->pool) < atomic_load(&storage->valid_until_ns);
+}
+
+int pooled_check_lease(struct pooled_storage *storage)
+{
+    if (atomic_load(&storage->lease) == 0) {
+        return 0;
+    }
+    if (!atomic_load(&storage->lost) && is_valid(storage)) {
+        return 0;
+    }
+    mutex_lock(&storage->mu);
+    storage->renew_now = true;
+    condvar_signal(&storage->wake);
+    while (!atomic_load(&storage->lost) && !is_valid(storage)) {
+        condvar_wait(&storage->renewed, &storage->mu);
+    }
+    mutex_unlock(&storage->mu);
+    return atomic_load(&storage->lost) ? -POOLED_EFENCED : 0;
+}
+
+/* ---- taking and giving up ---------------------------------------------------------------------
+ */
+
+/* Say who writes; nobody, if `line` is NULL. */
+static int set_holder(struct pooled_storage *storage, const char *line)
+{
+    const char *address = storage->pool->ops->address(storage->pool);
+    struct kv_buf bytes = {0};
+    int r = 0;
+
+    if (line != NULL) {
+        r = pooled_holder_encode((struct pooled_holder){kv_slice_str(address), kv_slice_str(line)},
+                                 &bytes);
+    }
+    if (r == 0) {
+        struct pool_value holder = {POOLED_HOLDER_ATTR, kv_buf_slice(&bytes)};
+        r = pooled_change(storage, POOLED_ROOT,
+                          &(struct pool_change){.attributes = &holder, .attribute_count = 1});
+    }
+    kv_buf_finish(&bytes);
+    return r;
+}
+
+void pooled_lease_release(struct pooled_storage *storage)
+{
+    mutex_lock(&storage->mu);
+    bool renewing = storage->renewing;
+    storage->renewing = false;
+    storage->ending = true;
+    condvar_signal(&storage->wake);
+    mutex_unlock(&storage->mu);
+    if (renewing) {
+        thread_join(&storage->renewer);
+    }
+    if (atomic_load(&storage->lease) == KV_LEASE_EXCLUSIVE) {
+        kv_ignore(set_holder(storage, NULL)); /* then whoever comes takes the store over */
+    }
+    if (atomic_load(&storage->lease) != 0) {
+        /* Else it ends by itself. */
+        kv_ignore(storage->pool->ops->unlock(storage->pool, POOLED_LEASE));
+    }
+    atomic_store(&storage->lease, 0);
+}
+
+static int lock(struct pooled_storage *storage, enum kv_lease_mode mode)
+{
+    const struct pool_ops *ops = storage->pool->ops;
+    uint64_t begun_ns = ops->now_ns(storage->pool);
+    uint64_t lease_ms = storage->options.lease_ms;
+    int r = ops->lock(storage->pool, POOLED_LEASE, mode == KV_LEASE_EXCLUSIVE, false, lease_ms);
+    if (r == 0) {
+        atomic_store(&storage->valid_until_ns, begun_ns + lease_ms * 1000000);
+    }
+    return r;
+}
+
+/* With the lock held. The renewer comes before the fences: these take as long as there are files
+ * that were open. */
+static int begin_writing(struct pooled_storage *storage, struct pooled_before before,
+                         const char *holder)
+{
+    int r = pooled_raise_epoch(storage, before, holder);
+    if (r < 0) {
+        return r;
+    }
+    atomic_store(&storage->lease, KV_LEASE_EXCLUSIVE);
+    r = start_renewer(storage);
+    return r < 0 ? r : pooled_fence_files(storage);
+}
+
+static int begin_reading(struct pooled_storage *storage, struct pooled_before before)
+{
+    storage->epoch = before.epoch;
+    atomic_store(&storage->lease, KV_LEASE_SHARED);
+    return start_renewer(storage);
+}
+
+int pooled_lease_acquire(struct kv_storage *base, enum kv_lease_mode mode, const char *holder)
+{
+    struct pooled_storage *storage = pooled_storage(base);
+    struct pooled_before before = {0};
+
+    if (atomic_load(&storage->lease) != 0 || atomic_load(&storage->lost)) {
+        return -EBUSY;
+    }
+    /* Before the lock is taken: who was stopped behind it finds that the epoch is another. */
+    int r = pooled_look_before(storage, mode, &before);
+    r = r < 0 ? r : lock(storage, mode);
+    if (r < 0) {
+        return r;
+    }
+    r = mode == KV_LEASE_EXCLUSIVE ? begin_writing(storage, before, holder)
+                                   : begin_reading(storage, before);
+    if (r < 0 && atomic_load(&storage->lease) == 0) {
+        kv_ignore(storage->pool->ops->unlock(storage->pool, POOLED_LEASE)); /* ends anyway */
+    } else if (r < 0) {
+        pooled_lease_release(storage);
+        pooled_lose(storage); /* its renewer is gone: it is not to be tried again */
+    }
+    return r;
+}
+
+int pooled_lease_describe(struct kv_storage *base, const char *holder)
+{
+    return set_holder(pooled_storage(base), holder);
+}
+
+int pooled_lease_holder(struct kv_storage *base, struct kv_buf *ret_holder)
+{
+    struct pooled_storage *storage = pooled_storage(base);
+    struct pooled_holder holder = {0};
+    struct kv_buf bytes = {0};
+
+    int r = storage->pool->ops->is_locked(storage->pool, POOLED_LEASE);
+    if (r <= 0) {
+        return r == 0 ? -ENOENT : r;
+    }
+    r = storage->pool->ops->attribute(storage->pool, POOLED_ROOT, POOLED_HOLDER_ATTR, &bytes);
+    if (r == 0 && bytes.size > 0) {
+        r = pooled_holder_decode(kv_buf_slice(&bytes), &holder);
+    }
+    r = r == -ENODATA ? -ENOENT : r; /* it is being made */
+    r = r < 0 ? r : kv_buf_assign(ret_holder, holder.line);
+    kv_buf_finish(&bytes);
+    return r;
+}

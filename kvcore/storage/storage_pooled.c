@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The storage seam on a pool of objects. The parts are in pooled_*.c; here are opening, closing and
+ * what concerns all files. */
+#include <assert.h>
+#include <stdlib.h>
+
+#include "kvcore/storage/pooled_store.h"
+
+static void pooled_close(struct kv_storage *base)
+{
+    struct pooled_storage *storage = pooled_storage(base);
+
+    assert(storage->files == NULL);
+    pooled_lease_release(storage);
+    storage->pool->ops->close(storage->pool);
+    condvar_finish(&storage->wake);
+    condvar_finish(&storage->renewed);
+    mutex_finish(&storage->mu);
+    free(storage->url);
+    free(storage);
+}
+
+static const char *pooled_name(const struct kv_storage *base)
+{
+    return ((const struct pooled_storage *)base)->url;
+}
+
+/* It has its name from the start: what is not whole has no root record. */
+static int pooled_publish(struct kv_storage *base)
+{
+    return 0;
+}
+
+static int pooled_remove(struct kv_storage *base, struct kv_file_id id)
+{
+    return pooled_file_remove(pooled_storage(base), id);
+}
+
+/* One name: told, or what is left of it removed. */
+static int list_item(struct pooled_storage *storage, const struct pooled_dir_item *item,
+                     kv_list_fn *fn, void *arg)
+{
+    uint64_t size = 0;
+    int r = 0;
+
+    if (item->entry.state == POOLED_OPEN || item->entry.state == POOLED_FINISHED) {
+        r = pooled_item_size(storage, item, &size);
+        if (r == 0) {
+            fn(arg, item->id, size);
+        }
+    } else if (atomic_load(&storage->lease) == KV_LEASE_EXCLUSIVE) {
+        r = pooled_file_sweep(storage, item);
+    }
+    return r;
+}
+
+static int pooled_list(struct kv_storage *base, kv_list_fn *fn, void *arg)
+{
+    struct pooled_storage *storage = pooled_storage(base);
+    struct pooled_dir_item *items = NULL;
+    size_t count = 0;
+    int r = pooled_dir_list(storage, &items, &count);
+
+    if (r == -ENOENT) {
+        return 0; /* a store that is not made yet has no files */
+    }
+    r = r < 0 ? r : pooled_check_lease(storage);
+    for (size_t i = 0; i < count && r == 0; i++) {
+        r = list_item(storage, &items[i], fn, arg);
+    }
+    free(items);
+    return r;
+}
+
+/* A client learns how much room the disks have, not what is left of that for copies in this pool.
+ */
+static int pooled_space(struct kv_storage *base, struct kv_space *ret_space)
+{
+    return -EOPNOTSUPP;
+}
+
+/* Nothing can be kept from the other users of a pool. */
+static int pooled_reserve(struct kv_storage *base, uint64_t bytes)
+{
+    return 0;
+}
+
+static const struct kv_storage_ops pooled_ops = {
+    .close = pooled_close,
+    .name = pooled_name,
+    .lease_acquire = pooled_lease_acquire,
+    .lease_describe = pooled_lease_describe,
+    .lease_holder = pooled_lease_holder,
+    .root_read = pooled_root_read,
+    .root_swap = pooled_root_swap,
+    .log_create = pooled_log_create,
+    .log_open = pooled_log_open,
+    .log_resume = pooled_log_resume,
+    .log_rewrite = pooled_log_rewrite,
+    .log_append = pooled_log_append,
+    .log_write_out = pooled_log_write_out,
+    .log_read = pooled_log_read,
+    .log_sync = pooled_log_sync,
+    .log_size = pooled_log_size,
+    .log_close = pooled_log_close,
+    .object_begin = pooled_object_begin,
+    .object_write = pooled_object_write,
+    .object_finish = pooled_object_finish,
+    .object_abort = pooled_object_abort,
+    .object_open = pooled_object_open,
+    .object_read = pooled_object_read,
+    .object_size = pooled_object_size,
+    .object_hint = pooled_object_hint,
+    .object_descriptor = pooled_object_descriptor,
+    .object_close = pooled_object_close,
+    .object_discard = pooled_object_discard,
+    .object_link = pooled_object_link,
+    .publish = pooled_publish,
+    .remove = pooled_remove,
+    .list = pooled_list,
+    .space = pooled_space,
+    .reserve = pooled_reserve,
+};
+
+int pooled_storage_open(struct pool *take_pool, const char *url,
+                        const struct pooled_options *options, struct kv_storage **ret_storage)
+{
+    struct pooled_storage *storage = calloc(1, sizeof *storage);
+    char *name = strdup(url);
+
+    if (storage == NULL || name == NULL) {
+        take_pool->ops->close(take_pool);
+        free(storage);
+        free(name);
+        return -ENOMEM;
+    }
+    storage->base.ops = &pooled_ops;
+    storage->pool = take_pool;
+    storage->url = name;
+    storage->options = *options;
+    mutex_init(&storage->mu, LOCK_RANK_STORAGE, "storage on RADOS");
+    condvar_init(&storage->wake);
+    condvar_init(&storage->renewed);
+    *ret_storage = &storage->base;
+    return 0;
+}

@@ -1,0 +1,690 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/storage/fake_cluster.h"
+
+#include <assert.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "kvcore/util/clock.h"
+#include "kvcore/util/thread.h"
+
+enum { LOCKERS_MAX = 8, CLIENTS_MAX = 256 };
+
+/* An attribute or a key. */
+struct named {
+    char name[80];
+    struct kv_buf value;
+};
+
+struct locker {
+    unsigned client;
+    uint64_t until_ns;
+};
+
+struct table { /* ascending */
+    struct named *named;
+    size_t count, capacity;
+};
+
+struct object {
+    char name[80];
+    struct kv_buf bytes;
+    struct table attributes, keys;
+    struct locker lockers[LOCKERS_MAX];
+    size_t locker_count;
+    bool exclusive;
+    struct object *next;
+};
+
+/* A call that is on its way: the change and copies of all it points to. */
+struct late {
+    unsigned client;
+    char object[80];
+    struct pool_change change;
+    struct pool_guard guards[4];
+    struct pool_value attributes[8], keys[4];
+    struct iovec part;
+    char key_removed[64];
+    struct kv_buf arena; /* never moved once filled */
+    struct late *next;
+};
+
+struct fake_cluster {
+    struct mutex mu;
+    struct object *objects;
+    struct late *late;
+    unsigned client_count;
+    bool shut_out[CLIENTS_MAX];
+    bool shut_out_forbidden;
+    _Atomic uint64_t passed_ns;
+};
+
+struct fake_client {
+    struct pool base;
+    struct fake_cluster *cluster;
+    unsigned id;
+    char address[32];
+    fake_plan_fn *plan;
+    void *plan_arg;
+    _Atomic unsigned index;
+    _Atomic bool dead;
+};
+
+static struct fake_client *client_of(struct pool *pool)
+{
+    return (struct fake_client *)pool;
+}
+
+static uint64_t cluster_now(struct fake_cluster *cluster)
+{
+    return clock_monotonic_ns() + atomic_load(&cluster->passed_ns);
+}
+
+/* ---- objects ----------------------------------------------------------------------------------
+ */
+
+static void must(int r)
+{
+    assert(r >= 0);
+}
+
+static struct object *find(struct fake_cluster *cluster, const char *name)
+{
+    struct object *object = cluster->objects;
+    while (object != NULL && strcmp(object->name, name) != 0) {
+        object = object->next;
+    }
+    return object;
+}
+
+static struct object *make(struct fake_cluster *cluster, const char *name)
+{
+    struct object *object = calloc(1, sizeof *object);
+    assert(object != NULL && strlen(name) < sizeof object->name);
+    snprintf(object->name, sizeof object->name, "%s", name);
+    object->next = cluster->objects;
+    cluster->objects = object;
+    return object;
+}
+
+static void table_finish(struct table *table)
+{
+    for (size_t i = 0; i < table->count; i++) {
+        kv_buf_finish(&table->named[i].value);
+    }
+    free(table->named);
+}
+
+static void remove_object(struct fake_cluster *cluster, struct object *object)
+{
+    struct object **link = &cluster->objects;
+    while (*link != object) {
+        link = &(*link)->next;
+    }
+    *link = object->next;
+    table_finish(&object->attributes);
+    table_finish(&object->keys);
+    kv_buf_finish(&object->bytes);
+    free(object);
+}
+
+static struct named *table_find(const struct table *table, const char *name)
+{
+    for (size_t i = 0; i < table->count; i++) {
+        if (strcmp(table->named[i].name, name) == 0) {
+            return &table->named[i];
+        }
+    }
+    return NULL;
+}
+
+/* Room for a new name, in its place. */
+static struct named *table_insert(struct table *table, const char *name)
+{
+    size_t at = table->count;
+
+    if (table->count == table->capacity) {
+        table->capacity = table->capacity * 2 + 8;
+        table->named = reallocarray(table->named, table->capacity, sizeof *table->named);
+        assert(table->named != NULL);
+    }
+    for (; at > 0 && strcmp(table->named[at - 1].name, name) > 0; at--) {
+        table->named[at] = table->named[at - 1];
+    }
+    table->named[at] = (struct named){0};
+    assert(strlen(name) < sizeof table->named[at].name);
+    snprintf(table->named[at].name, sizeof table->named[at].name, "%s", name);
+    table->count++;
+    return &table->named[at];
+}
+
+static void table_set(struct table *table, const struct pool_value *value)
+{
+    struct named *named = table_find(table, value->name);
+    named = named != NULL ? named : table_insert(table, value->name);
+    must(kv_buf_assign(&named->value, value->value));
+}
+
+static void table_remove(struct table *table, const char *name)
+{
+    struct named *named = table_find(table, name);
+    if (named != NULL) {
+        kv_buf_finish(&named->value);
+        memmove(named, named + 1,
+                (size_t)(table->named + table->count - named - 1) * sizeof *named);
+        table->count--;
+    }
+}
+
+/* ---- changes ----------------------------------------------------------------------------------
+ */
+
+static bool guard_holds(const struct object *object, const struct pool_guard *guard)
+{
+    const struct named *named = table_find(&object->attributes, guard->attribute);
+    struct kv_slice have = named != NULL ? kv_buf_slice(&named->value) : kv_slice(NULL, 0);
+    int order = kv_slice_compare(have, guard->value);
+    return guard->relation == POOL_IS ? order == 0 : order < 0;
+}
+
+static void write_bytes(struct object *object, const struct pool_change *change)
+{
+    uint64_t at = change->offset;
+    for (int i = 0; i < change->part_count; i++) {
+        const struct iovec *part = &change->parts[i];
+        size_t end = (size_t)at + part->iov_len;
+        if (end > object->bytes.size) {
+            must(kv_buf_reserve(&object->bytes, end - object->bytes.size));
+            memset(object->bytes.data + object->bytes.size, 0, end - object->bytes.size);
+            object->bytes.size = end;
+        }
+        if (part->iov_len > 0) {
+            memcpy(object->bytes.data + at, part->iov_base, part->iov_len);
+        }
+        at = end;
+    }
+    if (change->zero_bytes > 0) {
+        assert(change->offset + change->zero_bytes <= object->bytes.size);
+        memset(object->bytes.data + change->offset, 0, (size_t)change->zero_bytes);
+    }
+}
+
+static int apply(struct fake_cluster *cluster, const char *name, const struct pool_change *change)
+{
+    struct object *object = find(cluster, name);
+
+    if (change->create ? object != NULL : object == NULL) {
+        return change->create ? -EEXIST : -ENOENT;
+    }
+    for (size_t i = 0; i < change->guard_count; i++) {
+        if (!guard_holds(object, &change->guards[i])) {
+            return -ECANCELED;
+        }
+    }
+    object = change->create ? make(cluster, name) : object;
+    for (size_t i = 0; i < change->attribute_count; i++) {
+        table_set(&object->attributes, &change->attributes[i]);
+    }
+    for (size_t i = 0; i < change->key_count; i++) {
+        table_set(&object->keys, &change->keys[i]);
+    }
+    if (change->key_removed != NULL) {
+        table_remove(&object->keys, change->key_removed);
+    }
+    write_bytes(object, change);
+    if (change->remove) {
+        remove_object(cluster, object);
+    }
+    return 0;
+}
+
+/* ---- calls that come late ---------------------------------------------------------------------
+ */
+
+static size_t values_size(const struct pool_value *values, size_t count)
+{
+    size_t size = 0;
+    for (size_t i = 0; i < count; i++) {
+        size += strlen(values[i].name) + 1 + values[i].value.size;
+    }
+    return size;
+}
+
+static struct kv_slice keep(struct kv_buf *arena, struct kv_slice bytes)
+{
+    size_t at = arena->size;
+    assert(arena->capacity - arena->size >= bytes.size);
+    must(kv_buf_append(arena, bytes));
+    return kv_slice(arena->data + at, bytes.size);
+}
+
+static struct pool_value keep_value(struct kv_buf *arena, const struct pool_value *value)
+{
+    struct kv_slice name = keep(arena, kv_slice(value->name, strlen(value->name) + 1));
+    return (struct pool_value){(const char *)name.data, keep(arena, value->value)};
+}
+
+static void postpone(struct fake_client *client, const char *name, const struct pool_change *change)
+{
+    struct fake_cluster *cluster = client->cluster;
+    struct late *late = calloc(1, sizeof *late);
+    size_t bytes = 0;
+
+    assert(late != NULL && change->guard_count <= 4 && change->attribute_count <= 8 &&
+           change->key_count <= 4);
+    snprintf(late->object, sizeof late->object, "%s", name);
+    late->client = client->id;
+    late->change = *change;
+    for (int i = 0; i < change->part_count; i++) {
+        bytes += change->parts[i].iov_len;
+    }
+    must(kv_buf_reserve(&late->arena, bytes + 4 * POOL_VALUE_MAX +
+                                          values_size(change->attributes, change->attribute_count) +
+                                          values_size(change->keys, change->key_count)));
+    for (size_t i = 0; i < change->guard_count; i++) {
+        late->guards[i] = change->guards[i]; /* attribute names are literals */
+        late->guards[i].value = keep(&late->arena, change->guards[i].value);
+    }
+    for (size_t i = 0; i < change->attribute_count; i++) {
+        late->attributes[i] = keep_value(&late->arena, &change->attributes[i]);
+    }
+    for (size_t i = 0; i < change->key_count; i++) {
+        late->keys[i] = keep_value(&late->arena, &change->keys[i]);
+    }
+    late->part.iov_base = late->arena.data + late->arena.size;
+    late->part.iov_len = bytes;
+    for (int i = 0; i < change->part_count; i++) {
+        keep(&late->arena, kv_slice(change->parts[i].iov_base, change->parts[i].iov_len));
+    }
+    if (change->key_removed != NULL) {
+        snprintf(late->key_removed, sizeof late->key_removed, "%s", change->key_removed);
+        late->change.key_removed = late->key_removed;
+    }
+    late->change.guards = late->guards;
+    late->change.attributes = late->attributes;
+    late->change.keys = late->keys;
+    late->change.parts = &late->part;
+    late->change.part_count = bytes > 0 ? 1 : 0;
+    late->next = cluster->late;
+    cluster->late = late;
+}
+
+void fake_cluster_land(struct fake_cluster *cluster)
+{
+    mutex_lock(&cluster->mu);
+    while (cluster->late != NULL) {
+        struct late *late = cluster->late;
+        cluster->late = late->next;
+        if (!cluster->shut_out[late->client]) {
+            kv_ignore(apply(cluster, late->object, &late->change)); /* if its guards hold */
+        }
+        kv_buf_finish(&late->arena);
+        free(late);
+    }
+    mutex_unlock(&cluster->mu);
+}
+
+/* ---- the calls of a client --------------------------------------------------------------------
+ */
+
+/* 0, or why the client gets no further. */
+static int check_alive(struct fake_client *client)
+{
+    mutex_lock(&client->cluster->mu);
+    bool shut_out = client->cluster->shut_out[client->id];
+    mutex_unlock(&client->cluster->mu);
+    return shut_out || atomic_load(&client->dead) ? -ESHUTDOWN : 0;
+}
+
+/* Ask the plan. */
+static int begin_step(struct fake_client *client, enum fake_fate *ret_fate)
+{
+    int r = check_alive(client);
+    if (r < 0) {
+        return r;
+    }
+    *ret_fate = FAKE_DONE;
+    if (client->plan != NULL) {
+        *ret_fate = client->plan(client->plan_arg, atomic_fetch_add(&client->index, 1));
+    }
+    if (*ret_fate == FAKE_UNSENT) {
+        atomic_store(&client->dead, true);
+    }
+    return check_alive(client); /* the plan may have had others shut it out */
+}
+
+/* Before a call that only looks. */
+static int begin_look(struct pool *pool)
+{
+    enum fake_fate fate = FAKE_DONE;
+    int r = begin_step(client_of(pool), &fate);
+    return r < 0 ? r : fate == FAKE_DONE ? 0 : -ETIMEDOUT;
+}
+
+static int fake_change(struct pool *pool, const char *name, const struct pool_change *change)
+{
+    struct fake_client *client = client_of(pool);
+    enum fake_fate fate = FAKE_DONE;
+    int r = begin_step(client, &fate);
+    if (r < 0) {
+        return r;
+    }
+    mutex_lock(&client->cluster->mu);
+    if (fate == FAKE_LATE) {
+        postpone(client, name, change);
+    } else {
+        r = apply(client->cluster, name, change);
+    }
+    mutex_unlock(&client->cluster->mu);
+    return fate == FAKE_DONE ? r : -ETIMEDOUT;
+}
+
+static int fake_read(struct pool *pool, const char *name, uint64_t offset, void *to, size_t size,
+                     size_t *ret_size)
+{
+    struct fake_client *client = client_of(pool);
+    int r = begin_look(pool);
+
+    mutex_lock(&client->cluster->mu);
+    const struct object *object = find(client->cluster, name);
+    r = r < 0 ? r : object == NULL ? -ENOENT : 0;
+    if (r == 0) {
+        size_t have = offset < object->bytes.size ? object->bytes.size - (size_t)offset : 0;
+        *ret_size = size < have ? size : have;
+        if (*ret_size > 0) {
+            memcpy(to, object->bytes.data + offset, *ret_size);
+        }
+    }
+    mutex_unlock(&client->cluster->mu);
+    return r;
+}
+
+static int fake_stat(struct pool *pool, const char *name, uint64_t *ret_size)
+{
+    struct fake_client *client = client_of(pool);
+    int r = begin_look(pool);
+
+    mutex_lock(&client->cluster->mu);
+    const struct object *object = find(client->cluster, name);
+    r = r < 0 ? r : object == NULL ? -ENOENT : 0;
+    if (r == 0) {
+        *ret_size = object->bytes.size;
+    }
+    mutex_unlock(&client->cluster->mu);
+    return r;
+}
+
+static int get_named(struct pool *pool, const char *object_name, bool key, const char *name,
+                     struct kv_buf *ret_value)
+{
+    struct fake_client *client = client_of(pool);
+    int r = begin_look(pool);
+
+    mutex_lock(&client->cluster->mu);
+    struct object *object = find(client->cluster, object_name);
+    r = r < 0 ? r : object == NULL ? -ENOENT : 0;
+    if (r == 0) {
+        const struct named *named = table_find(key ? &object->keys : &object->attributes, name);
+        r = named == NULL ? -ENODATA : kv_buf_assign(ret_value, kv_buf_slice(&named->value));
+    }
+    mutex_unlock(&client->cluster->mu);
+    return r;
+}
+
+static int fake_attribute(struct pool *pool, const char *object, const char *name,
+                          struct kv_buf *ret_value)
+{
+    return get_named(pool, object, false, name, ret_value);
+}
+
+static int fake_key(struct pool *pool, const char *object, const char *name,
+                    struct kv_buf *ret_value)
+{
+    return get_named(pool, object, true, name, ret_value);
+}
+
+static int fake_keys(struct pool *pool, const char *name, pool_key_fn *fn, void *arg)
+{
+    struct fake_client *client = client_of(pool);
+    int r = begin_look(pool);
+
+    mutex_lock(&client->cluster->mu);
+    const struct object *object = find(client->cluster, name);
+    r = r < 0 ? r : object == NULL ? -ENOENT : 0;
+    for (size_t i = 0; r == 0 && i < object->keys.count; i++) {
+        r = fn(arg, object->keys.named[i].name, kv_buf_slice(&object->keys.named[i].value));
+    }
+    mutex_unlock(&client->cluster->mu);
+    return r;
+}
+
+static const char *fake_address(struct pool *pool)
+{
+    return client_of(pool)->address;
+}
+
+static int fake_shut_out(struct pool *pool, const char *address)
+{
+    struct fake_client *client = client_of(pool);
+    unsigned id = 0;
+    enum fake_fate fate = FAKE_DONE;
+    int r = begin_step(client, &fate);
+
+    if (r < 0) {
+        return r;
+    }
+    bool known = sscanf(address, "client-%u", &id) == 1 && id < CLIENTS_MAX;
+    mutex_lock(&client->cluster->mu);
+    r = client->cluster->shut_out_forbidden ? -EACCES : known ? 0 : -EINVAL;
+    if (r == 0) {
+        client->cluster->shut_out[id] = true;
+    }
+    mutex_unlock(&client->cluster->mu);
+    return r;
+}
+
+static uint64_t fake_now(struct pool *pool)
+{
+    return cluster_now(client_of(pool)->cluster);
+}
+
+static void fake_close(struct pool *pool)
+{
+    free(pool);
+}
+
+/* ---- locks ------------------------------------------------------------------------------------
+ */
+
+static void drop_locker(struct object *object, size_t at)
+{
+    object->lockers[at] = object->lockers[--object->locker_count];
+}
+
+static void drop_expired(struct object *object, uint64_t now_ns)
+{
+    for (size_t i = object->locker_count; i-- > 0;) {
+        if (object->lockers[i].until_ns <= now_ns) {
+            drop_locker(object, i);
+        }
+    }
+}
+
+static struct locker *locker_of(struct object *object, unsigned client)
+{
+    for (size_t i = 0; i < object->locker_count; i++) {
+        if (object->lockers[i].client == client) {
+            return &object->lockers[i];
+        }
+    }
+    return NULL;
+}
+
+/* As cls_lock of Ceph judges. */
+static int apply_lock(struct object *object, unsigned client, bool exclusive, bool renew)
+{
+    struct locker *mine = locker_of(object, client);
+
+    if (renew != (mine != NULL)) {
+        return renew ? -ENOENT : -EEXIST;
+    }
+    size_t others = object->locker_count - (mine != NULL);
+    if (others > 0 && (exclusive || object->exclusive)) {
+        return -EBUSY;
+    }
+    if (mine == NULL) {
+        assert(object->locker_count < LOCKERS_MAX);
+        object->lockers[object->locker_count++].client = client;
+    }
+    object->exclusive = exclusive;
+    return 0;
+}
+
+static int fake_lock(struct pool *pool, const char *name, bool exclusive, bool renew,
+                     uint64_t duration_ms)
+{
+    struct fake_client *client = client_of(pool);
+    struct fake_cluster *cluster = client->cluster;
+    enum fake_fate fate = FAKE_DONE;
+    int r = begin_step(client, &fate);
+
+    if (r < 0 || fate == FAKE_LATE) {
+        return r < 0 ? r : -ETIMEDOUT;
+    }
+    mutex_lock(&cluster->mu);
+    struct object *object = find(cluster, name);
+    object = object != NULL ? object : make(cluster, name);
+    drop_expired(object, cluster_now(cluster));
+    r = apply_lock(object, client->id, exclusive, renew);
+    if (r == 0) {
+        locker_of(object, client->id)->until_ns = cluster_now(cluster) + duration_ms * 1000000;
+    }
+    mutex_unlock(&cluster->mu);
+    return fate == FAKE_DONE ? r : -ETIMEDOUT;
+}
+
+static int fake_unlock(struct pool *pool, const char *name)
+{
+    struct fake_client *client = client_of(pool);
+    enum fake_fate fate = FAKE_DONE;
+    int r = begin_step(client, &fate);
+
+    if (r < 0) {
+        return r;
+    }
+    mutex_lock(&client->cluster->mu);
+    struct object *object = find(client->cluster, name);
+    struct locker *mine = object != NULL ? locker_of(object, client->id) : NULL;
+    if (mine != NULL) {
+        drop_locker(object, (size_t)(mine - object->lockers));
+    }
+    mutex_unlock(&client->cluster->mu);
+    return 0;
+}
+
+static int fake_is_locked(struct pool *pool, const char *name)
+{
+    struct fake_client *client = client_of(pool);
+    int r = begin_look(pool);
+
+    mutex_lock(&client->cluster->mu);
+    struct object *object = find(client->cluster, name);
+    if (r == 0 && object != NULL) {
+        drop_expired(object, cluster_now(client->cluster));
+        r = object->locker_count > 0 && object->exclusive;
+    }
+    mutex_unlock(&client->cluster->mu);
+    return r;
+}
+
+/* ---- the cluster ------------------------------------------------------------------------------
+ */
+
+static const struct pool_ops fake_ops = {
+    .close = fake_close,
+    .change = fake_change,
+    .read = fake_read,
+    .stat = fake_stat,
+    .attribute = fake_attribute,
+    .key = fake_key,
+    .keys = fake_keys,
+    .lock = fake_lock,
+    .unlock = fake_unlock,
+    .is_locked = fake_is_locked,
+    .address = fake_address,
+    .shut_out = fake_shut_out,
+    .now_ns = fake_now,
+};
+
+struct fake_cluster *fake_cluster_create(void)
+{
+    struct fake_cluster *cluster = calloc(1, sizeof *cluster);
+    assert(cluster != NULL);
+    mutex_init(&cluster->mu, LOCK_RANK_LEAF, "fake cluster");
+    return cluster;
+}
+
+void fake_cluster_destroy(struct fake_cluster *cluster)
+{
+    fake_cluster_land(cluster);
+    while (cluster->objects != NULL) {
+        remove_object(cluster, cluster->objects);
+    }
+    mutex_finish(&cluster->mu);
+    free(cluster);
+}
+
+struct pool *fake_cluster_connect(struct fake_cluster *cluster, fake_plan_fn *plan, void *arg)
+{
+    struct fake_client *client = calloc(1, sizeof *client);
+    assert(client != NULL);
+    mutex_lock(&cluster->mu);
+    client->id = cluster->client_count++;
+    mutex_unlock(&cluster->mu);
+    assert(client->id < CLIENTS_MAX);
+    client->base.ops = &fake_ops;
+    client->cluster = cluster;
+    client->plan = plan;
+    client->plan_arg = arg;
+    snprintf(client->address, sizeof client->address, "client-%u", client->id);
+    return &client->base;
+}
+
+void fake_cluster_pass(struct fake_cluster *cluster, uint64_t ms)
+{
+    atomic_fetch_add(&cluster->passed_ns, ms * 1000000);
+}
+
+void fake_cluster_forbid_shut_out(struct fake_cluster *cluster)
+{
+    mutex_lock(&cluster->mu);
+    cluster->shut_out_forbidden = true;
+    mutex_unlock(&cluster->mu);
+}
+
+void fake_cluster_objects(struct fake_cluster *cluster, fake_object_fn *fn, void *arg)
+{
+    mutex_lock(&cluster->mu);
+    for (const struct object *object = cluster->objects; object != NULL; object = object->next) {
+        fn(arg, object->name);
+    }
+    mutex_unlock(&cluster->mu);
+}
+
+size_t fake_cluster_bytes(struct fake_cluster *cluster, const char *name, void *to, size_t size)
+{
+    size_t have = SIZE_MAX;
+
+    mutex_lock(&cluster->mu);
+    const struct object *object = find(cluster, name);
+    if (object != NULL) {
+        have = object->bytes.size;
+        size = size < have ? size : have;
+        if (size > 0) {
+            memcpy(to, object->bytes.data, size);
+        }
+    }
+    mutex_unlock(&cluster->mu);
+    return have;
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A pool of objects in memory, as kvcore/storage/pool.h wants it, with several clients. What a real
+ * cluster does at moments that nobody can choose it does when it is told: a client dies before a
+ * call, an answer is lost, a call lands later than its time-out, locks run out, and other clients
+ * act in between.
+ *
+ * Concurrency: any thread; a plan is called with no mutex held, from the thread whose call it is.
+ */
+#ifndef TESTS_STORAGE_FAKE_CLUSTER_H
+#define TESTS_STORAGE_FAKE_CLUSTER_H
+
+#include "kvcore/storage/pool.h"
+
+struct fake_cluster;
+
+struct fake_cluster *fake_cluster_create(void);
+/* All clients must have been closed. */
+void fake_cluster_destroy(struct fake_cluster *cluster);
+
+/* What becomes of a call. */
+enum fake_fate {
+    FAKE_DONE = 0,
+    FAKE_UNSENT,  /* the client is dead: this call and all later ones fail, and nothing is done */
+    FAKE_UNHEARD, /* done, and the answer is lost: -ETIMEDOUT */
+    FAKE_LATE,    /* -ETIMEDOUT, and a change is done when fake_cluster_land() is called */
+};
+
+/* Asked before each call of a client; `index` counts them, from 0. */
+typedef enum fake_fate fake_plan_fn(void *arg, unsigned index);
+
+/* A client, closed by its storage. `plan` may be NULL: all is done. */
+struct pool *fake_cluster_connect(struct fake_cluster *cluster, fake_plan_fn *plan, void *arg);
+
+/* Time passes for every clock. */
+void fake_cluster_pass(struct fake_cluster *cluster, uint64_t ms);
+/* The late calls arrive, but those of clients that were shut out. */
+void fake_cluster_land(struct fake_cluster *cluster);
+/* Clients may not shut others out. */
+void fake_cluster_forbid_shut_out(struct fake_cluster *cluster);
+
+/* Look into it, past all clients. */
+typedef void fake_object_fn(void *arg, const char *name);
+void fake_cluster_objects(struct fake_cluster *cluster, fake_object_fn *fn, void *arg);
+/* The bytes of an object into `to`, at most `size`; returns how many there are, SIZE_MAX: none. */
+size_t fake_cluster_bytes(struct fake_cluster *cluster, const char *name, void *to, size_t size);
+
+#endif

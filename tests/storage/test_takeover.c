@@ -1,0 +1,449 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A store in a pool: its writer dies, is overtaken or loses an answer at each call it makes, and so
+ * does who takes over. Each time the next one must find all that was acknowledged, and nothing that
+ * an earlier one does may count any more. */
+#include "tests/storage/takeover_rig.h"
+
+enum { NEVER = 10000 };
+
+/* What is to happen at one call of a client. */
+struct plan {
+    unsigned at;
+    enum fake_fate fate; /* of that call */
+    bool overtake;       /* and before it somebody else takes over */
+    struct fake_cluster *cluster;
+    struct kv_storage *successor; /* who did */
+    unsigned calls;               /* made in all */
+};
+
+static void count_nothing(void *arg, struct kv_file_id id, uint64_t size_bytes)
+{
+}
+
+static enum fake_fate follow(void *arg, unsigned index)
+{
+    struct plan *plan = (struct plan *)arg;
+
+    plan->calls = index + 1;
+    if (index != plan->at) {
+        return FAKE_DONE;
+    }
+    if (plan->overtake) {
+        fake_cluster_pass(plan->cluster, RIG_LEASE_MS + 1);
+        ck_ok(rig_acquire(plan->cluster, NULL, NULL, &plan->successor));
+        ck_ok(plan->successor->ops->list(plan->successor, count_nothing, NULL));
+    }
+    return plan->fate;
+}
+
+static int run_script(struct plan *plan, struct rig_model *model)
+{
+    return rig_run_script(rig_connect(plan->cluster, follow, plan), model);
+}
+
+/* How many calls the script makes if nothing happens. */
+static unsigned count_calls(void)
+{
+    struct plan plan = {.at = NEVER, .cluster = fake_cluster_create()};
+    struct rig_model model;
+
+    ck_ok(run_script(&plan, &model));
+    fake_cluster_destroy(plan.cluster);
+    ck_assert_uint_gt(plan.calls, 40);
+    return plan.calls;
+}
+
+/* The store is as the model says, takes writes, and is handed over without waiting. */
+static void expect_sound(struct fake_cluster *cluster, struct kv_storage *storage,
+                         struct rig_model *model, unsigned strays_max)
+{
+    rig_verify(cluster, storage, model, strays_max);
+    fake_cluster_land(cluster); /* what was on its way must not count any more */
+    rig_verify(cluster, storage, model, strays_max);
+    rig_resume_logs(storage, model);
+    rig_go_on(storage);
+    storage->ops->close(storage);
+    ck_ok(rig_acquire(cluster, NULL, NULL, &storage));
+    rig_go_on(storage);
+    storage->ops->close(storage);
+}
+
+/* ---- the writer -------------------------------------------------------------------------------
+ */
+
+static const enum fake_fate fates[] = {FAKE_UNSENT, FAKE_UNHEARD, FAKE_LATE};
+
+/* Also where nobody may shut others out; then a call that comes late may leave an empty object. */
+static void try_fate(unsigned at, enum fake_fate fate, bool forbidden)
+{
+    struct plan plan = {.at = at, .fate = fate, .cluster = fake_cluster_create()};
+    struct kv_storage *storage = NULL;
+    struct rig_model model;
+
+    if (forbidden) {
+        fake_cluster_forbid_shut_out(plan.cluster);
+    }
+    kv_ignore(run_script(&plan, &model));
+    fake_cluster_pass(plan.cluster, RIG_LEASE_MS + 1);
+    ck_ok(rig_acquire(plan.cluster, NULL, NULL, &storage));
+    expect_sound(plan.cluster, storage, &model, forbidden && fate == FAKE_LATE);
+    fake_cluster_destroy(plan.cluster);
+}
+
+START_TEST(a_writer_may_die_or_lose_an_answer_at_any_call)
+{
+    unsigned calls = count_calls();
+    for (unsigned at = 0; at < calls; at++) {
+        try_fate(at, fates[_i], false);
+        try_fate(at, fates[_i], true);
+    }
+}
+END_TEST
+
+/* The writer was stopped before a call, and goes on with it after another has taken over. */
+static void try_overtaking(unsigned at, bool forbidden)
+{
+    struct plan plan = {.at = at, .overtake = true, .cluster = fake_cluster_create()};
+    struct rig_model model;
+
+    if (forbidden) {
+        fake_cluster_forbid_shut_out(plan.cluster);
+    }
+    kv_ignore(run_script(&plan, &model));
+    ck_assert_ptr_nonnull(plan.successor);
+    expect_sound(plan.cluster, plan.successor, &model, forbidden);
+    fake_cluster_destroy(plan.cluster);
+}
+
+START_TEST(what_an_overtaken_writer_is_told_is_true_and_it_changes_nothing)
+{
+    unsigned calls = count_calls();
+    for (unsigned at = 0; at < calls; at++) {
+        try_overtaking(at, _i == 1);
+    }
+}
+END_TEST
+
+/* ---- who takes over ---------------------------------------------------------------------------
+ */
+
+/* A store whose writer died at a call, so that there is something to take over. */
+static struct fake_cluster *make_abandoned(unsigned died_at, struct rig_model *model)
+{
+    struct plan plan = {.at = died_at, .fate = FAKE_UNSENT, .cluster = fake_cluster_create()};
+    kv_ignore(run_script(&plan, model));
+    fake_cluster_pass(plan.cluster, RIG_LEASE_MS + 1);
+    return plan.cluster;
+}
+
+/* Open as the engine does, with a list, and die. Returns whether the plan's call was reached. */
+static bool open_and_die(struct plan *plan)
+{
+    struct kv_storage *storage = NULL;
+    int r = rig_acquire(plan->cluster, follow, plan, &storage);
+    if (r == 0) {
+        kv_ignore(storage->ops->list(storage, count_nothing, NULL));
+        storage->ops->close(storage);
+    }
+    return plan->calls > plan->at;
+}
+
+/* Returns whether there was such a call. */
+static bool try_dying_successor(unsigned died_at, unsigned at, enum fake_fate fate)
+{
+    struct rig_model model;
+    struct plan plan = {.at = at, .fate = fate, .cluster = make_abandoned(died_at, &model)};
+    struct kv_storage *storage = NULL;
+
+    bool reached = open_and_die(&plan);
+    fake_cluster_pass(plan.cluster, RIG_LEASE_MS + 1);
+    ck_ok(rig_acquire(plan.cluster, NULL, NULL, &storage));
+    expect_sound(plan.cluster, storage, &model, 0);
+    fake_cluster_destroy(plan.cluster);
+    return reached;
+}
+
+START_TEST(who_takes_over_may_die_or_lose_an_answer_at_any_call)
+{
+    unsigned calls = count_calls();
+    for (unsigned died_at = 0; died_at < calls; died_at++) {
+        for (unsigned at = 0; try_dying_successor(died_at, at, fates[_i]);) {
+            at++;
+        }
+    }
+}
+END_TEST
+
+/* Two take over: the first is stopped at a call, and the other is done before it goes on. Returns
+ * whether there was such a call. */
+static bool try_two(unsigned died_at, unsigned at, bool forbidden)
+{
+    struct rig_model model;
+    struct plan plan = {.at = at, .overtake = true, .cluster = make_abandoned(died_at, &model)};
+    struct kv_storage *storage = NULL;
+
+    if (forbidden) {
+        fake_cluster_forbid_shut_out(plan.cluster);
+    }
+    bool reached = open_and_die(&plan);
+    if (reached) {
+        expect_sound(plan.cluster, plan.successor, &model, 0);
+    } else {
+        ck_ok(rig_acquire(plan.cluster, NULL, NULL, &storage));
+        expect_sound(plan.cluster, storage, &model, 0);
+    }
+    fake_cluster_destroy(plan.cluster);
+    return reached;
+}
+
+START_TEST(of_two_who_take_over_one_gets_the_store)
+{
+    unsigned calls = count_calls();
+    for (unsigned died_at = 0; died_at < calls; died_at++) {
+        for (unsigned at = 0; try_two(died_at, at, _i == 1);) {
+            at++;
+        }
+    }
+}
+END_TEST
+
+/* A zombie that appends while it is overtaken. */
+struct beside {
+    unsigned at;
+    struct kv_storage *writer;
+    struct kv_log *log;
+    uint64_t acknowledged;
+    unsigned calls;
+};
+
+static int append_byte(struct kv_storage *storage, struct kv_log *log)
+{
+    struct iovec part = {(void *)(uintptr_t) "x", 1};
+    return storage->ops->log_append(log, &part, 1);
+}
+
+static enum fake_fate append_beside(void *arg, unsigned index)
+{
+    struct beside *beside = (struct beside *)arg;
+
+    beside->calls = index + 1;
+    if (index == beside->at) {
+        int r = append_byte(beside->writer, beside->log);
+        ck_assert(r == 0 || r == -ESHUTDOWN);
+        beside->acknowledged += r == 0;
+    }
+    return FAKE_DONE;
+}
+
+/* Returns whether there was such a call. */
+static bool try_append_beside(unsigned at)
+{
+    static const struct kv_file_id id = {KV_FILE_LOG, 1};
+    struct fake_cluster *cluster = fake_cluster_create();
+    struct beside beside = {.at = at, .acknowledged = 1};
+    struct kv_storage *successor = NULL;
+    struct kv_log *found = NULL;
+
+    fake_cluster_forbid_shut_out(cluster);
+    ck_ok(rig_acquire(cluster, NULL, NULL, &beside.writer));
+    ck_ok(beside.writer->ops->root_swap(beside.writer, 0, kv_slice_str("root")));
+    ck_ok(beside.writer->ops->log_create(beside.writer, id, 0, 0, &beside.log));
+    ck_ok(append_byte(beside.writer, beside.log)); /* the next needs no new piece */
+    fake_cluster_pass(cluster, RIG_LEASE_MS + 1);
+    ck_ok(rig_acquire(cluster, append_beside, &beside, &successor));
+    bool reached = beside.calls > at;
+    ck_ok(successor->ops->log_open(successor, id, &found));
+    ck_assert_uint_eq(successor->ops->log_size(found), beside.acknowledged);
+    ck_assert_int_lt(append_byte(beside.writer, beside.log), 0);
+    ck_fails(append_byte(beside.writer, beside.log), EIO);
+    ck_fails(beside.writer->ops->root_swap(beside.writer, 1, kv_slice_str("x")), ESHUTDOWN);
+    successor->ops->log_close(found);
+    beside.writer->ops->log_close(beside.log);
+    beside.writer->ops->close(beside.writer);
+    rig_go_on(successor);
+    successor->ops->close(successor);
+    fake_cluster_destroy(cluster);
+    return reached;
+}
+
+START_TEST(an_append_beside_a_takeover_is_found_or_refused)
+{
+    unsigned at = 0;
+    while (try_append_beside(at)) {
+        at++;
+    }
+    ck_assert_uint_gt(at, 8);
+}
+END_TEST
+
+/* ---- the lease --------------------------------------------------------------------------------
+ */
+
+START_TEST(a_lease_that_is_held_keeps_others_out_and_names_its_holder)
+{
+    struct fake_cluster *cluster = fake_cluster_create();
+    struct kv_storage *writer = NULL;
+    struct kv_storage *other = NULL;
+    struct kv_buf holder = {0};
+
+    ck_ok(rig_acquire(cluster, NULL, NULL, &writer));
+    rig_go_on(writer);
+    ck_fails(rig_acquire(cluster, NULL, NULL, &other), EBUSY);
+    other = rig_connect(cluster, NULL, NULL);
+    ck_fails(other->ops->lease_acquire(other, KV_LEASE_SHARED, "a reader"), EBUSY);
+    ck_ok(other->ops->lease_holder(other, &holder));
+    ck_assert(kv_slice_equal(kv_buf_slice(&holder), kv_slice_str("the rig")));
+    other->ops->close(other);
+    rig_go_on(writer);
+    writer->ops->close(writer);
+    kv_buf_finish(&holder);
+    fake_cluster_destroy(cluster);
+}
+END_TEST
+
+START_TEST(readers_share_the_store_and_keep_writers_out_until_their_leases_end)
+{
+    struct fake_cluster *cluster = fake_cluster_create();
+    struct kv_storage *writer = NULL;
+    struct kv_storage *readers[2];
+
+    ck_ok(rig_acquire(cluster, NULL, NULL, &writer));
+    rig_go_on(writer);
+    writer->ops->close(writer);
+    for (int i = 0; i < 2; i++) {
+        readers[i] = rig_connect(cluster, NULL, NULL);
+        ck_ok(readers[i]->ops->lease_acquire(readers[i], KV_LEASE_SHARED, "a reader"));
+    }
+    ck_fails(rig_acquire(cluster, NULL, NULL, &writer), EBUSY);
+    readers[0]->ops->close(readers[0]);
+    ck_fails(rig_acquire(cluster, NULL, NULL, &writer), EBUSY);
+    fake_cluster_pass(cluster, RIG_LEASE_MS + 1);
+    ck_ok(rig_acquire(cluster, NULL, NULL, &writer));
+    writer->ops->close(writer);
+    readers[1]->ops->close(readers[1]);
+    fake_cluster_destroy(cluster);
+}
+END_TEST
+
+START_TEST(a_lease_that_ran_out_while_nobody_came_is_taken_again)
+{
+    struct fake_cluster *cluster = fake_cluster_create();
+    struct kv_storage *writer = NULL;
+    struct kv_storage *other = NULL;
+    struct kv_buf bytes = {0};
+    uint64_t version = 0;
+
+    ck_ok(rig_acquire(cluster, NULL, NULL, &writer));
+    rig_go_on(writer);
+    fake_cluster_pass(cluster, 10 * RIG_LEASE_MS);
+    ck_ok(writer->ops->root_read(writer, &bytes, &version)); /* has the renewer look at once */
+    ck_fails(rig_acquire(cluster, NULL, NULL, &other), EBUSY);
+    rig_go_on(writer);
+    writer->ops->close(writer);
+    kv_buf_finish(&bytes);
+    fake_cluster_destroy(cluster);
+}
+END_TEST
+
+static enum fake_fate lose_answer(void *arg, unsigned index)
+{
+    const bool *lose = (const bool *)arg;
+    return *lose ? FAKE_UNHEARD : FAKE_DONE;
+}
+
+START_TEST(a_change_whose_answer_is_lost_ends_the_lease)
+{
+    struct fake_cluster *cluster = fake_cluster_create();
+    struct kv_storage *writer = NULL;
+    struct kv_buf bytes = {0};
+    uint64_t version = 0;
+    bool lose = false;
+
+    ck_ok(rig_acquire(cluster, lose_answer, &lose, &writer));
+    rig_go_on(writer);
+    lose = true;
+    ck_fails(writer->ops->root_swap(writer, 1, kv_slice_str("perhaps")), ESHUTDOWN);
+    lose = false;
+    ck_fails(writer->ops->root_swap(writer, 2, kv_slice_str("no more")), ESHUTDOWN);
+    writer->ops->close(writer);
+    ck_ok(rig_acquire(cluster, NULL, NULL, &writer));
+    ck_ok(writer->ops->root_read(writer, &bytes, &version));
+    ck_assert(kv_slice_equal(kv_buf_slice(&bytes), kv_slice_str("perhaps")));
+    writer->ops->close(writer);
+    kv_buf_finish(&bytes);
+    fake_cluster_destroy(cluster);
+}
+END_TEST
+
+START_TEST(who_was_overtaken_reads_nothing_any_more_and_every_call_says_so)
+{
+    struct fake_cluster *cluster = fake_cluster_create();
+    struct kv_storage *writer = NULL;
+    struct kv_storage *other = NULL;
+    struct kv_buf bytes = {0};
+    uint64_t version = 0;
+
+    fake_cluster_forbid_shut_out(cluster);
+    ck_ok(rig_acquire(cluster, NULL, NULL, &writer));
+    rig_go_on(writer);
+    fake_cluster_pass(cluster, RIG_LEASE_MS + 1);
+    ck_ok(rig_acquire(cluster, NULL, NULL, &other));
+    ck_fails(writer->ops->root_read(writer, &bytes, &version), ESHUTDOWN);
+    ck_fails(writer->ops->root_swap(writer, 1, kv_slice_str("x")), ESHUTDOWN);
+    ck_fails(writer->ops->list(writer, count_nothing, NULL), ESHUTDOWN);
+    ck_fails(writer->ops->lease_describe(writer, "x"), ESHUTDOWN);
+    ck_fails(writer->ops->lease_acquire(writer, KV_LEASE_EXCLUSIVE, "again"), EBUSY);
+    rig_go_on(other);
+    writer->ops->close(writer);
+    rig_go_on(other);
+    other->ops->close(other);
+    fake_cluster_destroy(cluster);
+}
+END_TEST
+
+static void count_object(void *arg, const char *name)
+{
+    unsigned *count = (unsigned *)arg;
+    *count += 1;
+}
+
+START_TEST(a_store_that_is_not_there_is_not_made_by_reading)
+{
+    struct fake_cluster *cluster = fake_cluster_create();
+    struct kv_storage *reader = rig_connect(cluster, NULL, NULL);
+    unsigned count = 0;
+    struct kv_buf holder = {0};
+
+    ck_fails(reader->ops->lease_acquire(reader, KV_LEASE_SHARED, "a reader"), ENOENT);
+    ck_fails(reader->ops->lease_holder(reader, &holder), ENOENT);
+    reader->ops->close(reader);
+    fake_cluster_objects(cluster, count_object, &count);
+    ck_assert_uint_eq(count, 0);
+    fake_cluster_destroy(cluster);
+}
+END_TEST
+
+static void add(Suite *s, const char *name, const TTest *test, int variants)
+{
+    TCase *tc = tcase_create(name);
+    tcase_set_timeout(tc, 0);
+    tcase_add_loop_test(tc, test, 0, variants);
+    suite_add_tcase(s, tc);
+}
+
+Suite *test_suite(void)
+{
+    Suite *s = suite_create("takeover");
+    add(s, "writer", a_writer_may_die_or_lose_an_answer_at_any_call, 3);
+    add(s, "writer", what_an_overtaken_writer_is_told_is_true_and_it_changes_nothing, 2);
+    add(s, "successor", who_takes_over_may_die_or_lose_an_answer_at_any_call, 3);
+    add(s, "successor", an_append_beside_a_takeover_is_found_or_refused, 1);
+    add(s, "successor", of_two_who_take_over_one_gets_the_store, 2);
+    suite_add(s, "lease", a_lease_that_is_held_keeps_others_out_and_names_its_holder);
+    suite_add(s, "lease", readers_share_the_store_and_keep_writers_out_until_their_leases_end);
+    suite_add(s, "lease", a_lease_that_ran_out_while_nobody_came_is_taken_again);
+    suite_add(s, "lease", a_change_whose_answer_is_lost_ends_the_lease);
+    suite_add(s, "lease", who_was_overtaken_reads_nothing_any_more_and_every_call_says_so);
+    suite_add(s, "lease", a_store_that_is_not_there_is_not_made_by_reading);
+    return s;
+}
