@@ -29,6 +29,9 @@ packages_package=(lintian mmdebstrap)
 # Programs of others that the suite `programs` runs on a mount; its tests skip what is missing.
 packages_programs=(postgresql stress-ng ccache)
 
+# A cluster of one machine and the library that speaks to it, for the suite `rados`.
+packages_rados=(ceph-mon ceph-osd ceph-common librados-dev)
+
 # The mirror that the installed release comes from; empty if apt knows none.
 packages_mirror() {
     # shellcheck disable=SC2016 # apt puts in the values
