@@ -210,7 +210,13 @@ static int open_store(struct trial *t)
     struct kv_storage *storage = NULL;
     int r = storage_posix_open_with_calls(t->path, true, &crash.calls, NULL, &storage);
 
-    r = r < 0 ? r : kv_open(storage, &t->options, &t->store);
+    if (r < 0) {
+        return r;
+    }
+    r = kv_open(storage, &t->options, &t->store);
+    if (r < 0) {
+        storage->ops->close(storage); /* it may have been cut short, and hold the lock */
+    }
     for (unsigned i = 0; i < TABLES && r == 0; i++) {
         r = kv_table_open(t->store, names[i], NULL, &t->tables[i]);
     }
