@@ -64,26 +64,43 @@ static int prepend(struct find_paths *paths, size_t *at, struct kv_slice bytes)
     return 0;
 }
 
+/* The back-pointer of an inode that lives in its entry. `ret_name` lives until `ret_row` is
+ * released, which a success calls for. -ENOENT: there is none. */
+static int get_backptr(struct find_paths *paths, uint64_t ino, struct kv_pinned *ret_row,
+                       uint64_t *ret_parent, struct kv_slice *ret_name)
+{
+    struct summary summary;
+    struct rowkey key;
+    rowkey_backptr(&key, ino);
+    int r = fs_get(paths->fs->meta, paths->snapshot, &key, ret_row);
+    if (r == 0 && backptr_decode(ret_row->value, ret_parent, ret_name, &summary) < 0) {
+        kv_pinned_release(ret_row);
+        r = fs_row_damaged(paths->fs, rowkey_slice(&key), "it is no back-pointer");
+    }
+    return r;
+}
+
+static int backptr_missing(struct find_paths *paths, uint64_t ino)
+{
+    struct rowkey key;
+    rowkey_backptr(&key, ino);
+    return fs_row_damaged(paths->fs, rowkey_slice(&key), "it is missing");
+}
+
 /* The name of a directory and a slash; `*ino` becomes the one above. */
 static int prepend_name(struct find_paths *paths, size_t *at, uint64_t *ino)
 {
-    struct kv_pinned pinned;
-    struct summary summary;
+    struct kv_pinned row;
     struct kv_slice name;
-    struct rowkey key;
-    uint64_t parent = 0;
-    rowkey_backptr(&key, *ino);
-    int r = fs_get(paths->fs->meta, paths->snapshot, &key, &pinned);
+    uint64_t parent;
+    int r = get_backptr(paths, *ino, &row, &parent, &name);
     if (r < 0) {
-        return r == -ENOENT ? fs_row_damaged(paths->fs, rowkey_slice(&key), "it is missing") : r;
+        return r == -ENOENT ? backptr_missing(paths, *ino) : r;
     }
-    if (backptr_decode(pinned.value, &parent, &name, &summary) < 0) {
-        r = fs_row_damaged(paths->fs, rowkey_slice(&key), "it is no back-pointer");
-    }
-    r = r < 0 ? r : prepend(paths, at, kv_slice("/", 1));
+    r = prepend(paths, at, kv_slice("/", 1));
     r = r < 0 ? r : prepend(paths, at, name);
     *ino = parent;
-    kv_pinned_release(&pinned);
+    kv_pinned_release(&row);
     return r;
 }
 
@@ -125,22 +142,14 @@ static int give(struct find_paths *paths, uint64_t parent, struct kv_slice name,
  * seek: filters tell which table holds the row, and most files have one link. */
 static int give_only_link(struct find_paths *paths, uint64_t ino, find_path_fn *fn, void *arg)
 {
-    struct kv_pinned pinned;
-    struct summary summary;
+    struct kv_pinned row;
     struct kv_slice name;
-    struct rowkey key;
     uint64_t parent;
-    rowkey_backptr(&key, ino);
-    int r = fs_get(paths->fs->meta, paths->snapshot, &key, &pinned);
-    if (r < 0) {
-        return r;
-    }
-    if (backptr_decode(pinned.value, &parent, &name, &summary) < 0) {
-        r = fs_row_damaged(paths->fs, rowkey_slice(&key), "it is no back-pointer");
-    } else {
+    int r = get_backptr(paths, ino, &row, &parent, &name);
+    if (r == 0) {
         r = give(paths, parent, name, fn, arg);
+        kv_pinned_release(&row);
     }
-    kv_pinned_release(&pinned);
     return r;
 }
 
@@ -150,21 +159,17 @@ static int check_orphan(struct find_paths *paths, uint64_t ino)
     struct rowkey key;
     rowkey_orphan(&key, ino);
     int r = fs_result(kv_exists(paths->fs->meta, paths->snapshot, rowkey_slice(&key)));
-    if (r == -ENOENT) {
-        rowkey_backptr(&key, ino);
-        r = fs_row_damaged(paths->fs, rowkey_slice(&key), "it is missing");
-    }
-    return r;
+    return r == -ENOENT ? backptr_missing(paths, ino) : r;
 }
 
-/* The links of an inode that has a row of its own; their number. */
-static int give_links(struct find_paths *paths, uint64_t ino, find_path_fn *fn, void *arg,
-                      unsigned *ret_links)
+/* The links of an inode that has a row of its own. */
+static int give_links(struct find_paths *paths, uint64_t ino, find_path_fn *fn, void *arg)
 {
     struct kv_slice name;
     struct rowkey first;
     uint64_t parent;
     uint64_t at;
+    unsigned links = 0;
     int failed = 0;
     int r = 0;
     rowkey_backptr(&first, ino);
@@ -173,7 +178,7 @@ static int give_links(struct find_paths *paths, uint64_t ino, find_path_fn *fn, 
         if (!rowkey_decode_backptr(kv_iter_key(paths->links), &at, &parent, &name) || at != ino) {
             break;
         }
-        ++*ret_links;
+        links++;
         r = give(paths, parent, name, fn, arg);
         failed = r == -EIO ? r : failed;
         r = r == -EIO ? 0 : r;
@@ -181,19 +186,17 @@ static int give_links(struct find_paths *paths, uint64_t ino, find_path_fn *fn, 
     if (r == 0 && !kv_iter_valid(paths->links)) {
         r = fs_result(kv_iter_error(paths->links));
     }
+    if (r == 0 && links == 0) {
+        r = check_orphan(paths, ino);
+    }
     return r != 0 ? r : failed;
 }
 
 int find_paths_each(struct find_paths *paths, uint64_t ino, find_path_fn *fn, void *arg)
 {
-    unsigned links = 0;
     if (ino == KVFS_ROOT_INO) {
         return fn(arg, kv_slice(".", 1));
     }
     int r = give_only_link(paths, ino, fn, arg);
-    if (r == -ENOENT) {
-        r = give_links(paths, ino, fn, arg, &links);
-        r = r == 0 && links == 0 ? check_orphan(paths, ino) : r;
-    }
-    return r;
+    return r == -ENOENT ? give_links(paths, ino, fn, arg) : r;
 }
