@@ -73,6 +73,28 @@ int block_walk_read(const struct block_walk *walk, uint64_t offset, uint64_t end
 
 /* ---- the walk ---- */
 
+static uint64_t next_step(uint64_t offset)
+{
+    return (offset / UNREADABLE_STEP + 1) * UNREADABLE_STEP;
+}
+
+/* What can be read from `offset` on: a large piece, or, if the device cannot read one of its
+ * sectors, as much as lies before the next step that a header fits before. Less than a header:
+ * nothing can be found before the next step. */
+static size_t read_piece(const struct block_walk *walk, uint8_t *piece, uint64_t offset)
+{
+    uint64_t left = walk->end - offset;
+    uint64_t step = next_step(offset + BLOCK_HEADER_SIZE - 1) - offset;
+    size_t size = left < SEARCH_BYTES ? (size_t)left : SEARCH_BYTES;
+    size_t got = 0;
+    int r = walk->storage->ops->object_read(walk->object, offset, piece, size, &got);
+
+    if (r < 0 && step < size) {
+        r = walk->storage->ops->object_read(walk->object, offset, piece, (size_t)step, &got);
+    }
+    return r < 0 ? 0 : got;
+}
+
 /* The next sound header behind `from`, or the end. */
 static int search(const struct block_walk *walk, uint8_t *piece, uint64_t from,
                   uint64_t *ret_offset)
@@ -80,12 +102,10 @@ static int search(const struct block_walk *walk, uint8_t *piece, uint64_t from,
     uint64_t offset = from;
 
     while (offset + BLOCK_HEADER_SIZE <= walk->end) {
-        uint64_t left = walk->end - offset;
-        size_t size = left < SEARCH_BYTES ? (size_t)left : SEARCH_BYTES;
-        size_t got = 0;
-        int r = walk->storage->ops->object_read(walk->object, offset, piece, size, &got);
-        if (r < 0 || got < BLOCK_HEADER_SIZE) {
-            offset = (offset / UNREADABLE_STEP + 1) * UNREADABLE_STEP;
+        size_t got = read_piece(walk, piece, offset);
+        int r;
+        if (got < BLOCK_HEADER_SIZE) {
+            offset = next_step(offset);
             continue;
         }
         for (size_t i = 0; i + BLOCK_HEADER_SIZE <= got; i++) {
