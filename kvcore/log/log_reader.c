@@ -7,7 +7,7 @@
 #include "kvcore/util/checksum.h"
 #include "kvcore/util/coding.h"
 
-enum { READ_SIZE = 1024 * 1024 };
+enum { READ_SIZE = 1024 * 1024, SECTOR_SIZE = 4096 };
 
 struct log_reader {
     struct kv_storage *storage;
@@ -23,6 +23,7 @@ struct log_reader {
     /* A window of the file. */
     struct kv_buf window;
     uint64_t window_offset;
+    uint64_t unreadable_end; /* no reading ahead before this, since there is a bad sector */
     /* Progress. */
     uint64_t position; /* behind the last good record */
     uint64_t chain;
@@ -58,6 +59,31 @@ static void window_drop(struct log_reader *reader, uint64_t offset)
     reader->window_offset = offset;
 }
 
+/* How far to read from `offset`, of whose bytes at least `size` are asked for and `left` are there.
+ */
+static size_t window_want(const struct log_reader *reader, uint64_t offset, uint64_t size,
+                          uint64_t left)
+{
+    uint64_t ahead =
+        offset < reader->unreadable_end ? SECTOR_SIZE - offset % SECTOR_SIZE : READ_SIZE;
+    uint64_t want = size > ahead ? size : ahead;
+    return (size_t)(want < left ? want : left);
+}
+
+/* Read on behind what the window holds. */
+static int window_fill(struct log_reader *reader, size_t want)
+{
+    struct kv_buf *window = &reader->window;
+    size_t got = 0;
+    int r = kv_buf_reserve(window, want - window->size);
+    if (r == 0) {
+        r = reader->storage->ops->log_read(reader->log, reader->window_offset + window->size,
+                                           window->data + window->size, want - window->size, &got);
+        window->size += r == 0 ? got : 0;
+    }
+    return r;
+}
+
 /* The bytes from `offset` on, at least `size` of them unless the file ends before. Valid until the
  * next call. */
 static int window_get(struct log_reader *reader, uint64_t offset, uint64_t size,
@@ -65,7 +91,6 @@ static int window_get(struct log_reader *reader, uint64_t offset, uint64_t size,
 {
     struct kv_buf *window = &reader->window;
     uint64_t left = offset < reader->file_size ? reader->file_size - offset : 0;
-    size_t got = 0;
 
     if (left == 0) {
         *ret_bytes = kv_slice(NULL, 0);
@@ -73,20 +98,17 @@ static int window_get(struct log_reader *reader, uint64_t offset, uint64_t size,
     }
     size = size < left ? size : left;
     if (offset < reader->window_offset || offset + size > reader->window_offset + window->size) {
-        uint64_t want = size > READ_SIZE ? size : READ_SIZE;
-        want = want < left ? want : left;
+        size_t want = window_want(reader, offset, size, left);
         window_drop(reader, offset);
-        int r = kv_buf_reserve(window, (size_t)want - window->size);
+        int r = window_fill(reader, want);
+        if (r == -EIO && want > size) {
+            /* A bad sector further on is no reason not to read what lies before it. */
+            reader->unreadable_end = offset + want;
+            r = window_fill(reader, window_want(reader, offset, size, left));
+        }
         if (r < 0) {
             return r;
         }
-        r = reader->storage->ops->log_read(reader->log, offset + window->size,
-                                           window->data + window->size, (size_t)want - window->size,
-                                           &got);
-        if (r < 0) {
-            return r;
-        }
-        window->size += got;
     }
     size_t skip = (size_t)(offset - reader->window_offset);
     *ret_bytes = skip < window->size ? kv_slice(window->data + skip, window->size - skip)

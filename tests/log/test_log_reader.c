@@ -476,9 +476,69 @@ START_TEST(damage_is_reported_with_log_and_offset)
 }
 END_TEST
 
+/* ---- a bad sector ---- */
+
+enum { SECTOR = 4096 };
+
+static struct {
+    struct kv_storage_ops ops;
+    const struct kv_storage_ops *real;
+    uint64_t bad; /* offset of the sector that cannot be read */
+    unsigned failed;
+} disk;
+
+static int bad_log_read(struct kv_log *log, uint64_t offset, void *to, size_t size, size_t *ret_got)
+{
+    if (offset < disk.bad + SECTOR && offset + size > disk.bad) {
+        disk.failed++;
+        return -EIO;
+    }
+    return disk.real->log_read(log, offset, to, size, ret_got);
+}
+
+START_TEST(a_bad_sector_hides_no_record_before_it)
+{
+    struct log_end ends[RIG_RECORDS_MAX];
+    struct kv_storage *storage = NULL;
+    char text[1500];
+
+    memset(text, 'x', sizeof text - 1);
+    text[sizeof text - 1] = '\0';
+    ck_ok(kv_storage_mem_create(&storage));
+    struct log_writer *writer = rig_writer(storage, 0);
+    for (size_t i = 0; i < RIG_RECORDS_MAX - 1; i++) {
+        text[0] = (char)('A' + i % 26);
+        rig_add(writer, 100 + i, text, false);
+        ends[i] = log_writer_end(writer);
+    }
+    log_writer_destroy(writer);
+    disk.real = storage->ops;
+    disk.ops = *disk.real;
+    disk.ops.log_read = bad_log_read;
+    storage->ops = &disk.ops;
+    for (disk.bad = 0; disk.bad < ends[RIG_RECORDS_MAX - 2].size; disk.bad += SECTOR) {
+        struct rig_read read;
+        size_t before = 0;
+        while (ends[before].size <= disk.bad) {
+            before++;
+        }
+        disk.failed = 0;
+        rig_read(storage, NULL, &read);
+        ck_assert_int_eq(read.result, -EIO);
+        ck_assert_uint_eq(read.count, before);
+        /* A failing read can take a device seconds. */
+        ck_assert_uint_le(disk.failed, 4);
+        rig_read_finish(&read);
+    }
+    storage->ops = disk.real;
+    kv_storage_mem_destroy(storage);
+}
+END_TEST
+
 Suite *test_suite(void)
 {
     Suite *s = suite_create("log_reader");
+    suite_add(s, "rotten", a_bad_sector_hides_no_record_before_it);
     suite_add(s, "torn", a_log_cut_at_any_length_is_a_prefix_and_torn_unless_cut_between_records);
     suite_add(s, "torn", a_whole_record_behind_a_lost_one_is_left_out_with_it);
     suite_add(s, "end", zeros_behind_the_last_record_are_the_end);
