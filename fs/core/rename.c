@@ -3,8 +3,8 @@
  *
  * Which locks are needed depends on what the names stand for: a directory that gets another parent
  * needs rename_mu (so that the check for cycles holds), a directory that is replaced needs its
- * stripe. So the names are looked at first, the locks taken, and the names looked at again; if they
- * changed, everything starts over. */
+ * stripe. The usual rename needs neither, so that is tried first; where the names turn out to stand
+ * for more, everything starts over with the locks for what was seen. */
 #include <dirent.h>
 #include <stdio.h>
 
@@ -33,6 +33,11 @@ static int look(struct kvfs *fs, struct renaming *op)
         return 0;
     }
     return r;
+}
+
+static bool replaces_directory(const struct renaming *op)
+{
+    return op->dst.ino != 0 && op->dst.type == DT_DIR;
 }
 
 static bool changes_parent_of_directory(const struct renaming *op)
@@ -228,31 +233,31 @@ static int missing_source(struct txn *txn, struct renaming *op)
     return r < 0 ? r : -ENOENT;
 }
 
-/* Returns 1 if the names changed before their stripes were held: start over. */
-static int rename_once(struct txn *txn, struct renaming *op)
+/* With the locks for what the names were last `seen` to stand for. Returns 1 if they stand for
+ * something that needs others: start over with what is seen now. */
+static int rename_once(struct txn *txn, struct renaming *op, struct renaming *seen)
 {
     struct kvfs *fs = txn->fs;
-    struct renaming seen = *op;
-    int r = look(fs, &seen);
-    if (r < 0) {
-        return r == -ENOENT ? missing_source(txn, &seen) : r;
-    }
-    bool needs_rename_lock = changes_parent_of_directory(&seen);
-    if (needs_rename_lock) {
+    int acyclic = 0;
+    if (changes_parent_of_directory(seen)) {
         txn_lock_rename(txn);
-        r = check_cycles(fs, &seen);
+        acyclic = check_cycles(fs, seen);
     }
-    bool replaces_dir = seen.dst.ino != 0 && seen.dst.type == DT_DIR;
-    uint64_t dirs[] = {op->from.parent, op->to.parent, replaces_dir ? seen.dst.ino : 0};
+    uint64_t dirs[] = {op->from.parent, op->to.parent,
+                       replaces_directory(seen) ? seen->dst.ino : 0};
     txn_lock_dirs(txn, dirs, 3);
-    int again = look(fs, op);
-    if (again == -ENOENT || op->src.ino != seen.src.ino || op->dst.ino != seen.dst.ino) {
-        return again < 0 && again != -ENOENT ? again : 1;
+    int r = look(fs, op);
+    if (r < 0) {
+        return r == -ENOENT ? missing_source(txn, op) : r;
     }
-    if (again < 0 || r < 0) {
-        return again < 0 ? again : r;
+    if (changes_parent_of_directory(op) || replaces_directory(op)) {
+        if (op->src.ino != seen->src.ino || op->dst.ino != seen->dst.ino) {
+            *seen = *op;
+            return 1;
+        }
+        r = acyclic;
     }
-    return build(txn, op);
+    return r < 0 ? r : build(txn, op);
 }
 
 int kvfs_rename(struct kvfs *fs, uint64_t old_parent, const char *old_name, uint64_t new_parent,
@@ -276,11 +281,13 @@ int kvfs_rename(struct kvfs *fs, uint64_t old_parent, const char *old_name, uint
     if (r < 0) {
         return r;
     }
+    const struct renaming wanted = {
+        .from = dir_name(old_parent, from), .to = dir_name(new_parent, to), .flags = flags};
+    struct renaming seen = wanted;
     do {
-        struct renaming op = {
-            .from = dir_name(old_parent, from), .to = dir_name(new_parent, to), .flags = flags};
+        struct renaming op = wanted;
         txn_restart(txn);
-        r = rename_once(txn, &op);
+        r = rename_once(txn, &op, &seen);
         orphan = op.orphan;
     } while (r == 1);
     txn_end(txn);

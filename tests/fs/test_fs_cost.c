@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* How much the usual operations on small files ask of the engine. */
+#include <fcntl.h>
+
+#include "tests/fs/fs_fixture.h"
+
+enum { ROOT = KVFS_ROOT_INO, FILE_SIZE = 1024 };
+
+struct watched {
+    struct fs_fixture f;
+    struct kv_stats before;
+};
+
+/* What was asked for since the call before. */
+static void ck_cost(struct watched *w, uint64_t gets, uint64_t seeks, uint64_t batches)
+{
+    struct kv_stats now;
+    kv_stats(kvfs_store(w->f.fs), &now);
+    ck_assert_uint_eq(now.gets - w->before.gets, gets);
+    ck_assert_uint_eq(now.seeks - w->before.seeks, seeks);
+    ck_assert_uint_eq(now.batches - w->before.batches, batches);
+    w->before = now;
+}
+
+static void watch(struct watched *w)
+{
+    w->f.no_background = true;
+    fixture_reopen(&w->f);
+    fixture_file(&w->f, ROOT, "first"); /* sets numbers for inodes aside */
+    kv_stats(kvfs_store(w->f.fs), &w->before);
+}
+
+static uint64_t make_known(struct watched *w, const char *name)
+{
+    struct kvfs_new new = {.who = fixture_who, .mode = 0644, .flags = O_EXCL};
+    struct kvfs_entry e;
+    struct kvfs_file *file = NULL;
+    ck_ok(kvfs_create(w->f.fs, ROOT, name, &new, &e, &file));
+    kvfs_file_close(file);
+    return e.ino;
+}
+
+START_TEST(a_small_file_is_made_renamed_and_removed_with_few_reads)
+{
+    static const uint8_t bytes[FILE_SIZE];
+    struct watched w;
+    struct kvfs_entry e;
+    fixture_open(&w.f);
+    watch(&w);
+    ck_fails(kvfs_lookup(w.f.fs, ROOT, "f", &e), ENOENT);
+    ck_cost(&w, 1, 0, 0);
+    uint64_t ino = make_known(&w, "f");
+    ck_cost(&w, 1, 0, 1);
+    ck_ok(kvfs_write(w.f.fs, ino, 0, kv_slice(bytes, sizeof bytes), false, false));
+    ck_cost(&w, 0, 0, 1);
+    ck_ok(kvfs_lookup(w.f.fs, ROOT, "f", &e));
+    ck_cost(&w, 0, 0, 0);
+    ck_fails(kvfs_lookup(w.f.fs, ROOT, "g", &e), ENOENT);
+    ck_cost(&w, 1, 0, 0);
+    ck_ok(kvfs_rename(w.f.fs, ROOT, "f", ROOT, "g", 0));
+    ck_cost(&w, 2, 0, 1);
+    ck_ok(kvfs_unlink(w.f.fs, ROOT, "g"));
+    ck_cost(&w, 1, 0, 1);
+    kvfs_forget(w.f.fs, ino, 2);
+    ck_cost(&w, 0, 1, 1);
+    fixture_close(&w.f);
+}
+END_TEST
+
+START_TEST(a_rename_in_a_directory_looks_at_each_name_once)
+{
+    struct watched w;
+    struct kvfs_entry e;
+    fixture_open(&w.f);
+    watch(&w);
+    uint64_t file = make_known(&w, "file");
+    ck_fails(kvfs_lookup(w.f.fs, ROOT, "free", &e), ENOENT);
+    kvfs_forget(w.f.fs, file, 1);
+    fixture_reopen(&w.f);
+    kv_stats(kvfs_store(w.f.fs), &w.before);
+    ck_ok(kvfs_rename(w.f.fs, ROOT, "file", ROOT, "free", 0));
+    ck_cost(&w, 4, 0, 1); /* with the inodes of the directory and of the file */
+    fixture_close(&w.f);
+}
+END_TEST
+
+Suite *test_suite(void)
+{
+    Suite *suite = suite_create("fs_cost");
+    suite_add(suite, "small file", a_small_file_is_made_renamed_and_removed_with_few_reads);
+    suite_add(suite, "rename", a_rename_in_a_directory_looks_at_each_name_once);
+    return suite;
+}
