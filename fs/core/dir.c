@@ -71,6 +71,34 @@ void dir_set_hint(struct kvfs *fs, struct dir_name at, uint64_t ino)
     atomic_store_explicit(slot, tag | ino, memory_order_relaxed);
 }
 
+bool dir_hint_holds(struct kvfs *fs, struct dir_name at, uint64_t ino, struct node *ret_node)
+{
+    return icache_get(&fs->stripes.inodes[stripe_of(ino)].cache, ino, ret_node) &&
+           location_is(&ret_node->loc, at);
+}
+
+static bool find_cached(struct kvfs *fs, struct dir_name at, struct dir_link *ret_link)
+{
+    struct node node;
+    uint64_t ino = dir_hint(fs, at);
+    if (ino == 0) {
+        return false;
+    }
+    stripe_lock(&fs->stripes, ino);
+    bool holds = dir_hint_holds(fs, at, ino, &node);
+    stripe_unlock(&fs->stripes, ino);
+    if (holds) {
+        ret_link->ino = ino;
+        ret_link->type = (uint8_t)IFTODT(node.inode.mode);
+    }
+    return holds;
+}
+
+int dir_find(struct kvfs *fs, struct dir_name at, struct dir_link *ret_link)
+{
+    return find_cached(fs, at, ret_link) ? 0 : dir_get(fs, NULL, at, ret_link);
+}
+
 /* ---- rows of links ----------------------------------------------------------------------------
  */
 

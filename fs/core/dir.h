@@ -24,12 +24,17 @@ static inline struct dir_name dir_name(uint64_t parent, struct kv_slice name)
 /* Errors: -ENOENT no such name (also if `parent` is no directory). */
 KV_MUST_CHECK int dir_get(struct kvfs *fs, const struct kv_snapshot *snapshot, struct dir_name at,
                           struct dir_link *ret_link);
+/* The same of now, where the names of `parent` stand still and no inode stripe is held: without
+ * reading the row if the cached inode says that it lives there. */
+KV_MUST_CHECK int dir_find(struct kvfs *fs, struct dir_name at, struct dir_link *ret_link);
 /* 0, or -ENOTEMPTY. The directory's names must stand still. */
 KV_MUST_CHECK int dir_check_empty(struct kvfs *fs, uint64_t ino);
 
 /* The inode last seen under a name, 0 if unknown: a hint, true only if the inode says so too. */
 uint64_t dir_hint(struct kvfs *fs, struct dir_name at);
 void dir_set_hint(struct kvfs *fs, struct dir_name at, uint64_t ino);
+/* With the stripe of `ino` held: whether it is cached and lives under this name. */
+bool dir_hint_holds(struct kvfs *fs, struct dir_name at, uint64_t ino, struct node *ret_node);
 
 void dir_delete_row(struct txn *txn, struct dir_name at);
 /* Give a node without rows its first link: it will live in the entry. */

@@ -34,8 +34,7 @@ static int lookup_hinted(struct kvfs *fs, struct dir_name at, struct kvfs_entry 
         return r;
     }
     stripe_lock(&fs->stripes, ino);
-    if (icache_get(&fs->stripes.inodes[stripe_of(ino)].cache, ino, &node) &&
-        location_is(&node.loc, at)) {
+    if (dir_hint_holds(fs, at, ino, &node)) {
         r = give_entry(fs, &node, ret_entry);
     }
     stripe_unlock(&fs->stripes, ino);
@@ -455,7 +454,7 @@ static int unlink_locked(struct txn *txn, struct dir_name at, uint64_t *ret_orph
     struct txn_node *dir;
     struct txn_node *node;
     txn_lock_dirs(txn, &at.parent, 1);
-    int r = dir_get(txn->fs, NULL, at, &link);
+    int r = dir_find(txn->fs, at, &link);
     if (r == -ENOENT) {
         txn_lock_inodes(txn, &at.parent, 1);
         r = txn_load_dir(txn, at.parent, &dir);

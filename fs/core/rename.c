@@ -23,11 +23,11 @@ struct renaming {
 
 static int look(struct kvfs *fs, struct renaming *op)
 {
-    int r = dir_get(fs, NULL, op->from, &op->src);
+    int r = dir_find(fs, op->from, &op->src);
     if (r < 0) {
         return r;
     }
-    r = dir_get(fs, NULL, op->to, &op->dst);
+    r = dir_find(fs, op->to, &op->dst);
     if (r == -ENOENT) {
         op->dst = (struct dir_link){0};
         return 0;
@@ -195,6 +195,14 @@ static int build_plain(struct txn *txn, struct renaming *op)
     return r;
 }
 
+static void set_hints(struct kvfs *fs, const struct renaming *op)
+{
+    dir_set_hint(fs, op->to, op->src.ino);
+    if ((op->flags & RENAME_EXCHANGE) != 0) {
+        dir_set_hint(fs, op->from, op->dst.ino);
+    }
+}
+
 static int build(struct txn *txn, struct renaming *op)
 {
     int r = load_nodes(txn, op);
@@ -218,6 +226,9 @@ static int build(struct txn *txn, struct renaming *op)
         r = build_plain(txn, op);
     }
     r = r < 0 ? r : txn_commit(txn);
+    if (r == 0) {
+        set_hints(txn->fs, op);
+    }
     if (r == 0 && op->dst.ino == 0 && op->from.parent == op->to.parent) {
         listings_renamed(&txn->fs->listings, op->to.parent, op->from.name, op->to.name);
     }
