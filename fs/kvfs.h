@@ -155,7 +155,8 @@ KV_MUST_CHECK int kvfs_rename(struct kvfs *fs, uint64_t old_parent, const char *
 /* ---- files
  * ---------------------------------------------------------------------------------------- */
 
-/* Create (O_CREAT; O_EXCL in `flags` honoured: -EEXIST) and open. Takes a look-up reference. */
+/* Create (O_CREAT; O_EXCL in `flags` honoured: -EEXIST) and open. Takes a look-up reference.
+ * Without `ret_file` (NULL) nothing stays open: for who needs no handle beside that reference. */
 KV_MUST_CHECK int kvfs_create(struct kvfs *fs, uint64_t parent, const char *name,
                               const struct kvfs_new *what, struct kvfs_entry *ret_entry,
                               struct kvfs_file **ret_file);

@@ -303,16 +303,19 @@ int kvfs_symlink(struct kvfs *fs, const struct kvfs_who *who, uint64_t parent, c
 static int open_existing(struct kvfs *fs, struct dir_name at, int flags,
                          struct kvfs_entry *ret_entry, struct kvfs_file **ret_file)
 {
+    struct kvfs_file *file = NULL;
     int r = namei_lookup(fs, at, ret_entry);
     if (r < 0) {
         return r;
     }
-    r = kvfs_file_open(fs, ret_entry->ino, flags, ret_file);
+    r = kvfs_file_open(fs, ret_entry->ino, flags, &file);
     if (r == 0 && (flags & O_TRUNC) != 0) {
         r = kvfs_getattr(fs, ret_entry->ino, ret_entry);
-        if (r < 0) {
-            kvfs_file_close(*ret_file);
-        }
+    }
+    if (r < 0 || ret_file == NULL) {
+        kvfs_file_close(file);
+    } else {
+        *ret_file = file;
     }
     if (r < 0) {
         kvfs_forget(fs, ret_entry->ino, 1);
@@ -327,17 +330,19 @@ int kvfs_create(struct kvfs *fs, uint64_t parent, const char *name, const struct
     struct kvfs_file *file = NULL;
     struct kv_slice bytes;
     int r = fs_name(name, &bytes);
-    if (r == 0) {
+    if (r == 0 && ret_file != NULL) {
         r = handle_create(fs, &file);
     }
     if (r < 0) {
         return r;
     }
     do {
-        r = make(fs, &new_node, dir_name(parent, bytes), 2, ret_entry);
-        if (r == 0) {
+        r = make(fs, &new_node, dir_name(parent, bytes), file != NULL ? 2 : 1, ret_entry);
+        if (r == 0 && file != NULL) {
             handle_attach(file, ret_entry->ino);
             *ret_file = file;
+        }
+        if (r == 0) {
             return 0;
         }
         if (r == -EEXIST && (what->flags & O_EXCL) == 0) {

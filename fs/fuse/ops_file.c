@@ -24,7 +24,7 @@ static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_
     struct kvfs_file *file = NULL;
     struct fuse_entry_param param;
     int r = unnamed ? kvfs_create_unnamed(fs, parent, &new, &entry, &file)
-                    : kvfs_create(fs, parent, name, &new, &entry, &file);
+                    : kvfs_create(fs, parent, name, &new, &entry, NULL);
     if (r < 0) {
         /* In a directory that is removed ext4 forbids it. */
         reply_result(req, unnamed && r == -ENOENT ? -EPERM : r);
