@@ -6,6 +6,29 @@
 
 #include "fs/core/fs_internal.h"
 
+/* The usual small file is one extent, which a get finds for less than an iterator costs. Of a
+ * larger one it might read the bytes from where the engine keeps large values. False: look at the
+ * rows. */
+static bool delete_whole(struct txn *txn, const struct node *node)
+{
+    enum { SMALL_BYTES = 4096 };
+    struct kv_pinned pinned;
+    struct rowkey key;
+    if (node->inode.size > SMALL_BYTES || node->inode.allocated != node->inode.size) {
+        return false;
+    }
+    rowkey_extent(&key, node->ino, node->inode.size);
+    if (fs_get(txn->fs->data, NULL, &key, &pinned) < 0) {
+        return false;
+    }
+    bool whole = pinned.value.size == node->inode.size;
+    kv_pinned_release(&pinned);
+    if (whole) {
+        txn_delete(txn, txn->fs->data, &key);
+    }
+    return whole;
+}
+
 /* Collect deletes of the rows in a range. */
 static int delete_range(struct txn *txn, struct kv_table *table, const struct rowkey *lower,
                         const struct rowkey *upper)
@@ -55,7 +78,7 @@ static int delete_contents(struct txn *txn, const struct node *node)
         rowkey_kind_end(&upper, ROW_EXTENT, node->ino);
         if (node->inode.allocated > TXN_DELETE_MAX * FORMAT_CHUNK_BYTES) {
             txn_delete_range(txn, fs->data, &lower, &upper);
-        } else {
+        } else if (!delete_whole(txn, node)) {
             r = delete_range(txn, fs->data, &lower, &upper);
         }
     }
