@@ -178,6 +178,7 @@ int orphan_finish(struct kvfs *fs, uint64_t ino)
         return r;
     }
     txn_frees_space(txn);
+    txn_may_lag(txn); /* if the process dies before, the next opening does it */
     r = finish(txn, ino);
     txn_end(txn);
     if (r < 0) {
