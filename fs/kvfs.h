@@ -108,6 +108,9 @@ struct kvfs_entry {
 KV_MUST_CHECK int kvfs_lookup(struct kvfs *fs, uint64_t parent, const char *name,
                               struct kvfs_entry *ret_entry);
 void kvfs_forget(struct kvfs *fs, uint64_t ino, uint64_t count);
+/* The same, for who forgets many: what an unlinked small file leaves may stay until some more came
+ * together, or the filesystem is closed. */
+void kvfs_forget_later(struct kvfs *fs, uint64_t ino, uint64_t count);
 /* Attributes; takes no look-up reference. -ENOENT no such inode. */
 KV_MUST_CHECK int kvfs_getattr(struct kvfs *fs, uint64_t ino, struct kvfs_entry *ret_entry);
 

@@ -206,12 +206,14 @@ static int init_memory(struct kvfs *fs, uint64_t memory)
     lookup_table_init(&fs->lookups);
     listings_init(&fs->listings);
     txn_pool_init(&fs->txns);
+    orphan_group_init(&fs->orphans);
     return 0;
 }
 
 static void finish_memory(struct kvfs *fs)
 {
     if (fs->name_hints != NULL) {
+        orphan_group_finish(&fs->orphans);
         txn_pool_finish(&fs->txns);
         lookup_table_finish(&fs->lookups);
         listings_finish(&fs->listings);

@@ -18,6 +18,7 @@
 #include "fs/core/listings.h"
 #include "fs/core/lookup_table.h"
 #include "fs/core/node.h"
+#include "fs/core/orphan.h"
 #include "fs/core/stripes.h"
 #include "fs/core/txn.h"
 #include "fs/kvfs.h"
@@ -45,6 +46,7 @@ struct kvfs {
     struct listings listings;
     struct ino_source inos;
     struct txn_pool txns;
+    struct orphan_group orphans;
     struct attr_index index;
 };
 

@@ -135,6 +135,13 @@ void kvfs_forget(struct kvfs *fs, uint64_t ino, uint64_t count)
     }
 }
 
+void kvfs_forget_later(struct kvfs *fs, uint64_t ino, uint64_t count)
+{
+    if (lookup_table_sub(&fs->lookups, ino, count) && !fs->read_only) {
+        orphan_finish_later(fs, ino);
+    }
+}
+
 /* ---- making -----------------------------------------------------------------------------------
  */
 

@@ -144,14 +144,14 @@ void orphan_settle(struct kvfs *fs, uint64_t ino)
     kv_ignore(orphan_finish(fs, ino));
 }
 
-static int finish(struct txn *txn, uint64_t ino)
+/* With its stripe held. */
+static int collect_rows(struct txn *txn, uint64_t ino)
 {
     struct txn_node *node;
-    txn_lock_inodes(txn, &ino, 1);
-    int r = txn_load(txn, ino, NULL, &node);
+    int r = txn_load_first(txn, ino, NULL, &node);
     if (r == -ENOENT) {
         delete_own_rows(txn, ino);
-        return txn_commit(txn);
+        return 0;
     }
     if (r < 0) {
         return r;
@@ -167,10 +167,11 @@ static int finish(struct txn *txn, uint64_t ino)
     }
     delete_own_rows(txn, ino);
     node->gone = true;
-    return txn_commit(txn);
+    return 0;
 }
 
-int orphan_finish(struct kvfs *fs, uint64_t ino)
+/* Orphans that differ, in one batch. */
+static int finish(struct kvfs *fs, const uint64_t *inos, unsigned count)
 {
     struct txn *txn = NULL;
     int r = txn_begin(fs, &txn);
@@ -179,8 +180,21 @@ int orphan_finish(struct kvfs *fs, uint64_t ino)
     }
     txn_frees_space(txn);
     txn_may_lag(txn); /* if the process dies before, the next opening does it */
-    r = finish(txn, ino);
+    r = txn_reserve_nodes(txn, count);
+    if (r == 0) {
+        txn_lock_inodes(txn, inos, count);
+    }
+    for (unsigned i = 0; r == 0 && i < count; i++) {
+        r = collect_rows(txn, inos[i]);
+    }
+    r = r < 0 ? r : txn_commit(txn);
     txn_end(txn);
+    return r;
+}
+
+int orphan_finish(struct kvfs *fs, uint64_t ino)
+{
+    int r = finish(fs, &ino, 1);
     if (r < 0) {
         message(&fs->sink, KV_MESSAGE_WARNING,
                 "cannot remove the data of unlinked inode %" PRIu64
@@ -188,6 +202,53 @@ int orphan_finish(struct kvfs *fs, uint64_t ino)
                 ino, kv_strerror(r));
     }
     return r;
+}
+
+void orphan_group_init(struct orphan_group *group)
+{
+    *group = (struct orphan_group){0};
+    mutex_init(&group->mu, LOCK_RANK_LEAF, "orphan group");
+}
+
+void orphan_group_finish(struct orphan_group *group)
+{
+    mutex_finish(&group->mu);
+}
+
+/* One whose inode is not at hand is not looked for: it counts as large. */
+static bool may_wait(struct kvfs *fs, uint64_t ino)
+{
+    struct node node;
+    stripe_lock(&fs->stripes, ino);
+    bool is_known = icache_get(&fs->stripes.inodes[stripe_of(ino)].cache, ino, &node);
+    stripe_unlock(&fs->stripes, ino);
+    return is_known && node.inode.allocated <= FORMAT_CHUNK_BYTES;
+}
+
+/* Adds the number. Returns how many are to be finished now. */
+static unsigned group_add(struct orphan_group *group, uint64_t ino, uint64_t inos[ORPHAN_GROUP])
+{
+    unsigned count = 0;
+    mutex_lock(&group->mu);
+    group->inos[group->count++] = ino;
+    if (group->count == ORPHAN_GROUP) {
+        count = group->count;
+        memcpy(inos, group->inos, sizeof group->inos);
+        group->count = 0;
+    }
+    mutex_unlock(&group->mu);
+    return count;
+}
+
+void orphan_finish_later(struct kvfs *fs, uint64_t ino)
+{
+    uint64_t inos[ORPHAN_GROUP] = {ino};
+    unsigned count = may_wait(fs, ino) ? group_add(&fs->orphans, ino, inos) : 1;
+    int r = count > 0 ? finish(fs, inos, count) : 0;
+    /* One that cannot be finished keeps no other from it. */
+    for (unsigned i = 0; r < 0 && i < count; i++) {
+        kv_ignore(orphan_finish(fs, inos[i]));
+    }
 }
 
 /* Up to `max` orphans behind `after`. */

@@ -18,7 +18,7 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 
 static void op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t count)
 {
-    kvfs_forget(request_begin(req, REQUEST_FORGET), ino, count);
+    kvfs_forget_later(request_begin(req, REQUEST_FORGET), ino, count);
     fuse_reply_none(req);
 }
 
@@ -26,7 +26,7 @@ static void op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_dat
 {
     struct kvfs *fs = request_begin(req, REQUEST_FORGET);
     for (size_t i = 0; i < count; i++) {
-        kvfs_forget(fs, forgets[i].ino, forgets[i].nlookup);
+        kvfs_forget_later(fs, forgets[i].ino, forgets[i].nlookup);
     }
     fuse_reply_none(req);
 }

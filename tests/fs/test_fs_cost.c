@@ -65,6 +65,46 @@ START_TEST(a_small_file_is_made_renamed_and_removed_with_few_reads)
 }
 END_TEST
 
+/* A file of `size` bytes that is unlinked and was looked up once more. */
+static uint64_t make_unlinked(struct watched *w, size_t size)
+{
+    static const uint8_t bytes[64 * 1024];
+    uint64_t ino = make_known(w, "unlinked");
+    ck_ok(kvfs_write(w->f.fs, ino, 0, kv_slice(bytes, size), false, false));
+    ck_ok(kvfs_unlink(w->f.fs, ROOT, "unlinked"));
+    return ino;
+}
+
+START_TEST(small_files_that_are_forgotten_later_go_together)
+{
+    enum { FILES = 16 };
+    struct watched w;
+    uint64_t inos[FILES];
+    fixture_open(&w.f);
+    watch(&w);
+    for (int i = 0; i < FILES; i++) {
+        inos[i] = make_unlinked(&w, i == 0 ? 32 * 1024 : (size_t)i);
+    }
+    kv_stats(kvfs_store(w.f.fs), &w.before);
+    for (int i = 0; i < FILES - 1; i++) {
+        kvfs_forget_later(w.f.fs, inos[i], 1);
+    }
+    ck_cost(&w, 0, 0, 0);
+    kvfs_forget_later(w.f.fs, inos[FILES - 1], 1);
+    ck_cost(&w, FILES - 1, 1, 1);
+    ck_assert_uint_eq(fixture_count_rows(&w.f, "data", ROW_EXTENT), 0);
+    ck_assert_uint_eq(fixture_count_rows(&w.f, "meta", ROW_ORPHAN), 0);
+    uint64_t large = make_unlinked(&w, 64 * 1024);
+    kvfs_forget_later(w.f.fs, large, 1);
+    ck_assert_uint_eq(fixture_count_rows(&w.f, "data", ROW_EXTENT), 0);
+    kvfs_forget_later(w.f.fs, make_unlinked(&w, 1), 1);
+    ck_assert_uint_eq(fixture_count_rows(&w.f, "meta", ROW_ORPHAN), 1);
+    fixture_reopen(&w.f);
+    ck_assert_uint_eq(fixture_count_rows(&w.f, "meta", ROW_ORPHAN), 0);
+    fixture_close(&w.f);
+}
+END_TEST
+
 START_TEST(a_rename_in_a_directory_looks_at_each_name_once)
 {
     struct watched w;
@@ -86,6 +126,7 @@ Suite *test_suite(void)
 {
     Suite *suite = suite_create("fs_cost");
     suite_add(suite, "small file", a_small_file_is_made_renamed_and_removed_with_few_reads);
+    suite_add(suite, "together", small_files_that_are_forgotten_later_go_together);
     suite_add(suite, "rename", a_rename_in_a_directory_looks_at_each_name_once);
     return suite;
 }

@@ -191,7 +191,11 @@ static void op_forget(struct model *m)
     struct mnode *n = &m->nodes[pick_node(m)];
     uint64_t count = n->known > 0 ? 1 + pick(m, n->known) : 0;
     if (count > 0 && n->ino != KVFS_ROOT_INO) {
-        kvfs_forget(m->f.fs, n->ino, count);
+        if (pick(m, 2) == 0) {
+            kvfs_forget(m->f.fs, n->ino, count);
+        } else {
+            kvfs_forget_later(m->f.fs, n->ino, count);
+        }
         n->known -= count;
         settle(n);
     }
