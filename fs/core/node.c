@@ -98,10 +98,21 @@ static int find(struct kvfs *fs, const struct kv_snapshot *snapshot, uint64_t in
     return r;
 }
 
+static int load_rows(struct kvfs *fs, uint64_t ino, const struct location *hint,
+                     struct icache *cache)
+{
+    struct found found = {0};
+    int r = find(fs, NULL, ino, hint, &found);
+    if (r == 0) {
+        r = icache_put(cache, &found.node);
+        kv_pinned_release(&found.pinned);
+    }
+    return r;
+}
+
 int node_load(struct kvfs *fs, uint64_t ino, const struct location *hint, struct node *ret_node)
 {
     struct inode_stripe *stripe = &fs->stripes.inodes[stripe_of(ino)];
-    struct found found = {0};
     mutex_assert_held(&stripe->mu);
     if (icache_get(&stripe->cache, ino, ret_node)) {
         return 0;
@@ -109,12 +120,7 @@ int node_load(struct kvfs *fs, uint64_t ino, const struct location *hint, struct
     if (!rowkey_ino_is_valid(ino)) {
         return -ENOENT;
     }
-    int r = find(fs, NULL, ino, hint, &found);
-    if (r < 0) {
-        return r;
-    }
-    r = icache_put(&stripe->cache, &found.node);
-    kv_pinned_release(&found.pinned);
+    int r = load_rows(fs, ino, hint, &stripe->cache);
     if (r == 0) {
         icache_get(&stripe->cache, ino, ret_node);
     }
