@@ -16,7 +16,8 @@ enum { POOLED_NAME_SIZE = 80 }; /* room for the name of any object, with its NUL
 void pooled_piece_name(struct kv_file_id id, uint64_t epoch, uint64_t piece,
                        char to[POOLED_NAME_SIZE]);
 
-/* Counts the writers of a store, from 1. As text of one width, so that bytes compare as numbers. */
+/* Counts the writers of a store, from any number on. As text of one width, so that bytes compare as
+ * numbers. */
 enum { POOLED_COUNT_SIZE = 16 };
 
 struct pooled_count {

@@ -437,7 +437,7 @@ int pooled_file_write(struct pooled_file *file, uint64_t offset, const struct io
         r = pooled_change(file->storage, name,
                           &(struct pool_change){.parts = some, .part_count = count, .offset = at});
         if (r < 0) {
-            return r == -ENOENT ? -KV_EDAMAGED : r;
+            return r == -ENOENT ? pooled_piece_missing(file->storage) : r;
         }
         offset += size;
     }

@@ -80,7 +80,16 @@ int pooled_check_epoch(struct pooled_storage *storage)
     int r = storage->pool->ops->attribute(storage->pool, POOLED_ROOT, POOLED_EPOCH_ATTR, &bytes);
     r = r < 0 ? r : pooled_count_decode(kv_buf_slice(&bytes), &epoch);
     kv_buf_finish(&bytes);
+    if (r == -ENOENT) {
+        return -POOLED_EFENCED;
+    }
     return r < 0 ? r : epoch == storage->epoch ? 0 : -POOLED_EFENCED;
+}
+
+int pooled_piece_missing(struct pooled_storage *storage)
+{
+    int r = pooled_check_epoch(storage);
+    return r == 0 ? -KV_EDAMAGED : r == -POOLED_EFENCED ? pooled_lose(storage) : r;
 }
 
 static int renew(struct pooled_storage *storage, bool exclusive)

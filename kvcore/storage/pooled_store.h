@@ -15,7 +15,8 @@
  *  3. The directory names a file before its first piece is made, and forgets it after the last one
  *     is gone; of each file one piece more than it names may exist. So nothing ever has to search
  *     the pool.
- *  4. Names of objects carry the epoch: a writer never meets what an overtaken one left.
+ *  4. Names of objects carry the epoch: a writer never meets what an overtaken one left. The first
+ *     one is drawn at random: nor what a store left that had the same name and was purged.
  *  5. A change whose outcome is unknown ends the lease: nothing is repeated or built on it.
  *
  * How each window between two steps is closed: docs/architecture.md, "A store on Ceph RADOS".
@@ -94,8 +95,12 @@ KV_MUST_CHECK int pooled_change(struct pooled_storage *storage, const char *obje
 /* The same without a guard, for what nobody else can have any use of. */
 KV_MUST_CHECK int pooled_change_unguarded(struct pooled_storage *storage, const char *object,
                                           const struct pool_change *change);
-/* 0 nobody has taken over; -POOLED_EFENCED somebody has; else it cannot be told now. */
+/* 0 nobody has taken over; -POOLED_EFENCED somebody has, or the store is gone; else it cannot be
+ * told now. */
 KV_MUST_CHECK int pooled_check_epoch(struct pooled_storage *storage);
+/* A piece that the directory counts is not there. -POOLED_EFENCED: because the store is no more
+ * this writer's, which loses it with that; -KV_EDAMAGED it was lost. */
+KV_MUST_CHECK int pooled_piece_missing(struct pooled_storage *storage);
 /* From now on everything fails. Returns -POOLED_EFENCED. */
 int pooled_lose(struct pooled_storage *storage);
 /* What was read before this call was the newest there was when it was read. Waits for the renewal
@@ -121,8 +126,8 @@ struct pooled_before {
 /* Errors: -ENOENT no store, and under this lease none may be made; -KV_EFORMAT, -KV_EDAMAGED. */
 KV_MUST_CHECK int pooled_look_before(struct pooled_storage *storage, enum kv_lease_mode mode,
                                      struct pooled_before *ret_before);
-/* Make the store's epoch one more than it was before, and own it. Sets `epoch`. Errors: -EBUSY
- * somebody else did so meanwhile. */
+/* Make the store's epoch one more than it was before, or make the store, and own it. Sets `epoch`.
+ * Errors: -EBUSY somebody else did so meanwhile. */
 KV_MUST_CHECK int pooled_raise_epoch(struct pooled_storage *storage, struct pooled_before before,
                                      const char *holder);
 /* Nobody of an earlier epoch can write to any file from now on; every open one is finished, with

@@ -5,6 +5,8 @@
 
 #include <stdlib.h>
 
+#include "kvcore/util/rng.h"
+
 /* ---- the root object --------------------------------------------------------------------------
  */
 
@@ -48,6 +50,9 @@ int pooled_look_before(struct pooled_storage *storage, enum kv_lease_mode mode,
         return 0;
     }
     r = r < 0 ? r : read_count(storage, POOLED_EPOCH_ATTR, &before.epoch);
+    if (r == 0 && (before.epoch == 0 || before.epoch == UINT64_MAX)) {
+        r = -KV_EDAMAGED; /* nobody has counted so far */
+    }
     r = r < 0 ? r : read_count(storage, POOLED_VERSION_ATTR, &version);
     if (r == 0 && version == 0 && !storage->options.create) {
         r = -ENOENT; /* somebody began to make one and came no further */
@@ -56,6 +61,14 @@ int pooled_look_before(struct pooled_storage *storage, enum kv_lease_mode mode,
         *ret_before = before;
     }
     return r;
+}
+
+/* A number that no store of this name has had: its objects have other names than those of one that
+ * was here before and was purged, and a writer of that one, which may still run, holds another
+ * epoch than any of them. With room to count. */
+static uint64_t first_epoch(void)
+{
+    return rng_entropy() >> 2 | 1;
 }
 
 static int make_root(struct pooled_storage *storage, struct kv_slice holder)
@@ -119,7 +132,7 @@ int pooled_raise_epoch(struct pooled_storage *storage, struct pooled_before befo
     const char *address = storage->pool->ops->address(storage->pool);
     struct kv_buf bytes = {0};
 
-    storage->epoch = before.epoch + 1;
+    storage->epoch = before.missing ? first_epoch() : before.epoch + 1;
     storage->epoch_text = pooled_count_encode(storage->epoch);
     int r = pooled_holder_encode(
         (struct pooled_holder){kv_slice_str(address), kv_slice_str(holder)}, &bytes);

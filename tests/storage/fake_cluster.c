@@ -625,12 +625,19 @@ struct fake_cluster *fake_cluster_create(void)
     return cluster;
 }
 
-void fake_cluster_destroy(struct fake_cluster *cluster)
+void fake_cluster_purge(struct fake_cluster *cluster)
 {
-    fake_cluster_land(cluster);
+    mutex_lock(&cluster->mu);
     while (cluster->objects != NULL) {
         remove_object(cluster, cluster->objects);
     }
+    mutex_unlock(&cluster->mu);
+}
+
+void fake_cluster_destroy(struct fake_cluster *cluster)
+{
+    fake_cluster_land(cluster);
+    fake_cluster_purge(cluster);
     mutex_finish(&cluster->mu);
     free(cluster);
 }

@@ -38,6 +38,9 @@ void fake_cluster_land(struct fake_cluster *cluster);
 /* Clients may not shut others out. */
 void fake_cluster_forbid_shut_out(struct fake_cluster *cluster);
 
+/* Every object is removed, as by `rados purge`. */
+void fake_cluster_purge(struct fake_cluster *cluster);
+
 /* Look into it, past all clients. */
 typedef void fake_object_fn(void *arg, const char *name);
 void fake_cluster_objects(struct fake_cluster *cluster, fake_object_fn *fn, void *arg);

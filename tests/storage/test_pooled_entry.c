@@ -62,6 +62,24 @@ START_TEST(an_entry_has_these_bytes)
 }
 END_TEST
 
+START_TEST(an_entry_of_an_epoch_drawn_at_random_has_these_bytes)
+{
+    static const uint8_t golden[] = {0x02, 0xef, 0x9b, 0xaf, 0xcd, 0xf8, 0xac,
+                                     0xd1, 0x91, 0x01, 0x80, 0x20, 0x01, 0x00};
+    struct pooled_entry entry = {
+        .state = POOLED_OPEN, .epoch = 0x0123456789abcdef, .piece_bytes = 4096, .pieces = 1};
+    struct pooled_entry back = {0};
+    struct kv_buf bytes = {0};
+
+    ck_ok(pooled_entry_encode(&entry, &bytes));
+    ck_assert_uint_eq(bytes.size, sizeof golden);
+    ck_assert_mem_eq(bytes.data, golden, sizeof golden);
+    ck_ok(pooled_entry_decode(kv_buf_slice(&bytes), &back));
+    ck_assert_uint_eq(back.epoch, entry.epoch);
+    kv_buf_finish(&bytes);
+}
+END_TEST
+
 /* Decode the golden entry with one byte changed. */
 static int decode_with(size_t at, uint8_t byte)
 {
@@ -140,6 +158,7 @@ Suite *test_suite(void)
     suite_add(s, "name", pieces_have_these_names);
     suite_add(s, "count", counts_are_texts_that_sort_as_numbers);
     suite_add(s, "entry", an_entry_has_these_bytes);
+    suite_add(s, "entry", an_entry_of_an_epoch_drawn_at_random_has_these_bytes);
     suite_add(s, "entry", an_entry_that_cannot_be_is_damage_and_a_newer_one_is_refused);
     suite_add(s, "holder", a_holder_has_these_bytes_and_one_line);
     suite_add(s, "holder", a_holder_too_long_is_cut_off);

@@ -276,6 +276,44 @@ START_TEST(an_append_beside_a_takeover_is_found_or_refused)
 }
 END_TEST
 
+/* A writer that does not know that its store was purged, and another made under its name. */
+START_TEST(a_writer_of_a_purged_store_changes_nothing_in_the_one_made_after_it)
+{
+    static const struct kv_file_id id = {KV_FILE_LOG, 1};
+    struct fake_cluster *cluster = fake_cluster_create();
+    struct kv_storage *zombie = NULL;
+    struct kv_storage *writer = NULL;
+    struct kv_log *stale = NULL;
+    struct kv_log *log = NULL;
+
+    fake_cluster_forbid_shut_out(cluster);
+    ck_ok(rig_acquire(cluster, NULL, NULL, &zombie));
+    ck_ok(zombie->ops->root_swap(zombie, 0, kv_slice_str("purged")));
+    ck_ok(zombie->ops->log_create(zombie, id, 0, 0, &stale));
+    ck_ok(append_byte(zombie, stale));
+    fake_cluster_purge(cluster);
+    ck_ok(rig_acquire(cluster, NULL, NULL, &writer));
+    ck_ok(writer->ops->root_swap(writer, 0, kv_slice_str("new")));
+    ck_ok(writer->ops->log_create(writer, id, 0, 0, &log));
+    ck_ok(append_byte(writer, log));
+    if (_i == 0) {
+        ck_fails(append_byte(zombie, stale), ESHUTDOWN);
+    }
+    ck_fails(zombie->ops->root_swap(zombie, 1, kv_slice_str("zombie")), ESHUTDOWN);
+    ck_fails(zombie->ops->remove(zombie, id), ESHUTDOWN);
+    zombie->ops->log_close(stale);
+    zombie->ops->close(zombie);
+    writer->ops->log_close(log);
+    ck_ok(writer->ops->log_open(writer, id, &log));
+    ck_assert_uint_eq(writer->ops->log_size(log), 1);
+    writer->ops->log_close(log);
+    ck_ok(writer->ops->remove(writer, id));
+    rig_go_on(writer);
+    writer->ops->close(writer);
+    fake_cluster_destroy(cluster);
+}
+END_TEST
+
 /* ---- the lease --------------------------------------------------------------------------------
  */
 
@@ -438,6 +476,7 @@ Suite *test_suite(void)
     add(s, "writer", what_an_overtaken_writer_is_told_is_true_and_it_changes_nothing, 2);
     add(s, "successor", who_takes_over_may_die_or_lose_an_answer_at_any_call, 3);
     add(s, "successor", an_append_beside_a_takeover_is_found_or_refused, 1);
+    add(s, "writer", a_writer_of_a_purged_store_changes_nothing_in_the_one_made_after_it, 2);
     add(s, "successor", of_two_who_take_over_one_gets_the_store, 2);
     suite_add(s, "lease", a_lease_that_is_held_keeps_others_out_and_names_its_holder);
     suite_add(s, "lease", readers_share_the_store_and_keep_writers_out_until_their_leases_end);
