@@ -92,6 +92,37 @@ int pooled_piece_missing(struct pooled_storage *storage)
     return r == 0 ? -KV_EDAMAGED : r == -POOLED_EFENCED ? pooled_lose(storage) : r;
 }
 
+/* The lock ran out and is held again. Who looked at the store and had the lock in between may be
+ * stopped right before it raises the epoch: a new term makes what it saw old. No term is tried
+ * twice, so one whose answer is lost does no harm when it lands. */
+static int begin_term(struct pooled_storage *storage)
+{
+    struct pooled_count term = pooled_count_encode(++storage->term);
+    struct pool_guard guards[] = {
+        {POOLED_EPOCH_ATTR, POOL_IS, pooled_count_slice(&storage->epoch_text)},
+        {POOLED_TERM_ATTR, POOL_IS_BELOW, pooled_count_slice(&term)},
+    };
+    struct pool_value value = {POOLED_TERM_ATTR, pooled_count_slice(&term)};
+    int r = storage->pool->ops->change(
+        storage->pool, POOLED_ROOT,
+        &(struct pool_change){
+            .guards = guards, .guard_count = 2, .attributes = &value, .attribute_count = 1});
+    return r == -ECANCELED || r == -ENOENT ? -POOLED_EFENCED : r;
+}
+
+/* After the lock is held again. */
+static int check_still_mine(struct pooled_storage *storage, bool exclusive)
+{
+    if (!exclusive || !storage->retaken) {
+        return pooled_check_epoch(storage);
+    }
+    int r = begin_term(storage); /* compares the epoch */
+    if (r == 0) {
+        storage->retaken = false;
+    }
+    return r;
+}
+
 static int renew(struct pooled_storage *storage, bool exclusive)
 {
     const struct pool_ops *ops = storage->pool->ops;
@@ -99,11 +130,12 @@ static int renew(struct pooled_storage *storage, bool exclusive)
     uint64_t begun_ns = ops->now_ns(storage->pool);
 
     int r = ops->lock(storage->pool, POOLED_LEASE, exclusive, true, lease_ms);
-    if (r == -ENOENT) { /* it ran out, or was broken */
+    if (r == -ENOENT) { /* it ran out, or was broken: somebody may have been there in between */
+        storage->retaken = true;
         r = ops->lock(storage->pool, POOLED_LEASE, exclusive, false, lease_ms);
         r = r == -EEXIST ? 0 : r;
     }
-    r = r < 0 ? r : pooled_check_epoch(storage); /* somebody may have been there in between */
+    r = r < 0 ? r : check_still_mine(storage, exclusive);
     if (r == 0) {
         atomic_store(&storage->valid_until_ns, begun_ns + lease_ms * 1000000);
     }
@@ -136,6 +168,8 @@ static void *renewer_main(void *arg)
     while (wait_for_turn(storage)) {
         int r = renew(storage, exclusive);
         if (r == -EBUSY || r == -POOLED_EFENCED) {
+            /* The lock may have been taken again: whoever has the store now needs it. */
+            kv_ignore(storage->pool->ops->unlock(storage->pool, POOLED_LEASE));
             pooled_lose(storage);
             break;
         }
@@ -236,12 +270,23 @@ static int lock(struct pooled_storage *storage, enum kv_lease_mode mode)
     return r;
 }
 
+/* The lock was held all the time, so that nobody else was let in by it. */
+static int check_lock(struct pooled_storage *storage)
+{
+    const struct pool_ops *ops = storage->pool->ops;
+    int r = ops->lock(storage->pool, POOLED_LEASE, true, true, storage->options.lease_ms);
+    return r == -ENOENT ? -EBUSY : r;
+}
+
 /* With the lock held. The renewer comes before the fences: these take as long as there are files
  * that were open. */
 static int begin_writing(struct pooled_storage *storage, struct pooled_before before,
                          const char *holder)
 {
     int r = pooled_raise_epoch(storage, before, holder);
+    /* Where this process was stopped before the raise until its lock had ended, a reader may be
+     * there by now: nothing is written beside it. */
+    r = r < 0 ? r : check_lock(storage);
     if (r < 0) {
         return r;
     }

@@ -36,6 +36,7 @@
 
 /* Attributes of the root object; pieces have the first one only. */
 #define POOLED_EPOCH_ATTR   "epoch"   /* pooled_count */
+#define POOLED_TERM_ATTR    "term"    /* pooled_count: the lease ran out and was taken again */
 #define POOLED_VERSION_ATTR "version" /* pooled_count: of the root record, 0: none yet */
 #define POOLED_LAYOUT_ATTR  "layout"  /* POOLED_LAYOUT */
 #define POOLED_HOLDER_ATTR  "holder"  /* pooled_holder; empty after the store was closed */
@@ -65,6 +66,8 @@ struct pooled_storage {
     _Atomic uint64_t valid_until_ns; /* by the pool's clock: before, nobody else can have it */
     uint64_t epoch;                  /* set before `lease` */
     struct pooled_count epoch_text;
+    uint64_t term; /* the renewer's: tried last */
+    bool retaken;  /* the renewer's: the term is still to be begun */
     struct mutex mu;
     struct condvar wake;          /* of the renewer: renew now, or end */
     struct condvar renewed;       /* of those who wait for that, or for the loss */
@@ -121,13 +124,14 @@ struct pooled_dir_item {
 struct pooled_before {
     bool missing;   /* no root object */
     uint64_t epoch; /* of the root object */
+    uint64_t term;
 };
 
 /* Errors: -ENOENT no store, and under this lease none may be made; -KV_EFORMAT, -KV_EDAMAGED. */
 KV_MUST_CHECK int pooled_look_before(struct pooled_storage *storage, enum kv_lease_mode mode,
                                      struct pooled_before *ret_before);
 /* Make the store's epoch one more than it was before, or make the store, and own it. Sets `epoch`.
- * Errors: -EBUSY somebody else did so meanwhile. */
+ * Errors: -EBUSY somebody else did so meanwhile, or its writer has taken its lease again. */
 KV_MUST_CHECK int pooled_raise_epoch(struct pooled_storage *storage, struct pooled_before before,
                                      const char *holder);
 /* Nobody of an earlier epoch can write to any file from now on; every open one is finished, with

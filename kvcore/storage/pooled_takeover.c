@@ -50,6 +50,7 @@ int pooled_look_before(struct pooled_storage *storage, enum kv_lease_mode mode,
         return 0;
     }
     r = r < 0 ? r : read_count(storage, POOLED_EPOCH_ATTR, &before.epoch);
+    r = r < 0 ? r : read_count(storage, POOLED_TERM_ATTR, &before.term);
     if (r == 0 && (before.epoch == 0 || before.epoch == UINT64_MAX)) {
         r = -KV_EDAMAGED; /* nobody has counted so far */
     }
@@ -77,27 +78,35 @@ static int make_root(struct pooled_storage *storage, struct kv_slice holder)
     struct pool_value attributes[] = {
         {POOLED_LAYOUT_ATTR, kv_slice_str(POOLED_LAYOUT)},
         {POOLED_EPOCH_ATTR, pooled_count_slice(&storage->epoch_text)},
+        {POOLED_TERM_ATTR, pooled_count_slice(&none)},
         {POOLED_VERSION_ATTR, pooled_count_slice(&none)},
         {POOLED_HOLDER_ATTR, holder},
     };
     int r = storage->pool->ops->change(
         storage->pool, POOLED_ROOT,
-        &(struct pool_change){.create = true, .attributes = attributes, .attribute_count = 4});
+        &(struct pool_change){.create = true, .attributes = attributes, .attribute_count = 5});
     return r == -EEXIST ? -EBUSY : r;
 }
 
-static int raise_root(struct pooled_storage *storage, uint64_t epoch, struct kv_slice holder)
+static int raise_root(struct pooled_storage *storage, struct pooled_before before,
+                      struct kv_slice holder)
 {
-    struct pooled_count old = pooled_count_encode(epoch);
-    struct pool_guard guard = {POOLED_EPOCH_ATTR, POOL_IS, pooled_count_slice(&old)};
+    struct pooled_count epoch = pooled_count_encode(before.epoch);
+    struct pooled_count term = pooled_count_encode(before.term);
+    struct pooled_count none = pooled_count_encode(0);
+    struct pool_guard guards[] = {
+        {POOLED_EPOCH_ATTR, POOL_IS, pooled_count_slice(&epoch)},
+        {POOLED_TERM_ATTR, POOL_IS, pooled_count_slice(&term)},
+    };
     struct pool_value attributes[] = {
         {POOLED_EPOCH_ATTR, pooled_count_slice(&storage->epoch_text)},
+        {POOLED_TERM_ATTR, pooled_count_slice(&none)},
         {POOLED_HOLDER_ATTR, holder},
     };
     int r = storage->pool->ops->change(
         storage->pool, POOLED_ROOT,
         &(struct pool_change){
-            .guards = &guard, .guard_count = 1, .attributes = attributes, .attribute_count = 2});
+            .guards = guards, .guard_count = 2, .attributes = attributes, .attribute_count = 3});
     return r == -ECANCELED || r == -ENOENT ? -EBUSY : r;
 }
 
@@ -140,7 +149,7 @@ int pooled_raise_epoch(struct pooled_storage *storage, struct pooled_before befo
         r = r < 0 ? r : make_root(storage, kv_buf_slice(&bytes));
     } else {
         r = r < 0 ? r : read_last_writer(storage, last_writer);
-        r = r < 0 ? r : raise_root(storage, before.epoch, kv_buf_slice(&bytes));
+        r = r < 0 ? r : raise_root(storage, before, kv_buf_slice(&bytes));
     }
     kv_buf_finish(&bytes);
     if (r == 0 && last_writer[0] != '\0' && strcmp(last_writer, address) != 0) {

@@ -389,6 +389,121 @@ static enum fake_fate lose_answer(void *arg, unsigned index)
     return *lose ? FAKE_UNHEARD : FAKE_DONE;
 }
 
+/* Somebody comes while the holder's lease has run out, is stopped at a call until its own lock has
+ * ended too, and the holder takes the lease again before it goes on. */
+struct retake {
+    unsigned at;
+    struct fake_cluster *cluster;
+    struct kv_storage *holder;
+    bool is_held; /* by the holder, which was told so */
+    unsigned calls;
+};
+
+static enum fake_fate retake_before(void *arg, unsigned index)
+{
+    struct retake *retake = (struct retake *)arg;
+    struct kv_buf bytes = {0};
+    uint64_t version = 0;
+
+    retake->calls = index + 1;
+    if (index == retake->at) {
+        fake_cluster_pass(retake->cluster, RIG_LEASE_MS + 1);
+        int r = retake->holder->ops->root_read(retake->holder, &bytes, &version);
+        ck_assert(r == 0 || r == -ESHUTDOWN);
+        retake->is_held = r == 0;
+        kv_buf_finish(&bytes);
+    }
+    return FAKE_DONE;
+}
+
+/* Returns whether there was such a call. */
+static bool try_retaking(unsigned at, unsigned *ret_kept)
+{
+    struct retake retake = {.at = at, .cluster = fake_cluster_create()};
+    struct kv_storage *taker = NULL;
+
+    fake_cluster_forbid_shut_out(retake.cluster);
+    ck_ok(rig_acquire(retake.cluster, NULL, NULL, &retake.holder));
+    rig_go_on(retake.holder);
+    fake_cluster_pass(retake.cluster, RIG_LEASE_MS + 1);
+    int r = rig_acquire(retake.cluster, retake_before, &retake, &taker);
+    bool reached = retake.calls > at;
+    if (retake.is_held) {
+        ck_assert_int_eq(r, -EBUSY);
+        rig_go_on(retake.holder);
+        *ret_kept += 1;
+    } else if (r == 0) {
+        rig_go_on(taker);
+        taker->ops->close(taker);
+    }
+    retake.holder->ops->close(retake.holder);
+    fake_cluster_destroy(retake.cluster);
+    return reached;
+}
+
+START_TEST(who_takes_its_lease_again_is_not_thrown_out_by_one_who_had_looked_before)
+{
+    unsigned kept = 0;
+    unsigned at = 0;
+
+    while (try_retaking(at, &kept)) {
+        at++;
+    }
+    ck_assert_uint_gt(at, kept); /* from the raise on the holder is out */
+    ck_assert_uint_ge(kept, 7);  /* looking, the lock, who wrote last, and the raise itself */
+}
+END_TEST
+
+/* The last call of a taker before it raises the epoch: stop there until its lock has ended, and
+ * have a reader come. */
+struct slip {
+    struct fake_cluster *cluster;
+    struct kv_storage *reader;
+    struct kv_buf epoch; /* before the taker came */
+    bool done;
+};
+
+static enum fake_fate slip_in_reader(void *arg, unsigned index)
+{
+    struct slip *slip = (struct slip *)arg;
+    struct pool *pool = fake_cluster_connect(slip->cluster, NULL, NULL);
+    struct kv_buf epoch = {0};
+
+    ck_ok(pool->ops->attribute(pool, POOLED_ROOT, POOLED_EPOCH_ATTR, &epoch));
+    bool raised =
+        slip->epoch.size > 0 && !kv_slice_equal(kv_buf_slice(&epoch), kv_buf_slice(&slip->epoch));
+    if (index == 0) {
+        ck_ok(kv_buf_assign(&slip->epoch, kv_buf_slice(&epoch)));
+    } else if (raised && !slip->done) {
+        slip->done = true;
+        fake_cluster_pass(slip->cluster, RIG_LEASE_MS + 1);
+        slip->reader = rig_connect(slip->cluster, NULL, NULL);
+        ck_ok(slip->reader->ops->lease_acquire(slip->reader, KV_LEASE_SHARED, "a reader"));
+    }
+    pool->ops->close(pool);
+    kv_buf_finish(&epoch);
+    return FAKE_DONE;
+}
+
+START_TEST(who_lost_its_lock_while_it_took_over_does_not_write_beside_a_reader)
+{
+    struct slip slip = {.cluster = fake_cluster_create()};
+    struct kv_storage *storage = NULL;
+
+    ck_ok(rig_acquire(slip.cluster, NULL, NULL, &storage));
+    rig_go_on(storage);
+    storage->ops->close(storage);
+    ck_fails(rig_acquire(slip.cluster, slip_in_reader, &slip, &storage), EBUSY);
+    ck_assert_ptr_nonnull(slip.reader);
+    slip.reader->ops->close(slip.reader);
+    ck_ok(rig_acquire(slip.cluster, NULL, NULL, &storage));
+    rig_go_on(storage);
+    storage->ops->close(storage);
+    kv_buf_finish(&slip.epoch);
+    fake_cluster_destroy(slip.cluster);
+}
+END_TEST
+
 START_TEST(a_change_whose_answer_is_lost_ends_the_lease)
 {
     struct fake_cluster *cluster = fake_cluster_create();
@@ -481,6 +596,8 @@ Suite *test_suite(void)
     suite_add(s, "lease", a_lease_that_is_held_keeps_others_out_and_names_its_holder);
     suite_add(s, "lease", readers_share_the_store_and_keep_writers_out_until_their_leases_end);
     suite_add(s, "lease", a_lease_that_ran_out_while_nobody_came_is_taken_again);
+    suite_add(s, "lease", who_takes_its_lease_again_is_not_thrown_out_by_one_who_had_looked_before);
+    suite_add(s, "lease", who_lost_its_lock_while_it_took_over_does_not_write_beside_a_reader);
     suite_add(s, "lease", a_change_whose_answer_is_lost_ends_the_lease);
     suite_add(s, "lease", who_was_overtaken_reads_nothing_any_more_and_every_call_says_so);
     suite_add(s, "lease", a_store_that_is_not_there_is_not_made_by_reading);
