@@ -103,7 +103,7 @@ static int pool_change(struct pool *pool, const char *object, const struct pool_
     }
     int r = rados_write_op_operate(op, io_of(pool), object, NULL, LIBRADOS_OPERATION_NOFLAG);
     rados_release_write_op(op);
-    return r;
+    return r == -EDQUOT ? -ENOSPC : r;
 }
 
 /* ---- looking ----------------------------------------------------------------------------------

@@ -30,8 +30,8 @@ int pooled_lose(struct pooled_storage *storage)
 /* Whether an error says for certain that nothing was done. */
 static bool is_refusal(int r)
 {
-    return r == -ECANCELED || r == -EEXIST || r == -ENOENT || r == -ENOSPC || r == -EDQUOT ||
-           r == -EACCES || r == -EPERM;
+    return r == -ECANCELED || r == -EEXIST || r == -ENOENT || r == -ENOSPC || r == -EACCES ||
+           r == -EPERM;
 }
 
 static int attempt(struct pooled_storage *storage, const char *object,

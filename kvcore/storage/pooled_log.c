@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Logs: a file that is open, and its end. An append returns when it is on every replica, so a sync
- * has nothing left to do. It names the offset it writes to: sent twice, it does no harm. */
+ * has nothing left to do. It names the offset it writes to: sent twice, it does no harm. One that
+ * is refused leaves what was appended before as durable as it was; where the outcome is unknown the
+ * lease is gone, and nobody is told any more that something is durable. */
 #include "kvcore/storage/pooled_store.h"
 
 #include <assert.h>
@@ -9,7 +11,8 @@
 struct kv_log {
     struct pooled_file *file;
     bool writable;
-    _Atomic bool broken;
+    _Atomic bool append_broken;
+    _Atomic bool sync_broken; /* nothing is appended either */
     /* Moved by the appending thread after its bytes are written; who reads it sees them. */
     _Atomic uint64_t size;
 };
@@ -96,31 +99,32 @@ int pooled_log_resume(struct kv_storage *base, struct kv_file_id id, struct kv_l
     return 0;
 }
 
-static int write_at(struct kv_log *log, uint64_t offset, const struct iovec *parts, int part_count)
-{
-    assert(log->writable);
-    if (atomic_load(&log->broken)) {
-        return -EIO;
-    }
-    int r = pooled_file_write(log->file, offset, parts, part_count);
-    if (r < 0) {
-        atomic_store(&log->broken, true);
-    }
-    return r;
-}
-
 int pooled_log_rewrite(struct kv_log *log, uint64_t offset, struct kv_slice bytes)
 {
     struct iovec part = {.iov_base = (void *)(uintptr_t)bytes.data, .iov_len = bytes.size};
+    assert(log->writable);
     assert(bytes.size <= pooled_log_size(log) && offset <= pooled_log_size(log) - bytes.size);
-    return write_at(log, offset, &part, 1);
+    if (atomic_load(&log->sync_broken)) {
+        return -EIO;
+    }
+    int r = pooled_file_write(log->file, offset, &part, 1);
+    if (r < 0) {
+        atomic_store(&log->sync_broken, true);
+    }
+    return r;
 }
 
 int pooled_log_append(struct kv_log *log, const struct iovec *parts, int part_count)
 {
     uint64_t end = atomic_load_explicit(&log->size, memory_order_relaxed);
-    int r = write_at(log, end, parts, part_count);
+    assert(log->writable);
+    if (atomic_load(&log->append_broken) || atomic_load(&log->sync_broken)) {
+        return -EIO;
+    }
+    int r = pooled_file_write(log->file, end, parts, part_count);
     if (r < 0) {
+        atomic_store(&log->append_broken, true);
+        atomic_store(&log->sync_broken, r == -POOLED_EFENCED || r == -KV_EDAMAGED);
         return r;
     }
     for (int i = 0; i < part_count; i++) {
@@ -142,7 +146,7 @@ int pooled_log_read(struct kv_log *log, uint64_t offset, void *to, size_t size, 
 
 int pooled_log_sync(struct kv_log *log)
 {
-    return atomic_load(&log->broken) ? -EIO : 0;
+    return atomic_load(&log->sync_broken) ? -EIO : 0;
 }
 
 uint64_t pooled_log_size(const struct kv_log *log)
@@ -150,10 +154,10 @@ uint64_t pooled_log_size(const struct kv_log *log)
     return atomic_load_explicit(&log->size, memory_order_acquire);
 }
 
-/* A whole one is finished, so that nobody has to fence it. */
+/* It is finished, so that nobody has to fence it. */
 void pooled_log_close(struct kv_log *log)
 {
-    if (log->writable && !atomic_load(&log->broken)) {
+    if (log->writable && !atomic_load(&log->sync_broken)) {
         kv_ignore(pooled_file_finish(log->file, pooled_log_size(log))); /* who takes over does it */
     }
     pooled_file_unref(log->file);

@@ -92,7 +92,7 @@ KV_MUST_CHECK int pooled_storage_open(struct pool *take_pool, const char *url,
 
 /* A change of an object of this store, guarded by the epoch; `change` may have one more guard.
  * Errors: -EROFS no exclusive lease; -POOLED_EFENCED it is lost; -ECANCELED the other guard does
- * not hold; -EEXIST; -ENOENT; -ENOSPC, -EDQUOT, -EACCES, -EPERM. */
+ * not hold; -EEXIST; -ENOENT; -ENOSPC, -EACCES, -EPERM. */
 KV_MUST_CHECK int pooled_change(struct pooled_storage *storage, const char *object,
                                 const struct pool_change *change);
 /* The same without a guard, for what nobody else can have any use of. */

@@ -57,6 +57,7 @@ struct fake_cluster {
     unsigned client_count;
     bool shut_out[CLIENTS_MAX];
     bool shut_out_forbidden;
+    size_t limit;
     _Atomic uint64_t passed_ns;
 };
 
@@ -210,6 +211,28 @@ static void write_bytes(struct object *object, const struct pool_change *change)
     }
 }
 
+static size_t used_by_all(const struct fake_cluster *cluster)
+{
+    size_t used = 0;
+    for (const struct object *object = cluster->objects; object != NULL; object = object->next) {
+        used += object->bytes.size;
+    }
+    return used;
+}
+
+/* By how much the change makes an object larger; one more for one that it makes. */
+static size_t growth(const struct object *object, const struct pool_change *change)
+{
+    size_t have = object != NULL ? object->bytes.size : 0;
+    size_t end = (size_t)change->offset;
+
+    for (int i = 0; i < change->part_count; i++) {
+        end += change->parts[i].iov_len;
+    }
+    bool grows = change->part_count > 0 && end > have;
+    return (grows ? end - have : 0) + change->create;
+}
+
 static int apply(struct fake_cluster *cluster, const char *name, const struct pool_change *change)
 {
     struct object *object = find(cluster, name);
@@ -221,6 +244,10 @@ static int apply(struct fake_cluster *cluster, const char *name, const struct po
         if (!guard_holds(object, &change->guards[i])) {
             return -ECANCELED;
         }
+    }
+    size_t more = growth(object, change);
+    if (more > 0 && used_by_all(cluster) + more > cluster->limit) {
+        return -ENOSPC;
     }
     object = change->create ? make(cluster, name) : object;
     for (size_t i = 0; i < change->attribute_count; i++) {
@@ -621,6 +648,7 @@ struct fake_cluster *fake_cluster_create(void)
 {
     struct fake_cluster *cluster = calloc(1, sizeof *cluster);
     assert(cluster != NULL);
+    cluster->limit = SIZE_MAX;
     mutex_init(&cluster->mu, LOCK_RANK_LEAF, "fake cluster");
     return cluster;
 }
@@ -661,6 +689,21 @@ struct pool *fake_cluster_connect(struct fake_cluster *cluster, fake_plan_fn *pl
 void fake_cluster_pass(struct fake_cluster *cluster, uint64_t ms)
 {
     atomic_fetch_add(&cluster->passed_ns, ms * 1000000);
+}
+
+void fake_cluster_limit(struct fake_cluster *cluster, size_t bytes)
+{
+    mutex_lock(&cluster->mu);
+    cluster->limit = bytes;
+    mutex_unlock(&cluster->mu);
+}
+
+size_t fake_cluster_used(struct fake_cluster *cluster)
+{
+    mutex_lock(&cluster->mu);
+    size_t used = used_by_all(cluster);
+    mutex_unlock(&cluster->mu);
+    return used;
 }
 
 void fake_cluster_forbid_shut_out(struct fake_cluster *cluster)

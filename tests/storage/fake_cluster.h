@@ -35,6 +35,10 @@ struct pool *fake_cluster_connect(struct fake_cluster *cluster, fake_plan_fn *pl
 void fake_cluster_pass(struct fake_cluster *cluster, uint64_t ms);
 /* The late calls arrive, but those of clients that were shut out. */
 void fake_cluster_land(struct fake_cluster *cluster);
+/* From now on there is room for so many bytes; an object that is made takes one. SIZE_MAX: any. */
+void fake_cluster_limit(struct fake_cluster *cluster, size_t bytes);
+/* Bytes of all objects. */
+size_t fake_cluster_used(struct fake_cluster *cluster);
 /* Clients may not shut others out. */
 void fake_cluster_forbid_shut_out(struct fake_cluster *cluster);
 
