@@ -16,6 +16,7 @@ enum {
     RESERVE_MEMTABLES = 5,
     RESERVE_NEEDED_TIMES = 16, /* set aside once less than so many reserves are free, */
     RESERVE_SPARED_TIMES = 24, /* given back once more than so many are */
+    RESERVE_OWN_TIMES = 4, /* where nobody tells: set aside once the store takes so many reserves */
 };
 
 static const uint64_t memtable_floor = (uint64_t)1 << 20;
@@ -32,6 +33,21 @@ static uint64_t larger(uint64_t a, uint64_t b)
     return a > b ? a : b;
 }
 
+/* The storage cannot tell how much is free. Then the store takes a little more than it needs once
+ * it is so large that this makes no difference, rather than refuse deletes when it is full. */
+static bool is_large(struct kv_store *store)
+{
+    struct kv_stats stats;
+    uint64_t bytes;
+
+    kv_stats(store, &stats);
+    bytes = stats.blob_bytes;
+    for (int level = 0; level < KV_LEVEL_COUNT; level++) {
+        bytes += stats.levels[level].bytes;
+    }
+    return bytes / RESERVE_OWN_TIMES >= store->reserve_bytes;
+}
+
 /* Is so little free that the reserve is to be set aside? */
 static bool is_scarce(const struct kv_store *store, const struct kv_space *space)
 {
@@ -46,6 +62,10 @@ int space_fit_options(struct kv_store *store)
     int r;
 
     r = store->storage->ops->space(store->storage, &space);
+    if (r == -ENOSYS || r == -EOPNOTSUPP) {
+        store->space_untold = true;
+        store->reserve_bytes = options->memtable_bytes;
+    }
     if (r == -ENOSYS || r == -EOPNOTSUPP || (r == 0 && space.total_bytes == 0)) {
         return 0; /* a device that does not tell its size is taken for large */
     }
@@ -98,7 +118,8 @@ static void reserve(struct kv_store *store, uint64_t bytes)
 
 void space_begin(struct kv_store *store)
 {
-    reserve(store, atomic_load(&store->reserved) ? store->reserve_bytes : 0);
+    bool wanted = store->space_untold ? is_large(store) : atomic_load(&store->reserved);
+    reserve(store, wanted ? store->reserve_bytes : 0);
 }
 
 void space_watch(struct kv_store *store)
@@ -106,8 +127,13 @@ void space_watch(struct kv_store *store)
     struct kv_space space;
     bool reserved = atomic_load(&store->reserved);
 
-    if (atomic_load(&store->full) || store->reserve_bytes == 0 ||
-        store->storage->ops->space(store->storage, &space) < 0) {
+    if (atomic_load(&store->full) || store->reserve_bytes == 0) {
+        return;
+    }
+    if (store->space_untold && !reserved && is_large(store)) {
+        reserve(store, store->reserve_bytes);
+    }
+    if (store->space_untold || store->storage->ops->space(store->storage, &space) < 0) {
         return;
     }
     if (!reserved && is_scarce(store, &space)) {
@@ -125,12 +151,21 @@ int space_failed(struct kv_store *store, int error)
     return error;
 }
 
-void space_check(struct kv_store *store)
+/* Is there room for the reserve and half as much? Where nobody tells, only trying shows. */
+static bool has_room_again(struct kv_store *store)
 {
+    uint64_t wanted = store->reserve_bytes + store->reserve_bytes / 2;
     struct kv_space space;
 
-    if (!atomic_load(&store->full) || store->storage->ops->space(store->storage, &space) < 0 ||
-        space.free_bytes < store->reserve_bytes + store->reserve_bytes / 2 ||
+    if (store->space_untold) {
+        return store->storage->ops->reserve(store->storage, wanted) == 0;
+    }
+    return store->storage->ops->space(store->storage, &space) == 0 && space.free_bytes >= wanted;
+}
+
+void space_check(struct kv_store *store)
+{
+    if (!atomic_load(&store->full) || !has_room_again(store) ||
         store->storage->ops->reserve(store->storage, store->reserve_bytes) < 0) {
         return;
     }

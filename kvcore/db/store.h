@@ -155,6 +155,7 @@ struct kv_store {
     struct blob_set *blobs;
     struct reclaim *reclaim; /* the pointer is constant */
     uint64_t reserve_bytes;
+    bool space_untold; /* the storage cannot tell how much is free */
     bool was_clean;
     uint64_t opened_ns;            /* monotonic */
     struct latencies *latencies;   /* see latency.h; the pointer is constant */

@@ -6,15 +6,13 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#include "kvcore/storage/posix_names.h"
-
 int pooled_dir_get(struct pooled_storage *storage, struct kv_file_id id,
                    struct pooled_entry *ret_entry)
 {
-    char name[POSIX_NAME_SIZE];
+    char name[POOLED_FILE_NAME_SIZE];
     struct kv_buf bytes = {0};
 
-    posix_name_format(id, name);
+    pooled_file_name(id, name);
     int r = storage->pool->ops->key(storage->pool, POOLED_ROOT, name, &bytes);
     if (r == -ENODATA) {
         r = -ENOENT;
@@ -27,14 +25,14 @@ int pooled_dir_get(struct pooled_storage *storage, struct kv_file_id id,
 int pooled_dir_put(struct pooled_storage *storage, const struct pooled_dir_item *items,
                    size_t count)
 {
-    char names[POOLED_DIR_PUT_MAX][POSIX_NAME_SIZE];
+    char names[POOLED_DIR_PUT_MAX][POOLED_FILE_NAME_SIZE];
     struct kv_buf bytes[POOLED_DIR_PUT_MAX] = {0};
     struct pool_value keys[POOLED_DIR_PUT_MAX];
     int r = 0;
 
     assert(count <= POOLED_DIR_PUT_MAX);
     for (size_t i = 0; i < count && r == 0; i++) {
-        posix_name_format(items[i].id, names[i]);
+        pooled_file_name(items[i].id, names[i]);
         r = pooled_entry_encode(&items[i].entry, &bytes[i]);
         keys[i] = (struct pool_value){names[i], kv_buf_slice(&bytes[i])};
     }
@@ -50,9 +48,9 @@ int pooled_dir_put(struct pooled_storage *storage, const struct pooled_dir_item 
 
 int pooled_dir_forget(struct pooled_storage *storage, struct kv_file_id id)
 {
-    char name[POSIX_NAME_SIZE];
+    char name[POOLED_FILE_NAME_SIZE];
 
-    posix_name_format(id, name);
+    pooled_file_name(id, name);
     return pooled_change(storage, POOLED_ROOT, &(struct pool_change){.key_removed = name});
 }
 
@@ -67,7 +65,7 @@ static int add_item(void *arg, const char *name, struct kv_slice value)
     struct listing *listing = (struct listing *)arg;
     struct pooled_dir_item item = {0};
 
-    if (posix_name_parse(name, &item.id) != POSIX_NAME_FILE) {
+    if (!pooled_file_name_parse(name, &item.id)) {
         return -KV_EDAMAGED;
     }
     int r = pooled_entry_decode(value, &item.entry);

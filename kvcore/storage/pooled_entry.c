@@ -8,13 +8,33 @@
 #include "kvcore/storage/posix_names.h"
 #include "kvcore/util/coding.h"
 
+_Static_assert((int)POOLED_FILE_NAME_SIZE >= (int)POSIX_NAME_SIZE, "names are the same");
+
+void pooled_file_name(struct kv_file_id id, char to[POOLED_FILE_NAME_SIZE])
+{
+    if (pooled_is_reserve(id)) {
+        memcpy(to, POSIX_RESERVE_NAME, sizeof POSIX_RESERVE_NAME);
+    } else {
+        posix_name_format(id, to);
+    }
+}
+
+bool pooled_file_name_parse(const char *name, struct kv_file_id *ret_id)
+{
+    if (strcmp(name, POSIX_RESERVE_NAME) == 0) {
+        *ret_id = (struct kv_file_id)POOLED_RESERVE_ID;
+        return true;
+    }
+    return posix_name_parse(name, ret_id) == POSIX_NAME_FILE;
+}
+
 void pooled_piece_name(struct kv_file_id id, uint64_t epoch, uint64_t piece,
                        char to[POOLED_NAME_SIZE])
 {
-    char file[POSIX_NAME_SIZE];
+    char file[POOLED_FILE_NAME_SIZE];
     int n;
 
-    posix_name_format(id, file);
+    pooled_file_name(id, file);
     n = snprintf(to, POOLED_NAME_SIZE, "%s.%" PRIx64 ".%" PRIu64, file, epoch, piece);
     assert(n > 0 && n < POOLED_NAME_SIZE);
 }

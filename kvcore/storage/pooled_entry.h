@@ -10,7 +10,25 @@
 #define POOLED_ROOT  "root"
 #define POOLED_LEASE "lease"
 
-enum { POOLED_NAME_SIZE = 80 }; /* room for the name of any object, with its NUL */
+enum {
+    POOLED_FILE_NAME_SIZE = 48, /* room for the name of any file, with its NUL */
+    POOLED_NAME_SIZE = 80,      /* of any object */
+};
+
+/* What is kept for deletes on a full pool; a file that the seam does not know of. */
+#define POOLED_RESERVE_ID                                                                          \
+    {                                                                                              \
+        .kind = (enum kv_file_kind)0, .number = 0                                                  \
+    }
+
+/* As in a directory: "00000042.table", "RESERVE". */
+void pooled_file_name(struct kv_file_id id, char to[POOLED_FILE_NAME_SIZE]);
+/* Whether it is the name of a file, which `ret_id` then is. */
+bool pooled_file_name_parse(const char *name, struct kv_file_id *ret_id);
+static inline bool pooled_is_reserve(struct kv_file_id id)
+{
+    return id.kind == 0;
+}
 
 /* The object that holds piece `piece` of a file that was made in `epoch`: "00000042.table.1f.0". */
 void pooled_piece_name(struct kv_file_id id, uint64_t epoch, uint64_t piece,

@@ -22,7 +22,7 @@
  * How each window between two steps is closed: docs/architecture.md, "A store on Ceph RADOS".
  *
  * Concurrency: fields without a note are constant after open. No call to the pool is made under
- * `mu`. */
+ * `mu`; `reserve_mu` comes before it. */
 #ifndef KVCORE_STORAGE_POOLED_STORE_H
 #define KVCORE_STORAGE_POOLED_STORE_H
 
@@ -75,6 +75,8 @@ struct pooled_storage {
     bool renew_now GUARDED_BY(mu);
     bool ending GUARDED_BY(mu);
     struct pooled_file *files GUARDED_BY(mu); /* those that are open here */
+    struct mutex reserve_mu; /* one change of the reserve at a time; held across it */
+    uint64_t refused_ns GUARDED_BY(reserve_mu); /* when there was no room for it; 0: there was */
     struct thread renewer;
 };
 
@@ -243,5 +245,7 @@ void pooled_object_close(struct kv_object *object);
 int pooled_object_discard(struct kv_storage *storage, struct kv_file_id id, uint64_t offset,
                           uint64_t size);
 int pooled_object_link(struct kv_storage *storage, struct kv_file_id id, struct kv_storage *to);
+
+int pooled_reserve(struct kv_storage *storage, uint64_t bytes);
 
 #endif

@@ -15,6 +15,7 @@ static void pooled_close(struct kv_storage *base)
     storage->pool->ops->close(storage->pool);
     condvar_finish(&storage->wake);
     condvar_finish(&storage->renewed);
+    mutex_finish(&storage->reserve_mu);
     mutex_finish(&storage->mu);
     free(storage->url);
     free(storage);
@@ -45,7 +46,7 @@ static int list_item(struct pooled_storage *storage, const struct pooled_dir_ite
 
     if (item->entry.state == POOLED_OPEN || item->entry.state == POOLED_FINISHED) {
         r = pooled_item_size(storage, item, &size);
-        if (r == 0) {
+        if (r == 0 && !pooled_is_reserve(item->id)) {
             fn(arg, item->id, size);
         }
     } else if (atomic_load(&storage->lease) == KV_LEASE_EXCLUSIVE) {
@@ -77,12 +78,6 @@ static int pooled_list(struct kv_storage *base, kv_list_fn *fn, void *arg)
 static int pooled_space(struct kv_storage *base, struct kv_space *ret_space)
 {
     return -EOPNOTSUPP;
-}
-
-/* Nothing can be kept from the other users of a pool. */
-static int pooled_reserve(struct kv_storage *base, uint64_t bytes)
-{
-    return 0;
 }
 
 static const struct kv_storage_ops pooled_ops = {
@@ -139,6 +134,7 @@ int pooled_storage_open(struct pool *take_pool, const char *url,
     storage->url = name;
     storage->options = *options;
     mutex_init(&storage->mu, LOCK_RANK_STORAGE, "storage on RADOS");
+    mutex_init(&storage->reserve_mu, LOCK_RANK_RESERVE, "reserve on RADOS");
     condvar_init(&storage->wake);
     condvar_init(&storage->renewed);
     *ret_storage = &storage->base;

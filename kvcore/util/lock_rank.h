@@ -23,6 +23,7 @@ enum lock_rank {
     LOCK_RANK_BLOCK_CACHE = 72, /* table: one shard of the block cache */
     LOCK_RANK_BLOB_SET = 74,    /* blob: open blobs by number */
     LOCK_RANK_ARENA = 80,       /* util: growth of an arena */
+    LOCK_RANK_RESERVE = 88,     /* storage: one change of the room kept in a pool at a time */
     LOCK_RANK_STORAGE = 90,     /* storage: internals of an implementation */
     LOCK_RANK_LEAF = 100,       /* anything that takes no other lock */
 };

@@ -15,6 +15,24 @@ START_TEST(pieces_have_these_names)
     pooled_piece_name((struct kv_file_id){KV_FILE_MANIFEST, UINT64_MAX}, UINT64_MAX, UINT64_MAX,
                       name);
     ck_assert_str_eq(name, "18446744073709551615.manifest.ffffffffffffffff.18446744073709551615");
+    pooled_piece_name((struct kv_file_id)POOLED_RESERVE_ID, 31, 0, name);
+    ck_assert_str_eq(name, "RESERVE.1f.0");
+}
+END_TEST
+
+START_TEST(names_of_files_are_those_in_a_directory_and_no_others)
+{
+    static const char *const foreign[] = {"", "ROOT", "LOCK", "RESERVE.tmp", "reserve", "1.log"};
+    struct kv_file_id id = {KV_FILE_BLOB, 7};
+
+    ck_assert(pooled_file_name_parse("00000042.table", &id));
+    ck_assert(id.kind == KV_FILE_TABLE && id.number == 42);
+    ck_assert(!pooled_is_reserve(id));
+    ck_assert(pooled_file_name_parse("RESERVE", &id));
+    ck_assert(pooled_is_reserve(id));
+    for (size_t i = 0; i < sizeof foreign / sizeof foreign[0]; i++) {
+        ck_assert(!pooled_file_name_parse(foreign[i], &id));
+    }
 }
 END_TEST
 
@@ -156,6 +174,7 @@ Suite *test_suite(void)
 {
     Suite *s = suite_create("pooled_entry");
     suite_add(s, "name", pieces_have_these_names);
+    suite_add(s, "name", names_of_files_are_those_in_a_directory_and_no_others);
     suite_add(s, "count", counts_are_texts_that_sort_as_numbers);
     suite_add(s, "entry", an_entry_has_these_bytes);
     suite_add(s, "entry", an_entry_of_an_epoch_drawn_at_random_has_these_bytes);

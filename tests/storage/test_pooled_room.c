@@ -2,6 +2,13 @@
 /* A store in a pool that is full, or is filling up. */
 #include "tests/storage/takeover_rig.h"
 
+#include <stdio.h>
+#include <time.h>
+
+#include <kv/kv.h>
+
+#include "kvcore/util/rng.h"
+
 static const struct kv_file_id log_id = {KV_FILE_LOG, 1};
 
 static int append(struct kv_storage *storage, struct kv_log *log, size_t size)
@@ -91,11 +98,249 @@ START_TEST(files_are_removed_from_a_full_pool)
 }
 END_TEST
 
+/* ---- the reserve ------------------------------------------------------------------------------
+ */
+
+enum { RESERVE_BYTES = 3 * RIG_PIECE_BYTES + 10 };
+
+static void count_file(void *arg, struct kv_file_id id, uint64_t size_bytes)
+{
+    unsigned *count = (unsigned *)arg;
+    *count += 1;
+}
+
+static unsigned count_files(struct kv_storage *storage)
+{
+    unsigned count = 0;
+    ck_ok(storage->ops->list(storage, count_file, &count));
+    return count;
+}
+
+START_TEST(a_reserve_takes_room_across_openings_until_it_is_given_back_and_is_no_file_to_others)
+{
+    struct fake_cluster *cluster = fake_cluster_create();
+    struct kv_log *log = NULL;
+    struct kv_storage *storage = make_store(cluster, 100, &log);
+    size_t used = fake_cluster_used(cluster);
+
+    ck_ok(storage->ops->reserve(storage, RESERVE_BYTES));
+    ck_assert_uint_eq(fake_cluster_used(cluster), used + RESERVE_BYTES);
+    ck_assert_uint_eq(count_files(storage), 1);
+    storage->ops->log_close(log);
+    storage->ops->close(storage);
+    ck_ok(rig_acquire(cluster, NULL, NULL, &storage));
+    ck_assert_uint_eq(count_files(storage), 1);
+    ck_assert_uint_eq(fake_cluster_used(cluster), used + RESERVE_BYTES);
+    ck_ok(storage->ops->reserve(storage, RESERVE_BYTES));
+    ck_assert_uint_eq(fake_cluster_used(cluster), used + RESERVE_BYTES);
+    ck_ok(storage->ops->reserve(storage, 10));
+    ck_assert_uint_eq(fake_cluster_used(cluster), used + 10);
+    ck_ok(storage->ops->reserve(storage, 0));
+    ck_ok(storage->ops->reserve(storage, 0));
+    ck_assert_uint_eq(fake_cluster_used(cluster), used);
+    storage->ops->close(storage);
+    fake_cluster_destroy(cluster);
+}
+END_TEST
+
+START_TEST(a_reserve_is_given_back_by_a_full_pool_and_makes_room)
+{
+    struct fake_cluster *cluster = fake_cluster_create();
+    struct kv_log *log = NULL;
+    struct kv_storage *storage = make_store(cluster, 100, &log);
+
+    ck_ok(storage->ops->reserve(storage, RESERVE_BYTES));
+    storage->ops->log_close(log);
+    ck_ok(storage->ops->log_resume(storage, log_id, &log));
+    fake_cluster_limit(cluster, fake_cluster_used(cluster));
+    ck_ok(storage->ops->reserve(storage, 0));
+    ck_ok(append(storage, log, 4000));
+    storage->ops->log_close(log);
+    storage->ops->close(storage);
+    fake_cluster_destroy(cluster);
+}
+END_TEST
+
+START_TEST(what_there_is_no_room_for_is_not_kept_in_part_and_not_tried_all_the_time)
+{
+    struct fake_cluster *cluster = fake_cluster_create();
+    struct kv_log *log = NULL;
+    struct kv_storage *storage = make_store(cluster, 100, &log);
+    size_t used = fake_cluster_used(cluster);
+
+    fake_cluster_limit(cluster, used + RESERVE_BYTES / 2);
+    ck_fails(storage->ops->reserve(storage, RESERVE_BYTES), ENOSPC);
+    ck_assert_uint_eq(fake_cluster_used(cluster), used);
+    fake_cluster_limit(cluster, SIZE_MAX);
+    ck_fails(storage->ops->reserve(storage, RESERVE_BYTES), ENOSPC);
+    fake_cluster_pass(cluster, 10 * 1000);
+    ck_ok(storage->ops->reserve(storage, RESERVE_BYTES));
+    storage->ops->log_close(log);
+    storage->ops->close(storage);
+    fake_cluster_destroy(cluster);
+}
+END_TEST
+
+static enum fake_fate die_at(void *arg, unsigned index)
+{
+    const unsigned *at = (const unsigned *)arg;
+    return index == *at ? FAKE_UNSENT : FAKE_DONE;
+}
+
+/* Returns whether there was such a call. */
+static bool try_dying(unsigned at)
+{
+    struct fake_cluster *cluster = fake_cluster_create();
+    struct kv_storage *storage = NULL;
+    bool died = rig_acquire(cluster, die_at, &at, &storage) < 0;
+
+    if (!died) {
+        died = storage->ops->reserve(storage, RESERVE_BYTES) < 0 ||
+               storage->ops->reserve(storage, 0) < 0;
+        storage->ops->close(storage);
+    }
+    fake_cluster_pass(cluster, RIG_LEASE_MS + 1);
+    ck_ok(rig_acquire(cluster, NULL, NULL, &storage));
+    ck_assert_uint_eq(count_files(storage), 0);
+    ck_ok(storage->ops->reserve(storage, 0));
+    ck_assert_uint_eq(fake_cluster_used(cluster), 0);
+    storage->ops->close(storage);
+    fake_cluster_destroy(cluster);
+    return died;
+}
+
+START_TEST(whoever_dies_while_it_makes_or_gives_back_a_reserve_leaves_none_that_is_lost)
+{
+    unsigned at = 0;
+
+    while (try_dying(at)) {
+        at++;
+    }
+    ck_assert_uint_gt(at, 20);
+}
+END_TEST
+
+/* ---- the engine -------------------------------------------------------------------------------
+ */
+
+enum { MEMTABLE_BYTES = 64 * 1024, VALUE_BYTES = 1000, ROWS = 1000 };
+
+struct world {
+    struct fake_cluster *cluster;
+    struct kv_store *store;
+    struct kv_table *table;
+    struct rng rng;
+};
+
+static void world_open(struct world *w)
+{
+    struct pooled_options pooled = {
+        .create = true, .lease_ms = RIG_LEASE_MS, .piece_bytes = 64 * 1024};
+    struct kv_options options = {.create = true, .memtable_bytes = MEMTABLE_BYTES};
+    struct kv_storage *storage = NULL;
+
+    *w = (struct world){.cluster = fake_cluster_create(), .rng = {test_seed()}};
+    ck_ok(pooled_storage_open(fake_cluster_connect(w->cluster, NULL, NULL), "rados://fake/store",
+                              &pooled, &storage));
+    ck_ok(kv_open(storage, &options, &w->store));
+    ck_ok(kv_table_open(w->store, "t", NULL, &w->table));
+}
+
+static void world_close(struct world *w)
+{
+    ck_ok(kv_close(w->store));
+    fake_cluster_destroy(w->cluster);
+}
+
+static struct kv_slice key_of(unsigned row, char to[16])
+{
+    return kv_slice(to, (size_t)snprintf(to, 16, "key%08u", row));
+}
+
+static int put(struct world *w, unsigned row)
+{
+    uint8_t value[VALUE_BYTES];
+    char key[16];
+
+    for (size_t i = 0; i < sizeof value; i++) {
+        value[i] = (uint8_t)rng_next(&w->rng); /* not to be compressed */
+    }
+    return kv_put(w->table, key_of(row, key), kv_slice(value, sizeof value), KV_DURABLE_WRITE);
+}
+
+static void find_reserve(void *arg, const char *name)
+{
+    bool *found = (bool *)arg;
+    *found = *found || strncmp(name, "RESERVE.", 8) == 0;
+}
+
+static bool has_reserve(struct world *w)
+{
+    bool found = false;
+    fake_cluster_objects(w->cluster, find_reserve, &found);
+    return found;
+}
+
+static void sleep_ms(unsigned ms)
+{
+    struct timespec pause = {.tv_nsec = (long)ms * 1000000};
+    nanosleep(&pause, NULL);
+}
+
+static void wait_for_reserve(struct world *w, bool wanted)
+{
+    for (unsigned ms = 0; has_reserve(w) != wanted; ms += 20) {
+        ck_assert_msg(ms < test_patience_ms(), "%s reserve", wanted ? "no" : "still a");
+        sleep_ms(20);
+    }
+}
+
+START_TEST(on_a_full_pool_rows_are_deleted_and_writing_goes_on_once_there_is_room)
+{
+    struct world w;
+    char key[16];
+    unsigned row = 0;
+
+    world_open(&w);
+    for (; row < ROWS; row++) {
+        ck_ok(put(&w, row));
+    }
+    ck_ok(kv_flush(w.store));
+    wait_for_reserve(&w, true);
+    fake_cluster_limit(w.cluster, fake_cluster_used(w.cluster) + 10 * VALUE_BYTES);
+    int r = 0;
+    for (; r == 0; row++) {
+        r = put(&w, row);
+    }
+    ck_assert_int_eq(r, -ENOSPC);
+    wait_for_reserve(&w, false);
+    for (unsigned i = 0; i < 20; i++) {
+        ck_ok(kv_delete(w.table, key_of(i, key), KV_DURABLE_SYNC));
+    }
+    fake_cluster_limit(w.cluster, SIZE_MAX);
+    for (unsigned ms = 0; put(&w, row) == -ENOSPC; ms += 100) {
+        ck_assert_msg(ms < test_patience_ms(), "it stays full");
+        fake_cluster_pass(w.cluster, 1000);
+        sleep_ms(100);
+    }
+    ck_ok(put(&w, row));
+    world_close(&w);
+}
+END_TEST
+
 Suite *test_suite(void)
 {
     Suite *s = suite_create("pooled_room");
     suite_add(s, "log", a_log_whose_append_is_refused_syncs_what_it_has_and_is_finished_with_that);
     suite_add(s, "log", a_log_that_is_overtaken_does_not_say_that_it_syncs);
+    suite_add(s, "reserve",
+              a_reserve_takes_room_across_openings_until_it_is_given_back_and_is_no_file_to_others);
+    suite_add(s, "reserve", a_reserve_is_given_back_by_a_full_pool_and_makes_room);
+    suite_add(s, "reserve",
+              what_there_is_no_room_for_is_not_kept_in_part_and_not_tried_all_the_time);
+    suite_add(s, "reserve",
+              whoever_dies_while_it_makes_or_gives_back_a_reserve_leaves_none_that_is_lost);
+    suite_add(s, "engine", on_a_full_pool_rows_are_deleted_and_writing_goes_on_once_there_is_room);
     suite_add(s, "full", files_are_removed_from_a_full_pool);
     return s;
 }
