@@ -5,9 +5,9 @@
  * work with. A worker looks for room now and then; once the reserve can be set aside again with as
  * much left over, writing goes on. Nothing has to be reopened.
  *
- * A storage may not be able to tell how much is free: a pool of which others may take any part. Then
- * the size of the store decides whether a reserve is kept, and that it can be set aside tells that
- * there is room again. */
+ * A storage may not be able to tell how much is free: a pool of which others may take any part.
+ * Then the size of the store decides whether a reserve is kept, and that it can be set aside tells
+ * that there is room again. */
 #ifndef KVCORE_DB_SPACE_H
 #define KVCORE_DB_SPACE_H
 

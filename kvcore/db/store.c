@@ -3,6 +3,7 @@
 #include "kvcore/blob/blob_set.h"
 #include "kvcore/db/dead_probe.h"
 #include "kvcore/db/flush.h"
+#include "kvcore/db/health.h"
 #include "kvcore/db/job.h"
 #include "kvcore/db/latency.h"
 #include "kvcore/db/manifest.h"
@@ -148,6 +149,32 @@ static void destroy(struct kv_store *store) NO_LOCK_ANALYSIS
     free(store);
 }
 
+/* Somebody else has the store, or may: what is in memory is no answer any more. */
+static void lose_lease(void *arg, int error)
+{
+    struct kv_store *store = arg;
+    int none = 0;
+
+    atomic_compare_exchange_strong(&store->read_only_error, &none, ESHUTDOWN);
+    mutex_lock(&store->mu);
+    for (size_t i = 0; i < KV_TABLE_COUNT_MAX; i++) {
+        if (store->tables[i] != NULL) {
+            atomic_store(&store->tables[i]->gone, -ESHUTDOWN);
+        }
+    }
+    mutex_unlock(&store->mu);
+    health_set(store, KV_HEALTH_READ_ONLY, error,
+               "the lease on the store was lost: nothing is read or written until it is opened "
+               "again");
+}
+
+static void watch_lease(struct kv_store *store, kv_lease_lost_fn *fn)
+{
+    if (store->storage->ops->lease_watch != NULL) {
+        store->storage->ops->lease_watch(store->storage, fn, store);
+    }
+}
+
 int kv_open(struct kv_storage *storage, const struct kv_options *options,
             struct kv_store **ret_store)
 {
@@ -176,6 +203,7 @@ int kv_open(struct kv_storage *storage, const struct kv_options *options,
     if (store->options.read_only) {
         atomic_store(&store->read_only_error, EROFS);
     }
+    watch_lease(store, lose_lease);
     *ret_store = store;
     return 0;
 }
@@ -212,6 +240,7 @@ int kv_close(struct kv_store *store)
     if (store == NULL) {
         return 0;
     }
+    watch_lease(store, NULL);
     workers_stop(store);
     obsolete_purge(store);
     if (!store->options.read_only) {

@@ -62,14 +62,15 @@ struct kv_table {
     char name[KV_TABLE_NAME_SIZE_MAX + 1];
     struct kv_table_options options;
     bool dropping;         /* no merge of it begins; state mutex */
-    _Atomic bool dropped;  /* nothing is read or written through it any more */
+    _Atomic int gone;      /* not 0: with this every call on it fails, see table_check() */
     struct kv_table *next; /* of the dropped ones; state mutex */
 };
 
-/* Whether the table is dropped; else every call on it fails with this. */
+/* 0 it can be read; -EIDRM it was dropped; -ESHUTDOWN the lease on the store was lost, so that what
+ * stands in memory may be out of date. */
 static inline int table_check(const struct kv_table *table)
 {
-    return atomic_load_explicit(&table->dropped, memory_order_relaxed) ? -EIDRM : 0;
+    return atomic_load_explicit(&table->gone, memory_order_relaxed);
 }
 
 /* What the manifest remembers of a table that was dropped since the store was opened: its rows in

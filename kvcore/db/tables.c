@@ -228,7 +228,7 @@ static int drop_table(struct kv_store *store, void *arg)
 
     if (r == 0) {
         /* Whatever comes of it: if it fails nobody knows which state lasts. */
-        atomic_store(&table->dropped, true);
+        atomic_store(&table->gone, -EIDRM);
         store->dropped_mask |= (uint64_t)1 << (table->id - 1);
         dead_runs_forget(store->dead_runs, table->id);
         mutex_lock(&store->flush_mu);

@@ -15,10 +15,14 @@
 
 enum { RENEWALS_PER_LEASE = 5 };
 
-int pooled_lose(struct pooled_storage *storage)
+int pooled_lose(struct pooled_storage *storage, int error)
 {
     mutex_lock(&storage->mu);
-    atomic_store(&storage->lost, true);
+    if (!atomic_load(&storage->lost)) {
+        storage->lost_error = error;
+        atomic_store(&storage->lost, true);
+    }
+    condvar_signal(&storage->wake);
     condvar_broadcast(&storage->renewed);
     mutex_unlock(&storage->mu);
     return -POOLED_EFENCED;
@@ -44,7 +48,7 @@ static int attempt(struct pooled_storage *storage, const char *object,
         return -POOLED_EFENCED;
     }
     int r = storage->pool->ops->change(storage->pool, object, what);
-    return r == 0 || is_refusal(r) ? r : pooled_lose(storage);
+    return r == 0 || is_refusal(r) ? r : pooled_lose(storage, r);
 }
 
 int pooled_change_unguarded(struct pooled_storage *storage, const char *object,
@@ -67,7 +71,7 @@ int pooled_change(struct pooled_storage *storage, const char *object,
     guarded.guards = guards;
     guarded.guard_count = 1 + what->guard_count;
     int r = attempt(storage, object, &guarded);
-    return r == -ECANCELED && what->guard_count == 0 ? pooled_lose(storage) : r;
+    return r == -ECANCELED && what->guard_count == 0 ? pooled_lose(storage, -POOLED_EFENCED) : r;
 }
 
 /* ---- renewal ----------------------------------------------------------------------------------
@@ -89,7 +93,7 @@ int pooled_check_epoch(struct pooled_storage *storage)
 int pooled_piece_missing(struct pooled_storage *storage)
 {
     int r = pooled_check_epoch(storage);
-    return r == 0 ? -KV_EDAMAGED : r == -POOLED_EFENCED ? pooled_lose(storage) : r;
+    return r == 0 ? -KV_EDAMAGED : r == -POOLED_EFENCED ? pooled_lose(storage, r) : r;
 }
 
 /* The lock ran out and is held again. Who looked at the store and had the lock in between may be
@@ -142,7 +146,7 @@ static int renew(struct pooled_storage *storage, bool exclusive)
     return r;
 }
 
-/* Until the next renewal is due, or asked for. False: the lease ends. */
+/* Until the next renewal is due, or asked for. False: the lease ends, or is lost. */
 static bool wait_for_turn(struct pooled_storage *storage)
 {
     uint64_t pause_ns = storage->options.lease_ms * 1000000 / RENEWALS_PER_LEASE;
@@ -150,13 +154,31 @@ static bool wait_for_turn(struct pooled_storage *storage)
     bool in_time = true;
 
     mutex_lock(&storage->mu);
-    while (in_time && !storage->ending && !storage->renew_now) {
+    while (in_time && !storage->ending && !storage->renew_now && !atomic_load(&storage->lost)) {
         in_time = condvar_wait_until(&storage->wake, &storage->mu, deadline_ns);
     }
     storage->renew_now = false;
-    bool ending = storage->ending;
+    bool ends = storage->ending || atomic_load(&storage->lost);
     mutex_unlock(&storage->mu);
-    return !ending;
+    return !ends;
+}
+
+static void tell_lost(struct pooled_storage *storage)
+{
+    mutex_lock(&storage->mu);
+    kv_lease_lost_fn *fn = storage->lost_fn;
+    void *arg = storage->lost_arg;
+    int error = storage->lost_error;
+    storage->lost_fn = NULL;
+    storage->telling = fn != NULL;
+    mutex_unlock(&storage->mu);
+    if (fn != NULL) {
+        fn(arg, error);
+    }
+    mutex_lock(&storage->mu);
+    storage->telling = false;
+    condvar_broadcast(&storage->renewed);
+    mutex_unlock(&storage->mu);
 }
 
 /* An outcome that is unknown does not matter here: the next attempt finds out. */
@@ -164,18 +186,23 @@ static void *renewer_main(void *arg)
 {
     struct pooled_storage *storage = (struct pooled_storage *)arg;
     bool exclusive = atomic_load(&storage->lease) == KV_LEASE_EXCLUSIVE;
+    int r = 0;
 
-    while (wait_for_turn(storage)) {
-        int r = renew(storage, exclusive);
-        if (r == -EBUSY || r == -POOLED_EFENCED) {
-            /* The lock may have been taken again: whoever has the store now needs it. */
-            kv_ignore(storage->pool->ops->unlock(storage->pool, POOLED_LEASE));
-            pooled_lose(storage);
-            break;
-        }
+    while (r == 0 && wait_for_turn(storage)) {
+        r = renew(storage, exclusive);
+        r = r == -EBUSY || r == -POOLED_EFENCED ? r : 0;
         mutex_lock(&storage->mu);
         condvar_broadcast(&storage->renewed);
         mutex_unlock(&storage->mu);
+    }
+    if (r < 0) {
+        /* The lock may have been taken again: whoever has the store now needs it. */
+        kv_ignore(storage->pool->ops->unlock(storage->pool, POOLED_LEASE));
+        pooled_lose(storage, r);
+    }
+    if (atomic_load(&storage->lost)) {
+        tell_lost(storage);
+        kv_ignore(storage->pool->ops->unlock(storage->pool, POOLED_LEASE));
     }
     return NULL;
 }
@@ -189,6 +216,24 @@ static int start_renewer(struct pooled_storage *storage)
         mutex_unlock(&storage->mu);
     }
     return r;
+}
+
+void pooled_lease_watch(struct kv_storage *base, kv_lease_lost_fn *fn, void *arg)
+{
+    struct pooled_storage *storage = pooled_storage(base);
+
+    mutex_lock(&storage->mu);
+    while (storage->telling) {
+        condvar_wait(&storage->renewed, &storage->mu);
+    }
+    bool now = fn != NULL && atomic_load(&storage->lost);
+    int error = storage->lost_error;
+    storage->lost_fn = now ? NULL : fn;
+    storage->lost_arg = arg;
+    mutex_unlock(&storage->mu);
+    if (now) {
+        fn(arg, error);
+    }
 }
 
 static bool is_valid(struct pooled_storage *storage)
@@ -322,7 +367,7 @@ int pooled_lease_acquire(struct kv_storage *base, enum kv_lease_mode mode, const
         kv_ignore(storage->pool->ops->unlock(storage->pool, POOLED_LEASE)); /* ends anyway */
     } else if (r < 0) {
         pooled_lease_release(storage);
-        pooled_lose(storage); /* its renewer is gone: it is not to be tried again */
+        pooled_lose(storage, r); /* its renewer is gone: it is not to be tried again */
     }
     return r;
 }

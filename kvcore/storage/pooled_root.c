@@ -54,7 +54,7 @@ int pooled_root_swap(struct kv_storage *base, uint64_t expected_version, struct 
                                                 .part_count = 1});
     if (r == -ECANCELED) { /* another version, or another writer? */
         r = pooled_check_epoch(storage);
-        return r == 0 ? -ESTALE : r == -POOLED_EFENCED ? pooled_lose(storage) : r;
+        return r == 0 ? -ESTALE : r == -POOLED_EFENCED ? pooled_lose(storage, r) : r;
     }
     return r;
 }

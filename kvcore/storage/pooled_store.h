@@ -70,10 +70,14 @@ struct pooled_storage {
     bool retaken;  /* the renewer's: the term is still to be begun */
     struct mutex mu;
     struct condvar wake;          /* of the renewer: renew now, or end */
-    struct condvar renewed;       /* of those who wait for that, or for the loss */
+    struct condvar renewed;       /* of those who wait for that, for the loss, or for `telling` */
     bool renewing GUARDED_BY(mu); /* the renewer runs */
     bool renew_now GUARDED_BY(mu);
     bool ending GUARDED_BY(mu);
+    int lost_error GUARDED_BY(mu);            /* why */
+    kv_lease_lost_fn *lost_fn GUARDED_BY(mu); /* to be told; or NULL */
+    void *lost_arg GUARDED_BY(mu);
+    bool telling GUARDED_BY(mu);              /* it runs */
     struct pooled_file *files GUARDED_BY(mu); /* those that are open here */
     struct mutex reserve_mu; /* one change of the reserve at a time; held across it */
     uint64_t refused_ns GUARDED_BY(reserve_mu); /* when there was no room for it; 0: there was */
@@ -106,8 +110,8 @@ KV_MUST_CHECK int pooled_check_epoch(struct pooled_storage *storage);
 /* A piece that the directory counts is not there. -POOLED_EFENCED: because the store is no more
  * this writer's, which loses it with that; -KV_EDAMAGED it was lost. */
 KV_MUST_CHECK int pooled_piece_missing(struct pooled_storage *storage);
-/* From now on everything fails. Returns -POOLED_EFENCED. */
-int pooled_lose(struct pooled_storage *storage);
+/* From now on everything fails; the renewer says so. `error` tells why. Returns -POOLED_EFENCED. */
+int pooled_lose(struct pooled_storage *storage, int error);
 /* What was read before this call was the newest there was when it was read. Waits for the renewal
  * of a lease whose time is over. Errors: -POOLED_EFENCED. */
 KV_MUST_CHECK int pooled_check_lease(struct pooled_storage *storage);
@@ -213,6 +217,7 @@ KV_MUST_CHECK int pooled_file_sweep(struct pooled_storage *storage,
 int pooled_lease_acquire(struct kv_storage *storage, enum kv_lease_mode mode, const char *holder);
 int pooled_lease_describe(struct kv_storage *storage, const char *holder);
 int pooled_lease_holder(struct kv_storage *storage, struct kv_buf *ret_holder);
+void pooled_lease_watch(struct kv_storage *storage, kv_lease_lost_fn *fn, void *arg);
 int pooled_root_read(struct kv_storage *storage, struct kv_buf *ret_bytes, uint64_t *ret_version);
 int pooled_root_swap(struct kv_storage *storage, uint64_t expected_version, struct kv_slice bytes);
 

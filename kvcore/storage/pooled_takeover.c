@@ -171,7 +171,7 @@ static int judge_piece(struct pooled_storage *storage, const char *name)
     int r = storage->pool->ops->attribute(storage->pool, name, POOLED_EPOCH_ATTR, &bytes);
     r = r < 0 ? r : pooled_count_decode(kv_buf_slice(&bytes), &epoch);
     kv_buf_finish(&bytes);
-    return r < 0 || epoch == storage->epoch ? r : pooled_lose(storage);
+    return r < 0 || epoch == storage->epoch ? r : pooled_lose(storage, -POOLED_EFENCED);
 }
 
 int pooled_fence_piece(struct pooled_storage *storage, const struct pooled_dir_item *item,

@@ -86,6 +86,7 @@ static const struct kv_storage_ops pooled_ops = {
     .lease_acquire = pooled_lease_acquire,
     .lease_describe = pooled_lease_describe,
     .lease_holder = pooled_lease_holder,
+    .lease_watch = pooled_lease_watch,
     .root_read = pooled_root_read,
     .root_swap = pooled_root_swap,
     .log_create = pooled_log_create,

@@ -4,6 +4,8 @@
  * an earlier one does may count any more. */
 #include "tests/storage/takeover_rig.h"
 
+#include <stdatomic.h>
+
 enum { NEVER = 10000 };
 
 /* What is to happen at one call of a client. */
@@ -385,8 +387,8 @@ END_TEST
 
 static enum fake_fate lose_answer(void *arg, unsigned index)
 {
-    const bool *lose = (const bool *)arg;
-    return *lose ? FAKE_UNHEARD : FAKE_DONE;
+    const _Atomic bool *lose = (const _Atomic bool *)arg;
+    return atomic_load(lose) ? FAKE_UNHEARD : FAKE_DONE;
 }
 
 /* Somebody comes while the holder's lease has run out, is stopped at a call until its own lock has
@@ -510,13 +512,13 @@ START_TEST(a_change_whose_answer_is_lost_ends_the_lease)
     struct kv_storage *writer = NULL;
     struct kv_buf bytes = {0};
     uint64_t version = 0;
-    bool lose = false;
+    _Atomic bool lose = false;
 
     ck_ok(rig_acquire(cluster, lose_answer, &lose, &writer));
     rig_go_on(writer);
-    lose = true;
+    atomic_store(&lose, true);
     ck_fails(writer->ops->root_swap(writer, 1, kv_slice_str("perhaps")), ESHUTDOWN);
-    lose = false;
+    atomic_store(&lose, false);
     ck_fails(writer->ops->root_swap(writer, 2, kv_slice_str("no more")), ESHUTDOWN);
     writer->ops->close(writer);
     ck_ok(rig_acquire(cluster, NULL, NULL, &writer));

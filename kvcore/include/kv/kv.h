@@ -430,7 +430,8 @@ KV_PUBLIC void kv_latencies(struct kv_store *store,
 enum kv_health_state {
     KV_HEALTH_OK = 1,
     KV_HEALTH_DEGRADED,  /* works, but background work or syncing fails; retried */
-    KV_HEALTH_READ_ONLY, /* no more writes until reopened */
+    KV_HEALTH_READ_ONLY, /* no more writes until reopened; nor reads (-ESHUTDOWN), if the store's
+                            lease was lost */
 };
 struct kv_health {
     enum kv_health_state state;

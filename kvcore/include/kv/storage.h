@@ -56,6 +56,9 @@ struct kv_log;
 struct kv_object;
 struct kv_object_writer;
 
+/* `error` says why: -ESHUTDOWN somebody else has taken the store over; another one is what the
+ * storage was last told. */
+typedef void kv_lease_lost_fn(void *arg, int error);
 typedef void kv_list_fn(void *arg, struct kv_file_id id, uint64_t size_bytes);
 
 struct kv_storage_ops {
@@ -74,6 +77,12 @@ struct kv_storage_ops {
     int (*lease_describe)(struct kv_storage *storage, const char *holder);
     /* The line of the present exclusive holder, also without a lease. -ENOENT: nobody holds one. */
     int (*lease_holder)(struct kv_storage *storage, struct kv_buf *ret_holder);
+
+    /* Have `fn` called once, in a thread that holds no lock, when the lease is lost though nobody
+     * has given it up: from then on every call fails, and what was read before may be out of date.
+     * At once if it is lost already. `fn` NULL: no more, and when this returns it does not run.
+     * This pointer is NULL where leases are not lost. */
+    void (*lease_watch)(struct kv_storage *storage, kv_lease_lost_fn *fn, void *arg);
 
     /* Newest root record. `ret_version` counts swaps, from 1. Errors: -ENOENT never written;
      * -KV_EDAMAGED no valid copy. */

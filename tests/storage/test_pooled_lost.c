@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The lease on a store in a pool is lost: who is told of it, when and why, and what the engine then
+ * still answers from memory, which is nothing. */
+#include "tests/storage/takeover_rig.h"
+
+#include <stdatomic.h>
+#include <time.h>
+
+#include <kv/kv.h>
+
+/* What was told of a lease. */
+struct told {
+    _Atomic unsigned times;
+    _Atomic int error;
+};
+
+static void note(void *arg, int error)
+{
+    struct told *told = (struct told *)arg;
+    atomic_store(&told->error, error);
+    atomic_fetch_add(&told->times, 1);
+}
+
+static void sleep_ms(unsigned ms)
+{
+    struct timespec pause = {.tv_nsec = (long)ms * 1000000};
+    nanosleep(&pause, NULL);
+}
+
+static void wait_until_told(struct told *told)
+{
+    for (unsigned ms = 0; atomic_load(&told->times) == 0; ms += 10) {
+        ck_assert_msg(ms < test_patience_ms(), "nobody is told");
+        sleep_ms(10);
+    }
+}
+
+static enum fake_fate lose_answer(void *arg, unsigned index)
+{
+    const _Atomic bool *lose = (const _Atomic bool *)arg;
+    return atomic_load(lose) ? FAKE_UNHEARD : FAKE_DONE;
+}
+
+START_TEST(who_watches_a_lease_is_told_once_that_it_was_taken_over)
+{
+    struct fake_cluster *cluster = fake_cluster_create();
+    struct kv_storage *writer = NULL;
+    struct kv_storage *other = NULL;
+    struct told told = {0};
+    struct told late = {0};
+
+    ck_ok(rig_acquire(cluster, NULL, NULL, &writer));
+    writer->ops->lease_watch(writer, note, &told);
+    rig_go_on(writer);
+    ck_assert_uint_eq(atomic_load(&told.times), 0);
+    fake_cluster_pass(cluster, RIG_LEASE_MS + 1);
+    ck_ok(rig_acquire(cluster, NULL, NULL, &other));
+    ck_fails(writer->ops->root_swap(writer, 1, kv_slice_str("x")), ESHUTDOWN);
+    wait_until_told(&told);
+    ck_fails(writer->ops->root_swap(writer, 1, kv_slice_str("x")), ESHUTDOWN);
+    writer->ops->lease_watch(writer, note, &late); /* it is lost already */
+    ck_assert_uint_eq(atomic_load(&late.times), 1);
+    writer->ops->close(writer);
+    ck_assert_uint_eq(atomic_load(&told.times), 1);
+    ck_assert_uint_eq(atomic_load(&late.times), 1);
+    ck_assert_int_eq(atomic_load(&told.error), -ESHUTDOWN);
+    other->ops->close(other);
+    fake_cluster_destroy(cluster);
+}
+END_TEST
+
+START_TEST(who_watches_a_lease_is_told_why_it_was_lost)
+{
+    struct fake_cluster *cluster = fake_cluster_create();
+    struct kv_storage *writer = NULL;
+    struct told told = {0};
+    _Atomic bool lose = false;
+
+    ck_ok(rig_acquire(cluster, lose_answer, &lose, &writer));
+    writer->ops->lease_watch(writer, note, &told);
+    atomic_store(&lose, true);
+    ck_fails(writer->ops->root_swap(writer, 0, kv_slice_str("x")), ESHUTDOWN);
+    atomic_store(&lose, false);
+    wait_until_told(&told);
+    ck_assert_int_eq(atomic_load(&told.error), -ETIMEDOUT);
+    writer->ops->close(writer);
+    fake_cluster_destroy(cluster);
+}
+END_TEST
+
+START_TEST(who_watches_no_more_and_who_gives_the_lease_up_is_told_nothing)
+{
+    struct fake_cluster *cluster = fake_cluster_create();
+    struct kv_storage *writer = NULL;
+    struct kv_storage *other = NULL;
+    struct told told = {0};
+
+    ck_ok(rig_acquire(cluster, NULL, NULL, &writer));
+    writer->ops->lease_watch(writer, note, &told);
+    writer->ops->close(writer);
+    ck_ok(rig_acquire(cluster, NULL, NULL, &writer));
+    writer->ops->lease_watch(writer, note, &told);
+    writer->ops->lease_watch(writer, NULL, NULL);
+    fake_cluster_pass(cluster, RIG_LEASE_MS + 1);
+    ck_ok(rig_acquire(cluster, NULL, NULL, &other));
+    ck_fails(writer->ops->root_swap(writer, 0, kv_slice_str("x")), ESHUTDOWN);
+    writer->ops->close(writer);
+    other->ops->close(other);
+    ck_assert_uint_eq(atomic_load(&told.times), 0);
+    fake_cluster_destroy(cluster);
+}
+END_TEST
+
+/* ---- the engine -------------------------------------------------------------------------------
+ */
+
+enum { SHORT_LEASE_MS = 1000 };
+
+static struct kv_store *open_store(struct fake_cluster *cluster, struct kv_table **ret_table)
+{
+    struct pooled_options pooled = {
+        .create = true, .lease_ms = SHORT_LEASE_MS, .piece_bytes = 64 * 1024};
+    struct kv_options options = {.create = true};
+    struct kv_storage *storage = NULL;
+    struct kv_store *store = NULL;
+
+    ck_ok(pooled_storage_open(fake_cluster_connect(cluster, NULL, NULL), "rados://fake/store",
+                              &pooled, &storage));
+    ck_ok(kv_open(storage, &options, &store));
+    ck_ok(kv_table_open(store, "t", NULL, ret_table));
+    return store;
+}
+
+static int get(struct kv_table *table, const char *key)
+{
+    struct kv_pinned value = {0};
+    int r = kv_get(table, NULL, kv_slice_str(key), &value);
+    if (r == 0) {
+        kv_pinned_release(&value);
+    }
+    return r;
+}
+
+START_TEST(a_store_whose_lease_is_lost_answers_nothing_from_memory)
+{
+    struct fake_cluster *cluster = fake_cluster_create();
+    struct kv_slice key = kv_slice_str("cached");
+    struct kv_get_result result = {0};
+    struct kv_table *table = NULL;
+    struct kv_store *store = open_store(cluster, &table);
+    struct kv_storage *other = NULL;
+    struct kv_iter *iter = NULL;
+    struct kv_health health;
+
+    ck_ok(kv_put(table, key, kv_slice_str("old"), KV_DURABLE_SYNC));
+    ck_ok(get(table, "cached"));
+    int r = -EBUSY;
+    for (unsigned tries = 0; r == -EBUSY && tries < 100; tries++) { /* unless it is just renewed */
+        fake_cluster_pass(cluster, SHORT_LEASE_MS + 1);
+        r = rig_acquire(cluster, NULL, NULL, &other);
+    }
+    ck_ok(r);
+    r = 0; /* nothing is asked of the pool: the renewal finds out */
+    for (unsigned ms = 0; r == 0; ms += 10) {
+        ck_assert_msg(ms < test_patience_ms(), "it is still read");
+        sleep_ms(10);
+        r = get(table, "cached");
+    }
+    ck_assert_int_eq(r, -ESHUTDOWN);
+    ck_fails(kv_exists(table, NULL, key), ESHUTDOWN);
+    ck_fails(kv_multi_get(table, NULL, &key, 1, &result), ESHUTDOWN);
+    ck_fails(kv_iter_create(table, NULL, &iter), ESHUTDOWN);
+    ck_fails(kv_put(table, key, key, KV_DURABLE_WRITE), ESHUTDOWN);
+    kv_health(store, &health);
+    ck_assert_int_eq(health.state, KV_HEALTH_READ_ONLY);
+    ck_assert_ptr_nonnull(strstr(health.reason, "lease"));
+    ck_assert_int_lt(kv_close(store), 0);
+    rig_go_on(other);
+    other->ops->close(other);
+    fake_cluster_destroy(cluster);
+}
+END_TEST
+
+Suite *test_suite(void)
+{
+    Suite *s = suite_create("pooled_lost");
+    suite_add(s, "watch", who_watches_a_lease_is_told_once_that_it_was_taken_over);
+    suite_add(s, "watch", who_watches_a_lease_is_told_why_it_was_lost);
+    suite_add(s, "watch", who_watches_no_more_and_who_gives_the_lease_up_is_told_nothing);
+    suite_add(s, "engine", a_store_whose_lease_is_lost_answers_nothing_from_memory);
+    return s;
+}
