@@ -15,6 +15,14 @@
 
 enum { RENEWALS_PER_LEASE = 5 };
 
+/* How long a lease counts here: less than the servers let its lock stand, for they go by clocks
+ * that are set, and not at the pace of this one. */
+static uint64_t valid_ns(const struct pooled_storage *storage)
+{
+    uint64_t lease_ns = storage->options.lease_ms * 1000000;
+    return lease_ns - lease_ns / RENEWALS_PER_LEASE;
+}
+
 int pooled_lose(struct pooled_storage *storage, int error)
 {
     mutex_lock(&storage->mu);
@@ -141,7 +149,7 @@ static int renew(struct pooled_storage *storage, bool exclusive)
     }
     r = r < 0 ? r : check_still_mine(storage, exclusive);
     if (r == 0) {
-        atomic_store(&storage->valid_until_ns, begun_ns + lease_ms * 1000000);
+        atomic_store(&storage->valid_until_ns, begun_ns + valid_ns(storage));
     }
     return r;
 }
@@ -310,7 +318,7 @@ static int lock(struct pooled_storage *storage, enum kv_lease_mode mode)
     uint64_t lease_ms = storage->options.lease_ms;
     int r = ops->lock(storage->pool, POOLED_LEASE, mode == KV_LEASE_EXCLUSIVE, false, lease_ms);
     if (r == 0) {
-        atomic_store(&storage->valid_until_ns, begun_ns + lease_ms * 1000000);
+        atomic_store(&storage->valid_until_ns, begun_ns + valid_ns(storage));
     }
     return r;
 }

@@ -111,6 +111,44 @@ START_TEST(who_watches_no_more_and_who_gives_the_lease_up_is_told_nothing)
 }
 END_TEST
 
+/* ---- how long it counts -----------------------------------------------------------------------
+ */
+
+static enum fake_fate count_call(void *arg, unsigned index)
+{
+    _Atomic unsigned *calls = (_Atomic unsigned *)arg;
+    atomic_store(calls, index + 1);
+    return FAKE_DONE;
+}
+
+/* Calls that a read of the root record makes once so much of the lease is over. */
+static unsigned calls_of_read_after(uint64_t ms)
+{
+    struct fake_cluster *cluster = fake_cluster_create();
+    struct kv_storage *writer = NULL;
+    struct kv_buf bytes = {0};
+    uint64_t version = 0;
+    _Atomic unsigned calls = 0;
+
+    ck_ok(rig_acquire(cluster, count_call, &calls, &writer));
+    rig_go_on(writer);
+    unsigned before = atomic_load(&calls);
+    fake_cluster_pass(cluster, ms);
+    ck_ok(writer->ops->root_read(writer, &bytes, &version));
+    unsigned made = atomic_load(&calls) - before;
+    writer->ops->close(writer);
+    kv_buf_finish(&bytes);
+    fake_cluster_destroy(cluster);
+    return made;
+}
+
+START_TEST(a_read_in_the_last_fifth_of_a_lease_waits_for_its_renewal)
+{
+    ck_assert_uint_eq(calls_of_read_after(RIG_LEASE_MS * 7 / 10), 1);
+    ck_assert_uint_ge(calls_of_read_after(RIG_LEASE_MS * 9 / 10), 3); /* the lock, and the epoch */
+}
+END_TEST
+
 /* ---- the engine -------------------------------------------------------------------------------
  */
 
@@ -187,6 +225,7 @@ Suite *test_suite(void)
     suite_add(s, "watch", who_watches_a_lease_is_told_once_that_it_was_taken_over);
     suite_add(s, "watch", who_watches_a_lease_is_told_why_it_was_lost);
     suite_add(s, "watch", who_watches_no_more_and_who_gives_the_lease_up_is_told_nothing);
+    suite_add(s, "time", a_read_in_the_last_fifth_of_a_lease_waits_for_its_renewal);
     suite_add(s, "engine", a_store_whose_lease_is_lost_answers_nothing_from_memory);
     return s;
 }
