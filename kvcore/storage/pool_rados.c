@@ -312,6 +312,7 @@ static const struct pool_ops rados_pool_ops = {
 static int configure(rados_t cluster)
 {
     int r = rados_conf_set(cluster, "client_mount_timeout", connect_timeout_s);
+    r = r < 0 ? r : rados_conf_set(cluster, "rados_mon_op_timeout", connect_timeout_s);
     r = r < 0 ? r : rados_conf_read_file(cluster, NULL);
     r = r == -ENOENT ? 0 : r;
     return r < 0 ? r : rados_conf_parse_env(cluster, NULL);

@@ -331,12 +331,13 @@ static int check_lock(struct pooled_storage *storage)
     return r == -ENOENT ? -EBUSY : r;
 }
 
-/* With the lock held. The renewer comes before the fences: these take as long as there are files
- * that were open. */
+/* With the lock held. The renewer comes before what may take longer than the lock lasts: the
+ * monitors may be away, and the fences take as long as there are files that were open. */
 static int begin_writing(struct pooled_storage *storage, struct pooled_before before,
                          const char *holder)
 {
-    int r = pooled_raise_epoch(storage, before, holder);
+    char last_writer[POOLED_ADDRESS_MAX + 1] = {0};
+    int r = pooled_raise_epoch(storage, before, holder, last_writer);
     /* Where this process was stopped before the raise until its lock had ended, a reader may be
      * there by now: nothing is written beside it. */
     r = r < 0 ? r : check_lock(storage);
@@ -345,7 +346,11 @@ static int begin_writing(struct pooled_storage *storage, struct pooled_before be
     }
     atomic_store(&storage->lease, KV_LEASE_EXCLUSIVE);
     r = start_renewer(storage);
-    return r < 0 ? r : pooled_fence_files(storage);
+    if (r < 0) {
+        return r;
+    }
+    pooled_shut_out(storage, last_writer);
+    return pooled_fence_files(storage);
 }
 
 static int begin_reading(struct pooled_storage *storage, struct pooled_before before)

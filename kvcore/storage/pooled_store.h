@@ -136,10 +136,15 @@ struct pooled_before {
 /* Errors: -ENOENT no store, and under this lease none may be made; -KV_EFORMAT, -KV_EDAMAGED. */
 KV_MUST_CHECK int pooled_look_before(struct pooled_storage *storage, enum kv_lease_mode mode,
                                      struct pooled_before *ret_before);
-/* Make the store's epoch one more than it was before, or make the store, and own it. Sets `epoch`.
- * Errors: -EBUSY somebody else did so meanwhile, or its writer has taken its lease again. */
+/* Make the store's epoch one more than it was before, or make the store, and own it. Sets `epoch`;
+ * the address of the writer before is empty if it had closed the store. Errors: -EBUSY somebody
+ * else did so meanwhile, or its writer has taken its lease again. */
 KV_MUST_CHECK int pooled_raise_epoch(struct pooled_storage *storage, struct pooled_before before,
-                                     const char *holder);
+                                     const char *holder,
+                                     char ret_last_writer[POOLED_ADDRESS_MAX + 1]);
+/* Have the cluster refuse whatever that one asks for, if this client may. May take long: a cluster
+ * does so through its monitors, and goes on without them otherwise. */
+void pooled_shut_out(struct pooled_storage *storage, const char *last_writer);
 /* Nobody of an earlier epoch can write to any file from now on; every open one is finished, with
  * the size it has. */
 KV_MUST_CHECK int pooled_fence_files(struct pooled_storage *storage);

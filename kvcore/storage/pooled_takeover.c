@@ -135,7 +135,7 @@ static int read_last_writer(struct pooled_storage *storage,
 }
 
 int pooled_raise_epoch(struct pooled_storage *storage, struct pooled_before before,
-                       const char *holder)
+                       const char *holder, char ret_last_writer[POOLED_ADDRESS_MAX + 1])
 {
     char last_writer[POOLED_ADDRESS_MAX + 1] = {0};
     const char *address = storage->pool->ops->address(storage->pool);
@@ -152,12 +152,21 @@ int pooled_raise_epoch(struct pooled_storage *storage, struct pooled_before befo
         r = r < 0 ? r : raise_root(storage, before, kv_buf_slice(&bytes));
     }
     kv_buf_finish(&bytes);
-    if (r == 0 && last_writer[0] != '\0' && strcmp(last_writer, address) != 0) {
-        /* The epochs suffice; this ends what they do not guard, which is reading, and sooner. Not
-         * every user of a cluster may do it. */
-        kv_ignore(storage->pool->ops->shut_out(storage->pool, last_writer));
+    if (r == 0) {
+        memcpy(ret_last_writer, last_writer, sizeof last_writer);
     }
     return r;
+}
+
+void pooled_shut_out(struct pooled_storage *storage, const char *last_writer)
+{
+    const struct pool_ops *ops = storage->pool->ops;
+
+    if (last_writer[0] != '\0' && strcmp(last_writer, ops->address(storage->pool)) != 0) {
+        /* The epochs suffice; this ends what they do not guard, which is reading, and sooner. Not
+         * every user of a cluster may do it. */
+        kv_ignore(ops->shut_out(storage->pool, last_writer));
+    }
 }
 
 /* ---- open files -------------------------------------------------------------------------------

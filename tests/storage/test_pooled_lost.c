@@ -8,6 +8,8 @@
 
 #include <kv/kv.h>
 
+enum { SHORT_LEASE_MS = 1000 };
+
 /* What was told of a lease. */
 struct told {
     _Atomic unsigned times;
@@ -149,10 +151,41 @@ START_TEST(a_read_in_the_last_fifth_of_a_lease_waits_for_its_renewal)
 }
 END_TEST
 
+/* Monitors that take longer to answer than the lease lasts. */
+static int slow_shut_out(struct pool *pool, const char *address)
+{
+    sleep_ms(SHORT_LEASE_MS / 2 + 50);
+    sleep_ms(SHORT_LEASE_MS / 2 + 50);
+    ck_assert_int_eq(pool->ops->is_locked(pool, POOLED_LEASE), 1);
+    return -ETIMEDOUT;
+}
+
+START_TEST(a_lease_is_renewed_while_the_writer_before_is_shut_out)
+{
+    struct pooled_options options = {
+        .create = true, .lease_ms = SHORT_LEASE_MS, .piece_bytes = RIG_PIECE_BYTES};
+    struct fake_cluster *cluster = fake_cluster_create();
+    struct pool *pool = fake_cluster_connect(cluster, NULL, NULL);
+    struct pool_ops ops = *pool->ops;
+    struct kv_storage *writer = NULL;
+    struct kv_storage *other = NULL;
+
+    ck_ok(rig_acquire(cluster, NULL, NULL, &writer));
+    fake_cluster_pass(cluster, RIG_LEASE_MS + 1);
+    ops.shut_out = slow_shut_out;
+    pool->ops = &ops;
+    ck_ok(pooled_storage_open(pool, "rados://fake/store", &options, &other));
+    ck_ok(other->ops->lease_acquire(other, KV_LEASE_EXCLUSIVE, "slow"));
+    rig_go_on(other);
+    ck_fails(writer->ops->root_swap(writer, 0, kv_slice_str("x")), ESHUTDOWN);
+    writer->ops->close(writer);
+    other->ops->close(other);
+    fake_cluster_destroy(cluster);
+}
+END_TEST
+
 /* ---- the engine -------------------------------------------------------------------------------
  */
-
-enum { SHORT_LEASE_MS = 1000 };
 
 static struct kv_store *open_store(struct fake_cluster *cluster, struct kv_table **ret_table)
 {
@@ -226,6 +259,7 @@ Suite *test_suite(void)
     suite_add(s, "watch", who_watches_a_lease_is_told_why_it_was_lost);
     suite_add(s, "watch", who_watches_no_more_and_who_gives_the_lease_up_is_told_nothing);
     suite_add(s, "time", a_read_in_the_last_fifth_of_a_lease_waits_for_its_renewal);
+    suite_add(s, "time", a_lease_is_renewed_while_the_writer_before_is_shut_out);
     suite_add(s, "engine", a_store_whose_lease_is_lost_answers_nothing_from_memory);
     return s;
 }
