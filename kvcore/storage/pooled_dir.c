@@ -14,9 +14,15 @@ int pooled_dir_get(struct pooled_storage *storage, struct kv_file_id id,
 
     pooled_file_name(id, name);
     int r = storage->pool->ops->key(storage->pool, POOLED_ROOT, name, &bytes);
-    if (r == -ENODATA) {
+    if (r == -ENOENT) {
+        r = pooled_root_missing(storage);
+    }
+    /* Also that there is no such name is an answer that must not be out of date. */
+    int lease = pooled_check_lease(storage);
+    if (lease == 0 && r == -ENODATA) {
         r = -ENOENT;
     }
+    r = lease < 0 ? lease : r;
     r = r < 0 ? r : pooled_entry_decode(kv_buf_slice(&bytes), ret_entry);
     kv_buf_finish(&bytes);
     return r;

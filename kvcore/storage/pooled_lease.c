@@ -79,6 +79,9 @@ int pooled_change(struct pooled_storage *storage, const char *object,
     guarded.guards = guards;
     guarded.guard_count = 1 + what->guard_count;
     int r = attempt(storage, object, &guarded);
+    if (r == -ENOENT && strcmp(object, POOLED_ROOT) == 0) {
+        return pooled_root_missing(storage);
+    }
     return r == -ECANCELED && what->guard_count == 0 ? pooled_lose(storage, -POOLED_EFENCED) : r;
 }
 
@@ -96,6 +99,11 @@ int pooled_check_epoch(struct pooled_storage *storage)
         return -POOLED_EFENCED;
     }
     return r < 0 ? r : epoch == storage->epoch ? 0 : -POOLED_EFENCED;
+}
+
+int pooled_root_missing(struct pooled_storage *storage)
+{
+    return atomic_load(&storage->lease) != 0 ? pooled_lose(storage, -ENOENT) : -ENOENT;
 }
 
 int pooled_piece_missing(struct pooled_storage *storage)
@@ -189,7 +197,14 @@ static void tell_lost(struct pooled_storage *storage)
     mutex_unlock(&storage->mu);
 }
 
-/* An outcome that is unknown does not matter here: the next attempt finds out. */
+/* Of a renewal: the next attempt may find out more. All else would be answered the same way again:
+ * somebody has the lock or the store, the root object is gone or damaged, this client may no more.
+ */
+static bool may_pass(int r)
+{
+    return r == -ETIMEDOUT || r == -EAGAIN || r == -EINTR || r == -ENOMEM || r == -ENOSPC;
+}
+
 static void *renewer_main(void *arg)
 {
     struct pooled_storage *storage = (struct pooled_storage *)arg;
@@ -198,7 +213,7 @@ static void *renewer_main(void *arg)
 
     while (r == 0 && wait_for_turn(storage)) {
         r = renew(storage, exclusive);
-        r = r == -EBUSY || r == -POOLED_EFENCED ? r : 0;
+        r = may_pass(r) ? 0 : r;
         mutex_lock(&storage->mu);
         condvar_broadcast(&storage->renewed);
         mutex_unlock(&storage->mu);

@@ -14,6 +14,9 @@ int pooled_root_read(struct kv_storage *base, struct kv_buf *ret_bytes, uint64_t
     size_t size = 0;
 
     int r = storage->pool->ops->read(storage->pool, POOLED_ROOT, 0, slot, sizeof slot, &size);
+    if (r == -ENOENT) {
+        return pooled_root_missing(storage);
+    }
     if (r == 0 && size == 0) {
         r = -ENOENT; /* never written */
     }

@@ -107,6 +107,9 @@ KV_MUST_CHECK int pooled_change_unguarded(struct pooled_storage *storage, const 
 /* 0 nobody has taken over; -POOLED_EFENCED somebody has, or the store is gone; else it cannot be
  * told now. */
 KV_MUST_CHECK int pooled_check_epoch(struct pooled_storage *storage);
+/* The root object is not there. -ENOENT: nor has this storage a lease on the store; else it loses
+ * it, -POOLED_EFENCED. */
+KV_MUST_CHECK int pooled_root_missing(struct pooled_storage *storage);
 /* A piece that the directory counts is not there. -POOLED_EFENCED: because the store is no more
  * this writer's, which loses it with that; -KV_EDAMAGED it was lost. */
 KV_MUST_CHECK int pooled_piece_missing(struct pooled_storage *storage);

@@ -62,8 +62,9 @@ static int pooled_list(struct kv_storage *base, kv_list_fn *fn, void *arg)
     size_t count = 0;
     int r = pooled_dir_list(storage, &items, &count);
 
-    if (r == -ENOENT) {
-        return 0; /* a store that is not made yet has no files */
+    if (r == -ENOENT) { /* a store that is not made yet has no files */
+        r = pooled_root_missing(storage);
+        return r == -ENOENT ? 0 : r;
     }
     r = r < 0 ? r : pooled_check_lease(storage);
     for (size_t i = 0; i < count && r == 0; i++) {

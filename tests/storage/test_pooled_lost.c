@@ -113,6 +113,72 @@ START_TEST(who_watches_no_more_and_who_gives_the_lease_up_is_told_nothing)
 }
 END_TEST
 
+static void count_nothing(void *arg, struct kv_file_id id, uint64_t size_bytes)
+{
+}
+
+/* A store that is gone has no files, no root record and no rows, but that is not what it is asked
+ * for. */
+START_TEST(who_holds_a_store_that_was_purged_loses_the_lease_at_its_next_call)
+{
+    struct fake_cluster *cluster = fake_cluster_create();
+    struct kv_storage *writer = NULL;
+    struct kv_log *log = NULL;
+    struct told told = {0};
+    struct kv_buf bytes = {0};
+    uint64_t version = 0;
+
+    ck_ok(rig_acquire(cluster, NULL, NULL, &writer));
+    writer->ops->lease_watch(writer, note, &told);
+    rig_go_on(writer);
+    fake_cluster_purge(cluster);
+    if (_i == 0) {
+        ck_fails(writer->ops->list(writer, count_nothing, NULL), ESHUTDOWN);
+    } else if (_i == 1) {
+        ck_fails(writer->ops->root_read(writer, &bytes, &version), ESHUTDOWN);
+    } else if (_i == 2) {
+        ck_fails(writer->ops->root_swap(writer, 1, kv_slice_str("x")), ESHUTDOWN);
+    } else {
+        ck_fails(writer->ops->log_open(writer, (struct kv_file_id){KV_FILE_LOG, 1}, &log),
+                 ESHUTDOWN);
+    }
+    wait_until_told(&told);
+    ck_assert_int_eq(atomic_load(&told.error), -ENOENT);
+    writer->ops->close(writer);
+    kv_buf_finish(&bytes);
+    fake_cluster_destroy(cluster);
+}
+END_TEST
+
+START_TEST(a_renewal_that_cannot_succeed_any_more_ends_the_lease_and_nobody_waits)
+{
+    struct fake_cluster *cluster = fake_cluster_create();
+    struct pool *vandal = fake_cluster_connect(cluster, NULL, NULL);
+    struct pool_value none = {POOLED_EPOCH_ATTR, kv_slice_str("none")};
+    struct kv_storage *reader = NULL;
+    struct told told = {0};
+    struct kv_buf bytes = {0};
+    uint64_t version = 0;
+
+    ck_ok(rig_acquire(cluster, NULL, NULL, &reader));
+    rig_go_on(reader);
+    reader->ops->close(reader);
+    reader = rig_connect(cluster, NULL, NULL);
+    ck_ok(reader->ops->lease_acquire(reader, KV_LEASE_SHARED, "a reader"));
+    reader->ops->lease_watch(reader, note, &told);
+    ck_ok(vandal->ops->change(vandal, POOLED_ROOT,
+                              &(struct pool_change){.attributes = &none, .attribute_count = 1}));
+    fake_cluster_pass(cluster, RIG_LEASE_MS + 1);
+    ck_fails(reader->ops->root_read(reader, &bytes, &version), ESHUTDOWN);
+    wait_until_told(&told);
+    ck_assert_int_eq(atomic_load(&told.error), -KV_EDAMAGED);
+    reader->ops->close(reader);
+    vandal->ops->close(vandal);
+    kv_buf_finish(&bytes);
+    fake_cluster_destroy(cluster);
+}
+END_TEST
+
 /* ---- how long it counts -----------------------------------------------------------------------
  */
 
@@ -258,6 +324,11 @@ Suite *test_suite(void)
     suite_add(s, "watch", who_watches_a_lease_is_told_once_that_it_was_taken_over);
     suite_add(s, "watch", who_watches_a_lease_is_told_why_it_was_lost);
     suite_add(s, "watch", who_watches_no_more_and_who_gives_the_lease_up_is_told_nothing);
+    TCase *purged = tcase_create("purged");
+    tcase_add_loop_test(purged, who_holds_a_store_that_was_purged_loses_the_lease_at_its_next_call,
+                        0, 4);
+    suite_add_tcase(s, purged);
+    suite_add(s, "renewal", a_renewal_that_cannot_succeed_any_more_ends_the_lease_and_nobody_waits);
     suite_add(s, "time", a_read_in_the_last_fifth_of_a_lease_waits_for_its_renewal);
     suite_add(s, "time", a_lease_is_renewed_while_the_writer_before_is_shut_out);
     suite_add(s, "engine", a_store_whose_lease_is_lost_answers_nothing_from_memory);
