@@ -72,10 +72,11 @@ static int add_item(void *arg, const char *name, struct kv_slice value)
     struct pooled_dir_item item = {0};
 
     if (!pooled_file_name_parse(name, &item.id)) {
-        return -KV_EDAMAGED;
+        return 0; /* whoever put it there, it is none of ours */
     }
     int r = pooled_entry_decode(value, &item.entry);
-    if (r < 0) {
+    item.damaged = r == -KV_EDAMAGED;
+    if (r < 0 && !item.damaged) {
         return r;
     }
     if (listing->count == listing->capacity) {

@@ -40,7 +40,7 @@ static int remove_pieces(struct pooled_storage *storage, const struct pooled_dir
     return r == 0 || r == -ENOENT ? pooled_dir_forget(storage, item->id) : r;
 }
 
-/* By the pieces: the last one with a byte in it. */
+/* By the pieces: the last one with a byte in it. All of them are there, or it is not known. */
 static int measure(struct pooled_storage *storage, const struct pooled_dir_item *item,
                    uint64_t *ret_size)
 {
@@ -49,7 +49,10 @@ static int measure(struct pooled_storage *storage, const struct pooled_dir_item 
         uint64_t size = 0;
         pooled_piece_name(item->id, item->entry.epoch, piece, name);
         int r = storage->pool->ops->stat(storage->pool, name, &size);
-        if (r < 0 && r != -ENOENT) {
+        if (r == -ENOENT) {
+            r = pooled_piece_missing(storage);
+        }
+        if (r < 0) {
             return r;
         }
         if (size > item->entry.piece_bytes) {
@@ -271,6 +274,9 @@ int pooled_file_remove(struct pooled_storage *storage, struct kv_file_id id)
         return -EROFS;
     }
     int r = plan_removal(storage, id, &item);
+    if (r == -KV_EDAMAGED) {
+        return pooled_dir_forget(storage, id);
+    }
     if (r <= 0) {
         return r == 0 ? -ENOENT : r;
     }

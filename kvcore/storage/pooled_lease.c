@@ -108,7 +108,7 @@ int pooled_root_missing(struct pooled_storage *storage)
 
 int pooled_piece_missing(struct pooled_storage *storage)
 {
-    int r = pooled_check_epoch(storage);
+    int r = atomic_load(&storage->lease) != 0 ? pooled_check_epoch(storage) : 0;
     return r == 0 ? -KV_EDAMAGED : r == -POOLED_EFENCED ? pooled_lose(storage, r) : r;
 }
 

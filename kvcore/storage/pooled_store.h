@@ -124,6 +124,7 @@ void pooled_lease_release(struct pooled_storage *storage);
 /* A file as the directory names it. */
 struct pooled_dir_item {
     struct kv_file_id id;
+    bool damaged; /* nothing more is known of it */
     struct pooled_entry entry;
 };
 
@@ -149,7 +150,7 @@ KV_MUST_CHECK int pooled_raise_epoch(struct pooled_storage *storage, struct pool
  * does so through its monitors, and goes on without them otherwise. */
 void pooled_shut_out(struct pooled_storage *storage, const char *last_writer);
 /* Nobody of an earlier epoch can write to any file from now on; every open one is finished, with
- * the size it has. */
+ * the size it has, unless damage hides that. */
 KV_MUST_CHECK int pooled_fence_files(struct pooled_storage *storage);
 /* Nobody of an earlier epoch can write to this piece. Errors: -ENOENT there is none. */
 KV_MUST_CHECK int pooled_fence_piece(struct pooled_storage *storage,
@@ -169,7 +170,7 @@ KV_MUST_CHECK int pooled_dir_put(struct pooled_storage *storage,
                                  const struct pooled_dir_item *items, size_t count);
 KV_MUST_CHECK int pooled_dir_forget(struct pooled_storage *storage, struct kv_file_id id);
 
-/* Every name there is, whatever its state; to be freed. */
+/* Every name of a file there is, whatever its state; to be freed. */
 KV_MUST_CHECK int pooled_dir_list(struct pooled_storage *storage,
                                   struct pooled_dir_item **ret_items, size_t *ret_count);
 
@@ -204,7 +205,8 @@ KV_MUST_CHECK int pooled_file_read(struct pooled_file *file, uint64_t end, uint6
                                    void *to, size_t size, size_t *ret_size);
 /* The range, which lies within the file, then reads as zeros. */
 KV_MUST_CHECK int pooled_file_zero(struct pooled_file *file, uint64_t offset, uint64_t size);
-/* The size that the directory tells, or of a file that is not finished its pieces. */
+/* The size that the directory tells, or of a file that is not finished its pieces. Errors:
+ * -KV_EDAMAGED. */
 KV_MUST_CHECK int pooled_item_size(struct pooled_storage *storage,
                                    const struct pooled_dir_item *item, uint64_t *ret_size);
 /* As long as it is now. */
@@ -213,7 +215,9 @@ KV_MUST_CHECK int pooled_file_size(struct pooled_file *file, uint64_t *ret_size)
 KV_MUST_CHECK int pooled_file_finish(struct pooled_file *file, uint64_t size);
 /* As if it had never been. */
 void pooled_file_abort(struct pooled_file *take_file);
-/* Errors: -ENOENT. */
+/* One whose entry is damaged is forgotten; nobody knows what its pieces are called. Errors:
+ * -ENOENT.
+ */
 KV_MUST_CHECK int pooled_file_remove(struct pooled_storage *storage, struct kv_file_id id);
 void pooled_file_unref(struct pooled_file *take_file);
 /* Remove what is left of a file that nobody has open. Does nothing to one that is. */

@@ -210,12 +210,16 @@ int pooled_fence_file(struct pooled_storage *storage, const struct pooled_dir_it
     return 0;
 }
 
+/* A damaged one stays open: it can be looked at and removed, and whoever opens it is told. */
 static int finish_open(struct pooled_storage *storage, struct pooled_dir_item *item)
 {
     int r = pooled_fence_file(storage, item);
     r = r < 0 ? r : pooled_item_size(storage, item, &item->entry.size);
+    if (r < 0) {
+        return r == -KV_EDAMAGED ? 0 : r;
+    }
     item->entry.state = POOLED_FINISHED;
-    return r < 0 ? r : pooled_dir_put(storage, item, 1);
+    return pooled_dir_put(storage, item, 1);
 }
 
 int pooled_fence_files(struct pooled_storage *storage)
@@ -225,7 +229,7 @@ int pooled_fence_files(struct pooled_storage *storage)
     int r = pooled_dir_list(storage, &items, &count);
 
     for (size_t i = 0; i < count && r == 0; i++) {
-        if (items[i].entry.state == POOLED_OPEN) {
+        if (!items[i].damaged && items[i].entry.state == POOLED_OPEN) {
             r = finish_open(storage, &items[i]);
         }
     }

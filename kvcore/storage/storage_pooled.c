@@ -37,15 +37,17 @@ static int pooled_remove(struct kv_storage *base, struct kv_file_id id)
     return pooled_file_remove(pooled_storage(base), id);
 }
 
-/* One name: told, or what is left of it removed. */
+/* One name: told, or what is left of it removed. A damaged file is told too, so that whoever needs
+ * it opens it and learns of the damage, rather than that there is no such file. */
 static int list_item(struct pooled_storage *storage, const struct pooled_dir_item *item,
                      kv_list_fn *fn, void *arg)
 {
     uint64_t size = 0;
     int r = 0;
 
-    if (item->entry.state == POOLED_OPEN || item->entry.state == POOLED_FINISHED) {
-        r = pooled_item_size(storage, item, &size);
+    if (item->damaged || item->entry.state == POOLED_OPEN || item->entry.state == POOLED_FINISHED) {
+        r = item->damaged ? 0 : pooled_item_size(storage, item, &size);
+        r = r == -KV_EDAMAGED ? 0 : r;
         if (r == 0 && !pooled_is_reserve(item->id)) {
             fn(arg, item->id, size);
         }
@@ -71,7 +73,7 @@ static int pooled_list(struct kv_storage *base, kv_list_fn *fn, void *arg)
         r = list_item(storage, &items[i], fn, arg);
     }
     free(items);
-    return r;
+    return r < 0 ? r : pooled_check_lease(storage); /* sizes were read as well */
 }
 
 /* A client learns how much room the disks have, not what is left of that for copies in this pool.
