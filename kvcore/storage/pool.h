@@ -62,7 +62,8 @@ struct pool_ops {
     void (*close)(struct pool *pool);
     /* Errors: -ECANCELED a guard does not hold; -EEXIST; -ENOENT no such object, and it is not to
      * be created; -ENOSPC the pool is full, or the quota of its users; then what takes no more
-     * room, like a removal, is done all the same. */
+     * room, like a removal, is done all the same; -EOPNOTSUPP keys in a pool that has none (one
+     * with erasure coding). */
     int (*change)(struct pool *pool, const char *object, const struct pool_change *change);
     /* Up to `size` bytes from `offset`, short only at the end. Errors: -ENOENT. */
     int (*read)(struct pool *pool, const char *object, uint64_t offset, void *to, size_t size,

@@ -43,7 +43,7 @@ int pooled_lose(struct pooled_storage *storage, int error)
 static bool is_refusal(int r)
 {
     return r == -ECANCELED || r == -EEXIST || r == -ENOENT || r == -ENOSPC || r == -EACCES ||
-           r == -EPERM;
+           r == -EPERM || r == -EOPNOTSUPP;
 }
 
 static int attempt(struct pooled_storage *storage, const char *object,

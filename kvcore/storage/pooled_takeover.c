@@ -82,9 +82,11 @@ static int make_root(struct pooled_storage *storage, struct kv_slice holder)
         {POOLED_VERSION_ATTR, pooled_count_slice(&none)},
         {POOLED_HOLDER_ATTR, holder},
     };
+    /* Not every pool takes keys, and then there is to be no root without a directory. */
     int r = storage->pool->ops->change(
         storage->pool, POOLED_ROOT,
-        &(struct pool_change){.create = true, .attributes = attributes, .attribute_count = 5});
+        &(struct pool_change){
+            .create = true, .attributes = attributes, .attribute_count = 5, .key_removed = "none"});
     return r == -EEXIST ? -EBUSY : r;
 }
 

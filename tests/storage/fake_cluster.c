@@ -58,6 +58,7 @@ struct fake_cluster {
     bool shut_out[CLIENTS_MAX];
     bool shut_out_forbidden;
     size_t limit;
+    bool keys_forbidden;
     _Atomic uint64_t passed_ns;
 };
 
@@ -244,6 +245,9 @@ static int apply(struct fake_cluster *cluster, const char *name, const struct po
         if (!guard_holds(object, &change->guards[i])) {
             return -ECANCELED;
         }
+    }
+    if (cluster->keys_forbidden && (change->key_count > 0 || change->key_removed != NULL)) {
+        return -EOPNOTSUPP;
     }
     size_t more = growth(object, change);
     if (more > 0 && used_by_all(cluster) + more > cluster->limit) {
@@ -704,6 +708,13 @@ size_t fake_cluster_used(struct fake_cluster *cluster)
     size_t used = used_by_all(cluster);
     mutex_unlock(&cluster->mu);
     return used;
+}
+
+void fake_cluster_forbid_keys(struct fake_cluster *cluster)
+{
+    mutex_lock(&cluster->mu);
+    cluster->keys_forbidden = true;
+    mutex_unlock(&cluster->mu);
 }
 
 void fake_cluster_forbid_shut_out(struct fake_cluster *cluster)

@@ -39,6 +39,8 @@ void fake_cluster_land(struct fake_cluster *cluster);
 void fake_cluster_limit(struct fake_cluster *cluster, size_t bytes);
 /* Bytes of all objects. */
 size_t fake_cluster_used(struct fake_cluster *cluster);
+/* Objects have no keys, as in a pool with erasure coding. */
+void fake_cluster_forbid_keys(struct fake_cluster *cluster);
 /* Clients may not shut others out. */
 void fake_cluster_forbid_shut_out(struct fake_cluster *cluster);
 

@@ -562,6 +562,19 @@ static void count_object(void *arg, const char *name)
     *count += 1;
 }
 
+START_TEST(no_half_of_a_store_is_made_in_a_pool_without_keys)
+{
+    struct fake_cluster *cluster = fake_cluster_create();
+    struct kv_storage *storage = NULL;
+
+    fake_cluster_forbid_keys(cluster);
+    ck_fails(rig_acquire(cluster, NULL, NULL, &storage), EOPNOTSUPP);
+    ck_fails(rig_acquire(cluster, NULL, NULL, &storage), EOPNOTSUPP);
+    ck_assert_uint_eq(fake_cluster_bytes(cluster, POOLED_ROOT, NULL, 0), SIZE_MAX);
+    fake_cluster_destroy(cluster);
+}
+END_TEST
+
 START_TEST(a_store_that_is_not_there_is_not_made_by_reading)
 {
     struct fake_cluster *cluster = fake_cluster_create();
@@ -602,6 +615,7 @@ Suite *test_suite(void)
     suite_add(s, "lease", who_lost_its_lock_while_it_took_over_does_not_write_beside_a_reader);
     suite_add(s, "lease", a_change_whose_answer_is_lost_ends_the_lease);
     suite_add(s, "lease", who_was_overtaken_reads_nothing_any_more_and_every_call_says_so);
+    suite_add(s, "lease", no_half_of_a_store_is_made_in_a_pool_without_keys);
     suite_add(s, "lease", a_store_that_is_not_there_is_not_made_by_reading);
     return s;
 }
