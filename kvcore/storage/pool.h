@@ -90,7 +90,7 @@ struct pool_ops {
     /* What others can shut this client out by. */
     const char *(*address)(struct pool *pool);
     /* Whatever that client does after the next call of this one here fails, or was done before.
-     * Errors: -EACCES, -EPERM this client may not do that. */
+     * Errors: -EACCES, -EPERM this client may not do that; -EINVAL it is no client's address. */
     int (*shut_out)(struct pool *pool, const char *address);
     /* A clock that runs while the process is stopped, and that nobody sets. */
     uint64_t (*now_ns)(struct pool *pool);

@@ -7,6 +7,8 @@
 #include <sys/time.h>
 #include <time.h>
 
+#include "kvcore/storage/rados_address.h"
+
 enum {
     KEYS_PER_CALL = 1024, /* what a cluster gives at most by default */
     KEY_SIZE = 128,
@@ -267,6 +269,10 @@ static int pool_shut_out(struct pool *pool, const char *address)
     struct rados_pool *self = (struct rados_pool *)pool;
     char text[ADDRESS_SIZE];
 
+    /* It comes from an object that others may write to, and the cluster takes more than clients. */
+    if (!rados_address_is_client(address)) {
+        return -EINVAL;
+    }
     snprintf(text, sizeof text, "%s", address);
     int r = rados_blocklist_add(self->cluster, text, 0);
     /* A server that this client speaks to from now on learns of it first. */

@@ -296,6 +296,22 @@ START_TEST(who_was_shut_out_changes_nothing_any_more)
 }
 END_TEST
 
+START_TEST(what_is_no_address_of_a_client_shuts_nobody_out)
+{
+    static const char *const wrong[] = {"", "127.0.0.1", "127.0.0.1:0/0", "127.0.0.0/8", "nobody"};
+    struct rig rig;
+
+    make_rig(&rig);
+    ck_ok(create(rig.one, "o", "1"));
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        ck_fails(rig.two->ops->shut_out(rig.two, wrong[i]), EINVAL);
+    }
+    expect_bytes(rig.two, "o", "");
+    ck_ok(write_guarded(rig.one, "o", guard("epoch", POOL_IS, "1"), 0, "x"));
+    finish_rig(&rig);
+}
+END_TEST
+
 static void add(Suite *s, const char *name, const TTest *test)
 {
     TCase *tc = tcase_create(name);
@@ -315,5 +331,6 @@ Suite *test_suite(void)
     add(s, "lock", an_exclusive_lock_excludes_until_it_ends);
     add(s, "lock", shared_locks_exclude_exclusive_ones);
     add(s, "client", who_was_shut_out_changes_nothing_any_more);
+    add(s, "client", what_is_no_address_of_a_client_shuts_nobody_out);
     return s;
 }
