@@ -185,7 +185,7 @@ static int make_way(struct pooled_storage *storage, struct kv_file_id id)
         return -EEXIST;
     }
     if (r == 0) {
-        r = pooled_file_sweep(storage, &item);
+        r = pooled_file_sweep(storage, id);
         r = r < 0 ? r : pooled_dir_get(storage, id, &item.entry);
     }
     return r == 0 ? -EEXIST : r == -ENOENT ? 0 : r;
@@ -295,12 +295,26 @@ void pooled_file_abort(struct pooled_file *take_file)
     pooled_file_unref(take_file);
 }
 
-int pooled_file_sweep(struct pooled_storage *storage, const struct pooled_dir_item *item)
+int pooled_file_sweep(struct pooled_storage *storage, struct kv_file_id id)
 {
+    struct pooled_dir_item item = {.id = id};
+
     mutex_lock(&storage->mu);
-    bool is_open = find(storage, item->id) != NULL;
+    bool is_open = find(storage, id) != NULL;
     mutex_unlock(&storage->mu);
-    return is_open ? 0 : remove_pieces(storage, item);
+    if (is_open) {
+        return 0;
+    }
+    /* Asked for afterwards: whoever saw it unfinished before may have seen it being made. Now
+     * nobody makes it any more, and nobody will under that number. */
+    int r = pooled_dir_get(storage, id, &item.entry);
+    if (r == -KV_EDAMAGED) {
+        return pooled_dir_forget(storage, id);
+    }
+    if (r < 0 || is_there(&item.entry)) {
+        return r == -ENOENT ? 0 : r;
+    }
+    return remove_pieces(storage, &item);
 }
 
 /* ---- opening and finishing --------------------------------------------------------------------

@@ -220,9 +220,9 @@ void pooled_file_abort(struct pooled_file *take_file);
  */
 KV_MUST_CHECK int pooled_file_remove(struct pooled_storage *storage, struct kv_file_id id);
 void pooled_file_unref(struct pooled_file *take_file);
-/* Remove what is left of a file that nobody has open. Does nothing to one that is. */
-KV_MUST_CHECK int pooled_file_sweep(struct pooled_storage *storage,
-                                    const struct pooled_dir_item *item);
+/* Remove what is left of a file that was not finished, or was removed. Does nothing to one that is
+ * open, finished or gone meanwhile. */
+KV_MUST_CHECK int pooled_file_sweep(struct pooled_storage *storage, struct kv_file_id id);
 
 /* ---- the operations, each described in kv/storage.h ---- */
 

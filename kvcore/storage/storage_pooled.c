@@ -52,7 +52,7 @@ static int list_item(struct pooled_storage *storage, const struct pooled_dir_ite
             fn(arg, item->id, size);
         }
     } else if (atomic_load(&storage->lease) == KV_LEASE_EXCLUSIVE) {
-        r = pooled_file_sweep(storage, item);
+        r = pooled_file_sweep(storage, item->id);
     }
     return r;
 }
