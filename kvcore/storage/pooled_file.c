@@ -123,23 +123,33 @@ static struct pooled_dir_item item_of(struct pooled_file *file)
     return item;
 }
 
-/* Say it in the directory first, then here. A file that was removed while it is open stays so. */
+/* Say it in the directory first, then here. A file that was removed while it is open stays so: also
+ * if that was said in the directory between the look and the put. */
 static int set_entry(struct pooled_file *file, struct pooled_entry entry)
 {
-    mutex_lock(&file->storage->mu);
-    if (file->removed) {
-        entry.state = POOLED_REMOVED;
-        entry.size = 0;
-    }
-    mutex_unlock(&file->storage->mu);
-    struct pooled_dir_item item = {.id = file->id, .entry = entry};
-    int r = pooled_dir_put(file->storage, &item, 1);
-    if (r == 0) {
-        mutex_lock(&file->storage->mu);
+    struct pooled_storage *storage = file->storage;
+    bool removed = false;
+    bool said_so = false;
+
+    do {
+        mutex_lock(&storage->mu);
+        said_so = file->removed;
+        mutex_unlock(&storage->mu);
+        if (said_so) {
+            entry.state = POOLED_REMOVED;
+            entry.size = 0;
+        }
+        struct pooled_dir_item item = {.id = file->id, .entry = entry};
+        int r = pooled_dir_put(storage, &item, 1);
+        if (r < 0) {
+            return r;
+        }
+        mutex_lock(&storage->mu);
         file->entry = entry;
-        mutex_unlock(&file->storage->mu);
-    }
-    return r;
+        removed = file->removed;
+        mutex_unlock(&storage->mu);
+    } while (removed && !said_so);
+    return 0;
 }
 
 void pooled_file_unref(struct pooled_file *take_file)
@@ -191,18 +201,34 @@ static int make_way(struct pooled_storage *storage, struct kv_file_id id)
     return r == 0 ? -EEXIST : r == -ENOENT ? 0 : r;
 }
 
-/* After the directory says that a file is removed: its pieces go now, or with who has it open. */
-static void let_go(struct pooled_storage *storage, const struct pooled_dir_item *item)
+/* Whether the file is open here, which is then marked: before the directory says that it is
+ * removed, so that nobody who has it open says otherwise afterwards. */
+static bool mark_removed(struct pooled_storage *storage, struct kv_file_id id, bool removed)
 {
     mutex_lock(&storage->mu);
-    struct pooled_file *file = find(storage, item->id);
+    struct pooled_file *file = find(storage, id);
     if (file != NULL) {
-        file->removed = true;
+        file->removed = removed;
     }
     mutex_unlock(&storage->mu);
-    if (file == NULL) {
-        kv_ignore(remove_pieces(storage, item)); /* the next opening sweeps */
+    return file != NULL;
+}
+
+/* The directory is told that a file is removed, and perhaps more: its pieces go now, or with who
+ * has it open. */
+static int put_removed(struct pooled_storage *storage, const struct pooled_dir_item *removed,
+                       const struct pooled_dir_item *items, size_t count)
+{
+    kv_ignore(mark_removed(storage, removed->id, true));
+    int r = pooled_dir_put(storage, items, count);
+    if (r < 0) {
+        kv_ignore(mark_removed(storage, removed->id, false));
+        return r;
     }
+    if (!mark_removed(storage, removed->id, true)) {
+        kv_ignore(remove_pieces(storage, removed)); /* the next opening sweeps */
+    }
+    return 0;
 }
 
 /* 1 there is such a file, and `ret_item` is what the directory is to say of it once it is removed;
@@ -235,11 +261,10 @@ static int name_file(struct pooled_storage *storage, const struct pooled_dir_ite
     if (replaced != 0) {
         planned = plan_removal(storage, (struct kv_file_id){item->id.kind, replaced}, &items[1]);
     }
-    int r = planned < 0 ? planned : pooled_dir_put(storage, items, 1 + (size_t)planned);
-    if (r == 0 && planned > 0) {
-        let_go(storage, &items[1]);
+    if (planned <= 0) {
+        return planned < 0 ? planned : pooled_dir_put(storage, items, 1);
     }
-    return r;
+    return put_removed(storage, &items[1], items, 2);
 }
 
 int pooled_file_create(struct pooled_storage *storage, struct pooled_dir_item item,
@@ -280,11 +305,7 @@ int pooled_file_remove(struct pooled_storage *storage, struct kv_file_id id)
     if (r <= 0) {
         return r == 0 ? -ENOENT : r;
     }
-    r = pooled_dir_put(storage, &item, 1);
-    if (r == 0) {
-        let_go(storage, &item);
-    }
-    return r;
+    return put_removed(storage, &item, &item, 1);
 }
 
 void pooled_file_abort(struct pooled_file *take_file)
@@ -343,6 +364,11 @@ int pooled_file_open(struct pooled_storage *storage, struct kv_file_id id,
         pooled_file_unref(file);
         return r;
     }
+    mutex_lock(&storage->mu);
+    if (file->refs == 1) { /* nobody here knows more than the directory does */
+        file->entry = entry;
+    }
+    mutex_unlock(&storage->mu);
     *ret_file = file;
     return 0;
 }

@@ -113,6 +113,7 @@ START_TEST(a_log_that_is_removed_while_its_entry_is_written_stays_removed)
     between.act = remove_log;
     if (_i == 0) {
         append(storage, log, 10);
+        ck_fails(storage->ops->log_open(storage, log_id, &again), ENOENT);
     }
     storage->ops->log_close(log);
     ck_assert(between.act == NULL);
