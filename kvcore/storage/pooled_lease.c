@@ -332,6 +332,10 @@ static int lock(struct pooled_storage *storage, enum kv_lease_mode mode)
     uint64_t begun_ns = ops->now_ns(storage->pool);
     uint64_t lease_ms = storage->options.lease_ms;
     int r = ops->lock(storage->pool, POOLED_LEASE, mode == KV_LEASE_EXCLUSIVE, false, lease_ms);
+    if (r == -EEXIST) { /* of an earlier attempt, whose answers were lost */
+        r = ops->lock(storage->pool, POOLED_LEASE, mode == KV_LEASE_EXCLUSIVE, true, lease_ms);
+        r = r == -ENOENT ? -EBUSY : r;
+    }
     if (r == 0) {
         atomic_store(&storage->valid_until_ns, begun_ns + valid_ns(storage));
     }
@@ -368,9 +372,16 @@ static int begin_writing(struct pooled_storage *storage, struct pooled_before be
     return pooled_fence_files(storage);
 }
 
-static int begin_reading(struct pooled_storage *storage, struct pooled_before before)
+/* With the lock held, which lets no writer come; one may have come and gone since it was looked. */
+static int begin_reading(struct pooled_storage *storage)
 {
-    storage->epoch = before.epoch;
+    struct pooled_before now = {0};
+    int r = pooled_look_before(storage, KV_LEASE_SHARED, &now);
+
+    if (r < 0) {
+        return r;
+    }
+    storage->epoch = now.epoch;
     atomic_store(&storage->lease, KV_LEASE_SHARED);
     return start_renewer(storage);
 }
@@ -385,14 +396,17 @@ int pooled_lease_acquire(struct kv_storage *base, enum kv_lease_mode mode, const
     }
     /* Before the lock is taken: who was stopped behind it finds that the epoch is another. */
     int r = pooled_look_before(storage, mode, &before);
-    r = r < 0 ? r : lock(storage, mode);
     if (r < 0) {
         return r;
     }
-    r = mode == KV_LEASE_EXCLUSIVE ? begin_writing(storage, before, holder)
-                                   : begin_reading(storage, before);
+    r = lock(storage, mode);
+    if (r == 0) {
+        r = mode == KV_LEASE_EXCLUSIVE ? begin_writing(storage, before, holder)
+                                       : begin_reading(storage);
+    }
     if (r < 0 && atomic_load(&storage->lease) == 0) {
-        kv_ignore(storage->pool->ops->unlock(storage->pool, POOLED_LEASE)); /* ends anyway */
+        /* Also if only the answer said that there is no lock. It ends anyway. */
+        kv_ignore(storage->pool->ops->unlock(storage->pool, POOLED_LEASE));
     } else if (r < 0) {
         pooled_lease_release(storage);
         pooled_lose(storage, r); /* its renewer is gone: it is not to be tried again */

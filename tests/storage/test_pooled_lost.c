@@ -250,6 +250,78 @@ START_TEST(a_lease_is_renewed_while_the_writer_before_is_shut_out)
 }
 END_TEST
 
+/* ---- beginning --------------------------------------------------------------------------------
+ */
+
+/* What happens at one call. */
+struct at {
+    unsigned index;
+    enum fake_fate fate;
+    struct fake_cluster *cluster; /* in which somebody writes before it; or NULL */
+};
+
+static enum fake_fate follow(void *arg, unsigned index)
+{
+    struct at *at = (struct at *)arg;
+    struct kv_storage *writer = NULL;
+
+    if (index != at->index) {
+        return FAKE_DONE;
+    }
+    if (at->cluster != NULL && rig_acquire(at->cluster, NULL, NULL, &writer) == 0) {
+        rig_go_on(writer);
+        writer->ops->close(writer);
+    }
+    return at->fate;
+}
+
+/* Whatever comes of it, the lock is not held any longer than the store is. */
+START_TEST(an_acquisition_whose_answer_is_lost_leaves_no_lock)
+{
+    struct at at = {.fate = FAKE_UNHEARD};
+
+    do {
+        struct fake_cluster *cluster = fake_cluster_create();
+        struct kv_storage *storage = NULL;
+        kv_ignore(rig_acquire(cluster, follow, &at, &storage));
+        if (storage != NULL) {
+            storage->ops->close(storage);
+        }
+        ck_ok(rig_acquire(cluster, NULL, NULL, &storage));
+        rig_go_on(storage);
+        storage->ops->close(storage);
+        fake_cluster_destroy(cluster);
+        at.index++;
+    } while (at.index < 6); /* up to the change that makes the store */
+}
+END_TEST
+
+START_TEST(a_reader_that_is_overtaken_before_it_has_the_lock_reads_what_is_there_then)
+{
+    struct at at = {.index = 0};
+
+    do {
+        struct fake_cluster *cluster = fake_cluster_create();
+        struct kv_storage *storage = NULL;
+        struct kv_buf bytes = {0};
+        uint64_t version = 0;
+
+        ck_ok(rig_acquire(cluster, NULL, NULL, &storage));
+        rig_go_on(storage);
+        storage->ops->close(storage);
+        at.cluster = cluster;
+        storage = rig_connect(cluster, follow, &at);
+        ck_ok(storage->ops->lease_acquire(storage, KV_LEASE_SHARED, "a reader"));
+        fake_cluster_pass(cluster, RIG_LEASE_MS * 9 / 10); /* the renewal compares the epoch */
+        ck_ok(storage->ops->root_read(storage, &bytes, &version));
+        storage->ops->close(storage);
+        kv_buf_finish(&bytes);
+        fake_cluster_destroy(cluster);
+        at.index++;
+    } while (at.index < 6); /* up to the lock and one more */
+}
+END_TEST
+
 /* ---- the engine -------------------------------------------------------------------------------
  */
 
@@ -331,6 +403,9 @@ Suite *test_suite(void)
     suite_add(s, "renewal", a_renewal_that_cannot_succeed_any_more_ends_the_lease_and_nobody_waits);
     suite_add(s, "time", a_read_in_the_last_fifth_of_a_lease_waits_for_its_renewal);
     suite_add(s, "time", a_lease_is_renewed_while_the_writer_before_is_shut_out);
+    suite_add(s, "begin", an_acquisition_whose_answer_is_lost_leaves_no_lock);
+    suite_add(s, "begin",
+              a_reader_that_is_overtaken_before_it_has_the_lock_reads_what_is_there_then);
     suite_add(s, "engine", a_store_whose_lease_is_lost_answers_nothing_from_memory);
     return s;
 }
