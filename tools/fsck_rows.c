@@ -55,6 +55,7 @@ struct walk {
     bool tell;
     uint64_t notes, problems, unsafe, lost_extents;
     bool index_is_unbuilt;
+    bool unfinished; /* not all that follows from what was lost is known, or written */
 };
 
 static bool is_to_be_repaired(const struct walk *walk, const struct kv_problem_kind *kind)
@@ -124,6 +125,7 @@ static int walk_rows(struct fsck_rows *rows, struct walk *walk, struct kv_batch 
     }
     if (r == -EIO || r == -KV_EDAMAGED) {
         take_fault(walk, KV_PROBLEM_FS_UNREADABLE, "the rows of the filesystem cannot be read");
+        walk->unfinished = true;
         r = 0;
     }
     walk->lost_extents = counts.lost_extents;
@@ -146,6 +148,14 @@ static int list_lost(struct fsck_rows *rows)
 
 /* ---- steps ----------------------------------------------------------------------------------- */
 
+/* Taking the first one back takes back all. */
+static void note_archive(struct fsck_rows *rows, const struct kv_admin_result *step)
+{
+    if (rows->result->archive[0] == '\0') {
+        memcpy(rows->result->archive, step->archive, sizeof step->archive);
+    }
+}
+
 static int write_rows(struct fsck_rows *rows, const struct kv_batch *batch)
 {
     struct kv_admin_options options = {.holder = "kvfs fsck"};
@@ -157,9 +167,7 @@ static int write_rows(struct fsck_rows *rows, const struct kv_batch *batch)
         r = kv_admin_amend(storage, &options, batch, &result);
         storage->ops->close(storage);
     }
-    if (r == 0 && rows->result->archive[0] == '\0') {
-        snprintf(rows->result->archive, sizeof rows->result->archive, "%s", result.archive);
-    }
+    note_archive(rows, &result);
     rows->result->needs_replay |= r == 0;
     return r;
 }
@@ -170,9 +178,10 @@ static int mend(struct fsck_rows *rows, struct walk *walk, struct kv_batch *batc
     uint64_t best = walk->problems;
     uint64_t lost = walk->lost_extents;
     unsigned vain = 0;
+    int step = 0;
     int r = 0;
 
-    for (int step = 0; step < STEPS_MAX && vain < STEPS_VAIN && r == 0; step++) {
+    for (; step < STEPS_MAX && vain < STEPS_VAIN && r == 0; step++) {
         if (kv_batch_is_empty(batch)) {
             break;
         }
@@ -185,6 +194,36 @@ static int mend(struct fsck_rows *rows, struct walk *walk, struct kv_batch *batc
         lost = walk->lost_extents;
         best = walk->problems < best ? walk->problems : best;
     }
+    walk->unfinished |= step == STEPS_MAX;
+    return r;
+}
+
+static void tell_unchecked(struct fsck_rows *rows)
+{
+    fsck_report_fault(rows->report, KV_PROBLEM_FS_UNCHECKED,
+                      "an earlier repair was cut short before the files were looked at",
+                      rows->mode == KV_ADMIN_REPAIR);
+    rows->result->problems++;
+}
+
+/* Nothing that the engine's part lost reads as if it had never been, from now on. */
+static int end_repair(struct fsck_rows *rows, bool was_unchecked)
+{
+    struct kv_admin_options options = {.holder = "kvfs fsck"};
+    struct kv_admin_result result = {0};
+    struct kv_storage *storage = NULL;
+    int r;
+
+    if (!was_unchecked && rows->result->archive[0] == '\0') {
+        return 0;
+    }
+    r = kv_storage_posix_open(rows->path, false, &storage);
+    if (r == 0) {
+        r = kv_admin_rows_checked(storage, &options, &result);
+        storage->ops->close(storage);
+    }
+    note_archive(rows, &result);
+    rows->result->repaired += r == 0 && was_unchecked;
     return r;
 }
 
@@ -193,14 +232,21 @@ int fsck_rows_run(struct fsck_rows *rows)
     struct walk walk = {.report = rows->report, .mode = rows->mode, .tell = true};
     struct kv_batch *batch = NULL;
     uint64_t told;
+    bool unchecked = rows->result->rows_unchecked;
     bool wanted = rows->mode != KV_ADMIN_REPORT;
     int r = wanted ? kv_batch_create(&batch) : 0;
 
+    if (unchecked) {
+        tell_unchecked(rows);
+    }
     r = r < 0 ? r : walk_rows(rows, &walk, batch);
     told = walk.problems;
-    if (r == 0 && wanted && (rows->mode == KV_ADMIN_REPAIR || walk.unsafe == 0)) {
+    if (r == 0 && wanted && (rows->mode == KV_ADMIN_REPAIR || (walk.unsafe == 0 && !unchecked))) {
         r = mend(rows, &walk, batch);
         rows->result->repaired += walk.problems < told ? told - walk.problems : 0;
+    }
+    if (r == 0 && rows->mode == KV_ADMIN_REPAIR && !walk.unfinished) {
+        r = end_repair(rows, unchecked);
     }
     walk.tell = true;
     if (r == 0) {

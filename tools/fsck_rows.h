@@ -4,7 +4,8 @@
  * Mending goes in steps: a walk collects the rows that put right what it finds, they are written to
  * the closed store with an archive of their own, and the next walk sees what follows from that (a
  * directory that has an entry again counts one more). It ends with a walk that has nothing left to
- * do. Each step leaves a store that is better than before, and all are taken back as one. */
+ * do. Each step leaves a store that is better than before, and all are taken back as one. The last
+ * one says that the rows are checked: until then a store that lost rows does not open. */
 #ifndef TOOLS_FSCK_ROWS_H
 #define TOOLS_FSCK_ROWS_H
 

@@ -316,6 +316,7 @@ static int open_engine(struct kv_storage *storage, const struct kvfs_options *op
         .sync_interval_ms = options->sync_interval_ms != 0 ? options->sync_interval_ms : 1000,
         .warm = options->warm,
         .no_background = options->no_background,
+        .refuse_unchecked = !options->without_facts, /* what rows held would be holes to us */
         .holder = options->holder,
         .label = options->label,
         .store_id = options->store_id,

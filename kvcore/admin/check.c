@@ -50,21 +50,41 @@ static bool can_be_written(const struct scan *scan, const struct kv_batch *rows)
     return can;
 }
 
+/* What has to be known of a store to go on writing it, which must have no problem. */
+static int begin_amending(struct scan *scan)
+{
+    int r = take_lease(scan->storage, scan->options);
+
+    r = r < 0 ? r : scan_run_to_logs(scan);
+    return r == 0 && (!scan->has_state || scan->result.problems > 0) ? -KV_EDAMAGED : r;
+}
+
 int kv_admin_amend(struct kv_storage *storage, const struct kv_admin_options *options,
                    const struct kv_batch *rows, struct kv_admin_result *ret_result)
 {
     struct kv_admin_options with = {.mode = KV_ADMIN_REPAIR, .holder = options->holder};
     struct scan scan = {.storage = storage, .options = &with};
-    int r = take_lease(storage, &with);
+    int r = begin_amending(&scan);
 
-    r = r < 0 ? r : scan_run_to_logs(&scan);
-    if (r == 0 && (!scan.has_state || scan.result.problems > 0)) {
-        r = -KV_EDAMAGED;
-    }
     if (r == 0 && !can_be_written(&scan, rows)) {
         r = -EINVAL;
     }
     r = r < 0 ? r : repair_amend(&scan, rows);
+    *ret_result = scan.result;
+    scan_finish(&scan);
+    return r;
+}
+
+int kv_admin_rows_checked(struct kv_storage *storage, const struct kv_admin_options *options,
+                          struct kv_admin_result *ret_result)
+{
+    struct kv_admin_options with = {.mode = KV_ADMIN_REPAIR, .holder = options->holder};
+    struct scan scan = {.storage = storage, .options = &with};
+    int r = begin_amending(&scan);
+
+    if (r == 0 && scan.root.rows_unchecked) {
+        r = repair_rows_checked(&scan);
+    }
     *ret_result = scan.result;
     scan_finish(&scan);
     return r;

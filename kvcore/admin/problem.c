@@ -118,6 +118,8 @@ static const struct kv_problem_kind kinds[] = {
     {KV_PROBLEM_FS_INDEX_SURPLUS, "FS_INDEX_SURPLUS", MINOR, true, reindexed},
     {KV_PROBLEM_FS_INDEX_UNREADABLE, "FS_INDEX_UNREADABLE", MINOR, true, reindexed},
     {KV_PROBLEM_FS_INDEX_UNBUILT, "FS_INDEX_UNBUILT", NOTE, true, NULL},
+    {KV_PROBLEM_FS_UNCHECKED, "FS_UNCHECKED", LOSS, false,
+     "the files are looked at: what was lost is an error to read"},
 };
 
 const struct kv_problem_kind *kv_problem_kinds(size_t *ret_count)

@@ -85,6 +85,8 @@ static void plan(struct repair *repair)
     if (!repair->new_state) {
         return;
     }
+    /* What is safe leaves no row out. */
+    repair->root.rows_unchecked |= scan->unsafe > 0;
     repair->manifest = larger(scan->highest[KV_FILE_MANIFEST], scan->root.manifest) + 1;
     repair->root.manifest = repair->manifest;
     repair->root.lease_epoch++;
@@ -568,6 +570,15 @@ static int install(struct repair *repair)
     return r;
 }
 
+/* What was planned, in one step. */
+static int carry_out(struct repair *repair)
+{
+    int r = prepare(repair);
+    r = r < 0 ? r : install(repair);
+    raw_archive_close(repair->archive);
+    return r;
+}
+
 /* Numbers come from names of files: there must be larger ones left to give. */
 static bool numbers_are_left(const struct scan *scan)
 {
@@ -594,24 +605,27 @@ int repair_run(struct scan *scan)
     if (!repair.new_state && !scan->root_bad) {
         return verify(scan); /* LOCK, say, is there since it is held */
     }
-    r = prepare(&repair);
-    r = r < 0 ? r : install(&repair);
-    raw_archive_close(repair.archive);
+    r = carry_out(&repair);
     return r < 0 ? r : verify(scan);
 }
 
 int repair_amend(struct scan *scan, const struct kv_batch *rows)
 {
     struct repair repair = {.scan = scan, .rows = rows};
-    int r;
 
     if (!numbers_are_left(scan)) {
         return -KV_EDAMAGED;
     }
     scan->logs_cut = true; /* they are closed ones from now on: the rows have a log of their own */
     plan(&repair);
-    r = prepare(&repair);
-    r = r < 0 ? r : install(&repair);
-    raw_archive_close(repair.archive);
-    return r;
+    return carry_out(&repair);
+}
+
+int repair_rows_checked(struct scan *scan)
+{
+    struct repair repair = {.scan = scan};
+
+    plan(&repair);
+    repair.root.rows_unchecked = false;
+    return carry_out(&repair);
 }

@@ -99,6 +99,7 @@ static int judge_content(struct scan *scan, int decoded)
     scan->has_root = true;
     scan->seed = checksum_store_seed(root->seed_id);
     scan->result.needs_replay = !root->clean;
+    scan->result.rows_unchecked = root->rows_unchecked;
     return 0;
 }
 

@@ -90,6 +90,18 @@ static int judge_features(const struct kv_store *store, const struct root *root)
     return -KV_EFORMAT;
 }
 
+static int judge_repair(const struct kv_store *store, const struct root *root)
+{
+    if (!root->rows_unchecked || !store->options.refuse_unchecked) {
+        return 0;
+    }
+    return message_damage(&store->sink,
+                          "%s: a repair lost rows and was cut short before the others were looked "
+                          "at, so that lost bytes would read as zeros. Run 'kvfs fsck -y' on it "
+                          "again, or take the repair back with its option --undo",
+                          store_name(store));
+}
+
 static int read_root(struct kv_store *store) NO_LOCK_ANALYSIS
 {
     struct kv_buf bytes = {0};
@@ -110,7 +122,8 @@ static int read_root(struct kv_store *store) NO_LOCK_ANALYSIS
                 store_name(store));
     }
     store->was_clean = store->root.clean;
-    return r < 0 ? r : judge_features(store, &store->root);
+    r = r < 0 ? r : judge_features(store, &store->root);
+    return r < 0 ? r : judge_repair(store, &store->root);
 }
 
 /* ---- manifest ---- */

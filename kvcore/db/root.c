@@ -16,6 +16,7 @@ enum root_tag {
     ROOT_TAG_LABEL = 16,
     ROOT_TAG_COUNTERS = 18,
     ROOT_TAG_CHECK = 20,
+    ROOT_TAG_ROWS_UNCHECKED = 23,
 };
 
 static const uint64_t required_tags =
@@ -67,6 +68,9 @@ int root_encode(const struct root *root, struct kv_buf *to)
     r |= coding_append_field(to, ROOT_TAG_LABEL, kv_slice_str(root->label));
     r |= append_u64s(to, ROOT_TAG_COUNTERS, root->counters, ROOT_COUNTERS);
     r |= coding_append_field(to, ROOT_TAG_CHECK, kv_slice(&check, 1));
+    if (root->rows_unchecked) {
+        r |= coding_append_field_varint(to, ROOT_TAG_ROWS_UNCHECKED, 1);
+    }
     return r < 0 ? -ENOMEM : 0;
 }
 
@@ -144,6 +148,9 @@ static bool decode_field(struct root *root, uint64_t tag, struct coding_cursor *
         return true;
     case ROOT_TAG_CHECK:
         root->check_needed = read_flag(c);
+        return true;
+    case ROOT_TAG_ROWS_UNCHECKED:
+        root->rows_unchecked = read_flag(c);
         return true;
     default:
         return false;

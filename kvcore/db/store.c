@@ -260,7 +260,8 @@ void kv_identify(const struct kv_store *store, struct kv_identity *ret_identity)
                                    .ro_compat = root->ro_compat,
                                    .incompat = root->incompat,
                                    .lease_epoch = root->lease_epoch,
-                                   .was_clean = store->was_clean};
+                                   .was_clean = store->was_clean,
+                                   .rows_unchecked = root->rows_unchecked};
     memcpy(identity.store_id, root->store_id, sizeof identity.store_id);
     memcpy(identity.label, root->label, sizeof identity.label);
     *ret_identity = identity;

@@ -206,6 +206,112 @@ START_TEST(nothing_is_written_to_a_store_that_has_a_problem)
 }
 END_TEST
 
+/* ---- rows that a repair left out ---- */
+
+static void apply_damage(int code)
+{
+    size_t i = 0;
+    while (i + 1 < damage_count && damages[i].code != code) {
+        i++;
+    }
+    ck_assert_int_eq(damages[i].code, code);
+    damages[i].apply(clean);
+}
+
+static bool is_unchecked(const char *path)
+{
+    struct opened opened = open_store(path, true);
+    struct kv_identity identity;
+    kv_identify(opened.store, &identity);
+    ck_ok(kv_close(opened.store));
+    return identity.rows_unchecked;
+}
+
+static int say_checked(const char *path, struct kv_admin_result *ret_result)
+{
+    struct kv_admin_options options = {.holder = "a test"};
+    struct kv_storage *storage = store_storage(path);
+    int r = kv_admin_rows_checked(storage, &options, ret_result);
+    storage->ops->close(storage);
+    return r;
+}
+
+/* As those do who would take what was left out for never written. */
+static void expect_refused(const char *path)
+{
+    struct kv_options options = {.refuse_unchecked = true, .no_background = true};
+    struct kv_storage *storage;
+    struct kv_store *store = NULL;
+    copy_tree(path, work);
+    for (int i = 0; i < 2; i++) {
+        storage = store_storage(path);
+        ck_fails(kv_open(storage, &options, &store), KV_EDAMAGED);
+        storage->ops->close(storage);
+        options.read_only = true;
+    }
+    ck_assert(same_tree(path, work, true));
+}
+
+/* In between rows are amended and the store is opened. */
+START_TEST(a_repair_that_leaves_rows_out_marks_the_store_until_they_are_checked)
+{
+    struct kv_admin_result result;
+    struct verdict verdict;
+    int codes[64];
+    apply_damage(KV_PROBLEM_TABLE_BLOCK);
+    ck_assert(!is_unchecked(clean));
+    ck_ok(store_check(clean, KV_ADMIN_REPAIR, false, codes, &result));
+    ck_assert(!result.rows_unchecked);
+    ck_assert_uint_eq(result.problems, result.repaired);
+    ck_assert(is_unchecked(clean));
+    expect_refused(clean);
+    amend_with(clean, "mended", "00000002");
+    ck_assert(is_unchecked(clean));
+    store_judge(clean, &verdict);
+    ck_assert(is_unchecked(clean));
+    ck_ok(store_check(clean, KV_ADMIN_REPAIR, false, codes, &result));
+    ck_assert(result.rows_unchecked);
+    ck_assert_uint_eq(result.problems, 0);
+    ck_ok(say_checked(clean, &result));
+    ck_assert_str_eq(result.archive, "00000003");
+    ck_assert(!is_unchecked(clean));
+    expect_rows(clean, false, "mended");
+    expect_no_problem(clean);
+    ck_ok(say_checked(clean, &result));
+    ck_assert_str_eq(result.archive, "");
+}
+END_TEST
+
+START_TEST(saying_that_rows_are_checked_is_taken_back_with_the_repair)
+{
+    struct kv_admin_result result;
+    int codes[64];
+    apply_damage(KV_PROBLEM_TABLE_BLOCK);
+    copy_tree(clean, work);
+    ck_ok(store_check(clean, KV_ADMIN_REPAIR, false, codes, &result));
+    amend_with(clean, "mended", "00000002");
+    ck_ok(say_checked(clean, &result));
+    ck_ok(undo(clean, "00000003"));
+    ck_assert(is_unchecked(clean));
+    ck_ok(say_checked(clean, &result));
+    ck_assert(!is_unchecked(clean));
+    ck_ok(undo(clean, "00000001"));
+    ck_assert(same_tree(clean, work, true));
+}
+END_TEST
+
+START_TEST(a_repair_that_leaves_no_row_out_does_not_mark_the_store)
+{
+    static const int safe[] = {KV_PROBLEM_TABLE_FILTER, KV_PROBLEM_ROOT_COPY_DAMAGED};
+    struct kv_admin_result result;
+    int codes[64];
+    apply_damage(safe[_i]);
+    ck_ok(store_check(clean, KV_ADMIN_REPAIR, false, codes, &result));
+    ck_assert_uint_gt(result.repaired, 0);
+    ck_assert(!is_unchecked(clean));
+}
+END_TEST
+
 Suite *test_suite(void)
 {
     Suite *suite = suite_create("amend");
@@ -217,6 +323,9 @@ Suite *test_suite(void)
                         2);
     tcase_add_test(tcase, steps_are_not_taken_back_once_the_store_was_written_to);
     tcase_add_test(tcase, nothing_is_written_to_a_store_that_has_a_problem);
+    tcase_add_test(tcase, a_repair_that_leaves_rows_out_marks_the_store_until_they_are_checked);
+    tcase_add_test(tcase, saying_that_rows_are_checked_is_taken_back_with_the_repair);
+    tcase_add_loop_test(tcase, a_repair_that_leaves_no_row_out_does_not_mark_the_store, 0, 2);
     suite_add_tcase(suite, tcase);
     return suite;
 }

@@ -68,6 +68,32 @@ START_TEST(the_bytes_of_the_root_record_never_change)
 }
 END_TEST
 
+/* What is there only while it is so stands behind the rest. */
+START_TEST(the_bytes_of_marks_in_the_root_record_never_change)
+{
+    static const uint8_t marks[] = {
+        20, 1, 1, /* damage was seen */
+        23, 1, 1, /* rows are not checked */
+    };
+    enum { BEFORE = sizeof golden_root - 3 };
+    struct root root;
+    struct root back;
+    struct kv_buf bytes = {0};
+    make_root(&root);
+    root.check_needed = true;
+    root.rows_unchecked = true;
+    ck_ok(root_encode(&root, &bytes));
+    ck_assert_uint_eq(bytes.size, BEFORE + sizeof marks);
+    ck_assert_mem_eq(bytes.data, golden_root, BEFORE);
+    ck_assert_mem_eq(bytes.data + BEFORE, marks, sizeof marks);
+    ck_ok(root_decode(kv_buf_slice(&bytes), &back));
+    ck_assert(back.check_needed && back.rows_unchecked);
+    bytes.data[bytes.size - 1] = 2;
+    ck_fails(root_decode(kv_buf_slice(&bytes), &back), KV_EDAMAGED);
+    kv_buf_finish(&bytes);
+}
+END_TEST
+
 START_TEST(a_root_record_cut_anywhere_or_with_a_field_missing_is_damage)
 {
     struct root back;
@@ -476,6 +502,7 @@ Suite *test_suite(void)
 {
     Suite *s = suite_create("db_format");
     suite_add(s, "root", the_bytes_of_the_root_record_never_change);
+    suite_add(s, "root", the_bytes_of_marks_in_the_root_record_never_change);
     suite_add(s, "root", a_root_record_cut_anywhere_or_with_a_field_missing_is_damage);
     suite_add(s, "root", a_root_record_of_another_version_or_with_an_unknown_odd_field_is_newer);
     suite_add(s, "edit", the_bytes_of_an_edit_never_change);

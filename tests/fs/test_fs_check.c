@@ -418,10 +418,11 @@ START_TEST(each_contradiction_between_rows_is_told)
 }
 END_TEST
 
-/* Those of the index are made in test_fs_index.c; the others are told by who asks for the walk. */
+/* Those of the index are made in test_fs_index.c; the others are told by who asks for the walk:
+ * tests/tools/test_fsck_rows.py. */
 static bool is_told_elsewhere(int code)
 {
-    return code >= KV_PROBLEM_FS_LOST_EXTENTS && code <= KV_PROBLEM_FS_INDEX_UNBUILT;
+    return code >= KV_PROBLEM_FS_LOST_EXTENTS && code <= KV_PROBLEM_FS_UNCHECKED;
 }
 
 START_TEST(every_code_of_rows_has_a_contradiction)

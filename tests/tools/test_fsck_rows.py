@@ -29,6 +29,7 @@ from kvfs_mount import Report, attempt  # noqa: E402
 
 PATIENCE_S = 60
 STEPS, STEPS_SLOW = 15, 400
+KILLS, KILLS_SLOW = 8, 200
 UNREADABLE = re.compile(r"cannot read all of (\S+) in ")
 
 
@@ -217,6 +218,50 @@ class Stores:
                 slept = slept + 1 if file.read().rsplit(")", 1)[1].split()[0] == "S" else 0
             time.sleep(0.01)
 
+    def lose_bytes(self):
+        self.take_copy()
+        data = self.files(".table")[-1]
+        self.overwrite(data, os.path.getsize(data) // 2, 1)
+
+    def half_a_repair_is_refused(self):
+        """Taking back all steps but the first leaves what a kill before the rows leaves, byte for byte."""
+        self.lose_bytes()
+        self.repair()
+        path = sorted(self.read()[1])[0]
+        self.run("fsck", "--undo", self.store + "/lost+found.d/00000002", self.store, statuses=(1,))
+        for words in (("get", self.store, path), ("export", self.store), ("serve", "-f", self.store)):
+            said = self.run(*words, statuses=(4,)).stderr.decode()
+            assert "Run 'kvfs fsck -y' on it again" in said, said
+        for mode in ("-n", "-p"):
+            said = self.run("fsck", mode, self.store, statuses=(4,)).stdout.decode()
+            assert "FS_UNCHECKED (730): " in said, said
+        said = self.run("fsck", "-y", self.store, statuses=(1,)).stdout.decode()
+        assert "FS_UNCHECKED (730): " in said, said
+        assert path in self.read()[1]
+        self.run("fsck", "-n", self.store)
+        self.take_back()
+
+    def kills_show_no_zeros(self, kills):
+        """At any moment: the store is refused, or what can be read of it is right."""
+        self.lose_bytes()
+        began = time.monotonic()
+        self.repair()
+        took = time.monotonic() - began
+        refused = 0
+        for _ in range(kills):
+            self.lose_bytes()
+            check = subprocess.Popen([self.program, "fsck", "-y", self.store], stdout=subprocess.DEVNULL)
+            time.sleep(self.rng.uniform(0, took))
+            check.kill()
+            check.wait()
+            if b"cannot open" in self.run("export", self.store, statuses=(0, 4)).stderr:
+                refused += 1
+                self.run("fsck", "-y", self.store, statuses=(1,))
+            assert self.read()[1]
+            self.run("fsck", "-y", self.store, statuses=(0, 1))
+            assert self.read()[1]
+        print(f"# {refused} of {kills} kills left a store that is refused")
+
     def any_damage(self, steps):
         damaged = 0
         for _ in range(steps):
@@ -233,7 +278,8 @@ class Stores:
 
 def main():
     report = Report()
-    steps = int(sys.argv[2]) if len(sys.argv) > 2 else STEPS_SLOW if os.environ.get("KV_SLOW") else STEPS
+    slow = bool(os.environ.get("KV_SLOW"))
+    steps = int(sys.argv[2]) if len(sys.argv) > 2 else STEPS_SLOW if slow else STEPS
     seed = int(os.environ.get("KV_SEED") or random.SystemRandom().getrandbits(48))
     os.environ.pop("KVFS_STORE", None)
     with tempfile.TemporaryDirectory() as work:
@@ -241,7 +287,10 @@ def main():
         report.point("names, modes and links come back whichever block of them is damaged", attempt(test.names_come_back))
         report.point("bytes that were lost are errors until they are written", attempt(test.lost_bytes_are_errors))
         report.point("a signal ends it before it changes anything", attempt(test.signals_end_it))
+        report.point("a store whose repair was cut short before the rows is refused, not read as zeros", attempt(test.half_a_repair_is_refused))
         print(f"# replay with KV_SEED={seed}")
+        kills = KILLS_SLOW if slow else KILLS
+        report.point("a repair that is killed leaves no wrong bytes", attempt(lambda: test.kills_show_no_zeros(kills)))
         report.point("no damage makes wrong bytes, leaves a problem, or cannot be taken back", attempt(lambda: test.any_damage(steps)))
     print(f"1..{report.points}")
     sys.exit(report.failed > 0)

@@ -111,6 +111,7 @@ enum kv_problem_code {
     KV_PROBLEM_FS_INDEX_SURPLUS = 727,
     KV_PROBLEM_FS_INDEX_UNREADABLE = 728,
     KV_PROBLEM_FS_INDEX_UNBUILT = 729,
+    KV_PROBLEM_FS_UNCHECKED = 730,
 };
 
 enum kv_severity {
@@ -176,8 +177,9 @@ struct kv_admin_result {
     uint64_t problems; /* notes are not among them */
     uint64_t repaired;
     uint64_t notes;
-    bool needs_replay; /* not closed cleanly: the next opening replays the logs */
-    char archive[32];  /* "00000001", where repair keeps what it removed; empty: nothing was */
+    bool needs_replay;   /* not closed cleanly: the next opening replays the logs */
+    bool rows_unchecked; /* when the run began: see kv_admin_rows_checked() */
+    char archive[32];    /* "00000001", where repair keeps what it removed; empty: nothing was */
 };
 
 /* Check, and repair as the mode says, the store in the directory `storage`, which must have no
@@ -215,6 +217,15 @@ KV_PUBLIC KV_MUST_CHECK int kv_admin_amend(struct kv_storage *storage,
                                            const struct kv_admin_options *options,
                                            const struct kv_batch *rows,
                                            struct kv_admin_result *ret_result);
+
+/* A repair that leaves rows out marks the store in the same step: others may tell of these rows,
+ * and who does not know would take them for never written (kv_identity.rows_unchecked). Whoever
+ * knows what the rows mean looks at them, amends what is to be, and then takes the mark away with
+ * this, which is a step with an archive of its own. Nothing is done where there is no mark. Errors:
+ * those of kv_admin_amend(). */
+KV_PUBLIC KV_MUST_CHECK int kv_admin_rows_checked(struct kv_storage *storage,
+                                                  const struct kv_admin_options *options,
+                                                  struct kv_admin_result *ret_result);
 
 /* Take back what the repair did that made `archive`, and before that those that directly followed
  * it: every file of the store has its bytes again, but for LOCK. Only as long as the store was not

@@ -65,6 +65,8 @@ struct kv_options {
     size_t blob_flush_bytes;     /* 0: 4 KiB. Larger ones when memtables become tables */
     size_t blob_file_bytes;  /* 0: 256 MiB. Aimed size of one blob. These three: SIZE_MAX: never */
     bool no_background;      /* flush and compact only when asked (tests, inspection) */
+    bool refuse_unchecked;   /* fail, before anything is written, with -KV_EDAMAGED if a repair left
+                                rows out that others may tell of: see kv_admin_rows_checked() */
     const char *holder;      /* who holds the store, for others to read; NULL: "process PID" */
     const char *label;       /* at creation only; NULL: none. At most 63 bytes */
     const uint8_t *store_id; /* at creation only; 16 bytes; NULL: random */
@@ -90,7 +92,9 @@ struct kv_identity {
     uint32_t format_version;
     uint64_t compat, ro_compat, incompat; /* feature bits */
     uint64_t lease_epoch;
-    bool was_clean; /* closed cleanly before this open */
+    bool was_clean;      /* closed cleanly before this open */
+    bool rows_unchecked; /* a repair left rows out, and nobody looked what that means for the others
+                            since: see kv_admin_rows_checked() */
     char label[64];
 };
 KV_PUBLIC void kv_identify(const struct kv_store *store, struct kv_identity *ret_identity);
