@@ -131,10 +131,10 @@ void inspect_row(struct inspect *in, const struct inspect_row *row)
 
 /* ---- the store around it ---- */
 
-static void take_damage(void *arg, uint64_t offset, const char *text)
+static void take_damage(void *arg, const struct message_place *place, const char *text)
 {
     struct inspect *in = arg;
-    in->said_offset = offset;
+    in->said_offset = place->offset;
     snprintf(in->said, sizeof in->said, "%s", text);
 }
 

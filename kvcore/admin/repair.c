@@ -54,6 +54,15 @@ static bool has_bad_table(const struct scan *scan)
     return bad;
 }
 
+static bool is_left_alone(const struct scan *scan)
+{
+    bool alone = false;
+    for (size_t i = 0; i < scan->bad_table_count; i++) {
+        alone |= scan->bad_tables[i].ranges_lost;
+    }
+    return alone;
+}
+
 /* Of a damaged table it is not known what it hid, and where the other rows stood neither. */
 static bool can_rebuild(const struct scan *scan)
 {
@@ -75,7 +84,9 @@ static void plan(struct repair *repair)
     struct admin_state *state = &scan->state;
 
     repair->root = scan->root;
-    repair->root.check_needed = false;
+    if (!is_left_alone(scan)) {
+        repair->root.suspects = (struct kv_suspects){0};
+    }
     repair->new_state = scan->has_state && (scan->logs_cut || has_snapshot_ahead(scan) ||
                                             has_bad_table(scan) || scan->bad_blob_count > 0);
     if (scan->rebuilt) {
@@ -322,15 +333,6 @@ static int drop_blobs(struct scan *scan)
     return r;
 }
 
-static bool is_left_alone(const struct scan *scan)
-{
-    bool alone = false;
-    for (size_t i = 0; i < scan->bad_table_count; i++) {
-        alone |= scan->bad_tables[i].ranges_lost;
-    }
-    return alone;
-}
-
 /* The logs as far as they can be replayed are closed ones now, each with the end it has. */
 static int close_logs(struct repair *repair)
 {
@@ -529,7 +531,7 @@ static void remove_replaced(struct repair *repair)
 /* What is left is what another scan finds. */
 static int verify(struct scan *before)
 {
-    struct kv_admin_options options = {.mode = KV_ADMIN_REPORT, .deep = before->options->deep};
+    struct kv_admin_options options = {.mode = KV_ADMIN_REPORT, .deep = before->deep};
     struct scan after = {.storage = before->storage, .options = &options};
     int r = scan_run(&after);
 

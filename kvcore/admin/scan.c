@@ -72,10 +72,10 @@ int scan_read_fn(void *arg, uint64_t bytes)
 }
 
 /* The first report of a pass is the precise one. */
-static void take_damage(void *arg, uint64_t offset, const char *text)
+static void take_damage(void *arg, const struct message_place *place, const char *text)
 {
     struct scan *scan = arg;
-    scan->said_offset = offset;
+    scan->said_offset = place->offset;
     snprintf(scan->said, sizeof scan->said, "%s", text);
 }
 
@@ -126,6 +126,7 @@ int scan_run(struct scan *scan)
 {
     int r;
 
+    scan->deep = scan->options->deep;
     scan_begin_sink(scan);
     r = pass(scan, "root", scan_root);
     r = r < 0 ? r : pass(scan, "files", scan_files);

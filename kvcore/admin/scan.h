@@ -47,6 +47,7 @@ struct scan {
     const struct kv_admin_options *options;
     struct kv_admin_result result;
     struct kv_admin_progress progress;
+    bool deep;           /* large values are read: it was asked for, or damage was met in a blob */
     bool stopped;        /* a function of the caller's ended it, or telling failed */
     uint64_t unsafe;     /* problems whose repair is not safe */
     uint64_t repairable; /* problems that have a repair */

@@ -103,16 +103,35 @@ static int judge_content(struct scan *scan, int decoded)
     return 0;
 }
 
+/* The mark goes with what the repair finds sound: so a suspected blob is read, too. */
+static void check_suspects(struct scan *scan)
+{
+    const struct kv_suspects *suspects = &scan->root.suspects;
+    struct scan_place at = place(KV_PROBLEM_ROOT_CHECK_NEEDED);
+    char names[KV_SUSPECTS_MAX * 48] = "";
+    size_t used = 0;
+
+    if (!suspects->check_needed) {
+        return;
+    }
+    scan->deep |= suspects->count == 0;
+    for (unsigned i = 0; i < suspects->count; i++) {
+        char name[48];
+        scan_file_name(suspects->files[i], name);
+        used += (size_t)snprintf(names + used, sizeof names - used, "%s%s", i > 0 ? ", " : " in ",
+                                 name);
+        scan->deep |= suspects->files[i].kind == KV_FILE_BLOB;
+    }
+    scan_tell(scan, &at, "damage was seen while the store was open%s", names);
+    scan->root_bad = true;
+}
+
 static void check_marks(struct scan *scan)
 {
     const struct root *root = &scan->root;
-    struct scan_place at = place(KV_PROBLEM_ROOT_CHECK_NEEDED);
-    if (root->check_needed) {
-        scan_tell(scan, &at, "damage was seen while the store was open");
-        scan->root_bad = true;
-    }
+    struct scan_place at = place(KV_PROBLEM_ROOT_ERRORS_SEEN);
+    check_suspects(scan);
     if ((root->counters[0] | root->counters[1] | root->counters[2] | root->counters[3]) != 0) {
-        at = place(KV_PROBLEM_ROOT_ERRORS_SEEN);
         scan_tell(scan, &at,
                   "errors were seen so far: %" PRIu64 " damaged reads, %" PRIu64
                   " failed reads, %" PRIu64 " failed writes, %" PRIu64 " failed syncs",

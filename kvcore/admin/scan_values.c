@@ -44,7 +44,7 @@ int value_judge(struct value_reader *reader, struct kv_slice value,
     if (file->size < (uint64_t)pointer.offset + pointer.stored_size) {
         return VALUE_BEYOND;
     }
-    return scan->options->deep ? read_value(reader, &pointer) : VALUE_SOUND;
+    return scan->deep ? read_value(reader, &pointer) : VALUE_SOUND;
 }
 
 int value_settle(struct value_reader *reader, struct table_builder *builder, struct row *row)

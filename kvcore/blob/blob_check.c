@@ -19,7 +19,8 @@ struct checking {
 static int damage(const struct checking *c, uint64_t offset, const char *fault)
 {
     const struct blob_store *store = &c->check->store;
-    return message_damage_at(store->sink, offset,
+    struct message_place place = {KV_FILE_BLOB, c->number, offset};
+    return message_damage_at(store->sink, place,
                              "%s: blob %08" PRIu64 ": %s at %" PRIu64
                              ". Values can be read all the same; it would help a repair",
                              store->storage->ops->name(store->storage), c->number, fault, offset);

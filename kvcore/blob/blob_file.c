@@ -211,7 +211,8 @@ static int report(const struct blob_file *file, struct blob_request *request, in
     request->result = r;
     if (r == -KV_EDAMAGED && file->sink != NULL) {
         struct span span = span_of(request);
-        return message_damage_at(file->sink, span.offset,
+        struct message_place place = {KV_FILE_BLOB, file->number, span.offset};
+        return message_damage_at(file->sink, place,
                                  "%s: blob %08" PRIu64 ": the value stored at %" PRIu32 " (%" PRIu32
                                  " bytes) is damaged; reading it fails until it is "
                                  "overwritten or deleted",

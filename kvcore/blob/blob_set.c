@@ -174,10 +174,12 @@ static int open_blob(struct blob_set *set, uint64_t number, struct blob_file **r
     int r = blob_file_open(&set->store, number, &file);
 
     if (r == -ENOENT) {
-        return message_damage(set->store.sink,
-                              "%s: blob %08" PRIu64 " is missing, but rows refer to it; run kvfs "
-                              "fsck",
-                              set->store.storage->ops->name(set->store.storage), number);
+        struct message_place place = {KV_FILE_BLOB, number, MESSAGE_NO_OFFSET};
+        return message_damage_at(set->store.sink, place,
+                                 "%s: blob %08" PRIu64
+                                 " is missing, but rows refer to it; run kvfs "
+                                 "fsck",
+                                 set->store.storage->ops->name(set->store.storage), number);
     }
     r = r < 0 ? r : insert(set, file, false, ret_file);
     blob_file_unref(file);

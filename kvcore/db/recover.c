@@ -16,6 +16,7 @@
 #include "kvcore/db/obsolete.h"
 #include "kvcore/db/recover_blobs.h"
 #include "kvcore/db/recover_logs.h"
+#include "kvcore/db/suspect.h"
 #include "kvcore/db/view.h"
 #include "kvcore/log/log_reader.h"
 #include "kvcore/util/clock.h"
@@ -122,6 +123,7 @@ static int read_root(struct kv_store *store) NO_LOCK_ANALYSIS
                 store_name(store));
     }
     store->was_clean = store->root.clean;
+    suspects_begin(store);
     r = r < 0 ? r : judge_features(store, &store->root);
     return r < 0 ? r : judge_repair(store, &store->root);
 }

@@ -16,6 +16,7 @@ enum root_tag {
     ROOT_TAG_LABEL = 16,
     ROOT_TAG_COUNTERS = 18,
     ROOT_TAG_CHECK = 20,
+    ROOT_TAG_SUSPECTS = 22,
     ROOT_TAG_ROWS_UNCHECKED = 23,
 };
 
@@ -44,12 +45,23 @@ static int append_ends(struct kv_buf *to, const struct root *root)
     return coding_append_field(to, ROOT_TAG_ENDS, kv_slice(bytes, sizeof bytes));
 }
 
+static int append_suspects(struct kv_buf *to, const struct kv_suspects *suspects)
+{
+    uint8_t bytes[KV_SUSPECTS_MAX * (1 + CODING_VARINT_MAX)];
+    size_t size = 0;
+    for (unsigned i = 0; i < suspects->count; i++) {
+        bytes[size++] = (uint8_t)suspects->files[i].kind;
+        size += coding_put_varint(bytes + size, suspects->files[i].number);
+    }
+    return size > 0 ? coding_append_field(to, ROOT_TAG_SUSPECTS, kv_slice(bytes, size)) : 0;
+}
+
 int root_encode(const struct root *root, struct kv_buf *to)
 {
     uint64_t features[3] = {root->compat, root->ro_compat, root->incompat};
     uint8_t version[4];
     uint8_t clean = root->clean;
-    uint8_t check = root->check_needed;
+    uint8_t check = root->suspects.check_needed;
     int r = 0;
 
     coding_put_u32(version, root->format_version);
@@ -68,6 +80,7 @@ int root_encode(const struct root *root, struct kv_buf *to)
     r |= coding_append_field(to, ROOT_TAG_LABEL, kv_slice_str(root->label));
     r |= append_u64s(to, ROOT_TAG_COUNTERS, root->counters, ROOT_COUNTERS);
     r |= coding_append_field(to, ROOT_TAG_CHECK, kv_slice(&check, 1));
+    r |= append_suspects(to, &root->suspects);
     if (root->rows_unchecked) {
         r |= coding_append_field_varint(to, ROOT_TAG_ROWS_UNCHECKED, 1);
     }
@@ -105,6 +118,20 @@ static void read_label(struct coding_cursor *c, char *label)
     }
     memcpy(label, s.data, s.size);
     label[s.size] = '\0';
+}
+
+static void read_suspects(struct coding_cursor *c, struct kv_suspects *suspects)
+{
+    c->bad |= coding_left(c) == 0;
+    while (coding_left(c) > 0 && coding_ok(c)) {
+        struct kv_file_id id = {.kind = (enum kv_file_kind)coding_read_u8(c)};
+        id.number = coding_read_varint(c);
+        c->bad |= suspects->count == KV_SUSPECTS_MAX || id.number == 0 ||
+                  (id.kind != KV_FILE_TABLE && id.kind != KV_FILE_BLOB);
+        if (coding_ok(c)) {
+            suspects->files[suspects->count++] = id;
+        }
+    }
 }
 
 /* Decode one field; false for a tag that is not known. */
@@ -147,7 +174,10 @@ static bool decode_field(struct root *root, uint64_t tag, struct coding_cursor *
         }
         return true;
     case ROOT_TAG_CHECK:
-        root->check_needed = read_flag(c);
+        root->suspects.check_needed = read_flag(c);
+        return true;
+    case ROOT_TAG_SUSPECTS:
+        read_suspects(c, &root->suspects);
         return true;
     case ROOT_TAG_ROWS_UNCHECKED:
         root->rows_unchecked = read_flag(c);
@@ -182,7 +212,8 @@ int root_decode(struct kv_slice from, struct root *ret_root)
         }
     }
     if (!coding_done(&c) || (seen & required_tags) != required_tags || root.manifest == 0 ||
-        root.clean != ((seen & 1 << ROOT_TAG_ENDS) != 0)) {
+        root.clean != ((seen & 1 << ROOT_TAG_ENDS) != 0) ||
+        (root.suspects.count > 0 && !root.suspects.check_needed)) {
         return -KV_EDAMAGED;
     }
     *ret_root = root;

@@ -23,7 +23,7 @@ struct root {
     bool clean;
     struct log_end last_log; /* where log and manifest end; only if clean: then every byte of */
     struct log_end last_manifest; /* them was durable, and a missing tail is damage */
-    bool check_needed;
+    struct kv_suspects suspects;
     bool rows_unchecked; /* a repair left rows out: see kv_admin_rows_checked() */
     char label[ROOT_LABEL_SIZE_MAX + 1];
     uint64_t counters[ROOT_COUNTERS]; /* damaged reads, failed reads, failed writes, failed syncs */

@@ -125,6 +125,7 @@ static void add_snapshots(struct kv_store *store, struct kv_stats *stats)
 void kv_stats(struct kv_store *store, struct kv_stats *ret_stats)
 {
     struct kv_stats stats = {.sequence = visible_sequence(store)};
+    struct kv_suspects suspects;
     struct view *view = view_acquire(store);
 
     stats.memtable_bytes = generation_bytes(view->active);
@@ -145,6 +146,8 @@ void kv_stats(struct kv_store *store, struct kv_stats *ret_stats)
     add_readers(store, &stats);
     add_cache(store, &stats);
     add_snapshots(store, &stats);
+    kv_suspects(store, &suspects);
+    stats.check_needed = suspects.check_needed;
     stats.writers_waiting = writers_waiting(store);
     stats.open_ns = clock_monotonic_ns() - store->opened_ns;
     stats.job_count = job_list(store, stats.jobs);

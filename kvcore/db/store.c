@@ -12,6 +12,7 @@
 #include "kvcore/db/reclaim.h"
 #include "kvcore/db/recover.h"
 #include "kvcore/db/space.h"
+#include "kvcore/db/suspect.h"
 #include "kvcore/db/view.h"
 #include "kvcore/db/worker.h"
 
@@ -75,11 +76,12 @@ static void fill_options(const struct kv_options *from, struct kv_options *to)
 }
 
 /* Wherever stored bytes are found damaged. */
-static void note_damage(void *arg, uint64_t offset, const char *text)
+static void note_damage(void *arg, const struct message_place *place, const char *text)
 {
     struct kv_store *store = arg;
     struct kv_event event = {.kind = KV_EVENT_DAMAGE_FOUND, .error = -KV_EDAMAGED, .text = text};
     count_add(&store->counters.damage_seen, 1);
+    suspect_note(store, place);
     event_tell(store, &event);
 }
 
@@ -101,6 +103,7 @@ static void init(struct kv_store *store, struct kv_storage *storage,
     store->views.prev = &store->views;
     store->views.next = &store->views;
     store->next_stamp = 1;
+    mutex_init(&store->suspect_mu, LOCK_RANK_LEAF, "suspects");
     mutex_init(&store->write_mu, LOCK_RANK_DB_WRITE, "write queue");
     mutex_init(&store->sync_mu, LOCK_RANK_DB_SYNC, "sync");
     mutex_init(&store->flush_mu, LOCK_RANK_DB_FLUSH, "flush");
@@ -146,6 +149,7 @@ static void destroy(struct kv_store *store) NO_LOCK_ANALYSIS
     mutex_finish(&store->flush_mu);
     mutex_finish(&store->sync_mu);
     mutex_finish(&store->write_mu);
+    mutex_finish(&store->suspect_mu);
     free(store);
 }
 
@@ -224,6 +228,7 @@ static int shut_down(struct kv_store *store)
         return r;
     }
     mutex_lock(&store->manifest_mu);
+    suspects_to_root(store);
     store->root.clean = true;
     store->root.last_log = log_writer_end(store->active->log);
     store->root.last_manifest = log_writer_end(store->manifest);

@@ -16,6 +16,7 @@
  *   named_snapshot  snapshots that the manifest names
  *   dead_runs  where all keys are deleted      dead_probe  finds that out
  *   warm      reading ahead at opening
+ *   suspect   files in which damage was met
  *
  * Lock order (util/lock_rank.h): write_mu, sync_mu, manifest_mu, mu. No I/O under mu or write_mu.
  */
@@ -128,6 +129,13 @@ struct doubtful {
 /* One waiting writer; see write.c. */
 struct writer;
 
+/* See suspect.h. */
+struct suspects {
+    struct kv_suspects known;
+    uint64_t stamp; /* one more at each report of damage */
+    bool unsaved;   /* the root record does not say all that is known */
+};
+
 struct counters {
     _Atomic uint64_t batches, rows_written, bytes_written_user, log_bytes, log_syncs;
     _Atomic uint64_t flushes, flush_bytes, compactions, compaction_read, compaction_written,
@@ -181,6 +189,9 @@ struct kv_store {
     _Atomic uint64_t view_stamp;    /* of the present view; see view.c */
     struct counters counters;
     struct reader_place readers[READER_PLACES];
+
+    struct mutex suspect_mu;
+    struct suspects suspects GUARDED_BY(&suspect_mu);
 
     struct mutex write_mu; /* queue of writers */
     struct writer *writers_head GUARDED_BY(&write_mu);

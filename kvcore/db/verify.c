@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "kvcore/db/obsolete.h"
+#include "kvcore/db/suspect.h"
 #include "kvcore/util/clock.h"
 
 enum { TELL_BYTES = 1 << 20 };
@@ -39,7 +40,8 @@ void verify_lost(struct verify *v, struct kv_slice from, struct kv_slice to)
         v->pending = false;
     }
     if (v->pending) {
-        kv_ignore(message_damage_at(&v->store->sink, v->offset, "%s", v->text));
+        struct message_place place = {v->kind, v->number, v->offset};
+        kv_ignore(message_damage_at(&v->store->sink, place, "%s", v->text));
         hand_on(v, -KV_EDAMAGED, from, to);
     }
 }
@@ -49,7 +51,7 @@ static void lost_nothing_known(struct verify *v)
     verify_lost(v, kv_slice(NULL, 0), kv_slice(NULL, 0));
 }
 
-static void note_damage(void *arg, uint64_t offset, const char *text)
+static void note_damage(void *arg, const struct message_place *place, const char *text)
 {
     struct verify *v = arg;
 
@@ -58,7 +60,7 @@ static void note_damage(void *arg, uint64_t offset, const char *text)
     }
     lost_nothing_known(v); /* of the one before nothing more will be said */
     v->pending = true;
-    v->offset = offset;
+    v->offset = place->offset;
     snprintf(v->text, sizeof v->text, "%s", text);
 }
 
@@ -156,6 +158,31 @@ int verify_file_end(struct verify *v, int error)
     return v->stopped ? -ECANCELED : 0;
 }
 
+/* ---- only some files ---- */
+
+static bool is_among(const struct kv_suspects *files, enum kv_file_kind kind, uint64_t number)
+{
+    bool is = false;
+    for (unsigned i = 0; i < files->count; i++) {
+        is |= files->files[i].kind == kind && files->files[i].number == number;
+    }
+    return is;
+}
+
+bool verify_wants_blob(const struct verify *v, uint64_t number)
+{
+    return v->only.count == 0 || is_among(&v->only, KV_FILE_BLOB, number);
+}
+
+bool verify_wants_table(const struct verify *v, const struct file_meta *file)
+{
+    bool wants = v->only.count == 0 || is_among(&v->only, KV_FILE_TABLE, file->number);
+    for (size_t i = 0; i < file->blobs.count && !wants; i++) {
+        wants = verify_wants_blob(v, file->blobs.items[i].number);
+    }
+    return wants;
+}
+
 /* ---- the whole ---- */
 
 static int begin(struct verify *v)
@@ -180,9 +207,26 @@ static void finish(struct verify *v)
     free(v->logs);
 }
 
+static int run(struct verify *v)
+{
+    int r = begin(v);
+
+    r = r < 0 ? r : verify_take(v);
+    r = r < 0 ? r : verify_logs(v);
+    r = r < 0 ? r : verify_memtables(v);
+    r = r < 0 ? r : verify_tables(v);
+    r = r < 0 ? r : verify_directories(v);
+    if (r == 0) {
+        v->progress.bytes_all = v->progress.bytes;
+        r = tell(v);
+    }
+    return r == 0 && v->progress.findings > 0 ? -KV_EDAMAGED : r;
+}
+
 int kv_verify(struct kv_store *store, const struct kv_verify_options *options)
 {
     struct verify *v = calloc(1, sizeof *v);
+    uint64_t stamp = suspects_stamp(store);
     int r;
 
     if (v == NULL) {
@@ -194,18 +238,12 @@ int kv_verify(struct kv_store *store, const struct kv_verify_options *options)
     if (options != NULL) {
         v->options = *options;
     }
-    r = begin(v);
-    r = r < 0 ? r : verify_take(v);
-    r = r < 0 ? r : verify_logs(v);
-    r = r < 0 ? r : verify_memtables(v);
-    r = r < 0 ? r : verify_tables(v);
-    r = r < 0 ? r : verify_directories(v);
-    if (r == 0) {
-        v->progress.bytes_all = v->progress.bytes;
-        r = tell(v);
+    if (v->options.suspects_only) {
+        kv_suspects(store, &v->only);
     }
-    if (r == 0 && v->progress.findings > 0) {
-        r = -KV_EDAMAGED;
+    r = v->options.suspects_only && !v->only.check_needed ? 0 : run(v);
+    if (r == 0) {
+        suspects_clear(store, stamp);
     }
     finish(v);
     free(v);

@@ -25,6 +25,7 @@ struct verify {
     struct kv_verify_options options;
     struct message_sink sink;
     struct kv_verify_progress progress;
+    struct kv_suspects only;                /* the files that are looked at; without any, all */
     const char *tables[KV_TABLE_COUNT_MAX]; /* names by id - 1; as long as the store */
     struct view *view;                      /* of the moment, until its memtables are done with */
     struct view *pinned;                    /* its tables and blobs */
@@ -65,6 +66,11 @@ int verify_spend(void *arg, uint64_t bytes);
 KV_MUST_CHECK int verify_pace(struct verify *v, uint64_t bytes);
 /* Hand on what is pending, if anything, with the keys that it costs. */
 void verify_lost(struct verify *v, struct kv_slice from, struct kv_slice to);
+
+/* Whether the run looks at it: at the rows of a table also for the sake of a blob; at the values in
+ * a blob. */
+bool verify_wants_table(const struct verify *v, const struct file_meta *file);
+bool verify_wants_blob(const struct verify *v, uint64_t number);
 
 /* Root record, manifest and logs; see verify_logs.c. The first takes the moment, that is, sets what
  * the others check, and checks the root record on the way, under the same mutex. */

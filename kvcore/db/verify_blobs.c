@@ -90,6 +90,9 @@ static int add_value(struct batch *batch, const struct blob_pointer *pointer)
     size_t size;
     int r = 0;
 
+    if (!verify_wants_blob(v, pointer->number)) {
+        return 0;
+    }
     v->progress.values++;
     for (size_t skip = 0; skip < pointer->length && r == 0; skip += size) {
         size_t most = VERIFY_VALUE_BYTES - (skip == 0 ? pointer->skip : 0);
@@ -176,7 +179,9 @@ int verify_directories(struct verify *v)
     int r = 0;
 
     for (size_t i = 0; blobs != NULL && i < blobs->count && r == 0; i++) {
-        r = verify_directory(v, &blobs->items[i]);
+        if (verify_wants_blob(v, blobs->items[i].info.number)) {
+            r = verify_directory(v, &blobs->items[i]);
+        }
     }
     return r;
 }

@@ -89,24 +89,41 @@ static void take_names(struct verify *v)
     mutex_unlock(&store->mu);
 }
 
+static void count_table(struct verify *v, const struct file_meta *file)
+{
+    if (verify_wants_table(v, file)) {
+        v->progress.files_all++;
+        v->progress.bytes_all += file->size;
+    }
+}
+
+static void count_tables(struct verify *v, const struct table_files *files)
+{
+    for (int level = 0; files != NULL && level < KV_LEVEL_COUNT; level++) {
+        for (size_t i = 0; i < files->levels[level].count; i++) {
+            count_table(v, files->levels[level].files[i]);
+        }
+    }
+}
+
 static void count_files(struct verify *v)
 {
     const struct version *version = v->pinned->version;
     const struct version_blobs *blobs = version->blobs;
-    struct kv_verify_progress *progress = &v->progress;
 
-    progress->files_all = 2 + v->log_count;
-    progress->bytes_all += v->manifest_size;
+    v->progress.files_all++; /* the root record */
+    if (v->only.count == 0) {
+        v->progress.files_all += 1 + v->log_count;
+        v->progress.bytes_all += v->manifest_size;
+    }
     for (uint32_t id = 1; id <= KV_TABLE_COUNT_MAX; id++) {
-        const struct table_files *files = version_table(version, id);
-        for (int level = 0; files != NULL && level < KV_LEVEL_COUNT; level++) {
-            progress->files_all += files->levels[level].count;
-            progress->bytes_all += files->levels[level].bytes;
-        }
+        count_tables(v, version_table(version, id));
     }
     for (size_t i = 0; blobs != NULL && i < blobs->count; i++) {
-        progress->files_all++;
-        progress->bytes_all += blobs->items[i].referenced;
+        if (verify_wants_blob(v, blobs->items[i].info.number)) {
+            v->progress.files_all++;
+            v->progress.bytes_all += blobs->items[i].referenced;
+        }
     }
 }
 
@@ -124,7 +141,7 @@ int verify_take(struct verify *v)
     root = check_root(v);
     v->manifest = store->root.manifest;
     v->manifest_size = store->manifest != NULL ? log_writer_end(store->manifest).size : 0;
-    r = take_logs(v);
+    r = v->only.count == 0 ? take_logs(v) : 0;
     mutex_unlock(&v->store->manifest_mu);
     v->sequence = visible_sequence(store);
     take_names(v);
@@ -258,6 +275,10 @@ static int check_unwritten(struct verify *v) NO_LOCK_ANALYSIS
 int verify_logs(struct verify *v)
 {
     int r = 0;
+
+    if (v->only.count > 0) {
+        return 0;
+    }
 
     if (v->store->options.read_only) {
         return check_unwritten(v);

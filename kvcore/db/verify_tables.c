@@ -121,6 +121,11 @@ static int verify_table(struct verify *v, const struct file_meta *file)
     return verify_file_end(v, r);
 }
 
+static int verify_if_wanted(struct verify *v, const struct file_meta *file)
+{
+    return verify_wants_table(v, file) ? verify_table(v, file) : 0;
+}
+
 int verify_tables(struct verify *v)
 {
     int r = 0;
@@ -128,7 +133,7 @@ int verify_tables(struct verify *v)
         const struct table_files *files = version_table(v->pinned->version, id);
         for (int level = 0; files != NULL && level < KV_LEVEL_COUNT; level++) {
             for (size_t i = 0; i < files->levels[level].count && r == 0; i++) {
-                r = verify_table(v, files->levels[level].files[i]);
+                r = verify_if_wanted(v, files->levels[level].files[i]);
             }
         }
     }

@@ -256,6 +256,14 @@ struct view *view_install(struct kv_store *store, struct view *take_view, struct
     return old;
 }
 
+static int wrong_table(const struct kv_store *store, const struct file_meta *file,
+                       const char *fault)
+{
+    struct message_place place = {KV_FILE_TABLE, file->number, MESSAGE_NO_OFFSET};
+    return message_damage_at(&store->sink, place, "%s: table %08" PRIu64 "%s; run kvfs fsck",
+                             store->storage->ops->name(store->storage), file->number, fault);
+}
+
 int file_table(struct kv_store *store, struct file_meta *file, struct table **ret_table)
 {
     struct table *table = atomic_load_explicit(&file->table, memory_order_acquire);
@@ -268,16 +276,10 @@ int file_table(struct kv_store *store, struct file_meta *file, struct table **re
     }
     r = table_open(store->storage, store->seed, file->number, store->cache, &store->sink, &table);
     if (r == -ENOENT) {
-        r = message_damage(&store->sink,
-                           "%s: table %08" PRIu64 ", which the manifest names, is missing; "
-                           "run kvfs fsck",
-                           store->storage->ops->name(store->storage), file->number);
+        r = wrong_table(store, file, ", which the manifest names, is missing");
     }
     if (r == 0 && table_properties(table)->range_delete_count != file->range_delete_count) {
-        r = message_damage(&store->sink,
-                           "%s: table %08" PRIu64 " holds other range deletes than the manifest "
-                           "says; run kvfs fsck",
-                           store->storage->ops->name(store->storage), file->number);
+        r = wrong_table(store, file, " holds other range deletes than the manifest says");
         table_close(table);
     }
     if (r < 0) {

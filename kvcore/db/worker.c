@@ -10,6 +10,7 @@
 #include "kvcore/db/large.h"
 #include "kvcore/db/reclaim.h"
 #include "kvcore/db/space.h"
+#include "kvcore/db/suspect.h"
 #include "kvcore/db/sync.h"
 #include "kvcore/db/view.h"
 #include "kvcore/db/warm.h"
@@ -120,6 +121,7 @@ void workers_stand_in(struct kv_store *store)
         return;
     }
     space_check(store);
+    suspects_save(store);
     mutex_lock(&store->mu);
     wanted = store->rescue_wanted;
     mutex_unlock(&store->mu);
@@ -220,6 +222,7 @@ static void *flush_main(void *arg)
             }
             continue;
         }
+        suspects_save(store);
         watch_space(store, &watched_ns);
         watch_idle(store, &watch);
         r = deletes_are_due(store) || generation_is_old(store) ? do_in_queue(store, write_rotate)

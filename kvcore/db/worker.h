@@ -10,8 +10,9 @@
 
 KV_MUST_CHECK int workers_start(struct kv_store *store);
 void workers_stop(struct kv_store *store);
-/* In a store without workers the caller mends, before its own work, what they would mend by
- * themselves: a full device that has room again, rows whose sync failed. */
+/* In a store without workers the caller does, before its own work, what they would do by
+ * themselves: see a full device that has room again, rows whose sync failed, damage to be
+ * remembered. */
 void workers_stand_in(struct kv_store *store);
 /* Wake the workers. */
 void workers_wake(struct kv_store *store);

@@ -25,9 +25,10 @@ struct checking {
 static int damage(struct checking *c, uint64_t offset, const char *fault)
 {
     bool manifest = c->id.kind == KV_FILE_MANIFEST;
+    struct message_place place = {(int)c->id.kind, c->id.number, offset};
     c->damaged = true;
     return message_damage_at(
-        c->check->sink, offset, "%s: %s %08" PRIu64 ": the record at %" PRIu64 " %s. %s",
+        c->check->sink, place, "%s: %s %08" PRIu64 ": the record at %" PRIu64 " %s. %s",
         c->check->storage->ops->name(c->check->storage), manifest ? "manifest" : "log",
         c->id.number, offset, fault,
         manifest ? "The store may not open again: make a copy with 'kvfs checkpoint' before it is "

@@ -210,8 +210,9 @@ static int looks_begun(struct log_reader *reader, bool *ret_begun)
 
 static int damage(struct log_reader *reader, const char *why, uint64_t other)
 {
+    struct message_place place = {(int)reader->id.kind, reader->id.number, reader->position};
     reader->error =
-        message_damage_at(reader->sink, reader->position,
+        message_damage_at(reader->sink, place,
                           "%s: %s %" PRIu64 " is damaged at offset %" PRIu64 ": %s %" PRIu64
                           ". What was written from there on cannot be read; run fsck on the store",
                           reader->storage->ops->name(reader->storage), kind_text(reader),

@@ -16,7 +16,8 @@ enum {
 
 int table_damaged(const struct table *table, uint64_t offset, const char *fault)
 {
-    return message_damage_at(table->sink, offset,
+    struct message_place place = {KV_FILE_TABLE, table->number, offset};
+    return message_damage_at(table->sink, place,
                              "table %08" PRIu64 ": block at %" PRIu64
                              ": %s; its rows cannot be read. "
                              "Run 'kvfs fsck' on the store",

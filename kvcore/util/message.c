@@ -21,8 +21,9 @@ void message(const struct message_sink *sink, enum kv_message_level level, const
     sink->fn(sink->arg, level, text);
 }
 
-__attribute__((format(printf, 3, 0))) static void
-report(const struct message_sink *sink, uint64_t offset, const char *format, va_list args)
+__attribute__((format(printf, 3, 0))) static void report(const struct message_sink *sink,
+                                                         const struct message_place *place,
+                                                         const char *format, va_list args)
 {
     char text[MESSAGE_SIZE_MAX];
 
@@ -34,26 +35,28 @@ report(const struct message_sink *sink, uint64_t offset, const char *format, va_
         sink->fn(sink->arg, KV_MESSAGE_ERROR, text);
     }
     if (sink->damage_fn != NULL) {
-        sink->damage_fn(sink->damage_arg, offset, text);
+        sink->damage_fn(sink->damage_arg, place, text);
     }
 }
 
-int message_damage_at(const struct message_sink *sink, uint64_t offset, const char *format, ...)
+int message_damage_at(const struct message_sink *sink, struct message_place place,
+                      const char *format, ...)
 {
     va_list args;
 
     va_start(args, format);
-    report(sink, offset, format, args);
+    report(sink, &place, format, args);
     va_end(args);
     return -KV_EDAMAGED;
 }
 
 int message_damage(const struct message_sink *sink, const char *format, ...)
 {
+    const struct message_place nowhere = {.offset = MESSAGE_NO_OFFSET};
     va_list args;
 
     va_start(args, format);
-    report(sink, MESSAGE_NO_OFFSET, format, args);
+    report(sink, &nowhere, format, args);
     va_end(args);
     return -KV_EDAMAGED;
 }

@@ -12,13 +12,19 @@
 
 #define MESSAGE_NO_OFFSET UINT64_MAX
 
+/* Where damage is. */
+struct message_place {
+    int kind;        /* of the file, enum kv_file_kind; 0: in no file that is known */
+    uint64_t number; /* of the file */
+    uint64_t offset; /* in it, or MESSAGE_NO_OFFSET */
+};
+
 /* All zero is a silent sink. */
 struct message_sink {
     kv_message_fn *fn;
     void *arg;
-    /* NULL: none. Called for each report of damage, with its text, after `fn`. `offset` is where in
-     * the file it is, or MESSAGE_NO_OFFSET. */
-    void (*damage_fn)(void *damage_arg, uint64_t offset, const char *text);
+    /* NULL: none. Called for each report of damage, with its text, after `fn`. */
+    void (*damage_fn)(void *damage_arg, const struct message_place *place, const char *text);
     void *damage_arg;
 };
 
@@ -26,8 +32,9 @@ __attribute__((format(printf, 3, 4))) void
 message(const struct message_sink *sink, enum kv_message_level level, const char *format, ...);
 
 /* Report damage of stored data, at a place of its file or without one. Always -KV_EDAMAGED. */
-__attribute__((format(printf, 3, 4))) int
-message_damage_at(const struct message_sink *sink, uint64_t offset, const char *format, ...);
+__attribute__((format(printf, 3, 4))) int message_damage_at(const struct message_sink *sink,
+                                                            struct message_place place,
+                                                            const char *format, ...);
 __attribute__((format(printf, 2, 3))) int message_damage(const struct message_sink *sink,
                                                          const char *format, ...);
 

@@ -155,7 +155,7 @@ static void set_incompat(struct root *root)
 
 static void set_check(struct root *root)
 {
-    root->check_needed = true;
+    root->suspects.check_needed = true;
 }
 
 static void set_counters(struct root *root)

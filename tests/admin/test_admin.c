@@ -7,6 +7,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <kv/verify.h>
+
 #include "kvcore/admin/seed.h"
 #include "kvcore/storage/posix_calls.h"
 #include "kvcore/util/checksum.h"
@@ -164,6 +166,51 @@ static const struct damage *find_damage(const char *name)
     ck_abort_msg("no such damage: %s", name);
     return NULL;
 }
+
+static void meet_damage(const char *path)
+{
+    struct kv_options options = {.no_background = true};
+    struct kv_store *store = NULL;
+    ck_ok(kv_open(store_storage(path), &options, &store));
+    ck_fails(kv_verify(store, NULL), KV_EDAMAGED);
+    ck_ok(kv_close(store));
+}
+
+/* Else the mark would go although nobody looked. */
+START_TEST(the_values_of_a_suspected_blob_are_read_without_being_asked_to)
+{
+    struct kv_admin_result result;
+    int codes[64];
+
+    find_damage("a damaged value")->apply(clean);
+    ck_ok(store_check(clean, KV_ADMIN_REPORT, false, codes, &result));
+    ck_assert_uint_eq(result.problems, 0);
+    meet_damage(clean);
+    ck_ok(store_check(clean, KV_ADMIN_SAFE, false, codes, &result));
+    ck_assert(has_code(codes, KV_PROBLEM_BLOB_VALUE));
+    ck_assert_uint_eq(result.repaired, 0);
+    ck_ok(store_check(clean, KV_ADMIN_REPAIR, false, codes, &result));
+    ck_assert_uint_eq(result.problems, result.repaired);
+    ck_ok(store_check(clean, KV_ADMIN_REPORT, true, codes, &result));
+    ck_assert_uint_eq(result.problems, 0);
+}
+END_TEST
+
+START_TEST(what_repair_leaves_alone_stays_suspected)
+{
+    static const char *const names[] = {"damaged range deletes", "a damaged footer"};
+    struct kv_admin_result result;
+    int codes[64];
+
+    find_damage(names[_i])->apply(clean);
+    meet_damage(clean);
+    ck_ok(store_check(clean, KV_ADMIN_REPAIR, false, codes, &result));
+    ck_assert(has_code(codes, KV_PROBLEM_ROOT_CHECK_NEEDED));
+    ck_assert(has_code(codes, find_damage(names[_i])->code));
+    ck_ok(store_check(clean, KV_ADMIN_REPORT, false, codes, &result));
+    ck_assert_int_eq(has_code(codes, KV_PROBLEM_ROOT_CHECK_NEEDED), _i == 0);
+}
+END_TEST
 
 START_TEST(a_seed_id_that_is_made_stands_for_its_seed)
 {
@@ -405,6 +452,8 @@ Suite *test_suite(void)
     tcase_add_test(tcase, a_seed_id_that_is_made_stands_for_its_seed);
     tcase_add_test(tcase, a_store_without_root_and_logs_is_told_and_left_alone);
     tcase_add_test(tcase, what_loses_rows_is_not_repaired_unattended);
+    tcase_add_test(tcase, the_values_of_a_suspected_blob_are_read_without_being_asked_to);
+    tcase_add_loop_test(tcase, what_repair_leaves_alone_stays_suspected, 0, 2);
     tcase_add_loop_test(tcase, a_repair_that_is_cut_short_anywhere_is_finished_by_the_next, 0,
                         (int)damage_count);
     tcase_add_test(tcase, a_flipped_byte_is_repaired_or_told);

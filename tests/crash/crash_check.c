@@ -308,6 +308,14 @@ static bool work_on(struct attempt *attempt, struct rig_rows *rows)
     return check_rows(attempt, rows, "a recovered store does not show what is written to it");
 }
 
+static bool check_suspects(struct attempt *attempt)
+{
+    struct kv_suspects suspects;
+    kv_suspects(attempt->rig.store, &suspects);
+    return suspects.count >= attempt->history.bounds.suspects ||
+           fail(attempt, "damage that was met and remembered is forgotten", 0);
+}
+
 static bool check_found(struct attempt *attempt, struct rig_rows *ret_rows)
 {
     struct rig *rig = &attempt->rig;
@@ -325,7 +333,7 @@ static bool check_found(struct attempt *attempt, struct rig_rows *ret_rows)
     if (r < 0) {
         return fail(attempt, "the store cannot be read after a crash", r);
     }
-    if (!check_prefix(attempt, ret_rows) || !check_names(attempt)) {
+    if (!check_prefix(attempt, ret_rows) || !check_names(attempt) || !check_suspects(attempt)) {
         return false;
     }
     r = rig_make_tables(rig);

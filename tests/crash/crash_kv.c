@@ -54,6 +54,7 @@ static const struct workload workloads[] = {
     {"named snapshots and new manifests", "r w5 l k w5 l x w5 l k l k l x l f w3"},
     {"named snapshots and large values",
      "o r b3 w5 k b4 f w30 f c d x b2 h f c d k r b3 d x f c d"},
+    {"damage that is remembered", "r w9 z w5 f z r w5 l f z y2 c z r z w3"},
     {"nothing but opening", "r r r r"},
     {"idle syncs", "r s w1 s s f s n1 s c s r s"},
     {"random a", NULL},

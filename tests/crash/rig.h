@@ -10,6 +10,7 @@
  *   t         make one more table                  r  close and open again
  *   k, x      make a named snapshot, drop one
  *   l         have the next edit begin a new manifest
+ *   z         damage was met in a file, and is remembered
  *   o         from the next opening on large values go to blobs, or no longer */
 #ifndef TESTS_CRASH_RIG_H
 #define TESTS_CRASH_RIG_H
@@ -68,6 +69,7 @@ struct rig_bounds {
     bool opened;    /* the store was opened, so it must be there */
     int tables;     /* so many were made */
     struct rig_name names[RIG_NAMES];
+    unsigned suspects; /* files that are remembered */
 };
 
 /* The calls of the engine that a rig makes. */

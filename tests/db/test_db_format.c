@@ -72,25 +72,59 @@ END_TEST
 START_TEST(the_bytes_of_marks_in_the_root_record_never_change)
 {
     static const uint8_t marks[] = {
-        20, 1, 1, /* damage was seen */
-        23, 1, 1, /* rows are not checked */
+        20, 1, 1,                 /* damage was seen */
+        22, 5, 3, 12, 4, 0xac, 2, /* in table 12 and blob 300 */
+        23, 1, 1,                 /* rows are not checked */
     };
     enum { BEFORE = sizeof golden_root - 3 };
     struct root root;
     struct root back;
     struct kv_buf bytes = {0};
     make_root(&root);
-    root.check_needed = true;
+    root.suspects = (struct kv_suspects){
+        .check_needed = true, .count = 2, .files = {{KV_FILE_TABLE, 12}, {KV_FILE_BLOB, 300}}};
     root.rows_unchecked = true;
     ck_ok(root_encode(&root, &bytes));
     ck_assert_uint_eq(bytes.size, BEFORE + sizeof marks);
     ck_assert_mem_eq(bytes.data, golden_root, BEFORE);
     ck_assert_mem_eq(bytes.data + BEFORE, marks, sizeof marks);
     ck_ok(root_decode(kv_buf_slice(&bytes), &back));
-    ck_assert(back.check_needed && back.rows_unchecked);
+    ck_assert(back.suspects.check_needed && back.rows_unchecked);
+    ck_assert_uint_eq(back.suspects.count, 2);
+    ck_assert_uint_eq(back.suspects.files[1].kind, KV_FILE_BLOB);
+    ck_assert_uint_eq(back.suspects.files[1].number, 300);
     bytes.data[bytes.size - 1] = 2;
     ck_fails(root_decode(kv_buf_slice(&bytes), &back), KV_EDAMAGED);
     kv_buf_finish(&bytes);
+}
+END_TEST
+
+/* `value`: of tag 22, behind a root record with or without the mark of tag 20. */
+static int decode_suspects(bool check_needed, struct kv_slice value)
+{
+    struct root root;
+    struct kv_buf bytes = {0};
+    make_root(&root);
+    root.suspects.check_needed = check_needed;
+    ck_ok(root_encode(&root, &bytes));
+    ck_ok(coding_append_field(&bytes, 22, value));
+    int r = root_decode(kv_buf_slice(&bytes), &root);
+    kv_buf_finish(&bytes);
+    return r;
+}
+
+START_TEST(a_senseless_list_of_suspected_files_is_damage)
+{
+    static const char *const bad[] = {"", "\1\5", "\2\5", "\5\5", "\3", "\3\200", "\3\5\4"};
+    char many[2 * (KV_SUSPECTS_MAX + 1)];
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        ck_fails(decode_suspects(true, kv_slice_str(bad[i])), KV_EDAMAGED);
+    }
+    ck_fails(decode_suspects(true, kv_slice("\3\0", 2)), KV_EDAMAGED);
+    memset(many, 3, sizeof many);
+    ck_ok(decode_suspects(true, kv_slice(many, sizeof many - 2)));
+    ck_fails(decode_suspects(true, kv_slice(many, sizeof many)), KV_EDAMAGED);
+    ck_fails(decode_suspects(false, kv_slice(many, 2)), KV_EDAMAGED);
 }
 END_TEST
 
@@ -503,6 +537,7 @@ Suite *test_suite(void)
     Suite *s = suite_create("db_format");
     suite_add(s, "root", the_bytes_of_the_root_record_never_change);
     suite_add(s, "root", the_bytes_of_marks_in_the_root_record_never_change);
+    suite_add(s, "root", a_senseless_list_of_suspected_files_is_damage);
     suite_add(s, "root", a_root_record_cut_anywhere_or_with_a_field_missing_is_damage);
     suite_add(s, "root", a_root_record_of_another_version_or_with_an_unknown_odd_field_is_newer);
     suite_add(s, "edit", the_bytes_of_an_edit_never_change);

@@ -33,7 +33,8 @@ static void put_roots(const struct corpus *corpus)
     fuzz_need(root_encode(&root, &bytes));
     corpus_put(corpus, "root/in_use", nothing, kv_buf_slice(&bytes));
     put_slot(file, 8, kv_buf_slice(&bytes));
-    root.clean = root.check_needed = true;
+    root.clean = root.suspects.check_needed = root.rows_unchecked = true;
+    root.suspects.files[root.suspects.count++] = (struct kv_file_id){KV_FILE_BLOB, NUMBER};
     root.last_log = (struct log_end){NUMBER, 400, 77};
     root.last_manifest = (struct log_end){3, 144, 78};
     fuzz_need(root_encode(&root, &bytes));

@@ -13,12 +13,12 @@ struct found {
     uint64_t bytes; /* read */
 };
 
-static void take_damage(void *arg, uint64_t offset, const char *text)
+static void take_damage(void *arg, const struct message_place *place, const char *text)
 {
     struct found *found = arg;
     ck_assert_uint_lt(found->count, 16);
     ck_assert_uint_gt(strlen(text), 20);
-    found->offsets[found->count++] = offset;
+    found->offsets[found->count++] = place->offset;
 }
 
 static int count_bytes(void *arg, uint64_t bytes)

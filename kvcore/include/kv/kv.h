@@ -347,6 +347,17 @@ KV_PUBLIC KV_MUST_CHECK int kv_describe_holder(struct kv_store *store, const cha
 /* Free and used space of the store's device. */
 KV_PUBLIC KV_MUST_CHECK int kv_space(struct kv_store *store, struct kv_space *ret_space);
 
+/* Files in which damage was met, by whoever read them, at this opening or an earlier one, and that
+ * no check has found sound since: see kv_verify(). Remembered in the store; files that are gone by
+ * now may be among them. */
+enum { KV_SUSPECTS_MAX = 16 };
+struct kv_suspects {
+    bool check_needed; /* there are any */
+    unsigned count;    /* 0, although there are some: it is not known which, or they are too many */
+    struct kv_file_id files[KV_SUSPECTS_MAX]; /* tables and blobs */
+};
+KV_PUBLIC void kv_suspects(struct kv_store *store, struct kv_suspects *ret_suspects);
+
 struct kv_level_stats {
     uint64_t files, bytes, rows, tombstones, range_deletes;
 };
@@ -397,6 +408,7 @@ struct kv_stats {
                                                 that are being merged */
     /* Damage: found in stored bytes by whoever read them. The other two do not count it. */
     uint64_t read_errors, write_errors, damage_seen;
+    uint64_t check_needed;         /* 1 if files are suspected, see kv_suspects() */
     uint64_t snapshots;            /* that are open, named ones as often as they are opened */
     uint64_t named_snapshots;      /* that the store keeps */
     uint64_t blobs, blob_bytes;    /* files of large values, and what they take on the device */

@@ -49,6 +49,9 @@ typedef int kv_verify_progress_fn(void *arg, const struct kv_verify_progress *pr
 
 struct kv_verify_options {
     uint64_t bytes_per_second;          /* read at most so fast; 0: no limit */
+    bool suspects_only;                 /* the files of kv_suspects() alone, all if these are not
+                                           known: tables with their rows; the values in a blob, with
+                                           the tables that refer to it. Not logs and manifest */
     kv_verify_finding_fn *finding_fn;   /* NULL: none */
     kv_verify_progress_fn *progress_fn; /* NULL: none */
     void *arg;
@@ -56,8 +59,9 @@ struct kv_verify_options {
 
 /* Check the store, which must stay open meanwhile; several may run at a time. `options` NULL: all
  * defaults. Each finding is also told and counted as damage is that a read meets (messages,
- * KV_EVENT_DAMAGE_FOUND, kv_stats). Returns 0 if all is sound; -KV_EDAMAGED after findings;
- * -ECANCELED a function of the caller's ended it; -ENOMEM. */
+ * KV_EVENT_DAMAGE_FOUND, kv_stats). A run that goes through and finds nothing ends what was
+ * suspected before (kv_suspects()) of a store that may be written to. Returns 0 if all is sound;
+ * -KV_EDAMAGED after findings; -ECANCELED a function of the caller's ended it; -ENOMEM. */
 KV_PUBLIC KV_MUST_CHECK int kv_verify(struct kv_store *store,
                                       const struct kv_verify_options *options);
 
