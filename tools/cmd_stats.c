@@ -81,6 +81,7 @@ static void print_status(json_t *json)
         {"transport", "transport"},   {"transport_reason", "no io_uring"},
         {"store_id", "store id"},     {"label", "label"},
         {"health", "health"},         {"health_reason", "reason"},
+        {"suspects", "suspects"},
     };
     for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++) {
         print_field(json, fields[i][0], fields[i][1]);

@@ -16,6 +16,7 @@
 #include "tools/heap.h"
 #include "tools/notify.h"
 #include "tools/store_open.h"
+#include "tools/suspect_check.h"
 
 /* ---- serving --------------------------------------------------------------------------------- */
 
@@ -78,13 +79,16 @@ struct helpers {
     struct control_server
         *server; /* NULL: a reader writes nothing into the store, not even a socket */
     struct health_watch *watch;
+    struct suspect_check *check; /* NULL: nothing is suspected */
 };
 
 /* Others read `holder` when they find the store in use; NULL: a reader. On failure nothing runs. */
 static int start_helpers(const struct control_host *host, const char *holder,
-                         struct helpers *ret_helpers, struct fault *fault)
+                         const struct starter *starter, struct helpers *ret_helpers,
+                         struct fault *fault)
 {
     struct helpers helpers = {0};
+    struct fault said;
     int r = holder != NULL ? kv_describe_holder(host->engine, holder) : 0;
     if (r == 0 && holder != NULL) {
         r = control_server_start(host, &helpers.server);
@@ -99,12 +103,17 @@ static int start_helpers(const struct control_host *host, const char *holder,
         return fault_set(fault, r, "cannot watch the health of %s: %s", host->store,
                          kv_strerror(r));
     }
+    suspect_check_start(host, &helpers.check, &said);
+    if (said.text[0] != '\0' && starter->fd >= 0) {
+        complain("%s", said.text); /* to whoever waits, too */
+    }
     *ret_helpers = helpers;
     return 0;
 }
 
 static void stop_helpers(struct helpers *helpers)
 {
+    suspect_check_stop(helpers->check);
     health_watch_stop(helpers->watch);
     control_server_stop(helpers->server);
 }
@@ -154,7 +163,7 @@ static int serve_mount(const struct mount_plan *plan, struct kvfs *fs, struct lo
                          plan->mountpoint);
     }
     snprintf(holder, sizeof holder, "process %d, mounted on %s", (int)getpid(), plan->mountpoint);
-    r = start_helpers(&host, plan->options.read_only ? NULL : holder, &helpers, fault);
+    r = start_helpers(&host, plan->options.read_only ? NULL : holder, starter, &helpers, fault);
     if (r == 0) {
         r = kvfs_mount_run(host.mount);
         if (r < 0) {
@@ -203,7 +212,7 @@ static int serve_socket(const struct mount_plan *plan, struct kvfs *fs, struct l
     sigprocmask(SIG_BLOCK, &signals, NULL);
     signal(SIGPIPE, SIG_IGN);
     snprintf(holder, sizeof holder, "process %d" STORE_HOLDER_SERVING, (int)getpid());
-    int r = start_helpers(&host, holder, &helpers, fault);
+    int r = start_helpers(&host, holder, starter, &helpers, fault);
     if (r < 0) {
         return r;
     }

@@ -46,6 +46,10 @@ static void judge_errors(struct judging *j, const struct health_facts *f)
         tell(j, "damage", "damage was met %" PRIu64 " times since the store was opened",
              f->damage_seen);
     }
+    if (f->suspects != NULL && f->damage_seen == 0) {
+        tell(j, "suspects", "damage was met in %s before, and no check has found it sound since",
+             f->suspects);
+    }
     if (f->write_errors > 0) {
         tell(j, "write_errors", "the device failed to write %" PRIu64 " times", f->write_errors);
     }

@@ -9,6 +9,7 @@
 /* As kvfs stats tells them; zeros where nothing is known. */
 struct health_facts {
     const char *engine_reason; /* why the engine is not well; NULL: it is */
+    const char *suspects;      /* files in which damage was met before it was opened; NULL: none */
     uint64_t read_errors, write_errors, damage_seen;
     uint64_t total_bytes, free_bytes; /* of the device */
     uint64_t open_ns, stall_ns;       /* so long writers were stopped */

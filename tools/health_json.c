@@ -19,6 +19,7 @@ struct health_facts health_facts_of(const json_t *status, const json_t *stats)
         .engine_reason = is_well                             ? NULL
                          : reason != NULL && *reason != '\0' ? reason
                                                              : state,
+        .suspects = json_string_value(json_object_get(status, "suspects")),
         .read_errors = number_of(stats, "counters", "read_errors"),
         .write_errors = number_of(stats, "counters", "write_errors"),
         .damage_seen = number_of(stats, "counters", "damage_seen"),

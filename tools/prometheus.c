@@ -70,7 +70,8 @@ static bool is_gauge(const char *name)
                                          "lookup_bytes",
                                          "inode_bytes",
                                          "warm_running",
-                                         "warm_files"};
+                                         "warm_files",
+                                         "check_needed"};
     for (size_t i = 0; i < sizeof gauges / sizeof gauges[0]; i++) {
         if (strcmp(name, gauges[i]) == 0) {
             return true;

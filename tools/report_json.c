@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tools/report_json.h"
 
+#include "tools/suspect_check.h"
 #include "tools/text.h"
 
 enum { FORMAT_VERSION = 1 };
@@ -52,6 +53,15 @@ static json_t *index_json(struct kvfs *fs)
                      status.error < 0 ? kv_strerror(status.error) : NULL);
 }
 
+static json_t *suspects_json(struct kv_store *engine)
+{
+    struct kv_suspects suspects;
+    char names[SUSPECTS_TEXT_SIZE];
+    kv_suspects(engine, &suspects);
+    suspects_print(&suspects, names);
+    return suspects.check_needed ? json_string(names) : json_null();
+}
+
 json_t *report_status_json(const struct control_host *host)
 {
     struct kv_identity identity;
@@ -61,16 +71,16 @@ json_t *report_status_json(const struct control_host *host)
     kv_health(host->engine, &health);
     text_uuid(identity.store_id, id);
     return json_pack(
-        "{s:i, s:s, s:o, s:o, s:s?, s:s?, s:o, s:s, s:o, s:i, s:s, s:o, s:o, s:o, s:s}",
+        "{s:i, s:s, s:o, s:o, s:s?, s:s?, s:o, s:s, s:o, s:i, s:s, s:o, s:o, s:o, s:o, s:s}",
         "format_version", FORMAT_VERSION, "state", host->state, "pid",
         host->pid != 0 ? json_integer(host->pid) : json_null(), "mountpoint",
         text_json(host->mountpoint), "transport",
         host->mount != NULL ? kvfs_mount_transport(host->mount) : NULL, "transport_reason",
         host->no_uring, "store", text_json(host->store), "store_id", id, "label",
         text_json(identity.label), "store_format", (int)identity.format_version, "health",
-        health_name(health.state), "health_reason", text_json(health.reason), "index",
-        index_json(host->fs), "log", text_json(host->log != NULL ? host->log->target : NULL),
-        "version", KVFS_VERSION);
+        health_name(health.state), "health_reason", text_json(health.reason), "suspects",
+        suspects_json(host->engine), "index", index_json(host->fs), "log",
+        text_json(host->log != NULL ? host->log->target : NULL), "version", KVFS_VERSION);
 }
 
 static json_t *counters_json(const struct kv_stats *s)
@@ -231,6 +241,7 @@ json_t *report_stats_json(const struct control_host *host)
     struct kv_space space = {0};
     kv_stats(host->engine, &stats);
     json_t *counters = counters_json(&stats);
+    json_object_set_new(counters, "check_needed", json_integer((json_int_t)stats.check_needed));
     add_memory(counters, host->fs);
     kv_health(host->engine, &health);
     /* A device that does not tell leaves zeros, which the table shows as such. */

@@ -36,6 +36,8 @@ START_TEST(every_error_is_a_reason)
     is((struct health_facts){.engine_reason = "a flush failed"}, "engine ");
     is((struct health_facts){.damage_seen = 1, .write_errors = 1, .read_errors = 1},
        "damage write_errors read_errors ");
+    is((struct health_facts){.suspects = "00000012.table"}, "suspects ");
+    is((struct health_facts){.suspects = "00000012.table", .damage_seen = 1}, "damage ");
 }
 END_TEST
 
