@@ -314,14 +314,37 @@ static const struct pool_ops rados_pool_ops = {
     .now_ns = pool_now_ns,
 };
 
-/* What is configured goes before what is set here. No file is no error: CEPH_ARGS may say all. */
-static int configure(rados_t cluster)
+static int limit_waiting(rados_t cluster, unsigned timeout_s)
+{
+    static const char *const names[] = {"client_mount_timeout", "rados_mon_op_timeout",
+                                        "rados_osd_op_timeout"};
+    char value[16];
+    int r = 0;
+
+    snprintf(value, sizeof value, "%u", timeout_s);
+    for (size_t i = 0; i < sizeof names / sizeof names[0] && r == 0; i++) {
+        r = rados_conf_set(cluster, names[i], value);
+    }
+    return r;
+}
+
+/* What is configured goes before what is set here, and after that comes what the caller wants. No
+ * file is no error: CEPH_ARGS may say all. */
+static int configure(rados_t cluster, unsigned timeout_s)
 {
     int r = rados_conf_set(cluster, "client_mount_timeout", connect_timeout_s);
     r = r < 0 ? r : rados_conf_set(cluster, "rados_mon_op_timeout", connect_timeout_s);
     r = r < 0 ? r : rados_conf_read_file(cluster, NULL);
     r = r == -ENOENT ? 0 : r;
-    return r < 0 ? r : rados_conf_parse_env(cluster, NULL);
+    r = r < 0 ? r : rados_conf_parse_env(cluster, NULL);
+    return r < 0 || timeout_s == 0 ? r : limit_waiting(cluster, timeout_s);
+}
+
+/* It says ENOENT for monitors that nobody names, and for keys that are not there. */
+static int connect_to(rados_t cluster)
+{
+    int r = rados_connect(cluster);
+    return r == -ENOENT ? -EDESTADDRREQ : r;
 }
 
 static int read_address(struct rados_pool *self)
@@ -339,7 +362,7 @@ static int open_pool(struct rados_pool *self, const struct rados_url *url)
 {
     int r = rados_ioctx_create(self->cluster, url->pool, &self->io);
     if (r < 0) {
-        return r;
+        return r == -ENOENT ? -ENXIO : r;
     }
     rados_ioctx_set_namespace(self->io, url->name);
     rados_set_pool_full_try(self->io); /* a full pool is an error, not a wait */
@@ -350,19 +373,22 @@ static int open_pool(struct rados_pool *self, const struct rados_url *url)
     return r;
 }
 
-int pool_rados_connect(const struct rados_url *url, struct pool **ret_pool)
+int pool_rados_connect(const struct rados_url *url, const struct pool_rados_options *options,
+                       struct pool **ret_pool)
 {
+    static const struct pool_rados_options defaults = {0};
     struct rados_pool *self = calloc(1, sizeof *self);
     if (self == NULL) {
         return -ENOMEM;
     }
-    int r = rados_create(&self->cluster, NULL);
+    options = options != NULL ? options : &defaults;
+    int r = rados_create(&self->cluster, options->client);
     if (r < 0) {
         free(self);
         return r;
     }
-    r = configure(self->cluster);
-    r = r < 0 ? r : rados_connect(self->cluster);
+    r = configure(self->cluster, options->timeout_s);
+    r = r < 0 ? r : connect_to(self->cluster);
     r = r < 0 ? r : open_pool(self, url);
     if (r < 0) {
         rados_shutdown(self->cluster); /* also of one that never connected */
@@ -373,3 +399,5 @@ int pool_rados_connect(const struct rados_url *url, struct pool **ret_pool)
     *ret_pool = &self->base;
     return 0;
 }
+
+const struct pool_rados_module pool_rados_module = {KVFS_VERSION, pool_rados_connect};

@@ -83,6 +83,53 @@ static int pooled_space(struct kv_storage *base, struct kv_space *ret_space)
     return -EOPNOTSUPP;
 }
 
+static int pooled_lease_state(struct kv_storage *base, struct kv_lease_state *ret_state)
+{
+    struct pooled_storage *storage = pooled_storage(base);
+    struct kv_lease_state state = {.duration_ms = storage->options.lease_ms};
+    struct kv_buf bytes = {0};
+    int r = 0;
+
+    if (atomic_load(&storage->lease) != 0) {
+        uint64_t now_ns = storage->pool->ops->now_ns(storage->pool);
+        uint64_t until_ns = atomic_load(&storage->valid_until_ns);
+        state.epoch = storage->epoch;
+        state.left_ms =
+            until_ns > now_ns && !atomic_load(&storage->lost) ? (until_ns - now_ns) / 1000000 : 0;
+    } else {
+        r = storage->pool->ops->attribute(storage->pool, POOLED_ROOT, POOLED_EPOCH_ATTR, &bytes);
+        r = r < 0 ? r : pooled_count_decode(kv_buf_slice(&bytes), &state.epoch);
+        kv_buf_finish(&bytes);
+    }
+    if (r == 0) {
+        *ret_state = state;
+    }
+    return r;
+}
+
+/* The root object goes last: without its directory nobody would find the pieces. */
+static int pooled_erase(struct kv_storage *base)
+{
+    struct pooled_storage *storage = pooled_storage(base);
+    struct pooled_dir_item *items = NULL;
+    size_t count = 0;
+
+    if (atomic_load(&storage->lease) != KV_LEASE_EXCLUSIVE) {
+        return -EROFS;
+    }
+    int r = pooled_dir_list(storage, &items, &count);
+    for (size_t i = 0; i < count && r == 0; i++) {
+        bool exists =
+            items[i].entry.state == POOLED_OPEN || items[i].entry.state == POOLED_FINISHED;
+        if (!items[i].damaged) { /* else nobody knows what its pieces are called */
+            r = exists ? pooled_file_remove(storage, items[i].id)
+                       : pooled_file_sweep(storage, items[i].id);
+        }
+    }
+    free(items);
+    return r < 0 ? r : pooled_change(storage, POOLED_ROOT, &(struct pool_change){.remove = true});
+}
+
 static const struct kv_storage_ops pooled_ops = {
     .close = pooled_close,
     .name = pooled_name,
@@ -119,6 +166,8 @@ static const struct kv_storage_ops pooled_ops = {
     .list = pooled_list,
     .space = pooled_space,
     .reserve = pooled_reserve,
+    .lease_state = pooled_lease_state,
+    .erase = pooled_erase,
 };
 
 int pooled_storage_open(struct pool *take_pool, const char *url,

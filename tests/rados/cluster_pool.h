@@ -30,7 +30,7 @@ static inline void pool_rig_make(struct pool_rig *rig)
 static inline struct pool *pool_rig_connect(struct pool_rig *rig)
 {
     struct pool *pool = NULL;
-    ck_ok(pool_rados_connect(&rig->url, &pool));
+    ck_ok(pool_rados_connect(&rig->url, NULL, &pool));
     return pool;
 }
 

@@ -56,7 +56,7 @@ static void open_store(struct load *load)
 
     snprintf(text, sizeof text, "rados://kvfs/endure-%d", (int)getpid());
     need(rados_url_parse(text, &url), text);
-    need(pool_rados_connect(&url, &pool), "connecting");
+    need(pool_rados_connect(&url, NULL, &pool), "connecting");
     need(pooled_storage_open(pool, text, &options, &load->storage), "opening");
     need(load->storage->ops->lease_acquire(load->storage, KV_LEASE_EXCLUSIVE, "a load"), "lease");
     need(load->storage->ops->root_swap(load->storage, 0, kv_slice_str("a load")), "root");

@@ -66,7 +66,7 @@ static struct kv_storage *open_store(void)
 
     snprintf(text, sizeof text, "rados://kvfs/full-%d", (int)getpid());
     need(rados_url_parse(text, &url), text);
-    need(pool_rados_connect(&url, &pool), "connecting");
+    need(pool_rados_connect(&url, NULL, &pool), "connecting");
     need(pooled_storage_open(pool, text, &options, &storage), "opening");
     need(storage->ops->lease_acquire(storage, KV_LEASE_EXCLUSIVE, "full"), "lease");
     need(storage->ops->root_swap(storage, 0, kv_slice_str("full")), "root");

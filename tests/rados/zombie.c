@@ -85,7 +85,7 @@ static struct kv_storage *open_store(const struct round *round)
     struct pool *pool = NULL;
     struct kv_storage *storage = NULL;
 
-    need(pool_rados_connect(&round->url, &pool), "connecting");
+    need(pool_rados_connect(&round->url, NULL, &pool), "connecting");
     if (!round->shut_out) {
         forbidding = *pool->ops;
         forbidding.shut_out = forbidden_shut_out;

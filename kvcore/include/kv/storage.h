@@ -56,6 +56,13 @@ struct kv_log;
 struct kv_object;
 struct kv_object_writer;
 
+/* Of a storage whose lease ends by itself unless it is renewed. */
+struct kv_lease_state {
+    uint64_t epoch;       /* a number of the present or last writer, larger than those before it */
+    uint64_t duration_ms; /* how long it lasts from each renewal on */
+    uint64_t left_ms;     /* of the one held here, 0: none is, or its time is over */
+};
+
 /* `error` says why: -ESHUTDOWN somebody else has taken the store over; another one is what the
  * storage was last told. */
 typedef void kv_lease_lost_fn(void *arg, int error);
@@ -177,6 +184,13 @@ struct kv_storage_ops {
      * back all), also across openings. Needs the exclusive lease. Errors: -ENOSPC (nothing is kept
      * then). A storage that cannot do this returns 0 and keeps nothing. */
     int (*reserve)(struct kv_storage *storage, uint64_t bytes);
+    /* What is known of the lease now, also without one. NULL: there is no more than who holds it.
+     * Errors: -ENOENT no such store. */
+    int (*lease_state)(struct kv_storage *storage, struct kv_lease_state *ret_state);
+    /* Under the exclusive lease: remove the store with all its files; only closing may follow. A
+     * crash on the way leaves one that is damaged and can be erased. NULL: its files are removed by
+     * their names. */
+    int (*erase)(struct kv_storage *storage);
 };
 
 /* An implementation embeds this first. */
@@ -198,6 +212,29 @@ KV_PUBLIC KV_MUST_CHECK int kv_storage_posix_open(const char *path, bool create,
  * something that is not a store's. */
 KV_PUBLIC KV_MUST_CHECK int kv_storage_posix_begin(const char *path,
                                                    struct kv_storage **ret_storage);
+
+/* How to open a store that users name. What is about a URL says nothing to a directory. */
+struct kv_storage_options {
+    bool create;        /* as for kv_storage_posix_open() */
+    const char *client; /* who asks the cluster; NULL: as CEPH_ARGS says, else "admin" */
+    /* Of a URL. 0: half a minute for the first answer of the cluster, and no end from then on. Else
+     * what takes longer fails, and a change that did ends the lease. */
+    unsigned timeout_s;
+};
+
+/* The store of that name: the URL rados://POOL/NAME, or else a directory. `options` NULL: defaults.
+ * A URL loads librados, which has threads of its own: a process that is to fork does so before.
+ * Reads nothing of the store, takes no lease. Errors: those of kv_storage_posix_open(); of a URL
+ * -EINVAL it has a wrong form, or CEPH_ARGS has; -ENOPKG nothing here speaks to Ceph; -EDESTADDRREQ
+ * no configuration says where the cluster is, or what proves who asks is missing; -ETIMEDOUT no
+ * monitor answers; -EACCES, -EPERM it lets that client not in; -ENXIO it has no such pool; others
+ * of librados. */
+KV_PUBLIC KV_MUST_CHECK int kv_storage_open(const char *name,
+                                            const struct kv_storage_options *options,
+                                            struct kv_storage **ret_storage);
+/* 1 the name is a URL, 0 it is that of a directory. Errors: -EINVAL it is meant as a URL and has a
+ * wrong form. */
+KV_PUBLIC KV_MUST_CHECK int kv_storage_is_url(const char *name);
 
 /* A store in memory, empty, for tests. Contents live until kv_storage_mem_destroy(); close() only
  * gives up the lease, so that the same store can be opened again. Syncing always succeeds. */
