@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A copy of the open store that shares its files.
+/* A copy of the open store that shares its files, or, for kv_copy(), has its own.
  *
  *   1. flush: what was written before is in tables;
  *   2. note the state, as a snapshot in the manifest says it, and hold its tables and its view;
- *   3. link its tables and blobs; they are finished and synced, and never change again;
+ *   3. link its tables and blobs, or copy their bytes; they are finished and synced, and never
+ *      change again;
  *   4. write an empty log and a manifest with that state;
  *   5. write the root, which makes the names durable with itself, and publish.
  *
@@ -11,7 +12,9 @@
  * rewrites them in place or puts a directory behind them. The view that is held keeps a pass of
  * reclaim that begins later from giving anything back; one that began earlier gives back only what
  * was dead then, to all that is in the state too (see reclaim.h); and once there is a second link
- * the storage refuses. A blob that no table refers to may vanish meanwhile: it is left out.
+ * the storage refuses. Bytes that are copied are read while the view is held: of what is dead in
+ * the state either what stood there or zeros. A blob that no table refers to may vanish meanwhile:
+ * it is left out.
  *
  * Checksums are seeded with the seed id, the number of the file and the offset: the copy keeps the
  * first two of each file. It gets another store id, which nothing is compared with. Its log has the
@@ -19,6 +22,7 @@
  * once they are there (see docs/format.md, properties 46). */
 #include <stdlib.h>
 
+#include "kvcore/db/copy_file.h"
 #include "kvcore/db/flush.h"
 #include "kvcore/db/manifest.h"
 #include "kvcore/db/obsolete.h"
@@ -29,7 +33,8 @@
 struct checkpoint {
     struct kv_store *store;
     struct kv_storage *to;
-    struct view *view; /* keeps the blobs of the state */
+    struct copy_progress *progress; /* of bytes that are copied; NULL: files are shared */
+    struct view *view;              /* keeps the blobs of the state */
     struct edit state;
     struct root root;
 };
@@ -107,23 +112,46 @@ static int note_state(struct checkpoint *copy)
     return r;
 }
 
-static int link_file(const struct checkpoint *copy, enum kv_file_kind kind, uint64_t number)
-{
-    struct kv_storage *from = copy->store->storage;
-    struct kv_file_id id = {.kind = kind, .number = number};
-    return from->ops->object_link(from, id, copy->to);
-}
+typedef int file_fn(const struct checkpoint *copy, struct kv_file_id id);
 
-static int link_files(const struct checkpoint *copy)
+static int for_each_file(const struct checkpoint *copy, file_fn *fn)
 {
     int r = 0;
     for (size_t i = 0; i < copy->state.added_count && r == 0; i++) {
-        r = link_file(copy, KV_FILE_TABLE, copy->state.added[i]->number);
+        r = fn(copy, (struct kv_file_id){KV_FILE_TABLE, copy->state.added[i]->number});
     }
     for (size_t i = 0; i < copy->state.blob_count && r == 0; i++) {
-        r = link_file(copy, KV_FILE_BLOB, copy->state.blobs[i].number);
+        r = fn(copy, (struct kv_file_id){KV_FILE_BLOB, copy->state.blobs[i].number});
     }
     return r;
+}
+
+static int link_file(const struct checkpoint *copy, struct kv_file_id id)
+{
+    struct kv_storage *from = copy->store->storage;
+    return from->ops->object_link(from, id, copy->to);
+}
+
+static int add_size(const struct checkpoint *copy, struct kv_file_id id)
+{
+    uint64_t size = 0;
+    int r = copy_file_size(copy->store->storage, id, &size);
+    copy->progress->bytes_all += size;
+    return r;
+}
+
+static int copy_one(const struct checkpoint *copy, struct kv_file_id id)
+{
+    return copy_file(copy->store->storage, id, copy->to, copy->progress);
+}
+
+static int take_files(const struct checkpoint *copy)
+{
+    if (copy->progress == NULL) {
+        return for_each_file(copy, link_file);
+    }
+    int r = for_each_file(copy, add_size);
+    return r < 0 ? r : for_each_file(copy, copy_one);
 }
 
 /* An empty log, closed cleanly, from which the next opening goes on. */
@@ -171,23 +199,47 @@ static int write_root(struct checkpoint *copy)
     return r;
 }
 
-int kv_checkpoint(struct kv_store *store, struct kv_storage *to)
+static int make(struct checkpoint *copy)
 {
-    struct checkpoint copy = {.store = store, .to = to};
+    int r = kv_flush(copy->store);
+
+    r = r < 0 ? r : note_state(copy);
+    r = r < 0 ? r : take_files(copy);
+    r = r < 0 ? r : write_log(copy);
+    r = r < 0 ? r : write_manifest(copy);
+    r = r < 0 ? r : write_root(copy);
+    r = r < 0 ? r : copy->to->ops->publish(copy->to);
+    edit_finish(&copy->state);
+    view_release(copy->view);
+    obsolete_purge(copy->store); /* tables that were merged meanwhile */
+    return r;
+}
+
+static int checkpoint(struct kv_store *store, struct kv_storage *to, struct copy_progress *progress)
+{
+    struct checkpoint copy = {.store = store, .to = to, .progress = progress};
     int r = store->options.read_only
                 ? -EROFS
                 : to->ops->lease_acquire(to, KV_LEASE_EXCLUSIVE, "a copy that is being made");
 
     r = r < 0 ? r : check_empty(to);
-    r = r < 0 ? r : kv_flush(store);
-    r = r < 0 ? r : note_state(&copy);
-    r = r < 0 ? r : link_files(&copy);
-    r = r < 0 ? r : write_log(&copy);
-    r = r < 0 ? r : write_manifest(&copy);
-    r = r < 0 ? r : write_root(&copy);
-    r = r < 0 ? r : to->ops->publish(to);
-    edit_finish(&copy.state);
-    view_release(copy.view);
-    obsolete_purge(store); /* tables that were merged meanwhile */
+    if (r < 0) {
+        return r;
+    }
+    r = make(&copy);
+    if (r < 0 && to->ops->erase != NULL) {
+        kv_ignore(to->ops->erase(to)); /* what is left has no root record: it is no store */
+    }
     return r;
+}
+
+int kv_checkpoint(struct kv_store *store, struct kv_storage *to)
+{
+    return checkpoint(store, to, NULL);
+}
+
+int kv_copy(struct kv_store *store, struct kv_storage *to, kv_copy_progress_fn *fn, void *arg)
+{
+    struct copy_progress progress = {.fn = fn, .arg = arg};
+    return checkpoint(store, to, &progress);
 }

@@ -272,6 +272,11 @@ void kv_identify(const struct kv_store *store, struct kv_identity *ret_identity)
     *ret_identity = identity;
 }
 
+struct kv_storage *kv_storage_of(struct kv_store *store)
+{
+    return store->storage;
+}
+
 int kv_describe_holder(struct kv_store *store, const char *holder)
 {
     return store->storage->ops->lease_describe(store->storage, holder);

@@ -262,6 +262,75 @@ START_TEST(what_cannot_be_copied_is_refused_and_leaves_nothing)
 }
 END_TEST
 
+/* ---- copies that share nothing -----------------------------------------------------------------
+ */
+
+struct copying {
+    uint64_t bytes, bytes_all;
+    uint64_t end_at; /* 0: never */
+};
+
+static int note_copying(void *arg, uint64_t bytes, uint64_t bytes_all)
+{
+    struct copying *copying = arg;
+    ck_assert_uint_ge(bytes, copying->bytes);
+    copying->bytes = bytes;
+    copying->bytes_all = bytes_all;
+    return copying->end_at > 0 && bytes >= copying->end_at;
+}
+
+/* From a directory to memory, which share no file, and on from there to a directory. */
+START_TEST(bytes_are_copied_where_files_cannot_be_shared)
+{
+    struct copying copying = {0};
+    struct kv_table *table = NULL;
+    struct kv_storage *memory = NULL;
+    struct kv_storage *to = NULL;
+    struct kv_store *store = open_dir("store", true, &table);
+    struct kv_store *copy;
+
+    put_all(table, 1);
+    ck_ok(kv_storage_mem_create(&memory));
+    ck_ok(kv_copy(store, memory, note_copying, &copying));
+    ck_assert_uint_gt(copying.bytes, KEYS / 2 * LARGE_SIZE);
+    ck_assert_uint_eq(copying.bytes, copying.bytes_all);
+    memory->ops->close(memory);
+    put_all(table, 2); /* concerns the store alone */
+    ck_ok(kv_compact(store));
+    copy = open_store(memory, &table);
+    check_all(table, 1);
+    ck_ok(kv_storage_posix_begin(path_of("back"), &to));
+    ck_ok(kv_copy(copy, to, NULL, NULL));
+    to->ops->close(to);
+    ck_fails(kv_copy(store, memory, NULL, NULL), EBUSY);
+    ck_ok(kv_close(copy));
+    ck_fails(kv_copy(store, memory, NULL, NULL), EEXIST);
+    memory->ops->close(memory);
+    copy = open_dir("back", false, &table);
+    check_all(table, 1);
+    ck_ok(kv_close(copy));
+    ck_ok(kv_close(store));
+    kv_storage_mem_destroy(memory);
+}
+END_TEST
+
+START_TEST(a_copy_of_bytes_that_is_given_up_leaves_nothing)
+{
+    struct copying copying = {.end_at = LARGE_SIZE};
+    struct kv_table *table = NULL;
+    struct kv_storage *to = NULL;
+    struct kv_store *store = open_dir("store", true, &table);
+
+    put_all(table, 1);
+    ck_ok(kv_storage_posix_begin(path_of("copy"), &to));
+    ck_fails(kv_copy(store, to, note_copying, &copying), ECANCELED);
+    to->ops->close(to);
+    ck_assert(!exists("copy") && !exists("copy.tmp"));
+    check_all(table, 1);
+    ck_ok(kv_close(store));
+}
+END_TEST
+
 START_TEST(a_copy_that_was_cut_short_is_made_anew_but_not_under_another_who_makes_it)
 {
     struct kv_table *table = NULL;
@@ -546,6 +615,8 @@ Suite *test_suite(void)
     tcase_add_test(tc, rows_written_to_a_copy_survive_the_death_of_its_process);
     tcase_add_test(tc, nothing_is_given_back_inside_a_blob_that_a_copy_holds);
     tcase_add_test(tc, what_cannot_be_copied_is_refused_and_leaves_nothing);
+    tcase_add_test(tc, bytes_are_copied_where_files_cannot_be_shared);
+    tcase_add_test(tc, a_copy_of_bytes_that_is_given_up_leaves_nothing);
     tcase_add_test(tc, a_copy_that_was_cut_short_is_made_anew_but_not_under_another_who_makes_it);
     tcase_add_test(tc, a_copy_made_beside_a_writer_holds_a_prefix_with_all_that_was_written_before);
     suite_add_tcase(s, tc);

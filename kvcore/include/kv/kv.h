@@ -342,6 +342,17 @@ KV_PUBLIC KV_MUST_CHECK int kv_compact_range(struct kv_table *table, struct kv_s
  * storage; -EOPNOTSUPP it cannot share files; -EBUSY somebody else makes a copy there; -EEXIST
  * there is something in `to`, or it was made under its name meanwhile. */
 KV_PUBLIC KV_MUST_CHECK int kv_checkpoint(struct kv_store *store, struct kv_storage *to);
+/* The same into any empty storage, by copying bytes: it takes as much time and room as the store
+ * has bytes, and shares nothing with it. What is given back inside blobs takes room in the copy.
+ * `fn`, which may be NULL, is told how far it is, and ends it with what is not 0. After an error
+ * `to` is empty again where it can do that (kv_storage_ops::erase). Errors: those of
+ * kv_checkpoint() that are not about sharing; -KV_EDAMAGED a file cannot be read; -ECANCELED by
+ * `fn`. */
+typedef int kv_copy_progress_fn(void *arg, uint64_t bytes, uint64_t bytes_all);
+KV_PUBLIC KV_MUST_CHECK int kv_copy(struct kv_store *store, struct kv_storage *to,
+                                    kv_copy_progress_fn *fn, void *arg);
+/* The storage below, for what only it can tell. It lives as long as the store. */
+KV_PUBLIC struct kv_storage *kv_storage_of(struct kv_store *store);
 /* Tell others who holds the store: a line such as "process 812, mounted on /mnt/a". */
 KV_PUBLIC KV_MUST_CHECK int kv_describe_holder(struct kv_store *store, const char *holder);
 /* Free and used space of the store's device. */
