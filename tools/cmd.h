@@ -23,6 +23,7 @@ int cmd_blob(int argc, char **argv);
 int cmd_cat(int argc, char **argv);
 int cmd_checkpoint(int argc, char **argv);
 int cmd_compact(int argc, char **argv);
+int cmd_copy(int argc, char **argv);
 int cmd_debug(int argc, char **argv);
 int cmd_del(int argc, char **argv);
 int cmd_dump(int argc, char **argv);
@@ -79,6 +80,9 @@ struct json_t; /* of jansson */
 /* The JSON object that answers `op`, a new reference; NULL with the exit code set and the complaint
  * made. */
 struct json_t *cmd_ask(struct target *target, enum control_op op, const char *verb, int *ret_code);
+
+/* A control_reply_fn for answers that tell how far it is: `arg` is a struct progress. */
+int cmd_show_progress(void *arg, const struct control_reply *reply);
 
 /* Take STORE off the words: the first one, or KVFS_STORE if that is set and `min` to `max` words
  * make sense without it. `usage` (such as "STORE KEY") is for the complaint. Returns an exit code.

@@ -4,7 +4,7 @@
 
 #include <stdlib.h>
 
-#include "tools/mount_table.h"
+#include "tools/store_url.h"
 
 static int make_copy(struct target *target, const char *path)
 {
@@ -40,7 +40,8 @@ int cmd_checkpoint(int argc, char **argv)
     if (code != EXIT_DONE) {
         return code;
     }
-    int r = path_resolve(s.words.at[0], &path);
+    struct fault fault; /* said in another way */
+    int r = store_resolve(s.words.at[0], &path, &fault);
     if (r < 0) {
         complain("cannot copy to %s: %s. The directory above it must be there.", s.words.at[0],
                  kv_strerror(r));

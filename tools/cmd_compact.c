@@ -6,7 +6,7 @@
 
 #include "tools/progress.h"
 
-static int take_progress(void *arg, const struct control_reply *reply)
+int cmd_show_progress(void *arg, const struct control_reply *reply)
 {
     json_t *json = json_loadb((const char *)reply->bytes.data, reply->bytes.size, 0, NULL);
     json_t *progress = json_object_get(json, "progress");
@@ -42,7 +42,7 @@ int cmd_compact(int argc, char **argv)
         return code;
     }
     progress_begin(&bar, NULL);
-    int r = target_call(&target, &request, take_progress, &bar);
+    int r = target_call(&target, &request, cmd_show_progress, &bar);
     progress_clear(&bar);
     if (r < 0) {
         code = target_complain(&target, "compact", kv_slice("", 0), "", r);

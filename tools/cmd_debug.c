@@ -21,6 +21,7 @@
 #include "tools/bundle.h"
 #include "tools/health_json.h"
 #include "tools/store_open.h"
+#include "tools/store_url.h"
 
 enum {
     OPTION_FSCK = 256,
@@ -325,7 +326,11 @@ static int collect(struct bundle *bundle, const char *store, bool with_fsck)
     int code = EXIT_DONE;
     add_version(bundle);
     add_uname(bundle);
-    add_listing(bundle, store);
+    if (store_is_url(store)) {
+        bundle_miss(bundle, "store.txt", "the store is in a pool");
+    } else {
+        add_listing(bundle, store);
+    }
     add_mounts(bundle, store);
     int r = target_open(&target, store, TARGET_ENGINE, &fault);
     bool in_use = r == -EBUSY || (r == 0 && target.client != NULL);
@@ -340,7 +345,9 @@ static int collect(struct bundle *bundle, const char *store, bool with_fsck)
         bundle_miss(bundle, "fsck.json", "the store is in use");
         return EXIT_BUSY;
     }
-    if (with_fsck) {
+    if (with_fsck && store_is_url(store)) {
+        bundle_miss(bundle, "fsck.json", "the store is in a pool: see 'kvfs fsck --json'");
+    } else if (with_fsck) {
         add_fsck(bundle, store);
     }
     return code;
@@ -375,7 +382,7 @@ static int find_store(const char *argument, char **ret_store)
         complain("%s", fault.text);
         return EXIT_FAILED;
     }
-    enum store_directory kind = store_directory_judge(store);
+    enum store_directory kind = store_is_url(store) ? STORE_COMPLETE : store_directory_judge(store);
     if (kind != STORE_COMPLETE && kind != STORE_HALF_MADE) {
         complain("cannot tell of %s: it is not a store", store);
         free(store);

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tools/store_url.h"
+
 enum { OPTION_UNDO = FSCK_OPTION_DEEP + 1, OPTION_DAMAGE };
 
 struct settings {
@@ -81,6 +83,20 @@ static int undo(const char *path, const char *archive)
     return r < 0 ? fsck_complain(path, r) : FSCK_REPAIRED;
 }
 
+/* A store in a pool is only read. */
+static int check_url(const char *url, const struct settings *s)
+{
+    struct fault fault;
+    if (s->undo == NULL && s->run.mode == KV_ADMIN_REPORT) {
+        return EXIT_DONE;
+    }
+    store_url_refuse(
+        "repairing", url,
+        "'kvfs copy' brings a store that opens into one, and back when it is repaired.", &fault);
+    complain("%s", fault.text);
+    return FSCK_FAILED;
+}
+
 int cmd_fsck(int argc, char **argv)
 {
     static const struct argp_option options[] = {
@@ -126,7 +142,10 @@ int cmd_fsck(int argc, char **argv)
         return FSCK_FAILED;
     }
     s.run.mode = s.run.mode != 0 ? s.run.mode : KV_ADMIN_REPORT;
-    code = s.undo != NULL ? undo(path, s.undo) : fsck_run(path, &s.run);
+    code = store_is_url(path) ? check_url(path, &s) : EXIT_DONE;
+    if (code == EXIT_DONE) {
+        code = s.undo != NULL ? undo(path, s.undo) : fsck_run(path, &s.run);
+    }
     free(path);
     return code;
 }

@@ -9,6 +9,7 @@
 
 #include "tools/inspect_print.h"
 #include "tools/progress.h"
+#include "tools/store_url.h"
 
 enum { OPTION_KEY = 256, OPTION_VALUE, OPTION_STORE };
 
@@ -150,6 +151,18 @@ static int run_in(struct settings *s, const char *directory, struct kv_file_id i
     return end(s, r);
 }
 
+static int refuse_url(const char *url)
+{
+    struct fault fault;
+    store_url_refuse(
+        "looking into a file", url,
+        "'kvfs verify' checks all files of a store, and 'kvfs copy' brings them into a "
+        "directory.",
+        &fault);
+    complain("%s", fault.text);
+    return EXIT_FAILED;
+}
+
 static int run(struct settings *s, enum kv_file_kind kind, const char *what)
 {
     const char *file = s->words.at[0];
@@ -184,6 +197,9 @@ static int inspect(const struct argp *argp, int argc, char **argv, enum kv_file_
     if (s.words.count != 1) {
         complain("usage: %s FILE. See '%s --help'.", argv[0], argv[0]);
         return EXIT_USAGE;
+    }
+    if (store_is_url(s.words.at[0]) || (s.store != NULL && store_is_url(s.store))) {
+        return refuse_url(store_is_url(s.words.at[0]) ? s.words.at[0] : s.store);
     }
     return run(&s, kind, whats[kind]);
 }

@@ -6,6 +6,7 @@
 
 #include "tools/mount_table.h"
 #include "tools/store_open.h"
+#include "tools/store_url.h"
 #include "tools/text.h"
 
 enum { OPTION_FORCE = 256, LABEL_SIZE_MAX = 63 };
@@ -60,10 +61,35 @@ static error_t parse(int key, char *value, struct argp_state *state)
     }
 }
 
+static int refuse_second(const char *path)
+{
+    complain("cannot make a store in %s: there is one already. To erase it and all it holds, use "
+             "'kvfs mkfs --force %s'.",
+             path, path);
+    return EXIT_FAILED;
+}
+
+static int check_pool(const char *url, bool force)
+{
+    struct fault fault;
+    int r = store_url_exists(url);
+    if (r < 0) {
+        if (!store_url_explain(url, r, &fault)) {
+            fault_set(&fault, r, "cannot make a store in %s: %s", url, kv_strerror(r));
+        }
+        complain("%s", fault.text);
+        return exit_code_of(r);
+    }
+    return r == 0 || force ? EXIT_DONE : refuse_second(url);
+}
+
 /* May a store be made here? Complains and returns an exit code. */
 static int check_place(const char *path, bool force)
 {
     struct mount_row row = {0};
+    if (store_is_url(path)) {
+        return check_pool(path, force);
+    }
     if (mount_table_find_target(path, &row) == 0) {
         complain("cannot make a store in %s: the store %s is mounted there. Unmount it first.",
                  path, row.source);
@@ -87,24 +113,18 @@ static int check_place(const char *path, bool force)
     case STORE_COMPLETE:
         break;
     }
-    if (!force) {
-        complain(
-            "cannot make a store in %s: there is one already. To erase it and all it holds, use "
-            "'kvfs mkfs --force %s'.",
-            path, path);
-        return EXIT_FAILED;
-    }
-    return EXIT_DONE;
+    return force ? EXIT_DONE : refuse_second(path);
 }
 
 static int erase(const char *path)
 {
     char holder[512];
-    enum store_directory found = store_directory_judge(path);
+    bool is_url = store_is_url(path);
+    enum store_directory found = is_url ? STORE_COMPLETE : store_directory_judge(path);
     if (found != STORE_HALF_MADE && found != STORE_COMPLETE) {
         return EXIT_DONE;
     }
-    int r = store_directory_erase(path);
+    int r = is_url ? store_url_erase(path) : store_directory_erase(path);
     if (r == -EBUSY) {
         store_holder(path, holder, sizeof holder);
         complain("cannot erase %s: locked by %s. Unmount it first.", path,
@@ -159,8 +179,9 @@ int cmd_mkfs(int argc, char **argv)
                                      parse,
                                      "STORE",
                                      "Examples:\n  kvfs mkfs /srv/a\n  kvfs mkfs -L photos "
-                                     "/srv/photos\n\nMake an empty store in "
-                                     "the directory STORE, which is made if it is missing.",
+                                     "/srv/photos\n  kvfs mkfs rados://kvfs/home\n\nMake an "
+                                     "empty store in the directory STORE, which is made if it is "
+                                     "missing, or in a pool of Ceph.",
                                      NULL,
                                      NULL,
                                      NULL};
@@ -172,7 +193,12 @@ int cmd_mkfs(int argc, char **argv)
     if (code != EXIT_DONE) {
         return code;
     }
-    int r = path_resolve(store, &path);
+    struct fault fault;
+    int r = store_resolve(store, &path, &fault);
+    if (r < 0 && store_is_url(store)) {
+        complain("%s", fault.text);
+        return EXIT_FAILED;
+    }
     if (r < 0) {
         complain("cannot make a store in %s: %s. Make the directory above it first.", store,
                  kv_strerror(r));

@@ -6,6 +6,7 @@
 #include "tools/fsck_run.h"
 #include "tools/mount_table.h"
 #include "tools/store_open.h"
+#include "tools/store_url.h"
 
 struct settings {
     struct words words;
@@ -98,10 +99,22 @@ static int recover(const char *from, const char *to, const struct fsck_run *s)
     return finish_output(code) == code ? code : FSCK_FAILED;
 }
 
+static int refuse_url(const char *url)
+{
+    struct fault fault;
+    store_url_refuse("recover", url,
+                     "A store in a pool that opens is brought into one by 'kvfs copy'.", &fault);
+    complain("%s", fault.text);
+    return FSCK_FAILED;
+}
+
 /* Both resolved: what is made in the store would change it. */
 static int recover_to(const char *from, const char *output, const struct fsck_run *s)
 {
     char *to = NULL;
+    if (store_is_url(from) || store_is_url(output)) {
+        return refuse_url(store_is_url(from) ? from : output);
+    }
     int r = path_resolve(output, &to);
     int code = FSCK_FAILED;
 

@@ -74,7 +74,10 @@ int cmd_serve(int argc, char **argv)
         "once\n"
         "  index=ATTRIBUTE     from now on keep an index of it for 'kvfs find', such as user.tag; "
         "empty:\n"
-        "                      keep none",
+        "                      keep none\n"
+        "  id=NAME             the Ceph user who asks, of a store in a pool\n"
+        "  timeout=S           how long such a store waits for its cluster; else as long as it "
+        "takes",
         NULL,
         NULL,
         NULL};

@@ -9,7 +9,10 @@
 #include <time.h>
 
 #include "tools/prometheus.h"
+#include "tools/report_json.h"
 #include "tools/stats_live.h"
+#include "tools/store_open.h"
+#include "tools/store_url.h"
 #include "tools/text.h"
 
 static const struct argp_option json_option[] = {{"json", 'j', NULL, 0, "as one JSON object", 0},
@@ -73,6 +76,20 @@ static void print_index(const json_t *index)
            error != NULL ? error : "");
 }
 
+static void print_lease(const json_t *lease)
+{
+    if (!json_is_object(lease)) {
+        return;
+    }
+    printf("%-10s %" JSON_INTEGER_FORMAT "\n", "epoch",
+           json_integer_value(json_object_get(lease, "epoch")));
+    json_int_t left_ms = json_integer_value(json_object_get(lease, "left_ms"));
+    if (left_ms > 0) {
+        printf("%-10s %.1f of %.1f s left\n", "lease", (double)left_ms / 1000,
+               (double)json_integer_value(json_object_get(lease, "duration_ms")) / 1000);
+    }
+}
+
 static void print_status(json_t *json)
 {
     static const char *const fields[][2] = {
@@ -81,11 +98,12 @@ static void print_status(json_t *json)
         {"transport", "transport"},   {"transport_reason", "no io_uring"},
         {"store_id", "store id"},     {"label", "label"},
         {"health", "health"},         {"health_reason", "reason"},
-        {"suspects", "suspects"},
+        {"suspects", "suspects"},     {"holder", "held by"},
     };
     for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++) {
         print_field(json, fields[i][0], fields[i][1]);
     }
+    print_lease(json_object_get(json, "lease"));
     print_index(json_object_get(json, "index"));
 }
 
@@ -97,6 +115,36 @@ static json_t *damaged_json(const char *store, const char *reason)
                      reason, "version", KVFS_VERSION);
 }
 
+/* So does one that another machine has, as long as its cluster answers. */
+static json_t *held_json(const char *store)
+{
+    struct kv_storage *storage = NULL;
+    char holder[512];
+    if (store_storage_open(store, false, &storage) < 0) {
+        return NULL;
+    }
+    store_holder(store, holder, sizeof holder);
+    json_t *json = json_pack(
+        "{s:i, s:s, s:n, s:n, s:n, s:s, s:s, s:s, s:o}", "format_version", 1, "state", "in use",
+        "pid", "mountpoint", "transport", "store", store, "version", KVFS_VERSION, "holder",
+        holder[0] != '\0' ? holder : "readers", "lease", report_lease_json(storage));
+    storage->ops->close(storage);
+    return json;
+}
+
+/* A store that does not open, whose state is known all the same. Returns an exit code; NULL: it is
+ * not. */
+static int tell_closed(const char *store, const struct fault *fault, json_t **ret_json)
+{
+    *ret_json = fault->error == -KV_EDAMAGED ? damaged_json(store, fault->text)
+                : fault->error == -EBUSY && kv_storage_is_url(store) == 1 ? held_json(store)
+                                                                          : NULL;
+    if (*ret_json == NULL) {
+        return target_open_complain(fault);
+    }
+    return fault->error == -KV_EDAMAGED ? EXIT_DAMAGED : EXIT_DONE;
+}
+
 int cmd_status(int argc, char **argv)
 {
     static const struct argp argp = {
@@ -105,7 +153,8 @@ int cmd_status(int argc, char **argv)
         "STORE|MOUNTPOINT",
         "Examples:\n  kvfs status /srv/a\n  kvfs status /mnt/a --json\n\nSay whether a store is "
         "mounted, serving its keys without a mount, idle, needs recovery (which the next opening "
-        "does by itself) or is damaged.",
+        "does by itself) or is damaged; of one in a pool that another machine has, that it is in "
+        "use, and by whom.",
         NULL,
         NULL,
         NULL};
@@ -118,13 +167,13 @@ int cmd_status(int argc, char **argv)
     if (code != EXIT_DONE) {
         return code;
     }
+    json_t *json = NULL;
     int r = target_open(&target, store, TARGET_ENGINE, &fault);
-    if (r < 0 && r != -KV_EDAMAGED) {
-        return target_open_complain(&fault);
+    if (r < 0) {
+        code = tell_closed(store, &fault, &json);
+    } else {
+        json = cmd_ask(&target, CONTROL_STATUS, "tell the status", &code);
     }
-    json_t *json = r == 0 ? cmd_ask(&target, CONTROL_STATUS, "tell the status", &code)
-                          : damaged_json(store, fault.text);
-    code = r < 0 ? EXIT_DAMAGED : code;
     if (json != NULL && s.json) {
         print_json(json);
     } else if (json != NULL) {

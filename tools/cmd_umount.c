@@ -13,6 +13,7 @@
 #include "kvcore/util/clock.h"
 #include "tools/mount_table.h"
 #include "tools/store_open.h"
+#include "tools/store_url.h"
 #include "tools/text.h"
 
 enum {
@@ -229,13 +230,14 @@ int cmd_umount(int argc, char **argv)
         NULL};
     struct settings s = {0};
     struct mount_row row = {0};
+    struct fault fault; /* what cannot be resolved is told as what is no store */
     char *path = NULL;
     cmd_parse(&argp, argc, argv, EXIT_USAGE, 0, &s);
     if (s.words.count != 1) {
         complain("usage: kvfs umount MOUNTPOINT|STORE. See 'kvfs umount --help'.");
         return EXIT_USAGE;
     }
-    int r = path_resolve(s.words.at[0], &path);
+    int r = store_resolve(s.words.at[0], &path, &fault);
     if (r == 0) {
         r = mount_table_find_target(path, &row);
     }

@@ -32,7 +32,7 @@ enum control_op {
     CONTROL_SNAPSHOT_DROP = 10,  /* key: its name */
     CONTROL_SNAPSHOT_LIST = 11,  /* data: a JSON object */
     CONTROL_VERIFY = 12,         /* data: JSON objects, one in each: findings and progress */
-    CONTROL_CHECKPOINT = 13,     /* key: absolute path of the copy */
+    CONTROL_CHECKPOINT = 13,     /* key: absolute path of the copy; flag copy */
     CONTROL_COMPACT = 14,        /* data: JSON objects, one in each: progress */
     CONTROL_BATCH = 15,          /* value: changes; rows: deleted keys that were not there */
     CONTROL_FIND = 16,           /* key: an attribute, value: its value; rows: paths */
@@ -51,10 +51,12 @@ enum control_flag {
     CONTROL_PRUNE = 1 << 2,     /* delete, batch: directories that became empty go too */
     CONTROL_MAY_MISS = 1 << 3,  /* batch: a key to delete that is not there is no failure */
     CONTROL_BY_PREFIX = 1 << 4, /* find: all values that begin so; rows: path and value */
+    CONTROL_COPY = 1 << 5,      /* checkpoint: bytes are copied, also to another file system, or to
+                                   the URL in the key; data: JSON objects: progress */
 };
 enum {
-    CONTROL_FLAGS_KNOWN =
-        CONTROL_KEYS_ONLY | CONTROL_REVERSE | CONTROL_PRUNE | CONTROL_MAY_MISS | CONTROL_BY_PREFIX
+    CONTROL_FLAGS_KNOWN = CONTROL_KEYS_ONLY | CONTROL_REVERSE | CONTROL_PRUNE | CONTROL_MAY_MISS |
+                          CONTROL_BY_PREFIX | CONTROL_COPY
 };
 
 /* What a batch consists of. On the wire, never renumber. */

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tools/control_client.h"
 
-#include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -15,9 +14,9 @@ struct control_client {
 
 static int connect_to(const char *store, int fd)
 {
-    int dir_fd = open(store, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    int dir_fd = control_directory_open(store, false);
     if (dir_fd < 0) {
-        return -errno;
+        return dir_fd;
     }
     struct sockaddr_un address = control_address(dir_fd);
     int r = connect(fd, (struct sockaddr *)&address, sizeof address) == 0 ? 0 : -errno;

@@ -1,13 +1,76 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tools/control_io.h"
 
+#include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "tools/control.h"
+#include "tools/store_url.h"
 
 enum {
     RECEIVE_STEP = 256 * 1024
 }; /* memory grows with what arrived, not with what was announced */
+
+/* Where this user's sockets of URLs lie. */
+static void name_sockets(char *to, size_t size)
+{
+    const char *runtime = getenv("XDG_RUNTIME_DIR");
+    if (geteuid() == 0) {
+        snprintf(to, size, "/run/kvfs");
+    } else if (runtime != NULL && runtime[0] == '/') {
+        snprintf(to, size, "%s/kvfs", runtime);
+    } else {
+        snprintf(to, size, "/run/user/%u/kvfs", (unsigned)geteuid());
+    }
+}
+
+/* POOL:NAME, since neither has a colon. */
+void control_directory_name(const char *store, char *to, size_t size)
+{
+    static const char scheme[] = "rados://";
+    if (!store_is_url(store)) {
+        snprintf(to, size, "%s", store);
+        return;
+    }
+    name_sockets(to, size);
+    size_t used = strlen(to);
+    snprintf(to + used, size - used, "/%s", store + strlen(scheme));
+    char *slash = strrchr(to, '/');
+    *slash = ':';
+}
+
+static int make_directory(const char *path)
+{
+    return mkdir(path, 0700) == 0 || errno == EEXIST ? 0 : -errno;
+}
+
+int control_directory_open(const char *store, bool make)
+{
+    char path[CONTROL_DIRECTORY_SIZE];
+    int r = 0;
+    if (make && store_is_url(store)) {
+        name_sockets(path, sizeof path);
+        r = make_directory(path);
+    }
+    control_directory_name(store, path, sizeof path);
+    if (r == 0 && make && store_is_url(store)) {
+        r = make_directory(path);
+    }
+    int fd = r < 0 ? -1 : open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    return r < 0 ? r : fd < 0 ? -errno : fd;
+}
+
+void control_directory_release(const char *store)
+{
+    char path[CONTROL_DIRECTORY_SIZE];
+    if (store_is_url(store)) {
+        control_directory_name(store, path, sizeof path);
+        (void)rmdir(path); /* another daemon may have one there by now */
+    }
+}
 
 struct sockaddr_un control_address(int dir_fd)
 {

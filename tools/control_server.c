@@ -221,9 +221,9 @@ static void *server_main(void *arg)
 
 static int open_socket(struct control_server *server)
 {
-    server->dir_fd = open(server->host->store, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    server->dir_fd = control_directory_open(server->host->store, true);
     if (server->dir_fd < 0) {
-        return -errno;
+        return server->dir_fd;
     }
     server->listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (server->listen_fd < 0) {
@@ -249,6 +249,7 @@ static void close_socket(struct control_server *server)
     }
     if (server->dir_fd >= 0) {
         (void)unlinkat(server->dir_fd, CONTROL_SOCKET_NAME, 0);
+        control_directory_release(server->host->store);
         close(server->dir_fd);
     }
 }

@@ -11,11 +11,13 @@
 #include <unistd.h>
 
 #include "fs/fuse/mount.h"
+#include "tools/control_io.h"
 #include "tools/control_server.h"
 #include "tools/health_watch.h"
 #include "tools/heap.h"
 #include "tools/notify.h"
 #include "tools/store_open.h"
+#include "tools/store_url.h"
 #include "tools/suspect_check.h"
 
 /* ---- serving --------------------------------------------------------------------------------- */
@@ -67,10 +69,10 @@ static void on_ready(void *arg)
     detach(starter);
 }
 
-static void say_closing(struct kvfs *fs)
+static void say_closing(struct kvfs *fs, const char *store)
 {
-    char holder[64];
-    snprintf(holder, sizeof holder, "process %d" STORE_HOLDER_CLOSING, (int)getpid());
+    char holder[256];
+    store_holder_describe(store, STORE_HOLDER_CLOSING, holder, sizeof holder);
     kv_ignore(kv_describe_holder(kvfs_store(fs), holder)); /* only tells who comes meanwhile */
 }
 
@@ -94,7 +96,9 @@ static int start_helpers(const struct control_host *host, const char *holder,
         r = control_server_start(host, &helpers.server);
     }
     if (r < 0) {
-        return fault_set(fault, r, "cannot make the control socket in %s: %s", host->store,
+        char directory[CONTROL_DIRECTORY_SIZE];
+        control_directory_name(host->store, directory, sizeof directory);
+        return fault_set(fault, r, "cannot make the control socket in %s: %s", directory,
                          kv_strerror(r));
     }
     r = health_watch_start(host, &helpers.watch);
@@ -148,7 +152,8 @@ static int serve_mount(const struct mount_plan *plan, struct kvfs *fs, struct lo
                                 .state = "mounted",
                                 .no_uring = no_uring};
     struct helpers helpers = {0};
-    char holder[512];
+    char rest[512];
+    char holder[768];
     if (no_uring != NULL && plan->options.uring == MOUNT_URING_ON) {
         return fault_set(fault, -ENOTSUP, "cannot mount with uring=on: %s", no_uring);
     }
@@ -162,7 +167,8 @@ static int serve_mount(const struct mount_plan *plan, struct kvfs *fs, struct lo
                          "takes root, or the program fusermount3 and access to /dev/fuse.",
                          plan->mountpoint);
     }
-    snprintf(holder, sizeof holder, "process %d, mounted on %s", (int)getpid(), plan->mountpoint);
+    snprintf(rest, sizeof rest, ", mounted on %s", plan->mountpoint);
+    store_holder_describe(plan->store, rest, holder, sizeof holder);
     r = start_helpers(&host, plan->options.read_only ? NULL : holder, starter, &helpers, fault);
     if (r == 0) {
         r = kvfs_mount_run(host.mount);
@@ -174,7 +180,7 @@ static int serve_mount(const struct mount_plan *plan, struct kvfs *fs, struct lo
     stop_helpers(&helpers);
     kvfs_mount_destroy(host.mount);
     if (!plan->options.read_only) {
-        say_closing(fs);
+        say_closing(fs, plan->store);
     }
     return r;
 }
@@ -203,7 +209,7 @@ static int serve_socket(const struct mount_plan *plan, struct kvfs *fs, struct l
                                 .state = "serving"};
     struct helpers helpers = {0};
     sigset_t signals;
-    char holder[64];
+    char holder[256];
 
     sigemptyset(&signals);
     sigaddset(&signals, SIGTERM);
@@ -211,7 +217,7 @@ static int serve_socket(const struct mount_plan *plan, struct kvfs *fs, struct l
     sigaddset(&signals, SIGHUP);
     sigprocmask(SIG_BLOCK, &signals, NULL);
     signal(SIGPIPE, SIG_IGN);
-    snprintf(holder, sizeof holder, "process %d" STORE_HOLDER_SERVING, (int)getpid());
+    store_holder_describe(plan->store, STORE_HOLDER_SERVING, holder, sizeof holder);
     int r = start_helpers(&host, holder, starter, &helpers, fault);
     if (r < 0) {
         return r;
@@ -219,7 +225,7 @@ static int serve_socket(const struct mount_plan *plan, struct kvfs *fs, struct l
     on_ready(starter);
     await_signal(&signals, plan->store, log);
     tell_manager(starter, "STOPPING=1\nSTATUS=Closing the store.");
-    say_closing(fs);
+    say_closing(fs, plan->store);
     stop_helpers(&helpers);
     return 0;
 }
@@ -228,10 +234,11 @@ static int serve_with_log(const struct mount_plan *plan, struct log *log, struct
                           struct fault *fault)
 {
     struct kvfs *fs = NULL;
-    char holder[64];
+    char holder[256];
     struct fault close_fault;
-    snprintf(holder, sizeof holder, "process %d, about to %s it", (int)getpid(),
-             plan->mountpoint != NULL ? "mount" : "serve");
+    store_holder_describe(plan->store,
+                          plan->mountpoint != NULL ? ", about to mount it" : ", about to serve it",
+                          holder, sizeof holder);
     struct kvfs_options options = {
         .create = plan->create,
         .read_only = plan->options.read_only,
@@ -241,7 +248,12 @@ static int serve_with_log(const struct mount_plan *plan, struct log *log, struct
         .index = plan->options.index,
         .holder = holder,
     };
-    int r = store_open(plan->store, &options, log, &fs, fault);
+    /* Here, where no process is forked any more: a cluster's library has threads of its own. */
+    int r = store_reach_set(plan->options.client, plan->options.timeout_s);
+    if (r < 0) {
+        return fault_set(fault, r, "cannot open %s: %s", plan->store, kv_strerror(r));
+    }
+    r = store_open(plan->store, &options, log, &fs, fault);
     if (r < 0) {
         return r;
     }

@@ -10,7 +10,7 @@
 #include "tools/report.h"
 
 struct mount_plan {
-    char *store;      /* resolved; both owned */
+    char *store;      /* resolved, or a URL; both owned */
     char *mountpoint; /* resolved; NULL: served through its control socket alone */
     bool create;      /* make the store if it is missing */
     bool debug;

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tools/store_open.h"
+
 enum {
     STEPS_MAX = 256, /* each writes up to 16 MiB of rows */
     STEPS_VAIN = 4,  /* in a row that leave no fewer faults than before: it leads nowhere */
@@ -19,7 +21,7 @@ static bool may_lose_rows(int code)
            (code >= KV_PROBLEM_TABLE_MISSING && code <= KV_PROBLEM_TABLE_OTHER);
 }
 
-int fsck_rows_lose(struct fsck_rows *rows, const struct kv_problem *problem)
+static int lose(struct fsck_rows *rows, const struct kv_problem *problem)
 {
     struct kvfs_lost_keys *lost = &rows->lost;
     int code = problem->kind->code;
@@ -45,6 +47,13 @@ int fsck_rows_lose(struct fsck_rows *rows, const struct kv_problem *problem)
     r = r < 0 ? r : kv_buf_assign(&range.to, problem->to);
     larger[lost->count++] = range;
     return r;
+}
+
+int fsck_rows_take(void *arg, const struct kv_problem *problem)
+{
+    struct fsck_rows *rows = arg;
+    int r = lose(rows, problem);
+    return r < 0 ? r : fsck_report_problem(rows->report, problem);
 }
 
 /* ---- one walk -------------------------------------------------------------------------------- */
@@ -111,7 +120,7 @@ static int walk_rows(struct fsck_rows *rows, struct walk *walk, struct kv_batch 
                                    .walk_arg = rows->report};
     struct kvfs_check_counts counts = {0};
     struct kvfs *fs = NULL;
-    int r = kvfs_open(rows->path, &options, &fs);
+    int r = store_open_plain(rows->path, &options, &fs);
 
     if (r == -KV_EFORMAT) {
         return 0;
@@ -136,7 +145,7 @@ static int list_lost(struct fsck_rows *rows)
 {
     struct kvfs_options options = {.read_only = true, .without_facts = true};
     struct kvfs *fs = NULL;
-    int r = kvfs_open(rows->path, &options, &fs);
+    int r = store_open_plain(rows->path, &options, &fs);
 
     if (r == 0) {
         r = kvfs_lost_ranges(fs, fsck_report_lost, rows->report);

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tools/fsck_run.h"
 
+#include "tools/fsck_reading.h"
 #include "tools/fsck_rows.h"
 #include "tools/store_open.h"
+#include "tools/store_url.h"
 #include "tools/text.h"
 
 bool fsck_run_parse(struct fsck_run *s, int key, const char *value, struct argp_state *state)
@@ -46,6 +48,8 @@ int fsck_complain(const char *path, int error)
     struct fault fault = {0};
     if (error == -EBUSY) {
         kv_ignore(store_explain_busy(path, &fault));
+        complain("%s", fault.text);
+    } else if (store_is_url(path) && store_url_explain(path, error, &fault)) {
         complain("%s", fault.text);
     } else if (error == -ENOENT) {
         complain("%s is no store: there is no file of one", path);
@@ -94,13 +98,6 @@ static int exit_code(const struct kv_admin_result *result)
     return result->problems > result->repaired ? code | FSCK_LEFT : code;
 }
 
-static int take_problem(void *arg, const struct kv_problem *problem)
-{
-    struct fsck_rows *rows = arg;
-    int r = fsck_rows_lose(rows, problem);
-    return r < 0 ? r : fsck_report_problem(rows->report, problem);
-}
-
 static int take_progress(void *arg, const struct kv_admin_progress *progress)
 {
     const struct fsck_rows *rows = arg;
@@ -113,7 +110,7 @@ static int check_engine(struct fsck_rows *rows, bool deep)
     struct kv_admin_options options = {.mode = rows->mode,
                                        .deep = deep,
                                        .holder = "kvfs fsck",
-                                       .problem_fn = take_problem,
+                                       .problem_fn = fsck_rows_take,
                                        .progress_fn = take_progress,
                                        .arg = rows};
     struct kv_storage *storage = NULL;
@@ -131,7 +128,7 @@ int fsck_run_reported(const char *path, const struct fsck_run *s, struct fsck_re
 {
     struct kv_admin_result found = {0};
     struct fsck_rows rows = {.path = path, .mode = s->mode, .report = report, .result = &found};
-    int r = check_engine(&rows, s->deep);
+    int r = store_is_url(path) ? fsck_reading_run(&rows) : check_engine(&rows, s->deep);
 
     if (r == 0 && found.problems == found.repaired) {
         r = fsck_rows_run(&rows);

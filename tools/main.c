@@ -37,6 +37,7 @@ static const struct cmd cmds[] = {
     {"sync", cmd_sync, "make everything durable"},
     {"compact", cmd_compact, "merge a whole store and give back space"},
     {"checkpoint", cmd_checkpoint, "copy a store, mounted or not, at one moment"},
+    {"copy", cmd_copy, "copy a store elsewhere, from a directory to a pool or back"},
     {"verify", cmd_verify, "check every byte of a store, mounted or not"},
     {"fsck", cmd_fsck, "check and repair a store that is not in use"},
     {"recover", cmd_recover, "save what can be of a damaged store into a new one"},

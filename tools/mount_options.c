@@ -12,6 +12,8 @@
 enum {
     THREADS_MAX = 64,
     SYNC_INTERVAL_MS_MAX = 3600 * 1000,
+    TIMEOUT_S_MAX = 24 * 3600,
+    CLIENT_SIZE_MAX = 127,
 };
 static const uint64_t memory_min_bytes = 16 << 20;
 
@@ -25,12 +27,13 @@ static const char *const for_kernel[] = {
     "suid", "nosuid", "dev", "nodev", "exec", "noexec", "sync", "noatime", "nodiratime", "dirsync",
 };
 static const char *const ours[] = {
-    "memory",    "threads", "sync_interval", "ro",   "rw",    "allow_other",
-    "writeback", "log",     "uring",         "warm", "index",
+    "memory", "threads", "sync_interval", "ro",    "rw", "allow_other", "writeback",
+    "log",    "uring",   "warm",          "index", "id", "timeout",
 };
 
 /* What says something of a store that is served without a mount. */
-static const char *const without_mount[] = {"memory", "sync_interval", "log", "warm", "index"};
+static const char *const without_mount[] = {"memory", "sync_interval", "log", "warm", "index",
+                                            "id",     "timeout"};
 
 #define COUNT_OF(array) (sizeof(array) / sizeof(array)[0])
 
@@ -44,7 +47,8 @@ void mount_options_finish(struct mount_options *options)
 {
     free(options->log);
     free(options->index);
-    options->log = options->index = NULL;
+    free(options->client);
+    options->log = options->index = options->client = NULL;
 }
 
 static bool is_among(const char *name, const char *const *names, size_t count)
@@ -78,7 +82,7 @@ static int needs_mount(const char *name, char *fault, size_t fault_size)
 {
     snprintf(fault, fault_size,
              "option '%s' is one of mounts. Without a mount there are memory, sync_interval, log, "
-             "warm and index",
+             "warm, index, id and timeout",
              name);
     return -EINVAL;
 }
@@ -148,6 +152,16 @@ static int apply_index(struct mount_options *options, const char *value)
     return replace(&options->index, value);
 }
 
+/* It goes among other words that are separated by blanks. */
+static int apply_client(struct mount_options *options, const char *value)
+{
+    if (value == NULL || *value == '\0' || strlen(value) > CLIENT_SIZE_MAX ||
+        strpbrk(value, " \t\n") != NULL) {
+        return -EINVAL;
+    }
+    return replace(&options->client, value);
+}
+
 /* Options with a value. Returns 1 if `name` is none of them. */
 static int apply_valued(struct mount_options *options, const char *name, const char *value,
                         char *fault, size_t fault_size)
@@ -172,6 +186,12 @@ static int apply_valued(struct mount_options *options, const char *name, const c
     } else if (strcmp(name, "index") == 0) {
         r = apply_index(options, value);
         wanted = "an attribute such as user.tag, without '=', or nothing";
+    } else if (strcmp(name, "id") == 0) {
+        r = apply_client(options, value);
+        wanted = "the name of a Ceph user, such as kvfs for client.kvfs";
+    } else if (strcmp(name, "timeout") == 0) {
+        r = parse_number(&options->timeout_s, value, 1, TIMEOUT_S_MAX);
+        wanted = "seconds from 1 to 86400";
     } else {
         return 1;
     }

@@ -27,8 +27,10 @@ struct mount_options {
     bool warm;
     bool no_mount; /* the store is served without one: what only mounts have is refused */
     enum mount_uring uring;
-    char *log;   /* owned; a file, or "syslog"; NULL: syslog, or stderr in the foreground */
-    char *index; /* owned; an attribute, "" for none; NULL: as the store has it */
+    char *log;          /* owned; a file, or "syslog"; NULL: syslog, or stderr in the foreground */
+    char *client;       /* owned; who asks the cluster of a URL; NULL: as the environment says */
+    unsigned timeout_s; /* how long it is waited for; 0: likewise */
+    char *index;        /* owned; an attribute, "" for none; NULL: as the store has it */
     char kernel[MOUNT_KERNEL_OPTIONS_SIZE]; /* for mount(2), comma-separated */
 };
 

@@ -11,6 +11,7 @@
 
 #include "fs/fuse/mount.h"
 #include "tools/mount_table.h"
+#include "tools/store_url.h"
 #include "tools/target.h"
 
 enum {
@@ -168,9 +169,9 @@ int serve_plan_prepare(struct mount_plan *plan, const char *store, struct fault 
 int mount_plan_prepare(struct mount_plan *plan, const char *store, const char *mountpoint,
                        struct fault *fault)
 {
-    int r = path_resolve(store, &plan->store);
+    int r = store_resolve(store, &plan->store, fault);
     if (r < 0) {
-        return fault_set(fault, r, "cannot open %s: %s", store, kv_strerror(r));
+        return r;
     }
     r = path_resolve(mountpoint, &plan->mountpoint);
     if (r < 0) {

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tools/report_json.h"
 
+#include <stdio.h>
+
+#include "tools/store_open.h"
+#include "tools/store_url.h"
 #include "tools/suspect_check.h"
 #include "tools/text.h"
 
@@ -62,6 +66,31 @@ static json_t *suspects_json(struct kv_store *engine)
     return suspects.check_needed ? json_string(names) : json_null();
 }
 
+json_t *report_lease_json(struct kv_storage *storage)
+{
+    struct kv_lease_state lease;
+    if (storage->ops->lease_state == NULL || storage->ops->lease_state(storage, &lease) < 0) {
+        return json_null();
+    }
+    return json_pack("{s:I, s:I, s:I}", "epoch", (json_int_t)lease.epoch, "duration_ms",
+                     (json_int_t)lease.duration_ms, "left_ms", (json_int_t)lease.left_ms);
+}
+
+/* What others find who come to the store; asking it may take as long as a cluster is away. */
+static json_t *holder_json(const struct control_host *host)
+{
+    char rest[512];
+    char holder[768];
+    if (host->pid == 0) {
+        return json_null();
+    }
+    snprintf(rest, sizeof rest, ", mounted on %s",
+             host->mountpoint != NULL ? host->mountpoint : "");
+    store_holder_describe(host->store, host->mountpoint != NULL ? rest : STORE_HOLDER_SERVING,
+                          holder, sizeof holder);
+    return text_json(holder);
+}
+
 json_t *report_status_json(const struct control_host *host)
 {
     struct kv_identity identity;
@@ -71,7 +100,8 @@ json_t *report_status_json(const struct control_host *host)
     kv_health(host->engine, &health);
     text_uuid(identity.store_id, id);
     return json_pack(
-        "{s:i, s:s, s:o, s:o, s:s?, s:s?, s:o, s:s, s:o, s:i, s:s, s:o, s:o, s:o, s:o, s:s}",
+        "{s:i, s:s, s:o, s:o, s:s?, s:s?, s:o, s:s, s:o, s:i, s:s, s:o, s:o, s:o, s:o, s:s, s:o, "
+        "s:o}",
         "format_version", FORMAT_VERSION, "state", host->state, "pid",
         host->pid != 0 ? json_integer(host->pid) : json_null(), "mountpoint",
         text_json(host->mountpoint), "transport",
@@ -80,7 +110,8 @@ json_t *report_status_json(const struct control_host *host)
         text_json(identity.label), "store_format", (int)identity.format_version, "health",
         health_name(health.state), "health_reason", text_json(health.reason), "suspects",
         suspects_json(host->engine), "index", index_json(host->fs), "log",
-        text_json(host->log != NULL ? host->log->target : NULL), "version", KVFS_VERSION);
+        text_json(host->log != NULL ? host->log->target : NULL), "version", KVFS_VERSION, "holder",
+        holder_json(host), "lease", report_lease_json(kv_storage_of(host->engine)));
 }
 
 static json_t *counters_json(const struct kv_stats *s)

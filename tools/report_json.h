@@ -14,6 +14,8 @@ json_t *report_status_json(const struct control_host *host);
 json_t *report_stats_json(const struct control_host *host);
 /* The named snapshots, in the order they were made. */
 json_t *report_snapshots_json(const struct control_host *host);
+/* Of a storage whose lease ends by itself; null of any other. */
+json_t *report_lease_json(struct kv_storage *storage);
 /* What verify tells as it goes: docs/control.md. */
 json_t *report_finding_json(const struct kv_verify_finding *finding);
 json_t *report_progress_json(const struct kv_verify_progress *progress);

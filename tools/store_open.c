@@ -9,14 +9,18 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "kvcore/util/clock.h"
 #include "tools/control_io.h"
 #include "tools/mount_table.h"
+#include "tools/store_url.h"
 
 enum {
-    TRY_PAUSE_NS = 50 * 1000 * 1000,
-    CLOSING_TRIES = 1200, /* a minute: what is in memory is written */
-    DETACHED_TRIES = 100,
-    READER_TRIES = 40, /* two seconds: a command that reads is done sooner */
+    NS_PER_MS = 1000 * 1000,
+    PAUSE_MS = 50,
+    URL_PAUSE_MS = 500,          /* each try is a connection */
+    CLOSING_WAIT_MS = 60 * 1000, /* what is in memory is written */
+    DETACHED_WAIT_MS = 5 * 1000,
+    READER_WAIT_MS = 2 * 1000, /* a command that reads is done sooner */
 };
 static const char mounted_on[] = ", mounted on ";
 
@@ -118,12 +122,43 @@ out:
     return r;
 }
 
+int store_url_erase(const char *url)
+{
+    struct kv_storage *storage = NULL;
+    char holder[256];
+    /* What was begun and never finished is taken over as well. */
+    int r = store_storage_open(url, true, &storage);
+    if (r < 0) {
+        return r;
+    }
+    store_holder_describe(url, ", which erases it", holder, sizeof holder);
+    r = storage->ops->lease_acquire(storage, KV_LEASE_EXCLUSIVE, holder);
+    r = r < 0 ? r : storage->ops->erase(storage);
+    storage->ops->close(storage);
+    return r;
+}
+
+int store_url_exists(const char *url)
+{
+    struct kv_storage *storage = NULL;
+    struct kv_buf root = {0};
+    uint64_t version = 0;
+    int r = store_storage_open(url, false, &storage);
+    if (r < 0) {
+        return r;
+    }
+    r = storage->ops->root_read(storage, &root, &version);
+    kv_buf_finish(&root);
+    storage->ops->close(storage);
+    return r == 0 || r == -KV_EDAMAGED ? 1 : r == -ENOENT ? 0 : r;
+}
+
 void store_holder(const char *path, char *to, size_t size)
 {
     struct kv_storage *storage = NULL;
     struct kv_buf line = {0};
     to[0] = '\0';
-    if (kv_storage_posix_open(path, false, &storage) < 0) {
+    if (store_storage_open(path, false, &storage) < 0) {
         return;
     }
     if (storage->ops->lease_holder(storage, &line) == 0) {
@@ -167,11 +202,28 @@ static int explain_missing(const char *path, struct fault *fault)
                      path);
 }
 
+static int explain_busy_url(const char *url, const char *holder, struct fault *fault)
+{
+    if (holder[0] == '\0') {
+        return fault_set(fault, -EBUSY,
+                         "cannot open %s: others read it, a read-only mount or a command, on some "
+                         "machine. Unmount it there, or wait until they are done.",
+                         url);
+    }
+    return fault_set(fault, -EBUSY,
+                     "cannot open %s: locked by %s. End that there; if the machine is gone, try "
+                     "again after %d s.",
+                     url, holder, STORE_LEASE_WAIT_S);
+}
+
 int store_explain_busy(const char *path, struct fault *fault)
 {
     char holder[512];
     store_holder(path, holder, sizeof holder);
     const char *mounted = strstr(holder, mounted_on);
+    if (store_is_url(path)) {
+        return explain_busy_url(path, holder, fault);
+    }
     if (mounted != NULL) {
         return fault_set(fault, -EBUSY,
                          "cannot open %s: locked by %s. Unmount it, or use 'kvfs stats %s'.", path,
@@ -199,6 +251,9 @@ static int explain(const char *path, int error, struct log *log, struct fault *f
     char detail[512];
     log_last_error(log, detail, sizeof detail);
     const char *colon = detail[0] != '\0' ? ": " : "";
+    if (store_is_url(path) && store_url_explain(path, error, fault)) {
+        return error;
+    }
     switch (-error) {
     case ENOENT:
     case ENOTDIR:
@@ -236,38 +291,61 @@ static int explain(const char *path, int error, struct log *log, struct fault *f
 /* ---- waiting for who is letting go -------------------------------------------------------------
  */
 
-/* How often to try again for a store that is in use. umount(8) returns when the mount is detached,
+/* How long to try again for a store that is in use. umount(8) returns when the mount is detached,
  * and whoever mounts again at once meets the daemon that is still writing: it says that it is
  * closing, or is about to say so, being mounted no more. Those who only read say nothing: `kvfs
- * status` is done in a moment, a read-only mount is not. */
-static int tries_for(const char *path)
+ * status` is done in a moment, a read-only mount is not. A store that several machines reach stays
+ * locked for a while when its holder has died. */
+static unsigned patience_ms(const char *path)
 {
     struct mount_row row = {0};
     char holder[512];
     store_holder(path, holder, sizeof holder);
     if (strstr(holder, STORE_HOLDER_CLOSING) != NULL) {
-        return CLOSING_TRIES;
+        return CLOSING_WAIT_MS;
+    }
+    if (store_is_url(path) && !store_holder_runs_here(holder)) {
+        return STORE_LEASE_WAIT_S * 1000;
     }
     const char *mounted = strstr(holder, mounted_on);
     if (mounted == NULL) {
-        return holder[0] == '\0' ? READER_TRIES : 0;
+        return holder[0] == '\0' ? READER_WAIT_MS : 0;
     }
     bool is_mounted = mount_table_find_target(mounted + strlen(mounted_on), &row) != -ENOENT;
     mount_row_finish(&row);
-    return is_mounted ? 0 : DETACHED_TRIES; /* or mounted where this process cannot see it */
+    return is_mounted ? 0 : DETACHED_WAIT_MS; /* or mounted where this process cannot see it */
+}
+
+int store_open_plain(const char *path, const struct kvfs_options *options, struct kvfs **ret_fs)
+{
+    struct kv_storage *storage = NULL;
+    int r = store_storage_open(path, options->create && !options->read_only, &storage);
+    return r < 0 ? r : kvfs_open_storage(storage, options, ret_fs);
 }
 
 int store_open(const char *path, const struct kvfs_options *options, struct log *log,
                struct kvfs **ret_fs, struct fault *fault)
 {
     struct kvfs_options with_log = *options;
+    const struct timespec pause = {.tv_nsec =
+                                       (store_is_url(path) ? URL_PAUSE_MS : PAUSE_MS) * NS_PER_MS};
+    uint64_t begun_ns = clock_monotonic_ns();
+    char holder[256];
     with_log.message_fn = log_message;
     with_log.message_arg = log;
-    int r = kvfs_open(path, &with_log, ret_fs);
-    for (int i = 0; r == -EBUSY && i < tries_for(path); i++) {
-        const struct timespec pause = {.tv_nsec = TRY_PAUSE_NS};
+    if (with_log.holder == NULL) {
+        store_holder_describe(path, "", holder, sizeof holder);
+        with_log.holder = holder;
+    }
+    int r = store_open_plain(path, &with_log, ret_fs);
+    if (r == -EBUSY && store_is_url(path) && patience_ms(path) >= STORE_LEASE_WAIT_S * 1000) {
+        complain("%s is in use, or was by a machine that is gone; waiting at most %d s.", path,
+                 STORE_LEASE_WAIT_S);
+    }
+    while (r == -EBUSY &&
+           clock_monotonic_ns() - begun_ns < (uint64_t)patience_ms(path) * NS_PER_MS) {
         nanosleep(&pause, NULL);
-        r = kvfs_open(path, &with_log, ret_fs);
+        r = store_open_plain(path, &with_log, ret_fs);
     }
     return r < 0 ? explain(path, r, log, fault) : 0;
 }
@@ -277,7 +355,7 @@ int store_open_engine(const char *path, struct log *log, struct kv_store **ret_e
 {
     struct kv_options options = {.read_only = true, .message_fn = log_message, .message_arg = log};
     struct kv_storage *storage = NULL;
-    int r = kv_storage_posix_open(path, false, &storage);
+    int r = store_storage_open(path, false, &storage);
     if (r == 0) {
         r = kv_open(storage, &options, ret_engine);
         if (r < 0) {

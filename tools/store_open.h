@@ -17,6 +17,10 @@
 KV_MUST_CHECK int store_open(const char *path, const struct kvfs_options *options, struct log *log,
                              struct kvfs **ret_fs, struct fault *fault);
 
+/* The same without waiting and without a sentence: kvfs_open() of any kind of store. */
+KV_MUST_CHECK int store_open_plain(const char *path, const struct kvfs_options *options,
+                                   struct kvfs **ret_fs);
+
 /* The engine of the store alone, read-only, whatever it holds. */
 KV_MUST_CHECK int store_open_engine(const char *path, struct log *log, struct kv_store **ret_engine,
                                     struct fault *fault);
@@ -35,6 +39,10 @@ enum store_directory store_directory_judge(const char *path);
 /* Remove every file of the store in the directory, root first, so that a crash leaves what is
  * plainly no store. Files that are not a store's stay. Errors: -EBUSY in use; of unlink(2). */
 KV_MUST_CHECK int store_directory_erase(const char *path);
+/* The same of a store in a pool. */
+KV_MUST_CHECK int store_url_erase(const char *url);
+/* Whether there is a store, whole or damaged: 1 or 0. Errors: it cannot be told. */
+KV_MUST_CHECK int store_url_exists(const char *url);
 
 /* The line of whoever has the store open for writing; empty if nobody has. */
 void store_holder(const char *path, char *to, size_t size);

@@ -8,14 +8,15 @@
 
 #include "tools/mount_table.h"
 #include "tools/store_open.h"
+#include "tools/store_url.h"
 
 int target_find(const char *argument, char **ret_store, struct fault *fault)
 {
     struct mount_row row = {0};
     char *path = NULL;
-    int r = path_resolve(argument, &path);
+    int r = store_resolve(argument, &path, fault);
     if (r < 0) {
-        return fault_set(fault, r, "cannot open %s: %s", argument, kv_strerror(r));
+        return r;
     }
     if (mount_table_find_target(path, &row) == 0) {
         free(path);

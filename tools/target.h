@@ -18,7 +18,7 @@ enum target_mode {
 };
 
 struct target {
-    char *store;                   /* resolved path */
+    char *store;                   /* resolved path, or URL */
     struct control_client *client; /* NULL: opened here */
     struct kvfs *fs;               /* NULL: asked through the client, or the engine alone */
     struct kv_store *engine;       /* opened alone, or NULL */
@@ -28,8 +28,8 @@ struct target {
     char detail[512]; /* what the last failed call said beside its errno; may be empty */
 };
 
-/* Find the store behind `argument`: its directory, or where it is mounted. The result is owned by
- * the caller. */
+/* Find the store behind `argument`: its directory or URL, or where it is mounted. The result is
+ * owned by the caller. */
 KV_MUST_CHECK int target_find(const char *argument, char **ret_store, struct fault *fault);
 
 /* Open what `argument` names. On failure `target` is finished already. */

@@ -396,11 +396,19 @@ int kvfs_sync(struct kvfs *fs)
     return fs->read_only ? 0 : fs_result(kv_sync(fs->store));
 }
 
+#define SPACE_UNKNOWN ((uint64_t)1 << 50)
+
 int kvfs_statfs(struct kvfs *fs, struct statvfs *ret_stat)
 {
     enum { UNIT = 4096 };
     struct kv_space space;
-    int r = fs_result(kv_space(fs->store, &space));
+    int r = kv_space(fs->store, &space);
+    if (r == -EOPNOTSUPP) {
+        /* It cannot tell: what matters is that nobody takes it for full. */
+        space = (struct kv_space){.total_bytes = SPACE_UNKNOWN, .free_bytes = SPACE_UNKNOWN};
+        r = 0;
+    }
+    r = fs_result(r);
     if (r < 0) {
         return r;
     }

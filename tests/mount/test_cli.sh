@@ -326,6 +326,41 @@ damaged_root() {
         json 'j["state"] == "damaged"'
 }
 
+# Of a build that speaks to Ceph and of one that does not, where no cluster is.
+unreachable() {
+    local words
+    local -x CEPH_CONF=/dev/null CEPH_ARGS=--mon-host=127.0.0.1:1 KVFS_TIMEOUT=1
+    for words in "get URL k" "put URL k v" "del URL k" "exists URL k" "scan URL" "batch URL" "status URL" "stats URL" "health URL" \
+        "verify URL" "sync URL" "compact URL" "snapshot list URL" "ls URL" "cat URL k" "info URL k" "export URL" "import URL" \
+        "dump URL" "load URL" "mkfs URL" "serve URL" "checkpoint URL $work/new" "copy URL $work/new"; do
+        # shellcheck disable=SC2086 # words
+        complains 1 "cannot open $1: ($2)" "$kvfs" ${words/URL/$1} </dev/null || return
+    done
+    complains 8 "cannot open $1: ($2)" "$kvfs" fsck "$1" && complains 32 "cannot open $1: ($2)" "$kvfs" mount "$1" "$mnt" &&
+        complains 125 "cannot open $1: ($2)" "$kvfs" exec "$1" -- true && [ ! -e "$work/new" ]
+}
+
+url_is_no_path() {
+    local url
+    for url in rados:// rados://pool rados://pool/ rados:///name rados://pool/a/b rados://.pool/name "rados://pool/na me"; do
+        complains 1 "cannot open $url: a URL is rados://POOL/NAME" "$kvfs" get "$url" k &&
+            complains 1 "a URL is rados://POOL/NAME" "$kvfs" mkfs "$url" && complains 32 "a URL is rados://POOL/NAME" "$kvfs" mount "$url" "$mnt" || return
+    done
+    complains 1 "No such file or directory" "$kvfs" get rados:/pool/name k
+}
+
+# What does not work in a pool says so, whether there is a cluster or not.
+url_is_refused() {
+    complains 8 "repairing works on stores in directories.*kvfs copy" "$kvfs" fsck -y rados://pool/name &&
+        complains 8 "works on stores in directories" "$kvfs" fsck --undo x/lost+found.d/00000001 rados://pool/name &&
+        complains 8 "works on stores in directories" "$kvfs" recover --output "$work/new" rados://pool/name &&
+        complains 8 "works on stores in directories" "$kvfs" recover --output rados://pool/name "$work" &&
+        complains 1 "works on stores in directories" "$kvfs" sst rados://pool/name/00000001.table &&
+        complains 1 "works on stores in directories" "$kvfs" wal --store=rados://pool/name "$work/00000001.log" &&
+        complains 1 "bench works on stores in directories" "$kvfs" bench kv --num=1 rados://pool/name &&
+        complains 1 "cannot unmount rados://pool/name: it is not" "$kvfs" umount rados://pool/name
+}
+
 point "help lists every subcommand" help_lists_all
 point "help of help is help" eval 'exits 0 "$kvfs" help --help && [[ $out == *"Commands:"* ]] && exits 0 "$kvfs" help help && exits 0 "$kvfs" --help'
 point "help of each subcommand starts with examples" help_starts_with_examples
@@ -347,6 +382,10 @@ point "a foreign directory is no store and none is made in it" eval 'mkdir "$wor
     complains 1 "not a kvfs store and holds other files" "$kvfs" get "$work/foreign" k &&
     complains 1 "holds other files" "$kvfs" mkfs "$work/foreign" && complains 1 "holds other files" "$kvfs" mkfs --force "$work/foreign" &&
     [ "$(ls -A "$work/foreign")" = x ]'
+point "a URL of a wrong form is told, by every entrance" url_is_no_path
+point "what does not work on a URL says what does" url_is_refused
+point "a URL that cannot be reached is told with what to do" unreachable rados://pool/name \
+    "this kvfs cannot speak to Ceph. Install|the cluster does not answer in time"
 point "a half-made store is told apart and made anew by force" half_made
 point "a damaged root record is told" damaged_root
 

@@ -41,7 +41,7 @@ START_TEST(each_option_reaches_its_field)
     mount_options_init(&options, false);
     parses(&options,
            "memory=64M,threads=3,sync_interval=250,ro,writeback,warm,log=/var/log/k\\,v,uring=off,"
-           "index=user.a\\,b");
+           "index=user.a\\,b,id=kvfs,timeout=30");
     ck_assert_uint_eq(options.memory_bytes, 64 << 20);
     ck_assert_uint_eq(options.threads, 3);
     ck_assert_uint_eq(options.sync_interval_ms, 250);
@@ -49,6 +49,8 @@ START_TEST(each_option_reaches_its_field)
     ck_assert(options.writeback);
     ck_assert(options.warm);
     ck_assert_str_eq(options.log, "/var/log/k,v");
+    ck_assert_str_eq(options.client, "kvfs");
+    ck_assert_uint_eq(options.timeout_s, 30);
     ck_assert_int_eq(options.uring, MOUNT_URING_OFF);
     parses(&options, "rw,log=syslog,uring=on");
     ck_assert(!options.read_only);
@@ -83,6 +85,10 @@ START_TEST(unknown_and_malformed_options_are_refused_by_name)
     refuses("threads=many", "threads=many");
     refuses("uring=yes", "auto, on or off");
     refuses("log=", "log=");
+    refuses("id=", "id=");
+    refuses("id=a --keyring=b", "id=a --keyring=b");
+    refuses("timeout=0", "timeout=0");
+    refuses("timeout=86401", "timeout=86401");
     refuses("ro=1", "'ro'");
 }
 END_TEST

@@ -173,5 +173,11 @@ int cmd_bench_fs(int argc, char **argv)
         return EXIT_USAGE;
     }
     s.config.dir = s.command.words.at[1];
+    if (kv_storage_is_url(s.config.dir) != 0) {
+        complain("bench works on stores in directories, not on %s. 'kvfs bench fs' measures a "
+                 "mount.",
+                 s.config.dir);
+        return EXIT_FAILED;
+    }
     return run(&s.config);
 }
