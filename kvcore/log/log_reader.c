@@ -84,6 +84,20 @@ static int window_fill(struct log_reader *reader, size_t want)
     return r;
 }
 
+/* One further on is no reason not to read what lies before it. */
+static void tell_bad_sector(struct log_reader *reader, uint64_t offset, size_t want)
+{
+    if (offset >= reader->unreadable_end) {
+        message(reader->sink, KV_MESSAGE_WARNING,
+                "%s: %s %" PRIu64 ": the device cannot read all of the %zu bytes at offset %" PRIu64
+                "; they are read in small pieces. Look after the device; save the store with "
+                "'kvfs recover' if it gets worse",
+                reader->storage->ops->name(reader->storage), kind_text(reader), reader->id.number,
+                want, offset);
+    }
+    reader->unreadable_end = offset + want;
+}
+
 /* The bytes from `offset` on, at least `size` of them unless the file ends before. Valid until the
  * next call. */
 static int window_get(struct log_reader *reader, uint64_t offset, uint64_t size,
@@ -102,8 +116,7 @@ static int window_get(struct log_reader *reader, uint64_t offset, uint64_t size,
         window_drop(reader, offset);
         int r = window_fill(reader, want);
         if (r == -EIO && want > size) {
-            /* A bad sector further on is no reason not to read what lies before it. */
-            reader->unreadable_end = offset + want;
+            tell_bad_sector(reader, offset, want);
             r = window_fill(reader, window_want(reader, offset, size, left));
         }
         if (r < 0) {

@@ -70,6 +70,12 @@ static bool is_told(const struct fail_call *call, const struct sim_event *strike
     return health.state != KV_HEALTH_OK || call->rig->warnings > call->warnings_before;
 }
 
+/* The bytes that were needed were read alone. */
+static bool is_told_and_read_again(const struct fail_call *call, const struct sim_event *strike)
+{
+    return is_told(call, strike) && later(call, strike, SIM_PREAD, strike->kind);
+}
+
 static bool log_was_made(const struct fail_call *call, const struct sim_event *strike)
 {
     return later(call, strike, SIM_CREATE, SIM_LOG) || later(call, strike, SIM_RENAME, SIM_LOG);
@@ -157,6 +163,12 @@ static const struct rule rules[] = {
      .kinds = KIND(SIM_LOCK),
      .error = -ENOSPC,
      .promise = lease_is_held},
+    {.text = "reading ahead in a log failed: what was needed was read alone, and the store says so",
+     .engine_calls = KIND(RIG_OPEN),
+     .call = SIM_PREAD,
+     .kinds = KIND(SIM_LOG) | KIND(SIM_MANIFEST),
+     .error = -EIO,
+     .promise = is_told_and_read_again},
     {.text = "setting space aside failed: the store says so",
      .call = SIM_CALL_COUNT,
      .kinds = KIND(SIM_RESERVE),
