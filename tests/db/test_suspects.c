@@ -56,12 +56,12 @@ static struct kv_slice key_of(unsigned i, char to[16])
 static void put(unsigned i)
 {
     static char value[LARGE_BYTES];
+    size_t size = i == LARGE_ROW ? LARGE_BYTES : ROW_BYTES;
     char key[16];
-    for (size_t n = 0; n < sizeof value; n++) {
+    for (size_t n = 0; n < size; n++) {
         value[n] = (char)(n * i + n / 7 * n);
     }
-    ck_ok(kv_put(table, key_of(i, key), kv_slice(value, i == LARGE_ROW ? LARGE_BYTES : ROW_BYTES),
-                 KV_DURABLE_WRITE));
+    ck_ok(kv_put(table, key_of(i, key), kv_slice(value, size), KV_DURABLE_WRITE));
 }
 
 /* Nothing of it is in memory. */
