@@ -147,7 +147,8 @@ int cmd_verify(int argc, char **argv)
         "Examples:\n  kvfs verify /mnt/a\n  kvfs verify --limit=20M /mnt/a\n  kvfs verify /srv/a "
         "--json\n\nRead every byte that the store needs and check it, also while it is mounted and "
         "written to. A line on stdout says what is damaged and which keys that costs. Exits with 0 "
-        "if the store is sound, 4 if it is damaged. Nothing is changed.",
+        "if the store is sound, 4 if it is damaged. Nothing is changed; files that "
+        "damage was met in and that are sound are suspected no more.",
         NULL,
         NULL,
         NULL};
