@@ -15,7 +15,7 @@ struct plan {
     bool overtake;       /* and before it somebody else takes over */
     struct fake_cluster *cluster;
     struct kv_storage *successor; /* who did */
-    unsigned calls;               /* made in all */
+    atomic_uint calls;            /* made in all, by the thread that renews too */
 };
 
 static void count_nothing(void *arg, struct kv_file_id id, uint64_t size_bytes)
@@ -26,7 +26,7 @@ static enum fake_fate follow(void *arg, unsigned index)
 {
     struct plan *plan = (struct plan *)arg;
 
-    plan->calls = index + 1;
+    atomic_fetch_add(&plan->calls, 1);
     if (index != plan->at) {
         return FAKE_DONE;
     }
@@ -215,7 +215,7 @@ struct beside {
     struct kv_storage *writer;
     struct kv_log *log;
     uint64_t acknowledged;
-    unsigned calls;
+    atomic_uint calls;
 };
 
 static int append_byte(struct kv_storage *storage, struct kv_log *log)
@@ -228,7 +228,7 @@ static enum fake_fate append_beside(void *arg, unsigned index)
 {
     struct beside *beside = (struct beside *)arg;
 
-    beside->calls = index + 1;
+    atomic_fetch_add(&beside->calls, 1);
     if (index == beside->at) {
         int r = append_byte(beside->writer, beside->log);
         ck_assert(r == 0 || r == -ESHUTDOWN);
@@ -398,7 +398,7 @@ struct retake {
     struct fake_cluster *cluster;
     struct kv_storage *holder;
     bool is_held; /* by the holder, which was told so */
-    unsigned calls;
+    atomic_uint calls;
 };
 
 static enum fake_fate retake_before(void *arg, unsigned index)
@@ -407,7 +407,7 @@ static enum fake_fate retake_before(void *arg, unsigned index)
     struct kv_buf bytes = {0};
     uint64_t version = 0;
 
-    retake->calls = index + 1;
+    atomic_fetch_add(&retake->calls, 1);
     if (index == retake->at) {
         fake_cluster_pass(retake->cluster, RIG_LEASE_MS + 1);
         int r = retake->holder->ops->root_read(retake->holder, &bytes, &version);
