@@ -64,7 +64,7 @@ static void on_ready(void *arg)
         return;
     }
     if (write(starter->fd, &ready, 1) != 1) {
-        raise(SIGTERM); /* whoever asked for it is gone */
+        kill(getpid(), SIGTERM); /* whoever asked for it is gone */
     }
     detach(starter);
 }

@@ -19,7 +19,8 @@
 
 struct kvfs_mount;
 
-/* Called once, from a worker, when kernel and daemon have agreed: the mount works. */
+/* Called once, from a thread of the mount, when kernel and daemon have agreed and the daemon has no
+ * more to do with the mount point: the mount works, and umount(2) does not find it in use. */
 typedef void kvfs_mount_ready_fn(void *arg);
 
 struct kvfs_mount_options {

@@ -4,7 +4,6 @@
 #include <stdlib.h>
 
 #include "fs/fuse/session.h"
-#include "fs/fuse/tune.h"
 
 /* Failures are no news: -ENOENT says that the kernel had nothing cached, others that the mount
  * is going away. */
@@ -24,10 +23,11 @@ static void *notify_main(void *arg)
     struct notify *n = arg;
     mutex_lock(&n->mu);
     while (!n->stopping) {
-        if (n->tune) {
-            n->tune = false;
+        if (n->mounted != NULL) {
+            notify_fn *fn = n->mounted;
+            n->mounted = NULL;
             mutex_unlock(&n->mu);
-            tune_readahead(n->mountpoint);
+            fn(n->arg);
             mutex_lock(&n->mu);
         } else if (n->told < n->added) {
             struct notify_change change = n->changes[n->told % NOTIFY_QUEUE_SIZE];
@@ -44,13 +44,13 @@ static void *notify_main(void *arg)
     return NULL;
 }
 
-int notify_init(struct notify *n, struct fuse_session *session, const char *mountpoint)
+int notify_init(struct notify *n, struct fuse_session *session)
 {
     struct notify_change *changes = calloc(NOTIFY_QUEUE_SIZE, sizeof *changes);
     if (changes == NULL) {
         return -ENOMEM;
     }
-    *n = (struct notify){.session = session, .mountpoint = mountpoint, .changes = changes};
+    *n = (struct notify){.session = session, .changes = changes};
     mutex_init(&n->mu, LOCK_RANK_LEAF, "notify");
     condvar_init(&n->changed);
     int r = thread_start(&n->thread, "kvfs-notify", notify_main, n);
@@ -112,10 +112,11 @@ void notify_flush(struct notify *n)
     mutex_unlock(&n->mu);
 }
 
-void notify_mounted(struct notify *n)
+void notify_mounted(struct notify *n, notify_fn *fn, void *arg)
 {
     mutex_lock(&n->mu);
-    n->tune = true;
+    n->mounted = fn;
+    n->arg = arg;
     condvar_broadcast(&n->changed);
     mutex_unlock(&n->mu);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Telling the kernel what changed behind its back: a bounded queue and one thread that empties it.
+/* What a mount does beside its requests: it tells the kernel what changed behind its back, through
+ * a bounded queue, and does once what needs the mount to answer.
  *
  * The thread serves no requests. Taking back a name needs the kernel's lock of the directory, which
  * the kernel holds while it waits for a worker; a worker that waited for this thread would close
@@ -16,6 +17,9 @@ struct fuse_session;
 
 enum { NOTIFY_QUEUE_SIZE = 256 };
 
+/* What waits for the mount to answer; called by the thread. */
+typedef void notify_fn(void *arg);
+
 struct notify_change {
     uint64_t ino;
     char name[KVFS_NAME_SIZE_MAX + 1]; /* empty: the inode itself */
@@ -23,7 +27,6 @@ struct notify_change {
 
 struct notify {
     struct fuse_session *session;
-    const char *mountpoint; /* where to raise the read-ahead once `tune` is set */
     struct thread thread;
     bool started; /* thread-private to whoever creates and destroys the mount */
     struct mutex mu;
@@ -31,12 +34,12 @@ struct notify {
     struct notify_change *changes; /* ring */
     uint64_t added, told;          /* counts; told <= added */
     bool stopping;                 /* drop what is left and what comes */
-    bool tune;                     /* the mount works */
+    notify_fn *mounted;            /* to be called, then NULL */
+    void *arg;
 };
 
 /* Start the thread. Errors: -ENOMEM, -EAGAIN. */
-KV_MUST_CHECK int notify_init(struct notify *n, struct fuse_session *session,
-                              const char *mountpoint);
+KV_MUST_CHECK int notify_init(struct notify *n, struct fuse_session *session);
 /* End the thread; later additions are dropped and waits return at once. Must be called while
  * workers still serve, else the thread may wait for ever in the kernel. May be called twice. */
 void notify_stop(struct notify *n);
@@ -45,7 +48,7 @@ void notify_finish(struct notify *n); /* accepts an all-zero one; stops first */
 void notify_add(struct notify *n, uint64_t ino, const char *name);
 /* Wait until everything added before was told. */
 void notify_flush(struct notify *n);
-/* The mount works: do what needs it, from the thread. */
-void notify_mounted(struct notify *n);
+/* The mount begins to answer: have the thread call `fn`, which may use the mount as any program. */
+void notify_mounted(struct notify *n, notify_fn *fn, void *arg);
 
 #endif

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "fs/fuse/signals.h"
+#include "fs/fuse/tune.h"
 
 enum {
     TRANSFER_SIZE_MAX = 1 << 20,
@@ -14,6 +15,17 @@ enum {
     THREADS_MIN = 2,
     THREADS_MAX = 8,
 };
+
+/* Whoever waits for the mount hears of it when we are done with the path to it: a umount(2) that
+ * came right after would find the mount in use. */
+static void on_mounted(void *arg)
+{
+    struct kvfs_mount *mount = arg;
+    tune_readahead(mount->mountpoint);
+    if (mount->ready_fn != NULL) {
+        mount->ready_fn(mount->ready_arg);
+    }
+}
 
 static void op_init(void *arg, struct fuse_conn_info *conn)
 {
@@ -37,10 +49,7 @@ static void op_init(void *arg, struct fuse_conn_info *conn)
     conn->congestion_threshold = BACKGROUND_MAX * 3 / 4;
     conn->time_gran = 1;
     mount->served = true;
-    notify_mounted(&mount->notify);
-    if (mount->ready_fn != NULL) {
-        mount->ready_fn(mount->ready_arg);
-    }
+    notify_mounted(&mount->notify, on_mounted, mount);
 }
 
 static struct fuse_lowlevel_ops operations(void)
@@ -124,7 +133,7 @@ static int mount_open(struct kvfs_mount *mount, const struct kvfs_mount_options 
     if (mount->session == NULL) {
         goto out;
     }
-    r = notify_init(&mount->notify, mount->session, mount->mountpoint);
+    r = notify_init(&mount->notify, mount->session);
     if (r == 0 && fuse_session_mount(mount->session, mount->mountpoint) != 0) {
         r = -EIO;
     }

@@ -68,6 +68,19 @@ mount_flags_are_right() {
         [[ ,$(findmnt -n -o FS-OPTIONS "$mnt"), == *,default_permissions,*allow_other,* ]]
 }
 
+# The daemon itself must be done with the mount point by then.
+ready_is_not_busy() {
+    local i readahead
+    for ((i = 0; i < 5; i++)); do
+        "$kvfs" mount "$store" "$mnt" && umount "$mnt" || return
+    done
+    mount_store && readahead=/sys/class/bdi/$(mountpoint -d "$mnt")/read_ahead_kb || return
+    if [ -w "$readahead" ]; then
+        [ "$(cat "$readahead")" -eq 1024 ] || return
+    fi
+    umount_store
+}
+
 option_suid_is_heard() {
     mount_store -o suid,dev,noexec,noatime && findmnt -n -o OPTIONS "$mnt" &&
         [[ ,$(findmnt -n -o OPTIONS "$mnt"), != *,nosuid,* ]] && [[ ,$(findmnt -n -o OPTIONS "$mnt"), == *,noexec,*noatime,* ]] &&
@@ -277,7 +290,11 @@ mount_8_works() {
         mount --bind "$4" "$(realpath /sbin)"
         mount -t kvfs -o noatime "$2" "$3"
         [ "$(cat "$3/kept")" = kept ]
-        umount "$3"
+        if ! umount "$3"; then
+            echo "used by:"
+            ls -l /proc/[0-9]*/{cwd,root} /proc/[0-9]*/task/[0-9]*/fd | grep -F "$3"
+            exit 1
+        fi
         for ((i = 0; i < 600; i++)); do
             [ -e "$2/control" ] || exit 0
             sleep 0.1
@@ -331,6 +348,7 @@ point "umount of a mount in use fails and says so" umount_of_a_busy_mount
 point "umount waits out a program that looks at the mount for a moment" umount_of_a_mount_busy_for_a_moment
 point "umount returns when the store is written and free" umount_waits
 point "a mount right after umount(8) waits for the daemon before it" umount_8_and_mount_at_once
+point "a mount that is reported ready is not held by its daemon" ready_is_not_busy
 in_own_mounts "umount waits for a copy of the mount in another namespace, and says so" umount_of_a_copied_mount
 point "umount of what is no mount fails" complains 1 'not the mount point of a kvfs store' "$kvfs" umount "$mnt"
 point "a failure in the background reaches the caller with status 32" failure_is_reported
