@@ -20,6 +20,7 @@ them with the closing line and fails unless something passed and nothing failed.
 
 import argparse
 import concurrent.futures
+import contextlib
 import json
 import math
 import os
@@ -109,6 +110,14 @@ def judge(output, status, timed_out):
     return count
 
 
+def kill_session(leader):
+    """All processes of a session. Its group is not enough: Check gives each test one of its own."""
+    for name in os.listdir("/proc"):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            if name.isdigit() and os.getsid(int(name)) == leader:
+                os.kill(int(name), signal.SIGKILL)
+
+
 class Program:
     """`directory`: where it runs, if not here. `stop(output)` true ends it: what follows is not wanted."""
 
@@ -130,7 +139,7 @@ class Program:
 
     def wait(self):
         # Output goes to a file, not a pipe: a daemon left behind would hold a pipe open for ever.
-        # A group of its own, so that a program that hangs is ended with all it started.
+        # A session of its own, so that a program that hangs is ended with all it started.
         with tempfile.TemporaryFile() as log:
             try:
                 process = subprocess.Popen(self.command, env=self.env, stdin=subprocess.DEVNULL,
@@ -141,7 +150,7 @@ class Program:
                 return 127, False
             timed_out = not self.wait_for(process, log)
             if process.returncode is None:
-                os.killpg(process.pid, signal.SIGKILL)
+                kill_session(process.pid)
                 process.wait()
             self.read(log)
         return process.returncode, timed_out
