@@ -676,7 +676,8 @@ START_TEST(a_store_without_manifests_comes_back_with_every_row_and_none_too_many
     for (uint64_t i = 0; i < test_steps(20); i++) {
         run_trial(i, &totals);
     }
-    printf("# %llu stores (%llu cut short) with %llu live rows: %llu lost, %llu deleted ones back, "
+    printf("# tried: %llu stores (%llu cut short) with %llu live rows: %llu lost, %llu deleted "
+           "ones back, "
            "%llu old values\n",
            (unsigned long long)totals.stores, (unsigned long long)totals.crashed,
            (unsigned long long)totals.live, (unsigned long long)totals.lost,

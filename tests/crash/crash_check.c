@@ -39,7 +39,7 @@ void crash_counts_add(struct crash_counts *sum, const struct crash_counts *count
 
 void crash_counts_print(const struct crash_counts *counts)
 {
-    printf("# %" PRIu64 " distinct states, %" PRIu64
+    printf("# tried: %" PRIu64 " distinct states, %" PRIu64
            " of them torn or partly kept; crashes while opening, one, two, three deep: %" PRIu64
            ", %" PRIu64 ", %" PRIu64 ", %" PRIu64
            " of them losses of power behind an opening that was killed\n# %" PRIu64

@@ -406,7 +406,7 @@ static bool finish(const struct crash_options *options, const struct result *res
         sum.compactions += results[i].compactions;
         sum.syncs += results[i].syncs;
     }
-    printf("# %zu rounds, %" PRIu64 " distinct states, %" PRIu64
+    printf("# tried: %zu rounds, %" PRIu64 " distinct states, %" PRIu64
            " crashes while opening\n# the threads made %" PRIu64 " calls, %" PRIu64
            " flushes, %" PRIu64 " merges, %" PRIu64 " syncs; %" PRIu64 " snapshots were read\n",
            count, sum.states, sum.nested, sum.calls, sum.flushes, sum.compactions, sum.syncs,

@@ -581,7 +581,7 @@ static void run_all(enum alloc_how how)
         run_case(&record, at, how);
         cases++;
     }
-    printf("# %" PRIu64 " of %" PRIu64 " allocations of %d operations failed; %" PRIu64
+    printf("# tried: %" PRIu64 " of %" PRIu64 " allocations of %d operations failed; %" PRIu64
            " operations said so, %" PRIu64 " went well all the same\n",
            cases, record.allocations, (int)OPERATION_COUNT, record.told, record.mended);
     for (int i = 0; i < (int)OPERATION_COUNT; i++) {

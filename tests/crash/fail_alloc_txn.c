@@ -245,7 +245,7 @@ START_TEST(an_allocation_that_fails_leaves_a_transaction_as_it_was)
     }
     ck_assert_uint_lt(number, ALLOCATIONS_MAX);
     ck_assert_uint_gt(failures, 0);
-    printf("# %" PRIu64 " allocations failed, %u calls said so\n", number - 1, failures);
+    printf("# tried: %" PRIu64 " allocations failed, %u calls said so\n", number - 1, failures);
 }
 END_TEST
 

@@ -63,6 +63,19 @@ static void choose(struct fail_tests *tests, size_t most, struct fail_result *re
     }
 }
 
+static void print_sum(const struct fail_tests *tests)
+{
+    uint64_t cases = 0, calls = 0, strikes = 0;
+
+    for (size_t i = 0; i < tests->count; i++) {
+        cases += tests->items[i].result->cases;
+        calls += tests->items[i].result->calls;
+        strikes += tests->items[i].result->strikes;
+    }
+    printf("# tried: %zu scripts, %" PRIu64 " cases at %" PRIu64 " %s, %" PRIu64 " failures\n",
+           tests->count, cases, calls, tests->points, strikes);
+}
+
 size_t fail_tests_run(struct fail_tests *tests)
 {
     const struct crash_options *options = tests->options;
@@ -78,7 +91,9 @@ size_t fail_tests_run(struct fail_tests *tests)
     printf("# seed %" PRIu64 "\n", options->seed);
     choose(tests, most, tasks_share(most * sizeof(struct fail_result)));
     tasks.count = tests->count;
-    return tasks_run(&tasks);
+    size_t failed = tasks_run(&tasks);
+    print_sum(tests);
+    return failed;
 }
 
 void fail_tests_finish(struct fail_tests *tests)

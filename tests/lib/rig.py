@@ -89,6 +89,7 @@ def main(usage, count, slow_count, run):
     keep = False
     try:
         run(report, os.path.join(build, "tools", "kvfs"), work, count, random.Random(seed))
+        print(f"# tried: {count} rounds")
         keep = report.failed > 0
         if keep:
             print(f"# replay with KV_SEED={seed} {sys.argv[0]} {sys.argv[1]} {count}; left for inspection: {work}")

@@ -13,9 +13,10 @@ Every `ok` and `not ok` is one test. What TAP cannot say counts as a failed test
 program that died, timed out, ended with a status although all was well, or whose plan is missing or
 does not fit. Meson's own runner counts programs, not points, so its list of tests is read and the
 programs are run here; `targets` prints what is to be built for that. Each counted suite is one line
-`NAME PASSED FAILED SKIPPED SECONDS` of FILE. A run beside other suites has a FILE of its own, KEPT, from
+`NAME PASSED FAILED SKIPPED SECONDS` of FILE. How much a program tried (states, damages, kills) it says in
+lines `# tried: TEXT`, which are kept there as `# NAME PROGRAM: TEXT`. A run beside other suites has a FILE of its own, KEPT, from
 which `collect` takes the line; if there is none, the run died, which is a failed test. `table` prints
-them with the closing line and fails unless something passed and nothing failed.
+all of it with the closing line and fails unless something passed and nothing failed.
 """
 
 import argparse
@@ -34,6 +35,7 @@ import time
 POINT = re.compile(r"^(not )?ok\b(?:\s+\d+)?(?:\s+-)?\s*(.*)$")
 PLAN = re.compile(r"^1\.\.(\d+)(?:\s*#\s*skip\S*\s*(.*))?", re.IGNORECASE)
 POLL_S = 0.1  # how often the output of a program that may be stopped is looked at
+TRIED = re.compile(r"^# tried: (.*)$", re.MULTILINE)
 SKIP = re.compile(r"#\s*skip\S*\s*(.*)$", re.IGNORECASE)
 
 
@@ -45,6 +47,7 @@ class Count:
         self.failed = 0
         self.skipped = 0
         self.notes = []  # reasons of failures and skips, one line each
+        self.tried = []  # how much was tried, in the programs' own words
 
     def fail(self, note):
         self.failed += 1
@@ -58,6 +61,7 @@ class Count:
         self.passed += other.passed
         self.failed += other.failed
         self.skipped += other.skipped
+        self.tried += other.tried
 
     def text(self):
         return f"{self.passed} passed, {self.failed} failed, {self.skipped} skipped"
@@ -205,6 +209,7 @@ def run_all(programs, jobs):
     with concurrent.futures.ThreadPoolExecutor(max_workers=jobs) as pool:
         for future in concurrent.futures.as_completed([pool.submit(p.run) for p in programs]):
             program, count = future.result()
+            count.tried = [f"{program.name}: {text}" for text in TRIED.findall(program.output)]
             total.add(count)
             print(f"  {program.name}: {count.text()} ({program.seconds:.1f} s)")
             if count.failed:
@@ -220,6 +225,7 @@ def run_all(programs, jobs):
 def write_result(args, count, seconds):
     with open(args.results, "a", encoding="utf-8") as results:
         results.write(f"{args.suite} {count.passed} {count.failed} {count.skipped} {seconds:.0f}\n")
+        results.writelines(f"# {args.suite} {text}\n" for text in count.tried)
     print(f"  {args.suite}: {count.text()}")
 
 
@@ -244,11 +250,19 @@ def collect(args):
 
 def print_table(path):
     rows = {}
+    tried = []
     with open(path, encoding="utf-8") as results:
         for line in results:
             name, *numbers = line.split()
+            if name == "#":
+                tried.append(line[2:].rstrip())
+                continue
             sums = rows.setdefault(name, [0, 0, 0, 0])
             rows[name] = [a + int(b) for a, b in zip(sums, numbers)]
+    if tried:
+        print("\ntried")
+    for line in tried:
+        print("  " + line)
     print(f"\n{'suite':<12}{'passed':>8}{'failed':>8}{'skipped':>9}{'seconds':>9}")
     for name, (passed, failed, skipped, seconds) in rows.items():
         print(f"{name:<12}{passed:>8}{failed:>8}{skipped:>9}{seconds:>9}")

@@ -63,6 +63,7 @@ elif mount_ext4 >"$work/log" 2>&1; then
     point "$steps operations give the same on a mount and on ext4" run_mode kvfs memory=32M,noatime
     mountpoint -q "$mnt" && umount_store
     point "$steps operations give the same with the kernel's write-back cache" run_mode writeback memory=32M,noatime,writeback
+    echo "# tried: $steps operations in each of two modes"
 else
     skip "a mount does what ext4 does" "no ext4 image can be mounted here: $(tail -n 1 "$work/log")"
 fi

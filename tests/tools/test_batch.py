@@ -145,7 +145,7 @@ class Batch:
             assert values == {str(number)} or (values == {str(last)} and not done), (number, last, done, values)
             kept += last != (last := int(values.pop()))
             cut_short += not done
-        print(f"# {cut_short} of {KILLS} kills came before the batch was acknowledged; of {kept} batches all is there")
+        print(f"# tried: {KILLS} kills, of which {cut_short} came before the batch was acknowledged; of {kept} batches all is there")
         self.run("del", "--prune", self.store, *(f"kill/{i % 50}/key{i}" for i in range(KEYS)))
         assert self.keys() == "" and "kill" not in self.run("ls", self.store).split()
 

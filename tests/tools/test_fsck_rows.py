@@ -260,7 +260,7 @@ class Stores:
             assert self.read()[1]
             self.run("fsck", "-y", self.store, statuses=(0, 1))
             assert self.read()[1]
-        print(f"# {refused} of {kills} kills left a store that is refused")
+        print(f"# tried: {kills} kills of repairs, of which {refused} left a store that is refused")
 
     def any_damage(self, steps):
         damaged = 0
@@ -273,7 +273,7 @@ class Stores:
             damaged += "repaired" in self.repair()
             self.read()
             self.take_back()
-        print(f"# {damaged} of {steps} stores were repaired")
+        print(f"# tried: {steps} stores damaged at random, of which {damaged} were repaired")
 
 
 def main():
