@@ -55,9 +55,10 @@ very_many_names() {
     [ "$peak" -le "$limit" ] && wait_for little_is_kept "$pid"
 }
 
+# With as many steps as in every run: the many ones are no matter of where they run.
 own_build() {
     git clone -q "$top" "$mnt/kvfs" && cd "$mnt/kvfs" && meson setup build -Dwerror=true >/dev/null && ninja -j2 -C build >/dev/null &&
-        meson test -C build --suite util --suite storage --suite log --suite table --suite blob --suite db --suite fs -t 10 | tail -n 20
+        env -u KV_SLOW meson test -C build --suite util --suite storage --suite log --suite table --suite blob --suite db --suite fs -t 10 | tail -n 20
     local status=${PIPESTATUS[0]}
     cd /
     return "$status"

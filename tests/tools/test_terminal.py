@@ -31,6 +31,7 @@ class Terminal:
 
     def __init__(self, work):
         self.socket = os.path.join(work, "tmux")
+        self.runs = 0
         subprocess.run([*self.tmux(), "-f", "/dev/null", "new-session", "-d", "-x", str(COLUMNS), "-y", str(LINES),
                         f"env PS1={shlex.quote(PROMPT)} bash --norc --noprofile"], check=True, timeout=PATIENCE_S)
         self.shows(re.escape(PROMPT.strip()) + "$")
@@ -57,10 +58,12 @@ class Terminal:
         subprocess.run([*self.tmux(), "send-keys", "Enter"], check=True, timeout=PATIENCE_S)
 
     def run(self, command):
-        """What is left on the screen when it has ended, with its exit status in front of the next prompt."""
-        self.begin(command + "; echo \"=$?\"")
-        text = self.shows(rf"=\d+\n{re.escape(PROMPT.strip())}$")
-        return text[:text.rindex("\n")]
+        """What is left on the screen when it has ended, with its exit status in front of the next prompt. Its
+        number tells it from the command before, whose end stands there until the shell clears the screen."""
+        self.runs += 1
+        self.begin(command + f"; echo \"{self.runs}=$?\"")
+        text = self.shows(rf"\b{self.runs}=\d+\n{re.escape(PROMPT.strip())}$")
+        return text[:text.rindex("\n")].replace(f"\n{self.runs}=", "\n=")
 
     def end(self):
         subprocess.run([*self.tmux(), "kill-server"], check=False, timeout=PATIENCE_S)
