@@ -3,6 +3,8 @@
 
 #include <stdio.h>
 
+#include <kv/index_entry.h>
+
 #include "tests/fs/fs_check.h"
 
 const struct kvfs_who fixture_who = {.uid = 1000, .gid = 100, .umask = 022};
@@ -119,6 +121,23 @@ struct kv_table *fixture_table(struct fs_fixture *f, const char *name)
     struct kv_table *table = NULL;
     ck_ok(kv_table_open(kvfs_store(f->fs), name, NULL, &table));
     return table;
+}
+
+uint64_t fixture_count_entries(struct kvfs *fs)
+{
+    struct kv_iter_options options = {.lower = kv_index_entries_from(),
+                                      .upper = kv_index_entries_to()};
+    struct kv_table *table = NULL;
+    struct kv_iter *iter = NULL;
+    uint64_t count = 0;
+    ck_ok(kv_table_open(kvfs_store(fs), FORMAT_TABLE_INDEX, NULL, &table));
+    ck_ok(kv_iter_create(table, &options, &iter));
+    for (kv_iter_seek_first(iter); kv_iter_valid(iter); kv_iter_next(iter)) {
+        count++;
+    }
+    ck_ok(kv_iter_error(iter));
+    kv_iter_destroy(iter);
+    return count;
 }
 
 uint64_t fixture_count_rows(struct fs_fixture *f, const char *table, enum row_kind kind)

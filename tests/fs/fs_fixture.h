@@ -40,5 +40,6 @@ const char *fixture_list(struct fs_fixture *f, uint64_t ino);
 /* Rows of a table, for tests that look below. */
 struct kv_table *fixture_table(struct fs_fixture *f, const char *name);
 uint64_t fixture_count_rows(struct fs_fixture *f, const char *table, enum row_kind kind);
+uint64_t fixture_count_entries(struct kvfs *fs); /* of the index */
 
 #endif

@@ -75,21 +75,6 @@ static const char *find_prefix(struct fs_fixture *f, const char *prefix, uint64_
     return found_text;
 }
 
-static uint64_t count_entries(struct fs_fixture *f)
-{
-    struct kv_iter_options options = {.lower = kv_index_entries_from(),
-                                      .upper = kv_index_entries_to()};
-    struct kv_iter *iter = NULL;
-    uint64_t count = 0;
-    ck_ok(kv_iter_create(fixture_table(f, FORMAT_TABLE_INDEX), &options, &iter));
-    for (kv_iter_seek_first(iter); kv_iter_valid(iter); kv_iter_next(iter)) {
-        count++;
-    }
-    ck_ok(kv_iter_error(iter));
-    kv_iter_destroy(iter);
-    return count;
-}
-
 START_TEST(files_of_a_value_come_in_the_order_of_their_paths)
 {
     struct fs_fixture f;
@@ -234,7 +219,7 @@ START_TEST(each_operation_is_seen_by_the_next_search)
     ck_assert_str_eq(find(&f, "blue"), "z=blue");
     ck_ok(kvfs_unlink(f.fs, ROOT, "z"));
     ck_assert_str_eq(find(&f, "blue"), "");
-    ck_assert_uint_eq(count_entries(&f), 0);
+    ck_assert_uint_eq(fixture_count_entries(f.fs), 0);
     fixture_close(&f);
 }
 END_TEST
@@ -249,11 +234,11 @@ START_TEST(replaced_and_exchanged_files_are_found_where_they_are)
     ck_assert_str_eq(find_prefix(&f, "", 0), "a=blue b=red");
     ck_ok(kvfs_rename(f.fs, ROOT, "a", ROOT, "b", 0));
     ck_assert_str_eq(find_prefix(&f, "", 0), "b=blue");
-    ck_assert_uint_eq(count_entries(&f), 1);
+    ck_assert_uint_eq(fixture_count_entries(f.fs), 1);
     ck_ok(kvfs_key_put(f.fs, &fixture_who, kv_slice_str("b"), kv_slice_str("contents")));
     ck_assert_str_eq(find(&f, "blue"), "b=blue");
     ck_ok(kvfs_key_delete(f.fs, kv_slice_str("b")));
-    ck_assert_uint_eq(count_entries(&f), 0);
+    ck_assert_uint_eq(fixture_count_entries(f.fs), 0);
     fixture_close(&f);
 }
 END_TEST
@@ -272,7 +257,7 @@ START_TEST(a_batch_of_keys_keeps_the_index)
     ck_ok(kvfs_batch_commit(f.fs, &fixture_who, batch));
     kvfs_batch_destroy(batch);
     ck_assert_str_eq(find(&f, "red"), "b=red");
-    ck_assert_uint_eq(count_entries(&f), 1);
+    ck_assert_uint_eq(fixture_count_entries(f.fs), 1);
     fixture_close(&f);
 }
 END_TEST
@@ -291,7 +276,7 @@ START_TEST(unlinked_files_that_are_open_are_not_found)
     set(&f, a, "blue");
     ck_assert_str_eq(find_prefix(&f, "", 0), "");
     kvfs_file_close(file);
-    ck_assert_uint_eq(count_entries(&f), 0);
+    ck_assert_uint_eq(fixture_count_entries(f.fs), 0);
     /* Without a name from the start, and named later. */
     struct kvfs_new what = {.who = fixture_who, .mode = 0600, .flags = O_RDWR};
     ck_ok(kvfs_create_unnamed(f.fs, ROOT, &what, &entry, &file));
@@ -317,7 +302,7 @@ START_TEST(a_file_with_very_many_attributes_leaves_no_entry)
     }
     set(&f, a, "red");
     ck_ok(kvfs_unlink(f.fs, ROOT, "a"));
-    ck_assert_uint_eq(count_entries(&f), 0);
+    ck_assert_uint_eq(fixture_count_entries(f.fs), 0);
     fixture_close(&f);
 }
 END_TEST
@@ -354,7 +339,7 @@ START_TEST(the_index_is_remembered_changed_and_dropped)
     reopen_with(&f, "");
     ck_assert(!kvfs_index_status(f.fs, &status));
     ck_fails(search(&f, &other), EOPNOTSUPP);
-    ck_assert_uint_eq(count_entries(&f), 0);
+    ck_assert_uint_eq(fixture_count_entries(f.fs), 0);
     ck_ok(kvfs_setxattr(f.fs, a, "user.other", kv_slice_str("green"), 0));
     reopen_with(&f, NULL);
     ck_assert(!kvfs_index_status(f.fs, &status));
@@ -445,7 +430,7 @@ START_TEST(files_that_were_there_are_indexed_in_the_background)
     }
     ck_assert(status.built);
     ck_assert_uint_eq(status.percent, 100);
-    ck_assert_uint_eq(count_entries(&f), FILES);
+    ck_assert_uint_eq(fixture_count_entries(f.fs), FILES);
     const char *text = find(&f, "ten");
     ck_assert_int_eq(strncmp(text, "0000=ten 0010=ten 0020=ten ", 27), 0);
     text = find(&f, "even");
@@ -488,7 +473,7 @@ START_TEST(a_damaged_attribute_can_be_replaced_removed_and_unlinked)
     ck_ok(kvfs_removexattr(f.fs, inos[1], TAG));
     ck_ok(kvfs_unlink(f.fs, ROOT, "c"));
     ck_assert_str_eq(find_prefix(&f, "", 0), "a=blue d=red");
-    ck_assert_uint_eq(count_entries(&f), 2);
+    ck_assert_uint_eq(fixture_count_entries(f.fs), 2);
     fixture_close(&f);
 }
 END_TEST

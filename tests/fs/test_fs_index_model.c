@@ -444,21 +444,18 @@ START_TEST(searches_find_what_the_model_knows_after_every_operation_and_crash)
 }
 END_TEST
 
-/* A writer and the builder go over the same files, and the process dies in the midst of it. */
-START_TEST(an_index_whose_building_is_cut_short_is_built_on)
+/* A closed store of `count` red files without an index; their inodes are returned. */
+static uint64_t *make_red_files(struct model *m, unsigned count)
 {
-    enum { MANY = 1500 };
-    struct model *m = calloc(1, sizeof *m);
-    struct kvfs_index_status status;
-    struct kvfs_entry entry;
     struct kvfs_new what = {.who = who, .mode = S_IFREG | 0644};
-    uint64_t *inos = calloc(MANY, sizeof *inos);
+    uint64_t *inos = calloc(count, sizeof *inos);
+    struct kvfs_entry entry;
     char name[16];
-    ck_assert(m != NULL && inos != NULL);
+    ck_assert_ptr_nonnull(inos);
     m->rng.state = test_seed();
     kv_ignore(sim_create(&m->sim)); /* cannot fail */
     open_with(m, NULL, false);
-    for (unsigned i = 0; i < MANY; i++) {
+    for (unsigned i = 0; i < count; i++) {
         snprintf(name, sizeof name, "%u", i);
         ck_ok(kvfs_mknod(m->fs, KVFS_ROOT_INO, name, &what, &entry));
         kvfs_forget(m->fs, entry.ino, 1);
@@ -466,6 +463,27 @@ START_TEST(an_index_whose_building_is_cut_short_is_built_on)
         ck_ok(kvfs_setxattr(m->fs, entry.ino, TAG, kv_slice_str("red"), 0));
     }
     ck_ok(kvfs_close(m->fs));
+    return inos;
+}
+
+static void build_to_the_end(struct model *m)
+{
+    struct kvfs_index_status status;
+    open_with(m, TAG, false);
+    ck_ok(kvfs_index_build(m->fs));
+    ck_assert(kvfs_index_status(m->fs, &status));
+    ck_assert(status.built);
+    fs_check(m->fs);
+    ck_ok(kvfs_close(m->fs));
+}
+
+/* A writer and the builder go over the same files, and the process dies in the midst of it. */
+START_TEST(an_index_whose_building_is_cut_short_is_built_on)
+{
+    enum { MANY = 1500 };
+    struct model *m = calloc(1, sizeof *m);
+    ck_assert_ptr_nonnull(m);
+    uint64_t *inos = make_red_files(m, MANY);
     for (int opening = 0; opening < 5; opening++) {
         open_with(m, TAG, true);
         for (unsigned i = 0; i < MANY / 20; i++) {
@@ -474,12 +492,36 @@ START_TEST(an_index_whose_building_is_cut_short_is_built_on)
         }
         die(m);
     }
+    build_to_the_end(m);
+    sim_destroy(m->sim);
+    free(inos);
+    free(m);
+}
+END_TEST
+
+/* Builder and writer in turns, which threads seldom are: what is written lies before the place to
+ * which the index was built, and behind it. */
+START_TEST(what_changes_while_the_index_is_built_in_part_is_indexed)
+{
+    enum { MANY = 400 };
+    struct model *m = calloc(1, sizeof *m);
+    struct kvfs_index_status status;
+    ck_assert_ptr_nonnull(m);
+    uint64_t *inos = make_red_files(m, MANY);
     open_with(m, TAG, false);
-    ck_ok(kvfs_index_build(m->fs));
+    sim_stop_at(m->sim, sim_calls_made(m->sim) + 3);
+    ck_fails(kvfs_index_build(m->fs), EIO);
+    die(m);
+    open_with(m, TAG, false);
     ck_assert(kvfs_index_status(m->fs, &status));
-    ck_assert(status.built);
-    fs_check(m->fs);
+    ck_assert(!status.built);
+    ck_assert_uint_gt(fixture_count_entries(m->fs), 0);
+    for (unsigned i = 0; i < MANY; i += 2) {
+        ck_ok(kvfs_setxattr(m->fs, inos[i], TAG, kv_slice_str("blue"), 0));
+        ck_ok(kvfs_removexattr(m->fs, inos[i + 1], TAG));
+    }
     ck_ok(kvfs_close(m->fs));
+    build_to_the_end(m);
     sim_destroy(m->sim);
     free(inos);
     free(m);
@@ -491,5 +533,6 @@ Suite *test_suite(void)
     Suite *suite = suite_create("fs_index_model");
     suite_add(suite, "model", searches_find_what_the_model_knows_after_every_operation_and_crash);
     suite_add(suite, "building", an_index_whose_building_is_cut_short_is_built_on);
+    suite_add(suite, "building", what_changes_while_the_index_is_built_in_part_is_indexed);
     return suite;
 }
