@@ -317,8 +317,9 @@ typedef void kvfs_fault_fn(void *arg, int code, const char *text);
 /* Walk all rows as of now and tell `fn` whatever is not as docs/format.md says: entries, inodes and
  * back-pointers belong together one to one, link counts and sizes of directories, the tree hangs
  * together, extents neither overlap nor reach beyond the size, allocated bytes add up, attributes
- * and ACLs fit. Operations may go on beside it. Memory grows with the directories only. 0 also with
- * faults. Errors: -EIO a table cannot be read through, -ENOMEM, -ECANCELED by `walk_fn`. */
+ * and ACLs fit. Bytes of files that lie in blobs are not read. Operations may go on beside it.
+ * Memory grows with the directories only. 0 also with faults. Errors: -EIO a table cannot be read
+ * through, -ENOMEM, -ECANCELED by `walk_fn`. */
 KV_MUST_CHECK int kvfs_check(struct kvfs *fs, kvfs_fault_fn *fn, void *arg,
                              struct kvfs_check_counts *ret_counts);
 

@@ -2,6 +2,8 @@
 /* How much the usual operations on small files ask of the engine. */
 #include <fcntl.h>
 
+#include "kvcore/util/rng.h"
+#include "tests/fs/fs_check.h"
 #include "tests/fs/fs_fixture.h"
 
 enum { ROOT = KVFS_ROOT_INO, FILE_SIZE = 1024 };
@@ -122,11 +124,54 @@ START_TEST(a_rename_in_a_directory_looks_at_each_name_once)
 }
 END_TEST
 
+/* ---- bytes that are read ---- */
+
+static const struct kv_storage_ops *plain;
+static uint64_t bytes_read;
+
+static int counted_read(struct kv_object *object, uint64_t offset, void *to, size_t size,
+                        size_t *ret_size)
+{
+    bytes_read += size;
+    return plain->object_read(object, offset, to, size, ret_size);
+}
+
+START_TEST(the_walk_over_all_rows_reads_no_large_values)
+{
+    static uint8_t bytes[1 << 20];
+    struct rng rng = {test_seed()};
+    struct kv_storage_ops counting;
+    struct kv_buf found = {0};
+    struct fs_fixture f;
+    for (size_t i = 0; i < sizeof bytes; i++) {
+        bytes[i] = (uint8_t)rng_next(&rng);
+    }
+    fixture_open(&f);
+    uint64_t ino = fixture_file(&f, ROOT, "large");
+    ck_ok(kvfs_write(f.fs, ino, 0, kv_slice(bytes, sizeof bytes), false, false));
+    f.no_background = true;
+    fixture_reopen(&f);
+    plain = f.storage->ops;
+    counting = *plain;
+    counting.object_read = counted_read;
+    f.storage->ops = &counting;
+    fs_check(f.fs);
+    ck_assert_uint_lt(bytes_read, sizeof bytes / 8);
+    ck_ok(kvfs_read(f.fs, ino, 0, sizeof bytes, &found));
+    ck_assert(kv_slice_equal(kv_buf_slice(&found), kv_slice(bytes, sizeof bytes)));
+    ck_assert_uint_ge(bytes_read, sizeof bytes);
+    f.storage->ops = plain;
+    kv_buf_finish(&found);
+    fixture_close(&f);
+}
+END_TEST
+
 Suite *test_suite(void)
 {
     Suite *suite = suite_create("fs_cost");
     suite_add(suite, "small file", a_small_file_is_made_renamed_and_removed_with_few_reads);
     suite_add(suite, "together", small_files_that_are_forgotten_later_go_together);
+    suite_add(suite, "walk", the_walk_over_all_rows_reads_no_large_values);
     suite_add(suite, "rename", a_rename_in_a_directory_looks_at_each_name_once);
     return suite;
 }
