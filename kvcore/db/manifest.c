@@ -7,6 +7,7 @@
 
 #include "kvcore/db/named_snapshot.h"
 #include "kvcore/db/obsolete.h"
+#include "kvcore/db/suspect.h"
 #include "kvcore/db/view.h"
 #include "kvcore/util/rng.h"
 
@@ -16,14 +17,20 @@
 int root_commit(struct kv_store *store)
 {
     struct kv_buf bytes = {0};
-    int r = root_encode(&store->root, &bytes);
+    bool news;
+    int r;
 
     mutex_assert_held(&store->manifest_mu);
+    news = suspects_to_root(store);
+    r = root_encode(&store->root, &bytes);
     if (r == 0) {
         r = store->storage->ops->root_swap(store->storage, store->root_version,
                                            kv_buf_slice(&bytes));
         store->manifest_suspect = r < 0;
         store->root_version += r == 0;
+    }
+    if (r < 0 && news) {
+        suspects_not_written(store);
     }
     kv_buf_finish(&bytes);
     return r;

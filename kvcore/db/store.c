@@ -212,6 +212,20 @@ int kv_open(struct kv_storage *storage, const struct kv_options *options,
     return 0;
 }
 
+/* Where nobody knows which root record lasts, a new manifest makes that known first. */
+static int write_clean_root(struct kv_store *store) REQUIRES(&store->manifest_mu)
+{
+    int r = store->manifest_suspect ? manifest_roll(store) : 0;
+
+    if (r < 0) {
+        return r;
+    }
+    store->root.clean = true;
+    store->root.last_log = log_writer_end(store->active->log);
+    store->root.last_manifest = log_writer_end(store->manifest);
+    return root_commit(store);
+}
+
 /* Everything in tables, a close record at the end of the empty log, then the clean flag. Should the
  * flush fail, the rows stay in their logs. */
 static int shut_down(struct kv_store *store)
@@ -228,11 +242,7 @@ static int shut_down(struct kv_store *store)
         return r;
     }
     mutex_lock(&store->manifest_mu);
-    suspects_to_root(store);
-    store->root.clean = true;
-    store->root.last_log = log_writer_end(store->active->log);
-    store->root.last_manifest = log_writer_end(store->manifest);
-    r = store->manifest_suspect ? -EIO : root_commit(store);
+    r = write_clean_root(store);
     mutex_unlock(&store->manifest_mu);
     return r;
 }

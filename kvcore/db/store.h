@@ -132,8 +132,10 @@ struct writer;
 /* See suspect.h. */
 struct suspects {
     struct kv_suspects known;
-    uint64_t stamp; /* one more at each report of damage */
-    bool unsaved;   /* the root record does not say all that is known */
+    uint64_t stamp;         /* one more at each report of damage */
+    bool unsaved;           /* the root record does not say all that is known */
+    unsigned pause_ms;      /* since the last try to write it failed; 0: none failed */
+    uint64_t not_before_ns; /* the next try, monotonic */
 };
 
 struct counters {

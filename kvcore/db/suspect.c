@@ -2,6 +2,12 @@
 #include "kvcore/db/suspect.h"
 
 #include "kvcore/db/manifest.h"
+#include "kvcore/db/worker.h"
+#include "kvcore/util/clock.h"
+
+enum { RARE_MS = 3600000 };
+
+static const uint64_t ns_per_ms = 1000000;
 
 void suspects_begin(struct kv_store *store) NO_LOCK_ANALYSIS
 {
@@ -56,31 +62,74 @@ bool suspects_to_root(struct kv_store *store)
     return unsaved;
 }
 
-static bool has_news(struct kv_store *store)
+void suspects_not_written(struct kv_store *store)
 {
-    bool has;
+    mutex_lock(&store->suspect_mu);
+    store->suspects.unsaved = true;
+    mutex_unlock(&store->suspect_mu);
+}
+
+static bool is_due(struct kv_store *store)
+{
+    const struct suspects *suspects = &store->suspects;
+    bool due;
 
     mutex_lock(&store->suspect_mu);
-    has = store->suspects.unsaved;
+    due = suspects->unsaved && clock_monotonic_ns() >= suspects->not_before_ns;
     mutex_unlock(&store->suspect_mu);
-    return has;
+    return due;
+}
+
+/* Where nobody knows which root record lasts, what makes the next one known writes all of it, to a
+ * new manifest: `ret_left` tells that one was begun, which stays if the root record fails again. */
+static int write_root(struct kv_store *store, bool *ret_left)
+{
+    struct edit nothing = {0};
+    bool unknown;
+    int r = 0;
+
+    mutex_lock(&store->manifest_mu);
+    unknown = store->manifest_suspect;
+    if (!unknown) {
+        r = root_commit(store);
+    }
+    mutex_unlock(&store->manifest_mu);
+    if (unknown) {
+        r = manifest_commit(store, &nothing, NULL);
+        edit_finish(&nothing);
+    }
+    *ret_left = unknown;
+    return r;
+}
+
+/* So that files that nobody may remove do not become many. */
+static unsigned next_pause(unsigned pause_ms, bool leaves_a_file)
+{
+    unsigned ms = workers_next_pause(pause_ms);
+
+    if (leaves_a_file && pause_ms * 2 > ms) {
+        ms = pause_ms * 2 < RARE_MS ? pause_ms * 2 : RARE_MS;
+    }
+    return ms;
 }
 
 void suspects_save(struct kv_store *store)
 {
-    int r = 0;
+    struct suspects *suspects = &store->suspects;
+    bool left;
+    int r;
 
-    if (store->options.read_only || !has_news(store)) {
+    if (store->options.read_only || !is_due(store)) {
         return;
     }
-    mutex_lock(&store->manifest_mu);
-    if (suspects_to_root(store) && !store->manifest_suspect) {
-        r = root_commit(store);
-    }
-    mutex_unlock(&store->manifest_mu);
+    r = write_root(store, &left);
     if (r < 0) {
         count_add(&store->counters.write_errors, 1);
     }
+    mutex_lock(&store->suspect_mu);
+    suspects->pause_ms = r < 0 ? next_pause(suspects->pause_ms, left) : 0;
+    suspects->not_before_ns = clock_monotonic_ns() + suspects->pause_ms * ns_per_ms;
+    mutex_unlock(&store->suspect_mu);
 }
 
 uint64_t suspects_stamp(struct kv_store *store)

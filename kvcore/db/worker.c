@@ -52,13 +52,16 @@ static void pause_for(struct kv_store *store, unsigned ms)
     mutex_unlock(&store->mu);
 }
 
+unsigned workers_next_pause(unsigned pause_ms)
+{
+    pause_ms = pause_ms == 0 ? RETRY_FIRST_MS : pause_ms * 2;
+    return pause_ms < RETRY_MAX_MS ? pause_ms : RETRY_MAX_MS;
+}
+
 /* After failed work: say so, wait, let the caller try again. */
 static void back_off(struct kv_store *store, const char *what, int error, unsigned *pause_ms)
 {
-    *pause_ms = *pause_ms == 0 ? RETRY_FIRST_MS : *pause_ms * 2;
-    if (*pause_ms > RETRY_MAX_MS) {
-        *pause_ms = RETRY_MAX_MS;
-    }
+    *pause_ms = workers_next_pause(*pause_ms);
     count_add(&store->counters.write_errors, 1);
     if (space_failed(store, error) != -ENOSPC) {
         health_set(store, KV_HEALTH_DEGRADED, error, what);

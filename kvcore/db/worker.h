@@ -14,6 +14,9 @@ void workers_stop(struct kv_store *store);
  * themselves: see a full device that has room again, rows whose sync failed, damage to be
  * remembered. */
 void workers_stand_in(struct kv_store *store);
+/* The pause in ms after work that failed, when that before it was `pause_ms`; 0: it is the first.
+ */
+unsigned workers_next_pause(unsigned pause_ms);
 /* Wake the workers. */
 void workers_wake(struct kv_store *store);
 

@@ -6,11 +6,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <kv/kv.h>
 
 #include "kvcore/db/store.h"
+#include "kvcore/util/clock.h"
 #include "tests/sim/sim_fs.h"
 
 enum { ROWS = 900, VALUE_SIZE = 220 };
@@ -239,6 +241,218 @@ START_TEST(blobs_of_an_edit_that_failed_go_once_a_later_one_is_durable)
 }
 END_TEST
 
+/* ---- damage that cannot be written down ---- */
+
+/* Whether the root record cannot be written now; used by the store's threads, too. */
+static void break_root(void *arg, struct sim_fs *sim, const struct sim_event *event)
+{
+    struct sim_fault fault = {.at = event->number + 1, .failure = SIM_FAIL_EIO};
+    const _Atomic bool *broken = arg;
+    if (event->kind == SIM_ROOT && atomic_load(broken)) {
+        sim_fail(sim, &fault);
+    }
+}
+
+static void open_with_breaking_root(struct sim_world *w, bool threads, _Atomic bool *broken)
+{
+    const struct kv_options options = {.create = true, .no_background = !threads};
+    struct kv_storage *storage = NULL;
+    ck_ok(sim_create(&w->sim));
+    sim_watch(w->sim, break_root, broken);
+    ck_ok(sim_storage_open(w->sim, true, &storage));
+    ck_ok(kv_open(storage, &options, &w->store));
+}
+
+static void meet_damage(struct sim_world *w)
+{
+    struct message_place place = {.kind = KV_FILE_TABLE, .number = 12};
+    ck_fails(message_damage_at(&w->store->sink, place, "damage of a test"), KV_EDAMAGED);
+}
+
+/* As the next process finds it. */
+static bool is_suspicious(struct sim_fs *sim)
+{
+    struct sim_world w = {.sim = sim};
+    struct kv_suspects suspects;
+    sim_world_open(&w);
+    kv_suspects(w.store, &suspects);
+    sim_world_finish(&w);
+    return suspects.check_needed;
+}
+
+static bool would_be_suspicious(const struct sim_fs *sim)
+{
+    struct sim_fs *killed = NULL;
+    ck_ok(sim_kill(sim, &killed));
+    return is_suspicious(killed);
+}
+
+static void sleep_ms(unsigned ms)
+{
+    const struct timespec pause = {.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000};
+    nanosleep(&pause, NULL);
+}
+
+START_TEST(damage_that_could_not_be_written_down_is_written_down_later)
+{
+    _Atomic bool broken = false;
+    struct sim_world w = {0};
+    open_with_breaking_root(&w, false, &broken);
+    meet_damage(&w);
+    broken = true;
+    for (int i = 0; i < 3; i++) { /* each comes when the pause after the one before is over */
+        ck_ok(kv_sync(w.store));
+        ck_assert(!would_be_suspicious(w.sim));
+        sleep_ms(450);
+    }
+    broken = false;
+    sim_fail(w.sim, NULL); /* the call behind the last one of the root record */
+    ck_ok(kv_sync(w.store));
+    ck_assert(would_be_suspicious(w.sim));
+    ck_ok(kv_close(w.store));
+    sim_destroy(w.sim);
+}
+END_TEST
+
+static uint64_t count_failed_writes(struct sim_world *w)
+{
+    struct kv_stats stats;
+    kv_stats(w->store, &stats);
+    return stats.write_errors;
+}
+
+START_TEST(nobody_tries_again_before_the_pause_is_over)
+{
+    enum { FIRST_PAUSE_MS = 100, TIMES = 4 };
+    _Atomic bool broken = false;
+    struct sim_world w = {0};
+    open_with_breaking_root(&w, false, &broken);
+    meet_damage(&w);
+    broken = true;
+    for (uint64_t i = 0; i < TIMES; i++) {
+        uint64_t pause_ns = (uint64_t)FIRST_PAUSE_MS * 1000000 << i;
+        uint64_t began = clock_monotonic_ns(), failed;
+        ck_ok(kv_sync(w.store));
+        ck_assert_uint_eq(count_failed_writes(&w), i + 1);
+        ck_ok(kv_sync(w.store));
+        ck_ok(kv_sync(w.store));
+        failed = count_failed_writes(&w);
+        ck_assert(failed == i + 1 || clock_monotonic_ns() - began >= pause_ns);
+        sleep_ms(FIRST_PAUSE_MS << i);
+    }
+    broken = false;
+    sim_fail(w.sim, NULL);
+    ck_ok(kv_close(w.store));
+    sim_destroy(w.sim);
+}
+END_TEST
+
+/* As if it had failed for a while; returns the pause after one more failure. */
+static unsigned pause_behind(struct sim_world *w, unsigned pause_ms)
+{
+    mutex_lock(&w->store->suspect_mu);
+    w->store->suspects.pause_ms = pause_ms;
+    w->store->suspects.not_before_ns = 0;
+    mutex_unlock(&w->store->suspect_mu);
+    ck_ok(kv_sync(w->store));
+    mutex_lock(&w->store->suspect_mu);
+    pause_ms = w->store->suspects.pause_ms;
+    mutex_unlock(&w->store->suspect_mu);
+    return pause_ms;
+}
+
+/* It can be read, and what is written to it is never synced. */
+static void break_root_syncs(void *arg, struct sim_fs *sim, const struct sim_event *event)
+{
+    if (event->call == SIM_PWRITEV) {
+        break_root(arg, sim, event);
+    }
+}
+
+START_TEST(attempts_that_leave_a_manifest_become_rare)
+{
+    _Atomic bool broken = false;
+    struct sim_world w = {0};
+    size_t manifests;
+    open_with_breaking_root(&w, false, &broken);
+    sim_watch(w.sim, break_root_syncs, &broken);
+    meet_damage(&w);
+    manifests = sim_count_names(w.sim, SIM_MANIFEST);
+    broken = true;
+    ck_assert_uint_eq(pause_behind(&w, 10000), 10000); /* nothing but the root record */
+    ck_assert_uint_eq(sim_count_names(w.sim, SIM_MANIFEST), manifests);
+    ck_assert_uint_eq(pause_behind(&w, 100), 200);
+    ck_assert_uint_eq(pause_behind(&w, 10000), 20000);
+    ck_assert_uint_eq(pause_behind(&w, 2000000), 3600000);
+    ck_assert_uint_eq(pause_behind(&w, 3600000), 3600000);
+    ck_assert_uint_eq(sim_count_names(w.sim, SIM_MANIFEST), manifests + 4);
+    broken = false;
+    sim_fail(w.sim, NULL);
+    ck_ok(kv_close(w.store));
+    sim_world_open(&w);
+    ck_assert_uint_eq(sim_count_names(w.sim, SIM_MANIFEST), manifests);
+    sim_world_finish(&w);
+}
+END_TEST
+
+START_TEST(closing_within_the_pause_writes_it_down)
+{
+    _Atomic bool broken = false;
+    struct sim_world w = {0};
+    open_with_breaking_root(&w, false, &broken);
+    meet_damage(&w);
+    broken = true;
+    ck_ok(kv_sync(w.store));
+    ck_assert_uint_eq(count_failed_writes(&w), 1);
+    broken = false;
+    sim_fail(w.sim, NULL);
+    ck_ok(kv_close(w.store));
+    ck_assert(is_suspicious(w.sim));
+}
+END_TEST
+
+static bool has_failed(struct sim_world *w)
+{
+    return count_failed_writes(w) > 0;
+}
+
+/* Whether the root record says what is suspected. */
+static bool is_written(struct sim_world *w)
+{
+    mutex_lock(&w->store->manifest_mu);
+    bool written = w->store->root.suspects.check_needed && !w->store->manifest_suspect;
+    mutex_unlock(&w->store->manifest_mu);
+    return written;
+}
+
+static void wait_for(struct sim_world *w, bool (*happens)(struct sim_world *w))
+{
+    uint64_t until = clock_monotonic_ns() + test_patience_ms() * 1000000;
+    while (!happens(w) && clock_monotonic_ns() < until) {
+        sleep_ms(10);
+    }
+    ck_assert(happens(w));
+}
+
+START_TEST(a_thread_writes_down_damage_that_it_could_not_write_down_before)
+{
+    _Atomic bool broken = false;
+    struct sim_world w = {0};
+    struct sim_fs *died = NULL;
+    open_with_breaking_root(&w, true, &broken);
+    broken = true;
+    meet_damage(&w);
+    wait_for(&w, has_failed);
+    ck_assert(!is_written(&w));
+    broken = false;
+    wait_for(&w, is_written);
+    ck_ok(sim_die(w.sim, &died));
+    kv_ignore(kv_close(w.store)); /* it died */
+    sim_destroy(w.sim);
+    ck_assert(is_suspicious(died));
+}
+END_TEST
+
 /* ---- no descriptors are left ---- */
 
 static int highest_descriptor(void)
@@ -340,6 +554,14 @@ Suite *test_suite(void)
         a_scan_that_cannot_read_a_later_file_of_a_level_ends_with_an_error_not_with_fewer_rows);
     suite_add(s, "read", a_merge_that_cannot_read_a_later_file_of_a_level_fails_and_drops_no_row);
     suite_add(s, "descriptors", without_free_descriptors_reads_fail_and_no_row_counts_as_missing);
+    TCase *damage = tcase_create("damage");
+    tcase_set_timeout(damage, 0); /* wait_for() has one */
+    tcase_add_test(damage, damage_that_could_not_be_written_down_is_written_down_later);
+    tcase_add_test(damage, nobody_tries_again_before_the_pause_is_over);
+    tcase_add_test(damage, attempts_that_leave_a_manifest_become_rare);
+    tcase_add_test(damage, closing_within_the_pause_writes_it_down);
+    tcase_add_test(damage, a_thread_writes_down_damage_that_it_could_not_write_down_before);
+    suite_add_tcase(s, damage);
     suite_add(s, "manifest", a_manifest_that_has_outgrown_its_snapshot_is_begun_anew);
     suite_add(s, "manifest", blobs_of_an_edit_that_failed_go_once_a_later_one_is_durable);
     return s;
