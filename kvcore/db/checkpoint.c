@@ -101,6 +101,7 @@ static int note_state(struct checkpoint *copy)
     copy->view = view_acquire(store); /* versions change under this mutex only */
     r = manifest_state(store, &copy->state);
     copy->root = store->root;
+    memset(copy->root.counters, 0, sizeof copy->root.counters); /* nothing failed there */
     mutex_unlock(&store->manifest_mu);
     leave_out_garbage(copy);
     leave_out_newer_snapshots(copy);

@@ -22,7 +22,7 @@ enum { SKIP_MAX = 8 };
 static void stop(struct kv_iter *it, int error)
 {
     it->valid = false;
-    it->error = error;
+    it->error = error < 0 ? value_failed(it->table->store, error) : 0;
 }
 
 /* Show this row. Rows that say that something was lost are shown as well: whoever asks for the
@@ -311,7 +311,7 @@ int kv_iter_create(struct kv_table *table, const struct kv_iter_options *options
     r = view_iter_create(table->store, it->view, table->id, &inner, &it->inner);
     if (r < 0) {
         kv_iter_destroy(it);
-        return r;
+        return value_failed(table->store, r);
     }
     *ret_iter = it;
     return 0;

@@ -14,6 +14,18 @@
 /* A manifest may grow this far beyond twice its snapshot before it is written anew. */
 #define MANIFEST_ROLL_BYTES ((uint64_t)4 << 20)
 
+/* What was seen since the opening comes on top of what was seen before. */
+static void sum_errors(struct kv_store *store) REQUIRES(&store->manifest_mu)
+{
+    const struct counters *c = &store->counters;
+    const _Atomic uint64_t *const seen[ROOT_COUNTERS] = {&c->damage_seen, &c->read_errors,
+                                                         &c->write_errors, &c->sync_errors};
+    for (int i = 0; i < ROOT_COUNTERS; i++) {
+        store->root.counters[i] =
+            store->errors_before[i] + atomic_load_explicit(seen[i], memory_order_relaxed);
+    }
+}
+
 int root_commit(struct kv_store *store)
 {
     struct kv_buf bytes = {0};
@@ -21,6 +33,7 @@ int root_commit(struct kv_store *store)
     int r;
 
     mutex_assert_held(&store->manifest_mu);
+    sum_errors(store);
     news = suspects_to_root(store);
     r = root_encode(&store->root, &bytes);
     if (r == 0) {

@@ -123,6 +123,7 @@ static int read_root(struct kv_store *store) NO_LOCK_ANALYSIS
                 store_name(store));
     }
     store->was_clean = store->root.clean;
+    memcpy(store->errors_before, store->root.counters, sizeof store->errors_before);
     suspects_begin(store);
     r = r < 0 ? r : judge_features(store, &store->root);
     return r < 0 ? r : judge_repair(store, &store->root);

@@ -26,7 +26,10 @@ struct root {
     struct kv_suspects suspects;
     bool rows_unchecked; /* a repair left rows out: see kv_admin_rows_checked() */
     char label[ROOT_LABEL_SIZE_MAX + 1];
-    uint64_t counters[ROOT_COUNTERS]; /* damaged reads, failed reads, failed writes, failed syncs */
+    /* Damaged reads, failed reads, failed writes, failed syncs of logs, since the store was made.
+     * They are written with whatever changes the record: what a kill cuts off before that is not
+     * counted. */
+    uint64_t counters[ROOT_COUNTERS];
 };
 
 KV_MUST_CHECK int root_encode(const struct root *root, struct kv_buf *to);

@@ -59,7 +59,7 @@ static void add_counters(const struct counters *c, struct kv_stats *stats)
     stats->slowdowns = value_of(&c->slowdowns);
     stats->slowdown_ns = value_of(&c->slowdown_ns);
     stats->read_errors = value_of(&c->read_errors);
-    stats->write_errors = value_of(&c->write_errors);
+    stats->write_errors = value_of(&c->write_errors) + value_of(&c->sync_errors);
     stats->damage_seen = value_of(&c->damage_seen);
     stats->blob_relocated_bytes = value_of(&c->blob_relocated);
     stats->blob_commit_bytes = value_of(&c->blob_commit_bytes);

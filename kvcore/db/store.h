@@ -143,7 +143,7 @@ struct counters {
     _Atomic uint64_t flushes, flush_bytes, compactions, compaction_read, compaction_written,
         trivial_moves, files_dropped, bytes_dropped;
     _Atomic uint64_t stalls, stall_ns, slowdowns, slowdown_ns;
-    _Atomic uint64_t read_errors, write_errors, damage_seen;
+    _Atomic uint64_t read_errors, write_errors, sync_errors, damage_seen; /* see root.h */
     _Atomic uint64_t warm_files, warm_files_opened, warm_files_read, warm_bytes;
     _Atomic uint64_t blob_relocated, blob_commit_bytes;
     _Atomic uint64_t deleted_passed, deleted_probes;
@@ -168,10 +168,11 @@ struct kv_store {
     uint64_t reserve_bytes;
     bool space_untold; /* the storage cannot tell how much is free */
     bool was_clean;
-    uint64_t opened_ns;            /* monotonic */
-    struct latencies *latencies;   /* see latency.h; the pointer is constant */
-    struct dead_runs *dead_runs;   /* likewise */
-    struct dead_probe *dead_probe; /* likewise */
+    uint64_t errors_before[ROOT_COUNTERS]; /* of earlier openings; see root.h */
+    uint64_t opened_ns;                    /* monotonic */
+    struct latencies *latencies;           /* see latency.h; the pointer is constant */
+    struct dead_runs *dead_runs;           /* likewise */
+    struct dead_probe *dead_probe;         /* likewise */
 
     /* Read by anybody, each with its own rule. */
     _Atomic uint64_t

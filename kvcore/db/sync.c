@@ -56,7 +56,7 @@ static void note_failure(struct kv_store *store, int error) REQUIRES(&store->syn
     store->rescue_wanted = true;
     mutex_unlock(&store->mu);
     atomic_store(&store->log_failed, true); /* the next writer begins a new log */
-    count_add(&store->counters.write_errors, 1);
+    count_add(&store->counters.sync_errors, 1);
     health_set(store, KV_HEALTH_DEGRADED, error,
                "syncing the log failed; rewriting unsynced rows to new files");
     workers_wake(store);

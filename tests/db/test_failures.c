@@ -241,6 +241,60 @@ START_TEST(blobs_of_an_edit_that_failed_go_once_a_later_one_is_durable)
 }
 END_TEST
 
+/* ---- what failed is counted ---- */
+
+static void sim_world_reopen(struct sim_world *w)
+{
+    ck_ok(kv_close(w->store));
+    sim_world_open(w);
+}
+
+static void fail_all(struct sim_world *w, bool on)
+{
+    struct sim_fault fault = {
+        .at = sim_calls_made(w->sim) + 1, .failure = SIM_FAIL_EIO, .forever = true};
+    sim_fail(w->sim, on ? &fault : NULL);
+}
+
+START_TEST(what_failed_is_counted_in_the_root_record_over_all_openings)
+{
+    static const uint64_t wanted[ROOT_COUNTERS] = {0, 2, 1, 1};
+    const struct kv_slice value = kv_slice_str("value");
+    struct sim_world w = {0};
+    struct kv_pinned pinned;
+    struct kv_iter *it = NULL;
+    char key[16];
+    ck_ok(sim_create(&w.sim));
+    sim_world_open(&w);
+    ck_ok(kv_put(w.table, key_of(0, key), value, KV_DURABLE_WRITE));
+    fail_all(&w, true);
+    ck_fails(kv_put(w.table, key_of(1, key), value, KV_DURABLE_WRITE), EIO);
+    fail_all(&w, false);
+    sim_world_reopen(&w);
+    ck_assert_uint_eq(w.store->root.counters[2], 1);
+    ck_ok(kv_iter_create(w.table, NULL, &it));
+    fail_all(&w, true);
+    ck_fails(kv_get(w.table, NULL, key_of(0, key), &pinned), EIO);
+    kv_iter_seek_first(it);
+    ck_fails(kv_iter_error(it), EIO);
+    kv_iter_destroy(it);
+    fail_all(&w, false);
+    sim_world_reopen(&w);
+    ck_ok(kv_put(w.table, key_of(1, key), value, KV_DURABLE_WRITE));
+    fail_all(&w, true);
+    ck_fails(kv_sync(w.store), EIO);
+    fail_all(&w, false);
+    ck_ok(kv_put(w.table, key_of(2, key), value, KV_DURABLE_WRITE)); /* and the others anew */
+    for (int opening = 0; opening < 2; opening++) {
+        sim_world_reopen(&w);
+        for (int i = 0; i < ROOT_COUNTERS; i++) {
+            ck_assert_uint_eq(w.store->root.counters[i], wanted[i]);
+        }
+    }
+    sim_world_finish(&w);
+}
+END_TEST
+
 /* ---- damage that cannot be written down ---- */
 
 /* Whether the root record cannot be written now; used by the store's threads, too. */
@@ -562,6 +616,7 @@ Suite *test_suite(void)
     tcase_add_test(damage, closing_within_the_pause_writes_it_down);
     tcase_add_test(damage, a_thread_writes_down_damage_that_it_could_not_write_down_before);
     suite_add_tcase(s, damage);
+    suite_add(s, "counters", what_failed_is_counted_in_the_root_record_over_all_openings);
     suite_add(s, "manifest", a_manifest_that_has_outgrown_its_snapshot_is_begun_anew);
     suite_add(s, "manifest", blobs_of_an_edit_that_failed_go_once_a_later_one_is_durable);
     return s;

@@ -13,6 +13,7 @@
 
 #include <kv/verify.h>
 
+#include "kvcore/db/store.h"
 #include "kvcore/util/clock.h"
 #include "tests/lib/temp_dir.h"
 
@@ -268,6 +269,22 @@ START_TEST(damage_that_is_met_again_and_again_is_written_down_once)
 }
 END_TEST
 
+START_TEST(damaged_reads_are_counted_over_all_openings)
+{
+    struct kv_stats stats;
+    uint64_t seen = 0;
+    flip_first(".table");
+    for (int opening = 0; opening < 2; opening++) {
+        ck_assert_uint_gt(read_all(), 0);
+        kv_stats(store, &stats);
+        ck_assert_uint_gt(stats.damage_seen, 0);
+        seen += stats.damage_seen;
+        reopen(live);
+        ck_assert_uint_eq(store->root.counters[0], seen);
+    }
+}
+END_TEST
+
 START_TEST(a_store_that_is_only_read_writes_nothing_down)
 {
     struct kv_verify_progress progress;
@@ -422,6 +439,7 @@ Suite *test_suite(void)
     tcase_add_test(tcase, a_thread_remembers_it_within_seconds);
     tcase_add_test(tcase, closing_remembers_what_nothing_else_wrote_down);
     tcase_add_test(tcase, damage_that_is_met_again_and_again_is_written_down_once);
+    tcase_add_test(tcase, damaged_reads_are_counted_over_all_openings);
     tcase_add_test(tcase, a_store_that_is_only_read_writes_nothing_down);
     tcase_add_test(tcase, too_many_files_are_any_file);
     tcase_add_test(tcase, only_what_is_suspected_is_checked_and_what_is_sound_is_forgotten);
