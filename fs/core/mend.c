@@ -6,11 +6,11 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "fs/core/mend_holes.h"
 #include "kvcore/util/coding.h"
 
 enum {
     BATCH_BYTES = 16 << 20, /* what is not in it is mended by the next walk */
-    CHUNKS_MAX = 1 << 24,   /* of holes that a walk looks at: a size may be any number */
     ROW_BYTES = 64,         /* that a row takes besides key and value, at most */
     NAMES_MAX = 1000,       /* in lost+found that are tried for an inode */
 };
@@ -26,16 +26,21 @@ static void note(struct mend *m, int r)
     m->rows += r == 0;
 }
 
-static bool is_full(struct mend *m, size_t bytes)
+bool mend_is_full(const struct mend *m)
+{
+    return m->bytes > BATCH_BYTES;
+}
+
+static bool has_no_room(struct mend *m, size_t bytes)
 {
     m->bytes += bytes + ROW_BYTES;
-    return m->bytes > BATCH_BYTES;
+    return mend_is_full(m);
 }
 
 static void put(struct check *c, const struct rowkey *key, struct kv_slice value)
 {
     struct mend *m = c->mend;
-    if (!is_full(m, key->size + value.size)) {
+    if (!has_no_room(m, key->size + value.size)) {
         note(m, kv_batch_put(m->batch, c->fs->meta, rowkey_slice(key), value));
     }
 }
@@ -43,7 +48,7 @@ static void put(struct check *c, const struct rowkey *key, struct kv_slice value
 static void put_lost(struct check *c, struct kv_slice key)
 {
     struct mend *m = c->mend;
-    if (!is_full(m, key.size)) {
+    if (!has_no_room(m, key.size)) {
         note(m, kv_batch_put_lost(m->batch, c->fs->data, key));
     }
 }
@@ -51,7 +56,7 @@ static void put_lost(struct check *c, struct kv_slice key)
 void mend_delete_row(struct check *c, struct kv_table *table, struct kv_slice key)
 {
     struct mend *m = c->mend;
-    if (m != NULL && !is_full(m, key.size)) {
+    if (m != NULL && !has_no_room(m, key.size)) {
         note(m, kv_batch_delete(m->batch, table, key));
     }
 }
@@ -68,7 +73,7 @@ static void delete_kind(struct check *c, enum row_kind kind, uint64_t ino)
     struct rowkey from, to;
     rowkey_kind_end(&from, kind, ino - 1);
     rowkey_kind_end(&to, kind, ino);
-    if (!is_full(m, from.size + to.size)) {
+    if (!has_no_room(m, from.size + to.size)) {
         note(m,
              kv_batch_delete_range(m->batch, c->fs->meta, rowkey_slice(&from), rowkey_slice(&to)));
     }
@@ -368,84 +373,6 @@ void mend_unnamed_entry(struct check *c, struct kv_slice key, const struct dir_e
     }
 }
 
-/* ---- holes ------------------------------------------------------------------------------------
- */
-
-/* Whether an extent of the file that ended in (from, to] may be among the rows that were lost.
- * `lacks`: some extent of the file is. */
-static bool may_be_lost(const struct kvfs_lost_keys *lost, bool lacks, uint64_t ino, uint64_t from,
-                        uint64_t to)
-{
-    struct rowkey first, last;
-    bool may = lost == NULL || lost->count == 0 ? lacks : false;
-    rowkey_extent(&first, ino, from + 1);
-    rowkey_extent(&last, ino, to);
-    for (size_t i = 0; lost != NULL && i < lost->count && !may; i++) {
-        const struct kvfs_key_range *range = &lost->ranges[i];
-        may = kv_slice_compare(kv_buf_slice(&range->from), rowkey_slice(&last)) <= 0 &&
-              (range->to.size == 0 ||
-               kv_slice_compare(rowkey_slice(&first), kv_buf_slice(&range->to)) <= 0);
-    }
-    return may || (lost != NULL && lost->anywhere);
-}
-
-/* Nothing is known of [from, to): a lost extent in each chunk of it. Returns how many. */
-static uint64_t lose_hole(struct check *c, const struct subject *s, uint64_t from, uint64_t to)
-{
-    bool lacks = s->known && s->extent_bytes < s->inode.allocated;
-    uint64_t ino = s->ino;
-    uint64_t count = 0;
-    while (from < to && c->mend->bytes <= BATCH_BYTES) {
-        if (c->mend->chunks++ >= CHUNKS_MAX) {
-            return count + 1; /* it is not known of the rest, so that the file stays as it is */
-        }
-        uint64_t end = (from / FORMAT_CHUNK_BYTES + 1) * FORMAT_CHUNK_BYTES;
-        end = end < to ? end : to;
-        if (may_be_lost(c->mend->lost, lacks, ino, from, end)) {
-            struct rowkey key;
-            rowkey_extent(&key, ino, end);
-            put_lost(c, rowkey_slice(&key));
-            count++;
-        }
-        from = end;
-    }
-    return count;
-}
-
-/* A lost extent does not say where it began: at its chunk, or behind what lies before it there. */
-static uint64_t extent_start(const struct kv_iter *iter, uint64_t end)
-{
-    uint64_t size = kv_iter_value_size(iter);
-    return size > 0 && size <= end ? end - size
-                                   : (end - 1) / FORMAT_CHUNK_BYTES * FORMAT_CHUNK_BYTES;
-}
-
-/* The file has fewer bytes than it had, or nobody knows how many: its holes are not known to be
- * holes. Returns how many extents are lost ones from now on. */
-static uint64_t lose_holes(struct check *c, const struct subject *s)
-{
-    struct rowkey bounds[2];
-    struct kv_iter *iter = NULL;
-    uint64_t count = 0, at = 0, ino, end;
-    int r;
-    rowkey_extent(&bounds[0], s->ino, 1);
-    rowkey_kind_end(&bounds[1], ROW_EXTENT, s->ino);
-    r = fs_iter(c->fs->data, c->snapshot, &bounds[0], &bounds[1], &iter);
-    if (r < 0) {
-        note(c->mend, r);
-        return 0;
-    }
-    for (kv_iter_seek_first(iter); kv_iter_valid(iter); kv_iter_next(iter)) {
-        if (rowkey_decode_extent(kv_iter_key(iter), &ino, &end)) {
-            uint64_t start = extent_start(iter, end);
-            count += start > at ? lose_hole(c, s, at, start) : 0;
-            at = end;
-        }
-    }
-    kv_iter_destroy(iter);
-    return s->known ? count + lose_hole(c, s, at, s->inode.size) : count;
-}
-
 /* ---- inodes -----------------------------------------------------------------------------------
  */
 
@@ -478,15 +405,33 @@ static bool is_orphan(const struct subject *s)
     return s->orphan && s->own_row && s->inode.nlink == 0 && s->links == 0;
 }
 
-/* Sets what a regular file should say of its extents; false: that is known only once some of its
- * holes are lost extents. */
+/* Lost extents count as allocated, and a batch may take only a part of those of a file. So that the
+ * next walk, also one after a kill, still finds bytes missing, the file says in front of them, in
+ * the same batch, that it has all it can have. */
+static void claim_all_bytes(struct check *c, const struct subject *s, uint64_t size)
+{
+    struct inode all = s->inode;
+    all.size = size;
+    all.allocated = size;
+    if (s->inode.allocated != size) {
+        rewrite(c, s, &all);
+    }
+}
+
+/* Sets what a regular file should say of its extents; false: that is known only once all of its
+ * holes that may be lost are lost extents. */
 static bool settle_extents(struct check *c, const struct subject *s, struct inode *want)
 {
+    uint64_t bytes = s->extent_bytes;
     want->size = s->extent_end > want->size ? s->extent_end : want->size;
-    if (s->extent_bytes < s->inode.allocated && lose_holes(c, s) > 0) {
-        return false;
+    if (bytes < s->inode.allocated) {
+        claim_all_bytes(c, s, want->size);
+        bytes += mend_holes_lose(c, s);
+        if (mend_is_full(c->mend)) {
+            return false;
+        }
     }
-    want->allocated = at_most(s->extent_bytes, want->size); /* they may overlap still */
+    want->allocated = at_most(bytes, want->size); /* they may overlap still */
     return true;
 }
 
@@ -578,6 +523,14 @@ void mend_index(struct check *c)
     }
 }
 
+/* Of a file that is made anew. If the batch is full, it is not made yet. */
+static void lose_holes_of(struct check *c, const struct subject *s, struct inode *inode)
+{
+    if (S_ISREG(inode->mode)) {
+        inode->allocated = at_most(s->extent_bytes + mend_holes_lose(c, s), inode->size);
+    }
+}
+
 /* Nothing says what it was but its rows. */
 static void adopt_unknown(struct check *c, const struct subject *s)
 {
@@ -594,7 +547,7 @@ static void adopt_unknown(struct check *c, const struct subject *s)
     }
     summary.mode = (uint16_t)guessed_mode(s->entries > 0 ? DT_DIR : DT_REG);
     inode = rebuilt(c, s, &summary);
-    (void)lose_holes(c, s);
+    lose_holes_of(c, s, &inode);
     adopt(c, s, &inode);
 }
 
@@ -616,9 +569,7 @@ void mend_no_inode(struct check *c, const struct subject *s)
         return;
     }
     inode = rebuilt(c, s, &s->summary);
-    if (S_ISREG(inode.mode)) {
-        (void)lose_holes(c, s);
-    }
+    lose_holes_of(c, s, &inode);
     if (!inode_is_sound(&inode)) {
         adopt_unknown(c, s);
     } else if (s->lost_home.size > 0) {

@@ -25,7 +25,6 @@ struct mend {
     int error;             /* first failure to collect a row */
     uint64_t rows, bytes;  /* collected */
     uint64_t entries_lost; /* that cannot be read, whatever they were */
-    uint64_t chunks;       /* of holes that were looked at */
     uint64_t highest_ino;
     struct summary owner; /* of the root: who gets what nobody is known to own */
     uint64_t lost_found;  /* inode of the directory for what has no name; 0: there is none */
@@ -38,6 +37,8 @@ struct mend {
 /* ---- single rows ---- */
 
 void mend_begin(struct check *c);
+/* A row found no room in the batch, and none does from then on. */
+bool mend_is_full(const struct mend *m);
 void mend_delete_row(struct check *c, struct kv_table *table, struct kv_slice key);
 /* A row that cannot be read or makes no sense. An entry is not removed yet: a back-pointer may say
  * what it was. */

@@ -119,6 +119,67 @@ START_TEST(bytes_that_were_lost_are_errors_and_never_zeros)
 }
 END_TEST
 
+/* As a repair makes it anew that finds nothing of the old one. */
+static void empty_contents(struct fs_tree *t)
+{
+    const struct kv_options options = {.no_background = true};
+    const struct kv_table_options like = {.prefix_size = FORMAT_PREFIX_SIZE};
+    struct kv_store *store = NULL;
+    struct kv_table *table = NULL;
+    ck_ok(kvfs_close(t->f.fs));
+    ck_ok(kv_open(t->f.storage, &options, &store));
+    ck_ok(kv_table_drop(store, FORMAT_TABLE_DATA));
+    ck_ok(kv_table_open(store, FORMAT_TABLE_DATA, &like, &table));
+    ck_ok(kv_close(store));
+    fixture_open_again(&t->f);
+}
+
+START_TEST(a_file_without_any_of_its_contents_keeps_all_else_and_cannot_be_read)
+{
+    uint64_t at = (uint64_t)3 * FORMAT_CHUNK_BYTES;
+    struct kvfs_entry before, after;
+    struct fs_tree t;
+    fs_tree_make(&t);
+    before = fixture_stat(&t.f, t.file);
+    empty_contents(&t);
+    mend_all(&t);
+    after = fixture_stat(&t.f, t.file);
+    ck_assert_int_eq(after.stat.st_size, before.stat.st_size);
+    ck_assert_int_eq(after.stat.st_mtim.tv_nsec, before.stat.st_mtim.tv_nsec);
+    expect_read(&t, 0, 10, -EIO);
+    expect_read(&t, FORMAT_CHUNK_BYTES, 10, -EIO); /* nobody knows of holes any more */
+    expect_read(&t, at, 13, -EIO);
+    ck_assert_str_eq(fixture_text(&t.f, t.linked), "");
+    fixture_write(&t.f, t.file, at, "written again");
+    expect_read(&t, at, 13, 13);
+    expect_read(&t, 0, 10, -EIO);
+    fixture_close(&t.f);
+}
+END_TEST
+
+/* A batch takes some 6 GiB of lost extents, which is far more than the file ever had bytes. */
+START_TEST(a_sparse_file_that_takes_several_batches_has_no_zeros_in_the_end)
+{
+    uint64_t at = (uint64_t)8 << 30;
+    uint64_t inside = at - (uint64_t)3 * FORMAT_CHUNK_BYTES;
+    const struct stat longer = {.st_size = (off_t)(2 * at)};
+    struct kvfs_entry entry;
+    struct fs_tree t;
+    fs_tree_make(&t);
+    fixture_write(&t.f, t.file, at, "at the end");
+    empty_contents(&t);
+    mend_all(&t);
+    ck_assert_uint_ge(t.counts.lost_extents, at / FORMAT_CHUNK_BYTES + 1);
+    expect_read(&t, 0, 10, -EIO);
+    expect_read(&t, inside, 10, -EIO);
+    expect_read(&t, at, 10, -EIO);
+    ck_ok(kvfs_setattr(t.f.fs, t.file, &longer, KVFS_SET_SIZE, &entry));
+    ck_assert_uint_eq(fs_tree_mend(&t), 1); /* what came later is a hole */
+    expect_read(&t, at + 2 * FORMAT_CHUNK_BYTES, 10, 10);
+    fixture_close(&t.f);
+}
+END_TEST
+
 START_TEST(bytes_in_front_of_a_lost_extent_are_lost_with_it)
 {
     uint64_t at = (uint64_t)3 * FORMAT_CHUNK_BYTES;
@@ -165,28 +226,55 @@ START_TEST(nothing_in_lost_and_found_makes_way_for_what_comes_there)
 }
 END_TEST
 
-START_TEST(holes_outside_of_the_lost_keys_stay_holes)
+/* As if rows had been lost among the extents of the file that end in [from, to]; `to` 0: no bound.
+ */
+static void mend_between(struct fs_tree *t, uint64_t from, uint64_t to)
 {
-    struct rowkey key;
     struct kvfs_key_range range = {{0}, {0}};
     struct kvfs_lost_keys lost = {&range, 1, false};
     struct kv_batch *rows = NULL;
-    struct fs_tree t;
-    fs_tree_make(&t);
-    fs_tree_drop_extent(&t);
-    rowkey_extent(&key, t.file, 1);
+    struct rowkey key;
+    rowkey_extent(&key, t->file, from);
     ck_ok(kv_buf_assign(&range.from, rowkey_slice(&key)));
-    rowkey_extent(&key, t.file, 40);
-    ck_ok(kv_buf_assign(&range.to, rowkey_slice(&key)));
+    rowkey_extent(&key, t->file, to);
+    ck_ok(to != 0 ? kv_buf_assign(&range.to, rowkey_slice(&key)) : 0);
     ck_ok(kv_batch_create(&rows));
-    ck_ok(kvfs_mend(t.f.fs, fs_tree_tell, &t, &lost, rows, &t.counts));
-    ck_ok(kv_write(kvfs_store(t.f.fs), rows, KV_DURABLE_WRITE));
-    mend_all(&t);
-    expect_read(&t, 0, 10, -EIO);
-    expect_read(&t, FORMAT_CHUNK_BYTES, 10, 10);
+    ck_ok(kvfs_mend(t->f.fs, fs_tree_tell, t, &lost, rows, &t->counts));
+    ck_ok(kv_write(kvfs_store(t->f.fs), rows, KV_DURABLE_WRITE));
     kv_batch_destroy(rows);
     kv_buf_finish(&range.from);
     kv_buf_finish(&range.to);
+}
+
+START_TEST(holes_outside_of_the_lost_keys_stay_holes)
+{
+    struct fs_tree t;
+    fs_tree_make(&t);
+    fs_tree_drop_extent(&t);
+    mend_between(&t, 1, 40);
+    mend_all(&t);
+    expect_read(&t, 0, 10, -EIO);
+    expect_read(&t, FORMAT_CHUNK_BYTES, 10, 10);
+    fixture_close(&t.f);
+}
+END_TEST
+
+START_TEST(a_hole_is_passed_over_at_once_up_to_the_lost_keys_in_it)
+{
+    uint64_t at = (uint64_t)1 << 50;
+    struct rowkey key;
+    struct fs_tree t;
+    fs_tree_make(&t);
+    fixture_write(&t.f, t.file, at, "at the end");
+    rowkey_extent(&key, t.file, at + 10);
+    fs_tree_change(&t, "data", &key, NULL);
+    mend_between(&t, at - 10, 0);
+    mend_all(&t);
+    ck_assert_uint_eq(t.counts.lost_extents, 2);
+    expect_read(&t, at, 10, -EIO);
+    expect_read(&t, at - 10, 10, -EIO);
+    expect_read(&t, at - 2 * FORMAT_CHUNK_BYTES, 10, 10);
+    expect_read(&t, (uint64_t)3 * FORMAT_CHUNK_BYTES, 13, 13);
     fixture_close(&t.f);
 }
 END_TEST
@@ -200,9 +288,13 @@ Suite *test_suite(void)
     suite_add(suite, "lost_found", what_no_row_names_goes_to_lost_and_found);
     suite_add(suite, "absent", a_name_that_is_lost_for_good_is_absent_and_may_be_made_again);
     suite_add(suite, "lost_bytes", bytes_that_were_lost_are_errors_and_never_zeros);
+    suite_add(suite, "no_contents",
+              a_file_without_any_of_its_contents_keeps_all_else_and_cannot_be_read);
+    suite_add(suite, "batches", a_sparse_file_that_takes_several_batches_has_no_zeros_in_the_end);
     suite_add(suite, "lost_before", bytes_in_front_of_a_lost_extent_are_lost_with_it);
     suite_add(suite, "index_name", a_store_whose_index_has_no_name_any_more_is_opened_without_one);
     suite_add(suite, "taken", nothing_in_lost_and_found_makes_way_for_what_comes_there);
     suite_add(suite, "holes", holes_outside_of_the_lost_keys_stay_holes);
+    suite_add(suite, "large_hole", a_hole_is_passed_over_at_once_up_to_the_lost_keys_in_it);
     return suite;
 }
