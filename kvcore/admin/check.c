@@ -75,6 +75,65 @@ int kv_admin_amend(struct kv_storage *storage, const struct kv_admin_options *op
     return r;
 }
 
+/* ---- a keyspace that was lost ---- */
+
+/* Its id, 0: there is none. */
+static uint32_t find_keyspace(const struct admin_state *state, const char *name)
+{
+    uint32_t found = 0;
+    for (uint32_t id = 1; id <= KV_TABLE_COUNT_MAX; id++) {
+        bool is = state->has_table[id - 1] && strcmp(state->tables[id - 1].name, name) == 0;
+        found = is ? id : found;
+    }
+    return found;
+}
+
+/* No row in the logs has it: those that one has are keyspaces, or were dropped. */
+static uint32_t free_id(const struct admin_state *state)
+{
+    uint32_t id = 1;
+    while (id <= KV_TABLE_COUNT_MAX && (state->has_table[id - 1] || state->is_dropped[id - 1])) {
+        id++;
+    }
+    return id;
+}
+
+static int add_keyspace(struct admin_state *state, const struct kv_admin_keyspace *keyspace)
+{
+    struct edit_table table;
+    int r = edit_table_init(&table, keyspace->name, keyspace->options);
+
+    if (r < 0) {
+        return r;
+    }
+    if (find_keyspace(state, keyspace->name) != 0) {
+        return -EEXIST;
+    }
+    table.id =
+        keyspace->found_as[0] != '\0' ? find_keyspace(state, keyspace->found_as) : free_id(state);
+    if (table.id == 0 || table.id > KV_TABLE_COUNT_MAX) {
+        return table.id == 0 ? -ENOENT : -ENOSPC;
+    }
+    state->has_table[table.id - 1] = true;
+    state->tables[table.id - 1] = table;
+    return 0;
+}
+
+int kv_admin_add_keyspace(struct kv_storage *storage, const struct kv_admin_options *options,
+                          const struct kv_admin_keyspace *keyspace,
+                          struct kv_admin_result *ret_result)
+{
+    struct kv_admin_options with = {.mode = KV_ADMIN_REPAIR, .holder = options->holder};
+    struct scan scan = {.storage = storage, .options = &with};
+    int r = begin_amending(&scan);
+
+    r = r < 0 ? r : add_keyspace(&scan.state, keyspace);
+    r = r < 0 ? r : repair_keyspaces(&scan);
+    *ret_result = scan.result;
+    scan_finish(&scan);
+    return r;
+}
+
 int kv_admin_rows_checked(struct kv_storage *storage, const struct kv_admin_options *options,
                           struct kv_admin_result *ret_result)
 {

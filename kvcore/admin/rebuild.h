@@ -44,6 +44,10 @@ static inline bool rebuild_belongs(const struct rebuild_table *table)
     return table->installed && !table->replaced;
 }
 
+/* It is a name that a rebuilt manifest gave a keyspace, which may have got its own again since
+ * (kv_admin_add_keyspace()). */
+bool rebuild_is_lost_name(const char *name);
+
 /* Whether the blob is there with its end, so that it was finished. */
 KV_MUST_CHECK int rebuild_blob_is_whole(struct scan *scan, uint64_t number, bool *ret_whole);
 /* What the manifest should say of the blob, as far as it is there. */

@@ -33,14 +33,28 @@ static int add_keyspace(const struct rebuild *rebuild, struct edit *edit, uint32
     if (is_known(edit, id)) {
         return 0;
     }
-    if (had != NULL && (name == NULL || strcmp(had->name, name) == 0)) {
+    if (had != NULL &&
+        (name == NULL || rebuild_is_lost_name(name) || strcmp(had->name, name) == 0)) {
         table = *had;
     } else if (name != NULL) {
         snprintf(table.name, sizeof table.name, "%s", name);
     } else {
-        snprintf(table.name, sizeof table.name, "lost-%u", (unsigned)id);
+        snprintf(table.name, sizeof table.name, KV_LOST_KEYSPACE "%u", (unsigned)id);
     }
     return edit_add_table(edit, &table);
+}
+
+/* The table that knows the name of the keyspace: one that was made after it got that again, if its
+ * name was one that a rebuilt manifest gave. */
+static const struct rebuild_table *who_names(const struct rebuild *rebuild,
+                                             const struct rebuild_table *table)
+{
+    for (size_t i = 0; i < rebuild->count && rebuild_is_lost_name(table->name); i++) {
+        const struct rebuild_table *other = &rebuild->tables[i];
+        bool better = rebuild_belongs(other) && other->file->table_id == table->file->table_id;
+        table = better && !rebuild_is_lost_name(other->name) ? other : table;
+    }
+    return table;
 }
 
 /* ---- tables and blobs ---- */
@@ -77,7 +91,8 @@ static int add_tables(struct rebuild *rebuild, struct edit *edit)
             edit->released_log = larger(edit->released_log, table->released_log);
         }
         if (rebuild_belongs(table)) {
-            r = add_keyspace(rebuild, edit, table->file->table_id, table->name, table->prefix_size);
+            const struct rebuild_table *namer = who_names(rebuild, table);
+            r = add_keyspace(rebuild, edit, table->file->table_id, namer->name, namer->prefix_size);
             r = r < 0 ? r : edit_add_file(edit, table->file);
             r = r < 0 ? r : add_blobs(rebuild, edit, &table->file->blobs);
         }

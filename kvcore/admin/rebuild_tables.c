@@ -268,12 +268,19 @@ static void replace_all(struct rebuild *rebuild, const struct kv_buf *numbers)
     }
 }
 
-/* Two keyspaces of one name, or two names of one id: the older one was dropped. */
+bool rebuild_is_lost_name(const char *name)
+{
+    return strncmp(name, KV_LOST_KEYSPACE, strlen(KV_LOST_KEYSPACE)) == 0;
+}
+
+/* Two keyspaces of one name, or two names of one id: the older one was dropped. Unless it got its
+ * name again that a rebuilt manifest did not know. */
 static bool same_place(const struct rebuild_table *a, const struct rebuild_table *b)
 {
     bool same_id = a->file->table_id == b->file->table_id;
     bool same_name = strcmp(a->name, b->name) == 0;
-    return same_id != same_name;
+    bool named_again = same_id && (rebuild_is_lost_name(a->name) || rebuild_is_lost_name(b->name));
+    return same_id != same_name && !named_again;
 }
 
 static void drop_older(struct rebuild *rebuild)

@@ -87,8 +87,9 @@ static void plan(struct repair *repair)
     if (!is_left_alone(scan)) {
         repair->root.suspects = (struct kv_suspects){0};
     }
-    repair->new_state = scan->has_state && (scan->logs_cut || has_snapshot_ahead(scan) ||
-                                            has_bad_table(scan) || scan->bad_blob_count > 0);
+    repair->new_state =
+        scan->has_state && (scan->keyspaces_added || scan->logs_cut || has_snapshot_ahead(scan) ||
+                            has_bad_table(scan) || scan->bad_blob_count > 0);
     if (scan->rebuilt) {
         repair->new_state = can_rebuild(scan);
         repair->root.clean = false;
@@ -97,7 +98,7 @@ static void plan(struct repair *repair)
         return;
     }
     /* What is safe leaves no row out. */
-    repair->root.rows_unchecked |= scan->unsafe > 0;
+    repair->root.rows_unchecked |= scan->unsafe > 0 || scan->keyspaces_added;
     repair->manifest = larger(scan->highest[KV_FILE_MANIFEST], scan->root.manifest) + 1;
     repair->root.manifest = repair->manifest;
     repair->root.lease_epoch++;
@@ -619,6 +620,18 @@ int repair_amend(struct scan *scan, const struct kv_batch *rows)
         return -KV_EDAMAGED;
     }
     scan->logs_cut = true; /* they are closed ones from now on: the rows have a log of their own */
+    plan(&repair);
+    return carry_out(&repair);
+}
+
+int repair_keyspaces(struct scan *scan)
+{
+    struct repair repair = {.scan = scan};
+
+    if (!numbers_are_left(scan)) {
+        return -KV_EDAMAGED;
+    }
+    scan->keyspaces_added = true;
     plan(&repair);
     return carry_out(&repair);
 }

@@ -73,7 +73,8 @@ struct scan {
 
     struct admin_state state;
     bool has_state;
-    bool rebuilt; /* without a manifest: repair writes the tables of the state anew */
+    bool rebuilt;         /* without a manifest: repair writes the tables of the state anew */
+    bool keyspaces_added; /* in the state: their rows are lost */
 
     /* Ends of the logs that count, in order, as far as they can be replayed. */
     struct log_end *log_ends;

@@ -7,6 +7,10 @@
 #include "kvcore/util/codec.h"
 #include "kvcore/util/coding.h"
 
+enum { FILTER_BITS_DEFAULT = 10 };
+
+static const size_t block_default = (size_t)8 << 10;
+
 /* Grow an array by one element. Returns the new element, zeroed, or NULL. */
 static void *grow(void **array, size_t *count, size_t element_size)
 {
@@ -20,6 +24,36 @@ static void *grow(void **array, size_t *count, size_t element_size)
     memset(element, 0, element_size);
     (*count)++;
     return element;
+}
+
+/* What the manifest takes; others would only be refused when the store is opened again. */
+static bool are_valid(const struct kv_table_options *options)
+{
+    return options->prefix_size <= KV_TABLE_PREFIX_SIZE_MAX &&
+           options->filter_bits_per_key <= KV_TABLE_FILTER_BITS_MAX &&
+           options->block_bytes <= KV_TABLE_BLOCK_BYTES_MAX;
+}
+
+int edit_table_init(struct edit_table *table, const char *name,
+                    const struct kv_table_options *options)
+{
+    size_t size = strlen(name);
+
+    *table = (struct edit_table){0};
+    if (size == 0 || size > KV_TABLE_NAME_SIZE_MAX || (options != NULL && !are_valid(options))) {
+        return -EINVAL;
+    }
+    memcpy(table->name, name, size);
+    if (options != NULL) {
+        table->options = *options;
+    }
+    if (table->options.filter_bits_per_key == 0) {
+        table->options.filter_bits_per_key = FILTER_BITS_DEFAULT;
+    }
+    if (table->options.block_bytes == 0) {
+        table->options.block_bytes = block_default;
+    }
+    return 0;
 }
 
 void edit_finish(struct edit *edit)

@@ -59,6 +59,11 @@ struct edit {
     size_t dropped_snapshot_count;
 };
 
+/* The table without its id: zeros in the options become their defaults; NULL: all. Errors: -EINVAL
+ * name empty or too long, or an option beyond what a manifest takes. */
+KV_MUST_CHECK int edit_table_init(struct edit_table *table, const char *name,
+                                  const struct kv_table_options *options);
+
 void edit_finish(struct edit *edit); /* an all-zero edit is empty */
 KV_MUST_CHECK int edit_add_closed_log(struct edit *edit, const struct log_end *end);
 KV_MUST_CHECK int edit_add_table(struct edit *edit, const struct edit_table *table);

@@ -14,10 +14,6 @@
 #include "kvcore/db/worker.h"
 #include "kvcore/db/write.h"
 
-enum { FILTER_BITS_DEFAULT = 10 };
-
-static const size_t block_default = (size_t)8 << 10;
-
 static struct kv_table *find_table(struct kv_store *store, const char *name) REQUIRES(&store->mu)
 {
     for (int i = 0; i < KV_TABLE_COUNT_MAX; i++) {
@@ -54,9 +50,8 @@ static uint32_t free_table_id(struct kv_store *store)
 }
 
 struct table_request {
-    const char *name;
-    struct kv_table_options options;
-    struct kv_table *table; /* answer */
+    struct edit_table entry; /* its id is to be found */
+    struct kv_table *table;  /* answer */
 };
 
 /* Take back the table that was to be added, if it was not: it is the caller's again. */
@@ -75,12 +70,12 @@ static int make_table(struct kv_store *store, void *arg)
 {
     struct table_request *request = arg;
     struct edit edit = {0};
-    struct edit_table entry = {.options = request->options};
+    struct edit_table entry = request->entry;
     struct kv_table *table = NULL;
     int r;
 
     mutex_lock(&store->mu);
-    request->table = find_table(store, request->name);
+    request->table = find_table(store, entry.name);
     mutex_unlock(&store->mu);
     if (request->table != NULL) {
         return -EAGAIN; /* another thread was faster */
@@ -89,7 +84,6 @@ static int make_table(struct kv_store *store, void *arg)
     if (entry.id > KV_TABLE_COUNT_MAX) {
         return -ENOSPC;
     }
-    strncpy(entry.name, request->name, sizeof entry.name - 1);
     table = calloc(1, sizeof *table);
     r = table != NULL ? edit_add_table(&edit, &entry) : -ENOMEM;
     if (r == 0) {
@@ -114,24 +108,15 @@ out:
     return r;
 }
 
-/* What the manifest takes; others would only be refused when the store is opened again. */
-static bool are_valid(const struct kv_table_options *options)
-{
-    return options->prefix_size <= KV_TABLE_PREFIX_SIZE_MAX &&
-           options->filter_bits_per_key <= KV_TABLE_FILTER_BITS_MAX &&
-           options->block_bytes <= KV_TABLE_BLOCK_BYTES_MAX;
-}
-
 int kv_table_open(struct kv_store *store, const char *name, const struct kv_table_options *options,
                   struct kv_table **ret_table)
 {
-    struct table_request request = {.name = name};
-    size_t size = strlen(name);
+    struct table_request request = {.table = NULL};
     struct kv_table *table;
-    int r;
+    int r = edit_table_init(&request.entry, name, options);
 
-    if (size == 0 || size > KV_TABLE_NAME_SIZE_MAX || (options != NULL && !are_valid(options))) {
-        return -EINVAL;
+    if (r < 0) {
+        return r;
     }
     mutex_lock(&store->mu);
     table = find_settled(store, name);
@@ -142,15 +127,6 @@ int kv_table_open(struct kv_store *store, const char *name, const struct kv_tabl
     }
     if (store->options.read_only) {
         return -ENOENT;
-    }
-    if (options != NULL) {
-        request.options = *options;
-    }
-    if (request.options.filter_bits_per_key == 0) {
-        request.options.filter_bits_per_key = FILTER_BITS_DEFAULT;
-    }
-    if (request.options.block_bytes == 0) {
-        request.options.block_bytes = block_default;
     }
     r = write_exclusive(store, make_table, &request);
     if (r == -EAGAIN) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Rows that are written to a store while nobody has it open, and taken back. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "tests/admin/admin_store.h"
@@ -312,6 +313,139 @@ START_TEST(a_repair_that_leaves_no_row_out_does_not_mark_the_store)
 }
 END_TEST
 
+/* ---- a keyspace that was lost ---- */
+
+static int add_keyspace(const char *path, const char *name, const char *found_as,
+                        struct kv_admin_result *ret_result)
+{
+    struct kv_admin_options options = {.holder = "a test"};
+    struct kv_table_options like = {.prefix_size = 4};
+    struct kv_admin_keyspace keyspace = {name, &like, found_as};
+    struct kv_storage *storage = store_storage(path);
+    int r = kv_admin_add_keyspace(storage, &options, &keyspace, ret_result);
+    storage->ops->close(storage);
+    return r;
+}
+
+/* A row of a keyspace that is there; without `value` it has none. */
+static void expect_row(const char *path, const char *keyspace, const char *key, const char *value)
+{
+    struct opened opened = open_store(path, true);
+    struct kv_table *table = NULL;
+    struct kv_pinned pinned;
+    ck_ok(kv_table_open(opened.store, keyspace, NULL, &table));
+    int r = kv_get(table, NULL, kv_slice_str(key), &pinned);
+    ck_assert_int_eq(r, value == NULL ? -ENOENT : 0);
+    if (r == 0) {
+        ck_assert(kv_slice_equal(pinned.value, kv_slice_str(value)));
+        kv_pinned_release(&pinned);
+    }
+    ck_ok(kv_close(opened.store));
+}
+
+/* Whoever opened it would take its rows for never written. */
+START_TEST(a_keyspace_that_was_lost_is_there_again_without_rows_and_the_store_is_marked)
+{
+    const char *path = _i == 0 ? clean : not_closed;
+    struct kv_admin_result result;
+    struct kv_table *table = NULL;
+    char before[512];
+    copy_tree(path, temp_dir_name(&dir, "before", before));
+    ck_ok(add_keyspace(path, "more", "", &result));
+    ck_assert_str_eq(result.archive, "00000001");
+    expect_no_problem(path);
+    expect_refused(path);
+    expect_row(path, "more", "a", NULL);
+    ck_ok(undo(path, "00000001"));
+    ck_assert(same_tree(path, before, true));
+    ck_ok(add_keyspace(path, "more", "", &result));
+    ck_ok(say_checked(path, &result));
+    struct opened opened = open_store(path, false);
+    ck_ok(kv_table_open(opened.store, "more", NULL, &table));
+    ck_ok(kv_put(table, kv_slice_str("a"), kv_slice_str("b"), KV_DURABLE_WRITE));
+    ck_ok(kv_close(opened.store));
+    expect_row(path, "more", "a", "b");
+    expect_no_problem(path);
+}
+END_TEST
+
+START_TEST(what_logs_had_of_a_keyspace_gets_its_name_again)
+{
+    const char *path = _i == 0 ? clean : not_closed;
+    struct kv_admin_result result;
+    struct kv_table *table = NULL;
+    struct kv_pinned pinned;
+    struct kv_batch *rows = make_rows(path, "x");
+    char before[512];
+    ck_ok(amend(path, rows, &result)); /* they are in a log alone */
+    kv_batch_destroy(rows);
+    copy_tree(path, temp_dir_name(&dir, "before", before));
+    ck_ok(add_keyspace(path, "named", "rows", &result));
+    expect_no_problem(path);
+    struct kv_options options = {.read_only = true, .no_background = true};
+    struct kv_store *store = NULL;
+    ck_ok(kv_open(store_storage(path), &options, &store));
+    ck_fails(kv_table_open(store, "rows", NULL, &table), ENOENT);
+    ck_ok(kv_table_open(store, "named", NULL, &table));
+    ck_ok(kv_get(table, NULL, kv_slice_str("key00000"), &pinned));
+    ck_assert(kv_slice_equal(pinned.value, kv_slice_str("x")));
+    kv_pinned_release(&pinned);
+    ck_fails(kv_get(table, NULL, kv_slice_str("key00630"), &pinned), KV_EDAMAGED);
+    ck_ok(kv_close(store));
+    ck_ok(undo(path, result.archive));
+    ck_assert(same_tree(path, before, true));
+}
+END_TEST
+
+static void put_row(const char *path, const char *keyspace, const char *key, const char *value)
+{
+    struct opened opened = open_store(path, false);
+    struct kv_table *table = NULL;
+    ck_ok(kv_table_open(opened.store, keyspace, NULL, &table));
+    ck_ok(kv_put(table, kv_slice_str(key), kv_slice_str(value), KV_DURABLE_WRITE));
+    ck_ok(kv_close(opened.store)); /* to a table */
+}
+
+static void remove_manifests(const char *path)
+{
+    char command[700];
+    snprintf(command, sizeof command, "rm '%s'/*.manifest", path);
+    ck_assert_int_eq(system(command), 0); /* NOLINT(cert-env33-c): a path of the test's own */
+}
+
+/* The older tables say of themselves whose rows they hold by the name that is gone. */
+START_TEST(a_keyspace_that_got_its_name_again_keeps_its_tables_if_the_manifest_is_lost_again)
+{
+    struct kv_admin_result result;
+    int codes[64];
+    put_row(clean, "lost-7", "a", "old");
+    put_row(clean, "lost-7", "b", "old");
+    ck_ok(add_keyspace(clean, "named", "lost-7", &result));
+    put_row(clean, "named", "b", "new");
+    remove_manifests(clean);
+    ck_ok(store_check(clean, KV_ADMIN_REPAIR, false, codes, &result));
+    ck_assert_uint_eq(result.problems, result.repaired);
+    expect_no_problem(clean);
+    expect_row(clean, "named", "a", "old");
+    expect_row(clean, "named", "b", "new");
+}
+END_TEST
+
+START_TEST(a_keyspace_that_is_there_or_cannot_be_is_not_made)
+{
+    char longer[KV_TABLE_NAME_SIZE_MAX + 2];
+    struct kv_admin_result result;
+    memset(longer, 'x', sizeof longer - 1);
+    longer[sizeof longer - 1] = '\0';
+    copy_tree(clean, work);
+    ck_fails(add_keyspace(clean, "rows", "", &result), EEXIST);
+    ck_fails(add_keyspace(clean, "more", "gone", &result), ENOENT);
+    ck_fails(add_keyspace(clean, "", "", &result), EINVAL);
+    ck_fails(add_keyspace(clean, longer, "", &result), EINVAL);
+    ck_assert(same_tree(clean, work, true));
+}
+END_TEST
+
 Suite *test_suite(void)
 {
     Suite *suite = suite_create("amend");
@@ -326,6 +460,12 @@ Suite *test_suite(void)
     tcase_add_test(tcase, a_repair_that_leaves_rows_out_marks_the_store_until_they_are_checked);
     tcase_add_test(tcase, saying_that_rows_are_checked_is_taken_back_with_the_repair);
     tcase_add_loop_test(tcase, a_repair_that_leaves_no_row_out_does_not_mark_the_store, 0, 2);
+    tcase_add_loop_test(
+        tcase, a_keyspace_that_was_lost_is_there_again_without_rows_and_the_store_is_marked, 0, 2);
+    tcase_add_loop_test(tcase, what_logs_had_of_a_keyspace_gets_its_name_again, 0, 2);
+    tcase_add_test(
+        tcase, a_keyspace_that_got_its_name_again_keeps_its_tables_if_the_manifest_is_lost_again);
+    tcase_add_test(tcase, a_keyspace_that_is_there_or_cannot_be_is_not_made);
     suite_add_tcase(suite, tcase);
     return suite;
 }

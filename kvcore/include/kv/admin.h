@@ -218,6 +218,27 @@ KV_PUBLIC KV_MUST_CHECK int kv_admin_amend(struct kv_storage *storage,
                                            const struct kv_batch *rows,
                                            struct kv_admin_result *ret_result);
 
+/* What the name of a keyspace begins with that a rebuilt manifest does not know the name of, since
+ * only logs hold rows of it; its number follows. */
+#define KV_LOST_KEYSPACE "lost-"
+
+/* A keyspace that was lost with the manifest and all its tables. */
+struct kv_table_options;
+struct kv_admin_keyspace {
+    const char *name;                       /* that it had */
+    const struct kv_table_options *options; /* as kv_table_open() takes them */
+    const char *found_as; /* what holds the rows of it that logs still had; empty: nothing does */
+};
+/* Give a store that is not open and has no problem a keyspace again, for those who know that it had
+ * one: an empty one, or the one it was found as under its name. The rows it had are left out, so
+ * that the store is marked as kv_admin_rows_checked() says. A step with an archive of its own.
+ * Errors: -EEXIST there is one of that name; -ENOENT none of the name it was found as; -EINVAL as
+ * kv_table_open(); -ENOSPC also: too many; otherwise those of kv_admin_amend(). */
+KV_PUBLIC KV_MUST_CHECK int kv_admin_add_keyspace(struct kv_storage *storage,
+                                                  const struct kv_admin_options *options,
+                                                  const struct kv_admin_keyspace *keyspace,
+                                                  struct kv_admin_result *ret_result);
+
 /* A repair that leaves rows out marks the store in the same step: others may tell of these rows,
  * and who does not know would take them for never written (kv_identity.rows_unchecked). Whoever
  * knows what the rows mean looks at them, amends what is to be, and then takes the mark away with
