@@ -340,6 +340,20 @@ KV_MUST_CHECK int kvfs_mend(struct kvfs *fs, kvfs_fault_fn *fn, void *arg,
                             const struct kvfs_lost_keys *lost, struct kv_batch *rows,
                             struct kvfs_check_counts *ret_counts);
 
+/* A table of a filesystem that is lost as a whole, with all that named it. Such a store does not
+ * open: whoever repairs it makes the table anew (kv_admin_add_keyspace()) and mends the rows. */
+struct kvfs_lost_table {
+    const char *name; /* "meta" or "data", static */
+    struct kv_table_options options;
+    char found_as[KV_TABLE_NAME_SIZE_MAX + 1]; /* what holds the rows of it that logs still had */
+};
+/* Whether one is: 1, then that comes first which is to be made first, or 0. Errors: those of
+ * reading; -ENOMEM. */
+KV_MUST_CHECK int kvfs_lost_table(struct kv_store *store, struct kvfs_lost_table *ret_table);
+/* Whether a store in which this version finds no filesystem may hold one all the same: a keyspace
+ * has the name of one of its tables, or lost its name. 1 or 0. Errors: -ENOMEM. */
+KV_MUST_CHECK int kvfs_may_have_files(struct kv_store *store);
+
 /* Bytes [from, to) of a file that are known to be lost: reading them is -EIO. */
 struct kvfs_lost_range {
     uint64_t ino;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "tools/store_open.h"
+#include "tools/store_url.h"
 
 enum {
     STEPS_MAX = 256, /* each writes up to 16 MiB of rows */
@@ -15,9 +16,16 @@ enum {
 
 /* ---- lost keys ------------------------------------------------------------------------------- */
 
+/* A manifest that is made anew does not know of tables whose files are gone. */
+static bool may_lose_tables(int code)
+{
+    return code >= KV_PROBLEM_MANIFEST_MISSING && code <= KV_PROBLEM_MANIFEST_HEAD &&
+           code != KV_PROBLEM_SNAPSHOT_AHEAD;
+}
+
 static bool may_lose_rows(int code)
 {
-    return code == KV_PROBLEM_FILE_UNREADABLE ||
+    return code == KV_PROBLEM_FILE_UNREADABLE || may_lose_tables(code) ||
            (code >= KV_PROBLEM_TABLE_MISSING && code <= KV_PROBLEM_TABLE_OTHER);
 }
 
@@ -65,12 +73,16 @@ struct walk {
     uint64_t notes, problems, unsafe, lost_extents;
     bool index_is_unbuilt;
     bool unfinished; /* not all that follows from what was lost is known, or written */
+    struct kvfs_lost_table lost_table; /* for want of it there was no walk; no name: none is lost */
 };
 
 static bool is_to_be_repaired(const struct walk *walk, const struct kv_problem_kind *kind)
 {
-    return kind != NULL && kind->repair != NULL &&
-           (walk->mode == KV_ADMIN_REPAIR || (walk->mode == KV_ADMIN_SAFE && kind->safe));
+    bool can = kind != NULL && kind->repair != NULL;
+    if (can && kind->code == KV_PROBLEM_FS_UNREADABLE) {
+        can = walk->lost_table.name != NULL;
+    }
+    return can && (walk->mode == KV_ADMIN_REPAIR || (walk->mode == KV_ADMIN_SAFE && kind->safe));
 }
 
 static void take_fault(void *arg, int code, const char *text)
@@ -111,6 +123,80 @@ static bool is_index_unbuilt(struct kvfs *fs)
     return kvfs_index_status(fs, &index) && !index.built;
 }
 
+static bool is_damage(int error)
+{
+    return error == -EIO || error == -KV_EDAMAGED;
+}
+
+typedef int engine_fn(struct kv_store *engine, void *arg);
+
+/* Where there is no filesystem that could be opened. */
+static int ask_engine(const struct fsck_rows *rows, engine_fn *fn, void *arg)
+{
+    const struct kv_options options = {.read_only = true};
+    struct kv_storage *storage = NULL;
+    struct kv_store *engine = NULL;
+    int closed;
+    int r = store_storage_open(rows->path, false, &storage);
+
+    if (r < 0) {
+        return r;
+    }
+    r = kv_open(storage, &options, &engine);
+    if (r < 0) {
+        storage->ops->close(storage);
+        return r;
+    }
+    r = fn(engine, arg);
+    closed = kv_close(engine);
+    return closed < 0 && r >= 0 ? closed : r;
+}
+
+static int find_lost_table(struct kv_store *engine, void *arg)
+{
+    return kvfs_lost_table(engine, arg);
+}
+
+static int is_marked_with_files(struct kv_store *engine, void *arg)
+{
+    struct kv_identity identity;
+
+    (void)arg;
+    kv_identify(engine, &identity);
+    return identity.rows_unchecked ? kvfs_may_have_files(engine) : 0;
+}
+
+/* The rows cannot be walked through: why not? */
+static int take_unreadable(const struct fsck_rows *rows, struct walk *walk)
+{
+    char text[128] = "the rows of the filesystem cannot be read";
+    int r = ask_engine(rows, find_lost_table, &walk->lost_table);
+
+    if (r == 1) {
+        snprintf(text, sizeof text, "the table '%s' of the filesystem is lost as a whole%s",
+                 walk->lost_table.name,
+                 walk->lost_table.found_as[0] != '\0' ? ", but for what logs have of it" : "");
+    }
+    take_fault(walk, KV_PROBLEM_FS_UNREADABLE, text);
+    walk->unfinished = true;
+    return r < 0 && !is_damage(r) ? r : 0;
+}
+
+/* A store that holds no filesystem has no such rows. One of a newer version, or of which not even
+ * that is left, has some, which nobody has looked at then. */
+static int take_no_filesystem(const struct fsck_rows *rows, struct walk *walk)
+{
+    int r = ask_engine(rows, is_marked_with_files, NULL);
+
+    if (r != 0) {
+        take_fault(walk, KV_PROBLEM_FS_UNREADABLE,
+                   "there may be files that this version cannot find: nobody has looked what an "
+                   "earlier repair left out of them");
+        walk->unfinished = true;
+    }
+    return r < 0 && !is_damage(r) ? r : 0;
+}
+
 /* What mends the rows is collected in `batch`, unless that is NULL. */
 static int walk_rows(struct fsck_rows *rows, struct walk *walk, struct kv_batch *batch)
 {
@@ -123,7 +209,7 @@ static int walk_rows(struct fsck_rows *rows, struct walk *walk, struct kv_batch 
     int r = store_open_plain(rows->path, &options, &fs);
 
     if (r == -KV_EFORMAT) {
-        return 0;
+        return take_no_filesystem(rows, walk);
     }
     if (r == 0) {
         r = batch == NULL ? kvfs_check(fs, take_fault, walk, &counts)
@@ -132,13 +218,8 @@ static int walk_rows(struct fsck_rows *rows, struct walk *walk, struct kv_batch 
         int closed = kvfs_close(fs);
         r = r == 0 ? closed : r;
     }
-    if (r == -EIO || r == -KV_EDAMAGED) {
-        take_fault(walk, KV_PROBLEM_FS_UNREADABLE, "the rows of the filesystem cannot be read");
-        walk->unfinished = true;
-        r = 0;
-    }
     walk->lost_extents = counts.lost_extents;
-    return r;
+    return is_damage(r) ? take_unreadable(rows, walk) : r;
 }
 
 static int list_lost(struct fsck_rows *rows)
@@ -157,15 +238,11 @@ static int list_lost(struct fsck_rows *rows)
 
 /* ---- steps ----------------------------------------------------------------------------------- */
 
-/* Taking the first one back takes back all. */
-static void note_archive(struct fsck_rows *rows, const struct kv_admin_result *step)
-{
-    if (rows->result->archive[0] == '\0') {
-        memcpy(rows->result->archive, step->archive, sizeof step->archive);
-    }
-}
+/* One on the closed store, with an archive of its own. */
+typedef int step_fn(struct kv_storage *storage, const struct kv_admin_options *options,
+                    const void *arg, struct kv_admin_result *ret_result);
 
-static int write_rows(struct fsck_rows *rows, const struct kv_batch *batch)
+static int take_step(struct fsck_rows *rows, step_fn *fn, const void *arg)
 {
     struct kv_admin_options options = {.holder = "kvfs fsck"};
     struct kv_admin_result result = {0};
@@ -173,12 +250,50 @@ static int write_rows(struct fsck_rows *rows, const struct kv_batch *batch)
     int r = kv_storage_posix_open(rows->path, false, &storage);
 
     if (r == 0) {
-        r = kv_admin_amend(storage, &options, batch, &result);
+        r = fn(storage, &options, arg, &result);
         storage->ops->close(storage);
     }
-    note_archive(rows, &result);
-    rows->result->needs_replay |= r == 0;
+    if (rows->result->archive[0] == '\0') { /* taking the first one back takes back all */
+        memcpy(rows->result->archive, result.archive, sizeof result.archive);
+    }
     return r;
+}
+
+static int write_rows(struct kv_storage *storage, const struct kv_admin_options *options,
+                      const void *arg, struct kv_admin_result *ret_result)
+{
+    return kv_admin_amend(storage, options, arg, ret_result);
+}
+
+static int add_keyspace(struct kv_storage *storage, const struct kv_admin_options *options,
+                        const void *arg, struct kv_admin_result *ret_result)
+{
+    return kv_admin_add_keyspace(storage, options, arg, ret_result);
+}
+
+static int say_checked(struct kv_storage *storage, const struct kv_admin_options *options,
+                       const void *arg, struct kv_admin_result *ret_result)
+{
+    (void)arg;
+    return kv_admin_rows_checked(storage, options, ret_result);
+}
+
+/* The table is made anew, so that there can be a walk: what it held is lost, wherever that was. */
+static int replace_table(struct fsck_rows *rows, struct walk *walk, struct kv_batch *batch)
+{
+    const struct kvfs_lost_table *lost = &walk->lost_table;
+    const struct kv_admin_keyspace keyspace = {
+        .name = lost->name, .options = &lost->options, .found_as = lost->found_as};
+    int r = take_step(rows, add_keyspace, &keyspace);
+
+    if (r < 0) {
+        return r;
+    }
+    rows->result->problems++;
+    rows->result->repaired++;
+    rows->lost.anywhere |= strcmp(lost->name, "data") == 0;
+    *walk = (struct walk){.report = rows->report, .mode = rows->mode, .tell = true};
+    return walk_rows(rows, walk, batch);
 }
 
 /* `walk` is the one before, whose rows are in `batch`; it becomes the last one. */
@@ -194,7 +309,8 @@ static int mend(struct fsck_rows *rows, struct walk *walk, struct kv_batch *batc
         if (kv_batch_is_empty(batch)) {
             break;
         }
-        r = write_rows(rows, batch);
+        r = take_step(rows, write_rows, batch);
+        rows->result->needs_replay |= r == 0;
         kv_batch_clear(batch);
         *walk = (struct walk){.report = rows->report, .mode = rows->mode};
         r = r < 0 ? r : walk_rows(rows, walk, batch);
@@ -218,20 +334,12 @@ static void tell_unchecked(struct fsck_rows *rows)
 /* Nothing that the engine's part lost reads as if it had never been, from now on. */
 static int end_repair(struct fsck_rows *rows, bool was_unchecked)
 {
-    struct kv_admin_options options = {.holder = "kvfs fsck"};
-    struct kv_admin_result result = {0};
-    struct kv_storage *storage = NULL;
     int r;
 
     if (!was_unchecked && rows->result->archive[0] == '\0') {
         return 0;
     }
-    r = kv_storage_posix_open(rows->path, false, &storage);
-    if (r == 0) {
-        r = kv_admin_rows_checked(storage, &options, &result);
-        storage->ops->close(storage);
-    }
-    note_archive(rows, &result);
+    r = take_step(rows, say_checked, NULL);
     rows->result->repaired += r == 0 && was_unchecked;
     return r;
 }
@@ -247,8 +355,12 @@ int fsck_rows_run(struct fsck_rows *rows)
 
     if (unchecked) {
         tell_unchecked(rows);
+        rows->lost.anywhere = true; /* that repair knew where, and nobody else does */
     }
     r = r < 0 ? r : walk_rows(rows, &walk, batch);
+    while (r == 0 && walk.lost_table.name != NULL && rows->mode == KV_ADMIN_REPAIR) {
+        r = replace_table(rows, &walk, batch);
+    }
     told = walk.problems;
     if (r == 0 && wanted && (rows->mode == KV_ADMIN_REPAIR || (walk.unsafe == 0 && !unchecked))) {
         r = mend(rows, &walk, batch);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "fs/core/lost_table.h"
 #include "fs/core/orphan.h"
 #include "kvcore/util/coding.h"
 
@@ -87,23 +88,11 @@ static int read_fact(struct kvfs *fs, const char *name, size_t size, uint8_t *re
     return r;
 }
 
-/* Whether the first row is one that only a filesystem has, also if its facts were lost. */
+/* Whether there are rows that only a filesystem has, also if its facts were lost. */
 static bool has_rows(struct kvfs *fs)
 {
-    struct kv_iter_options options = {.snapshot = NULL};
-    struct kv_iter *iter = NULL;
-    bool has = false;
-    if (kv_iter_create(fs->meta, &options, &iter) < 0) {
-        return false;
-    }
-    kv_iter_seek_first(iter);
-    if (kv_iter_valid(iter)) {
-        struct kv_slice key = kv_iter_key(iter);
-        has = key.size >= FORMAT_PREFIX_SIZE && strchr("DIPX", key.data[0]) != NULL &&
-              rowkey_ino_is_valid(coding_get_be64(key.data + 1));
-    }
-    kv_iter_destroy(iter);
-    return has;
+    return lost_table_has_rows(fs->meta, LOST_TABLE_META_KINDS) == 1 ||
+           lost_table_has_rows(fs->data, LOST_TABLE_DATA_KINDS) == 1;
 }
 
 static int read_facts(struct kvfs *fs)
@@ -224,25 +213,22 @@ static void finish_memory(struct kvfs *fs)
     free(fs);
 }
 
-static int is_data(void *arg, const char *name, const struct kv_table_options *options)
-{
-    (void)arg;
-    (void)options;
-    return strcmp(name, FORMAT_TABLE_DATA) == 0;
-}
-
-/* The metadata first: that is also the order in which the option `warm` reads ahead. Both tables
- * are made before the first row of a filesystem is. So where there are rows and no table of
- * contents it is lost, and an empty one in its place would show zeros for them. */
+/* The metadata first: that is also the order in which the option `warm` reads ahead. */
 static int open_tables(struct kvfs *fs)
 {
     struct kv_table_options options = {.prefix_size = FORMAT_PREFIX_SIZE};
-    int r = kv_table_open(fs->store, FORMAT_TABLE_META, &options, &fs->meta);
-    if (r == 0 && has_rows(fs) && kv_table_list(fs->store, is_data, NULL) == 0) {
-        return message_damage(
-            &fs->sink, "there are files, and the table of their contents is lost as a whole. "
-                       "Take the store from a backup.");
+    struct kvfs_lost_table lost;
+    int r = kvfs_lost_table(fs->store, &lost);
+    if (r == 1) {
+        return message_damage(&fs->sink,
+                              "there are files, and the table '%s' of them is lost as a whole. "
+                              "Run 'kvfs fsck -y' on the store.",
+                              lost.name);
     }
+    if (r < 0) {
+        return r;
+    }
+    r = kv_table_open(fs->store, FORMAT_TABLE_META, &options, &fs->meta);
     if (r == 0) {
         r = kv_table_open(fs->store, FORMAT_TABLE_DATA, &options, &fs->data);
     }

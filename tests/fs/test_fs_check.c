@@ -418,11 +418,19 @@ START_TEST(each_contradiction_between_rows_is_told)
 }
 END_TEST
 
-/* Those of the index are made in test_fs_index.c; the others are told by who asks for the walk:
- * tests/tools/test_fsck_rows.py. */
+/* Those of the index are made in test_fs_index.c; the others are told by who asks for the walk, and
+ * tests/tools/test_fsck_rows.py sees that it has a store for each of them. */
 static bool is_told_elsewhere(int code)
 {
-    return code >= KV_PROBLEM_FS_LOST_EXTENTS && code <= KV_PROBLEM_FS_UNCHECKED;
+    static const int codes[] = {KV_PROBLEM_FS_INDEX_MISSING,    KV_PROBLEM_FS_INDEX_SURPLUS,
+                                KV_PROBLEM_FS_INDEX_UNREADABLE, KV_PROBLEM_FS_INDEX_UNBUILT,
+                                KV_PROBLEM_FS_LOST_EXTENTS,     KV_PROBLEM_FS_UNREADABLE,
+                                KV_PROBLEM_FS_UNCHECKED};
+    bool is = false;
+    for (size_t i = 0; i < sizeof codes / sizeof codes[0]; i++) {
+        is |= codes[i] == code;
+    }
+    return is;
 }
 
 START_TEST(every_code_of_rows_has_a_contradiction)
@@ -439,21 +447,102 @@ START_TEST(every_code_of_rows_has_a_contradiction)
 }
 END_TEST
 
-START_TEST(without_the_table_of_contents_files_are_not_shown_as_zeros)
+/* The engine alone, beside a filesystem that was closed. */
+static struct kv_store *open_engine(struct fs_tree *t)
 {
-    struct kvfs_options options = {.read_only = true, .without_facts = true};
+    const struct kv_options options = {.no_background = true};
     struct kv_store *store = NULL;
+    ck_ok(kv_open(t->f.storage, &options, &store));
+    return store;
+}
+
+static void expect_lost(struct kv_store *store, const char *name, const char *found_as)
+{
+    struct kvfs_lost_table lost;
+    ck_assert_int_eq(kvfs_lost_table(store, &lost), 1);
+    ck_assert_str_eq(lost.name, name);
+    ck_assert_str_eq(lost.found_as, found_as);
+    ck_assert_uint_eq(lost.options.prefix_size, FORMAT_PREFIX_SIZE);
+}
+
+/* Else all files would be zeros, or there would be none. */
+START_TEST(a_filesystem_that_lost_one_of_its_tables_is_not_opened_with_an_empty_one)
+{
+    static const char *const names[] = {FORMAT_TABLE_META, FORMAT_TABLE_DATA};
+    struct kvfs_options options = {.read_only = true, .without_facts = true};
+    struct kvfs_lost_table lost;
     struct kvfs *fs = NULL;
     struct fs_tree t;
     fs_tree_make(&t);
     ck_ok(kvfs_close(t.f.fs));
-    ck_ok(kv_open(t.f.storage, &(struct kv_options){.no_background = true}, &store));
-    ck_ok(kv_table_drop(store, FORMAT_TABLE_DATA));
+    struct kv_store *store = open_engine(&t);
+    ck_assert_int_eq(kvfs_lost_table(store, &lost), 0);
+    ck_ok(kv_table_drop(store, names[_i]));
+    expect_lost(store, names[_i], "");
     ck_ok(kv_close(store));
     for (int i = 0; i < 2; i++) {
         ck_fails(kvfs_open_storage(t.f.storage, &options, &fs), KV_EDAMAGED);
         options = (struct kvfs_options){.create = true};
     }
+    kv_storage_mem_destroy(t.f.storage);
+}
+END_TEST
+
+static void put_bytes(struct kv_store *store, const char *name, struct kv_slice key)
+{
+    struct kv_table *table = NULL;
+    ck_ok(kv_table_open(store, name, NULL, &table));
+    ck_ok(kv_put(table, key, kv_slice_str("x"), KV_DURABLE_WRITE));
+}
+
+static void put_row(struct kv_store *store, const char *name, const struct rowkey *key)
+{
+    put_bytes(store, name, rowkey_slice(key));
+}
+
+START_TEST(the_rest_of_a_lost_table_is_known_by_its_rows)
+{
+    struct kvfs_lost_table lost;
+    struct rowkey key;
+    struct fs_tree t;
+    fs_tree_make(&t);
+    ck_ok(kvfs_close(t.f.fs));
+    struct kv_store *store = open_engine(&t);
+    rowkey_fact(&key, "x");
+    put_row(store, "lost-7", &key);
+    rowkey_extent(&key, 20, 1);
+    put_row(store, "left", &key);
+    put_row(store, "lost-8", &key);
+    ck_assert_int_eq(kvfs_lost_table(store, &lost), 0);
+    ck_ok(kv_table_drop(store, FORMAT_TABLE_DATA));
+    expect_lost(store, FORMAT_TABLE_DATA, "lost-8");
+    ck_ok(kv_table_drop(store, FORMAT_TABLE_META));
+    expect_lost(store, FORMAT_TABLE_DATA, "lost-8");
+    rowkey_inode(&key, 20);
+    put_row(store, "lost-9", &key);
+    expect_lost(store, FORMAT_TABLE_META, "lost-9");
+    ck_ok(kv_close(store));
+    kv_storage_mem_destroy(t.f.storage);
+}
+END_TEST
+
+START_TEST(rows_that_make_no_sense_hide_no_table_that_is_lost)
+{
+    static const uint8_t nobody[FORMAT_PREFIX_SIZE] = {ROW_DIRENT};
+    struct kvfs_options options = {.read_only = true, .without_facts = true};
+    struct kvfs *fs = NULL;
+    struct fs_tree t;
+    fs_tree_make(&t);
+    ck_ok(kvfs_close(t.f.fs));
+    struct kv_store *store = open_engine(&t);
+    put_bytes(store, FORMAT_TABLE_META, kv_slice_str("A"));
+    put_bytes(store, FORMAT_TABLE_META, kv_slice_str("D"));
+    put_bytes(store, FORMAT_TABLE_META, kv_slice(nobody, sizeof nobody));
+    ck_ok(kv_table_drop(store, FORMAT_TABLE_DATA));
+    expect_lost(store, FORMAT_TABLE_DATA, "");
+    ck_assert_int_eq(kvfs_may_have_files(store), 1);
+    ck_ok(kv_close(store));
+    ck_fails(kvfs_open_storage(t.f.storage, &options, &fs), KV_EDAMAGED);
     kv_storage_mem_destroy(t.f.storage);
 }
 END_TEST
@@ -531,7 +620,12 @@ Suite *test_suite(void)
     suite_add_tcase(suite, told);
     suite_add(suite, "codes", every_code_of_rows_has_a_contradiction);
     suite_add(suite, "sound", a_sound_tree_needs_no_mending);
-    suite_add(suite, "no_contents", without_the_table_of_contents_files_are_not_shown_as_zeros);
+    TCase *lost = tcase_create("lost_table");
+    tcase_add_loop_test(
+        lost, a_filesystem_that_lost_one_of_its_tables_is_not_opened_with_an_empty_one, 0, 2);
+    tcase_add_test(lost, the_rest_of_a_lost_table_is_known_by_its_rows);
+    tcase_add_test(lost, rows_that_make_no_sense_hide_no_table_that_is_lost);
+    suite_add_tcase(suite, lost);
     suite_add(suite, "counts", all_rows_are_counted);
     suite_add(suite, "orphan", a_file_unlinked_while_open_is_an_orphan_and_no_fault);
     suite_add(suite, "orphan_dir", a_directory_removed_while_in_use_is_an_orphan_and_no_fault);

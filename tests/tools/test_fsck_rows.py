@@ -25,11 +25,15 @@ import tempfile
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
+from control import wait_until_served  # noqa: E402
 from kvfs_mount import Report, attempt  # noqa: E402
+from writers import die_with_parent  # noqa: E402
 
 PATIENCE_S = 60
 STEPS, STEPS_SLOW = 15, 400
 KILLS, KILLS_SLOW = 8, 200
+CODE = re.compile(r"^FS_\w+ \((\d+)\): ", re.MULTILINE)
+TOLD_BY_THE_COMMAND = {724, 725, 730}  # the other codes of rows are told by the walk: tests/fs/test_fs_check.c
 UNREADABLE = re.compile(r"cannot read all of (\S+) in ")
 
 
@@ -71,6 +75,7 @@ class Stores:
         self.store = os.path.join(work, "store")
         self.rng = random.Random(seed)
         self.tree = make_tree()
+        self.told = set()  # codes of rows
         self.run("mkfs", "-q", self.sound)
         self.run("import", self.sound, data=pack(self.tree))
 
@@ -78,6 +83,8 @@ class Stores:
         done = subprocess.run([self.program, *words], input=data, stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False,
                               timeout=PATIENCE_S)
         assert done.returncode in statuses, f"{words}: status {done.returncode}: {done.stdout[-2000:]} {done.stderr[-2000:]}"
+        if words[0] == "fsck":
+            self.told |= {int(code) for code in CODE.findall(done.stdout.decode())}
         return done
 
     def take_copy(self):
@@ -97,9 +104,19 @@ class Stores:
 
     # ---- what must be so of any damage ----
 
+    def keep_damaged(self):
+        shutil.rmtree(self.damaged, ignore_errors=True)
+        shutil.copytree(self.store, self.damaged)
+
+    def expect_as_damaged(self):
+        names = [sorted(set(os.listdir(at)) - {"LOCK"}) for at in (self.store, self.damaged)]
+        assert names[0] == names[1], names
+        _, differ, failed = filecmp.cmpfiles(self.store, self.damaged, names[0], shallow=False)
+        assert not differ + failed, differ + failed
+
     def repair(self):
         """Returns the problems that were told."""
-        shutil.copytree(self.store, self.damaged)
+        self.keep_damaged()
         told = self.run("fsck", "-y", "--deep", self.store, statuses=(0, 1)).stdout.decode()
         self.run("fsck", "-n", "--deep", self.store)
         return told
@@ -124,10 +141,7 @@ class Stores:
             return
         self.run("fsck", "--undo", self.store + "/lost+found.d/00000001", self.store, statuses=(1,))
         shutil.rmtree(self.store + "/lost+found.d")
-        names = [sorted(set(os.listdir(at)) - {"LOCK"}) for at in (self.store, self.damaged)]
-        assert names[0] == names[1], names
-        _, differ, failed = filecmp.cmpfiles(self.store, self.damaged, names[0], shallow=False)
-        assert not differ + failed, differ + failed
+        self.expect_as_damaged()
 
     # ---- points ----
 
@@ -182,6 +196,128 @@ class Stores:
         lines = self.run("fsck", "--damage", self.store).stdout.decode().splitlines()
         wanted = [f"lost: {lost['bytes']} bytes at offset {lost['offset']} of inode {lost['inode']}, {lost['path']}" for lost in listed]
         assert lines[:-1] == wanted and "clean" in lines[-1], lines
+
+    # ---- tables that are lost as a whole, with the manifest ----
+
+    def lose_table(self, keyspace):
+        """All that names it."""
+        for path in self.files(".table"):
+            summary = self.run("sst", "--json", path).stdout.decode().splitlines()
+            if any(json.loads(line).get("keyspace") == keyspace for line in summary):
+                os.remove(path)
+        for path in self.files(".manifest"):
+            os.remove(path)
+
+    def full_files(self):
+        return {path for path, (kind, _, data) in self.tree.items() if kind == tarfile.REGTYPE and data}
+
+    def expect_no_contents(self):
+        found, bad = self.read()
+        assert bad == self.full_files(), bad ^ self.full_files()
+        assert set(found) >= set(self.tree)
+        assert all(found[path].size == len(self.tree[path][2]) for path in bad)
+        assert all(found[path].mode == self.tree[path][1] for path in self.tree)
+        self.lost_is_listed(bad)
+
+    def lost_contents_are_errors(self):
+        self.take_copy()
+        self.lose_table("data")
+        self.keep_damaged()
+        for mode in ("-n", "-p"):
+            said = self.run("fsck", mode, self.store, statuses=(4,)).stdout.decode()
+            assert "MANIFEST_MISSING (301): " in said, said
+            self.expect_as_damaged()
+        told = self.repair()
+        assert "FS_UNREADABLE (725): the table 'data' of the filesystem is lost as a whole. Repair: " in told, told
+        self.expect_no_contents()
+        assert "FS_LOST_EXTENTS (724): " in self.run("fsck", "-v", self.store).stdout.decode()
+        self.take_back()
+        self.repair()
+        path = sorted(self.full_files())[0]
+        self.run("put", self.store, path, data=b"new")
+        assert self.run("get", self.store, path).stdout == b"new"
+        self.run("fsck", "-n", "--deep", self.store)
+
+    def half_a_table_is_refused(self):
+        """Cut short with an empty table, and before there was one."""
+        path = sorted(self.full_files())[0]
+        for archive in ("00000003", "00000002"):
+            self.take_copy()
+            self.lose_table("data")
+            self.repair()
+            self.run("fsck", "--undo", f"{self.store}/lost+found.d/{archive}", self.store, statuses=(1,))
+            said = self.run("get", self.store, path, statuses=(4,)).stderr.decode()
+            assert "Run 'kvfs fsck -y' on it again" in said, said
+            said = self.run("fsck", "-n", self.store, statuses=(4,)).stdout.decode()
+            assert "FS_UNCHECKED (730): " in said and ("FS_UNREADABLE (725): " in said) == (archive == "00000002"), said
+            self.run("fsck", "-y", self.store, statuses=(1,))
+            self.run("fsck", "-n", self.store)
+            self.expect_no_contents()
+
+    def logs_keep_contents(self):
+        """What was written last is in logs alone, under a table that nothing names any more."""
+        path = sorted(self.full_files())[0]
+        self.take_copy()
+        server = subprocess.Popen([self.program, "serve", "-f", self.store], stderr=subprocess.DEVNULL, preexec_fn=die_with_parent)
+        wait_until_served(self.store, server)
+        self.run("put", self.store, "d1/late", data=b"late")
+        self.run("put", self.store, path, data=b"newer")
+        server.kill()
+        server.wait()
+        os.remove(self.store + "/control")
+        self.lose_table("data")
+        told = self.repair()
+        assert "FS_UNREADABLE (725): the table 'data' of the filesystem is lost as a whole, but for what logs have of it. Repair: " in told, told
+        assert self.run("get", self.store, "d1/late").stdout == b"late"
+        assert self.run("get", self.store, path).stdout == b"newer"
+        old = self.tree[path]
+        self.tree[path] = (tarfile.REGTYPE, 0o640, b"newer")
+        assert self.read()[1] == self.full_files() - {path}
+        self.tree[path] = old
+        self.take_back()
+
+    def contents_without_names_are_found(self):
+        self.take_copy()
+        self.lose_table("meta")
+        told = self.repair()
+        assert "FS_UNREADABLE (725): the table 'meta' of the filesystem is lost as a whole. Repair: " in told, told
+        with tarfile.open(fileobj=io.BytesIO(self.run("export", self.store).stdout)) as archive:
+            found = {header.name.removeprefix("./"): archive.extractfile(header).read() for header in archive if header.isreg()}
+        assert all(re.fullmatch(r"lost\+found/#\d+", path) for path in found), sorted(found)
+        assert sorted(found.values()) == sorted(self.tree[path][2] for path in self.full_files())
+        self.take_back()
+
+    def add_sparse_file(self, path, parts, size):
+        """`parts`: offset and bytes; in the sparse format 1.0 of GNU tar."""
+        numbers = [len(parts)] + [number for offset, data in parts for number in (offset, len(data))]
+        sparse_map = "".join(f"{number}\n" for number in numbers).encode()
+        data = sparse_map.ljust(512, b"\0") + b"".join(data for _, data in parts)
+        packed = io.BytesIO()
+        with tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as archive:
+            header = tarfile.TarInfo(path)
+            header.size, header.mode, header.uid, header.gid = len(data), 0o640, os.getuid(), os.getgid()
+            header.pax_headers = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.name": path, "GNU.sparse.realsize": str(size)}
+            archive.addfile(header, io.BytesIO(data))
+        self.run("import", self.store, data=packed.getvalue())
+
+    def holes_of_unknown_files_are_errors(self):
+        """Tables of their contents may be gone with the manifest, and what is there looks like all of it. The second time, as after a
+        kill between the steps, nothing is left of what the first run knew."""
+        size = 300000
+        self.take_copy()
+        self.add_sparse_file("sparse", [(0, b"begin" * 2000), (size - 10, b"at the end")], size)
+        found = self.read()[0]["sparse"]
+        assert found.size == size and found.issparse(), "it has no hole"
+        self.lose_table("meta")
+        self.keep_damaged()
+        for archive in ("00000003", "00000001"):
+            self.run("fsck", "-y", self.store, statuses=(1,))
+            self.run("fsck", "-n", "--deep", self.store)
+            bad = self.read()[1]
+            assert len(bad) == 1 and bad.pop().startswith("lost+found/#"), bad
+            self.run("fsck", "--undo", f"{self.store}/lost+found.d/{archive}", self.store, statuses=(1,))
+        shutil.rmtree(self.store + "/lost+found.d")
+        self.expect_as_damaged()
 
     def signals_end_it(self):
         """One that waits to tell how far it is, to a pipe that is full."""
@@ -262,6 +398,9 @@ class Stores:
             assert self.read()[1]
         print(f"# tried: {kills} kills of repairs, of which {refused} left a store that is refused")
 
+    def every_code_was_told(self):
+        assert self.told >= TOLD_BY_THE_COMMAND, TOLD_BY_THE_COMMAND - self.told
+
     def any_damage(self, steps):
         damaged = 0
         for _ in range(steps):
@@ -286,12 +425,18 @@ def main():
         test = Stores(sys.argv[1], work, seed)
         report.point("names, modes and links come back whichever block of them is damaged", attempt(test.names_come_back))
         report.point("bytes that were lost are errors until they are written", attempt(test.lost_bytes_are_errors))
+        report.point("without their contents files are what they were, and reading them fails", attempt(test.lost_contents_are_errors))
+        report.point("so they are if that repair was cut short, and never zeros", attempt(test.half_a_table_is_refused))
+        report.point("what logs still have of lost contents is kept", attempt(test.logs_keep_contents))
+        report.point("contents without names are in lost+found", attempt(test.contents_without_names_are_found))
+        report.point("holes of a file of which only contents are left are errors", attempt(test.holes_of_unknown_files_are_errors))
         report.point("a signal ends it before it changes anything", attempt(test.signals_end_it))
         report.point("a store whose repair was cut short before the rows is refused, not read as zeros", attempt(test.half_a_repair_is_refused))
         print(f"# replay with KV_SEED={seed}")
         kills = KILLS_SLOW if slow else KILLS
         report.point("a repair that is killed leaves no wrong bytes", attempt(lambda: test.kills_show_no_zeros(kills)))
         report.point("no damage makes wrong bytes, leaves a problem, or cannot be taken back", attempt(lambda: test.any_damage(steps)))
+        report.point("every code that the command tells had a store", attempt(test.every_code_was_told))
     print(f"1..{report.points}")
     sys.exit(report.failed > 0)
 
