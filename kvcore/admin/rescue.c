@@ -293,18 +293,23 @@ static int take_indexed(struct rescue *rescue)
     return r < 0 ? r : end_all(rescue);
 }
 
-/* Without: what stands between sound blocks is lost, up to the first key behind it. */
+/* Without: what stands between sound blocks is lost, up to the first key behind it. A file that was
+ * cut between two blocks has no gap, and yet lacks rows. */
 static int take_found(struct rescue *rescue)
 {
     const struct salvage *s = rescue->salvage;
+    bool all_rows = s->rows >= rescue->file->row_count;
     bool behind = false;
     int r = 0;
 
     for (size_t i = 0; i < s->count && r == 0; i++) {
         behind |= s->parts[i].type > BLOCK_DATA;
-        if (!behind) {
+        if (!behind && (s->parts[i].sound || !all_rows)) {
             r = take_part(rescue, &s->parts[i], kv_buf_slice(&rescue->last_key), kv_slice(NULL, 0));
         }
+    }
+    if (r == 0 && !behind && !all_rows) {
+        r = begin_lost(rescue, kv_buf_slice(&rescue->last_key));
     }
     return r < 0 ? r : end_all(rescue);
 }

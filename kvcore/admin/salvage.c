@@ -96,6 +96,7 @@ static int take_block(void *arg, struct walked_block *block)
     }
     s->newer |= r == -KV_EFORMAT;
     part.sound = r >= 0;
+    s->rows += part.sound && part.type == BLOCK_DATA ? block->header.row_count : 0;
     return add_part(s, &part);
 }
 

@@ -26,6 +26,7 @@ struct salvage {
     void *read_arg;
     struct salvage_part *parts; /* in the file's order */
     size_t count, capacity;
+    uint64_t rows; /* in the sound data blocks */
     bool has_footer;
     bool has_properties;
     struct table_properties properties;

@@ -213,18 +213,27 @@ static int tell_block(struct table_scan *t, const struct salvage *s,
     return r;
 }
 
-/* Gaps in front of the blocks that every table ends with were data. */
+/* Gaps in front of the blocks that every table ends with were data, unless no row is missing. A
+ * table whose end is gone may have been cut between two of them. */
 static int tell_data(struct table_scan *t, const struct salvage *s, uint64_t *told)
 {
-    bool behind = false;
+    bool all_rows = s->rows >= t->file->row_count;
+    bool behind = false, is_lost = false;
     int r = 0;
     for (size_t i = 0; i < s->count && r == 0; i++) {
         const struct salvage_part *part = &s->parts[i];
         behind |= part->type > BLOCK_DATA;
-        if (!part->sound && (part->type == BLOCK_DATA || (part->type == 0 && !behind))) {
+        is_lost =
+            !part->sound && !all_rows && (part->type == BLOCK_DATA || (part->type == 0 && !behind));
+        if (is_lost) {
             r = tell_block(t, s, part);
             (*told)++;
         }
+    }
+    if (r == 0 && !behind && !is_lost && !all_rows) {
+        const struct salvage_part end = {.offset = s->file_bytes};
+        r = tell_block(t, s, &end);
+        (*told)++;
     }
     return r;
 }

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "tests/admin/admin_craft.h"
+#include "tests/lib/inspect_fact.h"
 #include "tests/lib/temp_dir.h"
 
 enum { PARTS_MAX = 512, NAME_SIZE = 64, PATH_SIZE = 600, FOOTER = 64 };
@@ -48,25 +49,15 @@ struct seen {
     unsigned files, snapshots, levels;
 };
 
-static const struct kv_inspect_fact *fact(const struct kv_inspect_item *item, const char *name)
-{
-    for (size_t i = 0; i < item->fact_count; i++) {
-        if (strcmp(item->facts[i].name, name) == 0) {
-            return &item->facts[i];
-        }
-    }
-    return NULL;
-}
-
 static uint64_t number(const struct kv_inspect_item *item, const char *name)
 {
-    const struct kv_inspect_fact *found = fact(item, name);
+    const struct kv_inspect_fact *found = inspect_fact(item, name);
     return found != NULL ? found->number : UINT64_MAX;
 }
 
 static void text(const struct kv_inspect_item *item, const char *name, char *to, size_t size)
 {
-    const struct kv_inspect_fact *found = fact(item, name);
+    const struct kv_inspect_fact *found = inspect_fact(item, name);
     snprintf(to, size, "%.*s", found != NULL ? (int)found->bytes.size : 0,
              found != NULL ? (const char *)found->bytes.data : "");
 }
@@ -97,7 +88,7 @@ static int see(void *arg, const struct kv_inspect_item *item)
         break;
     case KV_INSPECT_ROW:
         seen->rows++;
-        seen->values += fact(item, "value") != NULL;
+        seen->values += inspect_fact(item, "value") != NULL;
         break;
     case KV_INSPECT_DAMAGE:
         if (seen->damages++ == 0) {

@@ -4,15 +4,13 @@
  * The store is checked, repaired, its rows mended, all of it read, and the repair taken back. A
  * check changes nothing, what was repaired is sound, no file has bytes that it never had, and
  * taking back gives every byte again. */
-#include <limits.h>
+#include <stdio.h>
 
-#include <kv/admin.h>
+#include "tests/damage/damage_dir.h"
+#include "tests/damage/image.h"
+#include "tests/fuzz/fuzz.h"
 
-#include "fs/kvfs.h"
-#include "kvcore/storage/posix_calls.h"
-#include "tests/fuzz/fuzz_image.h"
-
-enum { DAMAGES_MAX = 8, STEPS_MAX = 8, FILES = 8, PATH_SIZE = 128 };
+enum { DAMAGES_MAX = 8, FILES = 8 };
 
 enum damage {
     DAMAGE_BYTE = 0, /* changed by the argument */
@@ -26,45 +24,11 @@ enum damage {
 };
 
 static const struct kvfs_who who = {.uid = 1000, .gid = 100, .umask = 022};
-static char path[PATH_SIZE];
-static struct posix_calls calls;
+static struct damage_dir dir;
 static struct image sound;
 
 /* ---- the store --------------------------------------------------------------------------------
  */
-
-/* It is thrown away, so that nothing need last. */
-static int no_sync(void *arg, int fd)
-{
-    (void)arg;
-    (void)fd;
-    return 0;
-}
-
-static int no_sync_range(void *arg, int fd, uint64_t offset, uint64_t size, bool wait)
-{
-    (void)arg;
-    (void)fd;
-    (void)offset;
-    (void)size;
-    (void)wait;
-    return 0;
-}
-
-static struct kv_storage *storage_at(bool create)
-{
-    struct kv_storage *storage = NULL;
-    fuzz_need(storage_posix_open_with_calls(path, create, &calls, NULL, &storage));
-    return storage;
-}
-
-static int open_fs(const struct kvfs_options *options, struct kvfs **ret_fs)
-{
-    struct kvfs_options with = *options;
-    with.memory_bytes = 8 << 20;
-    with.no_background = true;
-    return kvfs_open_storage(storage_at(with.create), &with, ret_fs);
-}
 
 static struct kv_slice file_name(unsigned i, char to[16])
 {
@@ -110,32 +74,16 @@ static void fill(struct kvfs *fs)
     fuzz_need(kvfs_sync(fs));
 }
 
-static void remove_directory(void)
-{
-    image_clear(path);
-    rmdir(path);
-    image_finish(&sound);
-}
-
-/* In memory, where there is a file system of that kind. */
 static void make_store(void)
 {
     const struct kvfs_options options = {.create = true, .index = "user.tag"};
-    const char *base = getenv("TMPDIR");
     struct kvfs *fs = NULL;
 
-    base = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : base != NULL ? base : "/tmp";
-    snprintf(path, sizeof path, "%s/kvfs-fuzz-XXXXXX", base);
-    char *made = mkdtemp(path);
-    assert(made != NULL);
-    atexit(remove_directory);
-    calls = posix_calls_real;
-    calls.fsync = calls.fdatasync = no_sync;
-    calls.sync_range = no_sync_range;
-    fuzz_need(open_fs(&options, &fs));
+    damage_dir_make(&dir);
+    fuzz_need(damage_dir_open(&dir, &options, &fs));
     fuzz_need(kvfs_index_build(fs));
     fill(fs);
-    image_take(path, &sound); /* not closed */
+    image_take(dir.path, &sound); /* not closed */
     kv_ignore(kvfs_close(fs));
 }
 
@@ -196,74 +144,8 @@ static void damage_one(struct image *image, struct coding_cursor *c)
     }
 }
 
-/* ---- check, repair, mend, read, take back ------------------------------------------------------
+/* ---- check, repair, read, take back ------------------------------------------------------------
  */
-
-static int check(enum kv_admin_mode mode, struct kv_admin_result *ret_result)
-{
-    const struct kv_admin_options options = {.mode = mode, .deep = true};
-    struct kv_storage *storage = storage_at(false);
-    int r = kv_admin_check(storage, &options, ret_result);
-    storage->ops->close(storage);
-    return r;
-}
-
-static void ignore_fault(void *arg, int code, const char *text)
-{
-    (void)arg;
-    fuzz_touch(kv_slice_str(text));
-    assert(kv_problem_kind(code) != NULL);
-}
-
-/* A walk of the rows, as the command makes it. Returns whether rows were collected. */
-static bool walk(struct kv_batch *rows)
-{
-    const struct kvfs_options options = {.read_only = true, .without_facts = true};
-    struct kvfs_check_counts counts;
-    struct kvfs *fs = NULL;
-    int r = open_fs(&options, &fs);
-
-    assert(r == 0 || r == -KV_EFORMAT || r == -KV_EDAMAGED || r == -EIO);
-    if (r < 0) {
-        return false;
-    }
-    r = kvfs_mend(fs, ignore_fault, NULL, NULL, rows, &counts);
-    assert(r == 0 || r == -EIO || r == -KV_EDAMAGED);
-    kv_ignore(kvfs_close(fs));
-    return r == 0 && !kv_batch_is_empty(rows);
-}
-
-static void end_mending(const struct kv_admin_options *options, char archive[32])
-{
-    struct kv_admin_result result = {0};
-    struct kv_storage *storage = storage_at(false);
-
-    fuzz_need(kv_admin_rows_checked(storage, options, &result));
-    storage->ops->close(storage);
-    if (archive[0] == '\0') {
-        memcpy(archive, result.archive, sizeof result.archive);
-    }
-}
-
-static void mend(char archive[32])
-{
-    const struct kv_admin_options options = {.holder = "fuzz"};
-    struct kv_batch *rows = NULL;
-
-    fuzz_need(kv_batch_create(&rows));
-    for (int i = 0; i < STEPS_MAX && walk(rows); i++) {
-        struct kv_admin_result result = {0};
-        struct kv_storage *storage = storage_at(false);
-        fuzz_need(kv_admin_amend(storage, &options, rows, &result));
-        storage->ops->close(storage);
-        kv_batch_clear(rows);
-        if (archive[0] == '\0') {
-            memcpy(archive, result.archive, sizeof result.archive);
-        }
-    }
-    kv_batch_destroy(rows);
-    end_mending(&options, archive);
-}
 
 /* A file that can be read has the bytes it had, or the first of them. */
 static void read_all(bool read_only)
@@ -274,7 +156,7 @@ static void read_all(bool read_only)
     struct kv_buf value = {0};
     char name[16];
 
-    if (open_fs(&options, &fs) < 0) {
+    if (damage_dir_open(&dir, &options, &fs) < 0) {
         return;
     }
     for (unsigned i = 0; i < FILES; i++) {
@@ -290,44 +172,35 @@ static void read_all(bool read_only)
     kv_ignore(kvfs_close(fs));
 }
 
-static void take_back(const char *archive, const struct image *image)
-{
-    struct kv_storage *storage = storage_at(false);
-    int r = kv_admin_undo(storage, archive);
-    storage->ops->close(storage);
-    assert(r == 0 && image_is_there(image, path));
-}
-
-/* As the command does: first the engine's part, then the rows. Returns whether nothing is left but
- * what the rows say. */
+/* Returns whether nothing is left. */
 static bool repair(char archive[32])
 {
-    struct kv_admin_result found = {0}, result = {0};
-    bool whole = check(KV_ADMIN_REPAIR, &result) == 0 && result.problems == result.repaired;
+    struct damage_found found, again;
 
-    memcpy(archive, result.archive, sizeof result.archive);
-    if (whole) {
-        fuzz_need(check(KV_ADMIN_REPORT, &found));
-        assert(found.problems == 0);
-        mend(archive);
+    damage_dir_check(&dir, KV_ADMIN_REPAIR, &found);
+    memcpy(archive, found.archive, sizeof found.archive);
+    if (found.whole) {
+        damage_dir_check(&dir, KV_ADMIN_REPORT, &again);
+        assert(again.error == 0 && again.told == 0);
     }
-    return whole;
+    return found.whole;
 }
 
 static void use(const struct image *image)
 {
-    struct kv_admin_result found = {0};
-    char archive[32];
-    int r = check(KV_ADMIN_REPORT, &found);
+    struct damage_found found;
+    char archive[32] = "";
 
-    assert(image_is_there(image, path));
-    assert(r == 0 || r == -KV_EFORMAT || r == -ENOENT);
-    bool whole = r == 0 && repair(archive);
+    damage_dir_check(&dir, KV_ADMIN_REPORT, &found);
+    assert(image_is_there(image, dir.path));
+    assert(found.error == 0 || found.error == -KV_EFORMAT || found.error == -ENOENT);
+    bool whole = found.error == 0 && repair(archive);
     if (whole) {
         read_all(true);
     }
-    if (r == 0 && archive[0] != '\0') {
-        take_back(archive, image);
+    if (archive[0] != '\0') {
+        fuzz_need(damage_dir_undo(&dir, archive));
+        assert(image_is_there(image, dir.path));
         assert(repair(archive) == whole);
     }
     if (whole) {
@@ -340,14 +213,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct coding_cursor c = coding_cursor(kv_slice(data, size));
     struct image image;
 
-    if (path[0] == '\0') {
+    if (dir.path[0] == '\0') {
         make_store();
     }
     image_copy(&sound, &image);
     for (int i = 0; i < DAMAGES_MAX && coding_left(&c) > 0 && coding_ok(&c); i++) {
         damage_one(&image, &c);
     }
-    image_lay_down(&image, path);
+    image_lay_down(&image, dir.path);
     use(&image);
     image_finish(&image);
     return 0;
