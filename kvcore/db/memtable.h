@@ -2,14 +2,17 @@
 /* The newest rows of one table, sorted in memory: a skip list in an arena, and beside it its range
  * deletes (range_map.h).
  *
- * Why a skip list: inserts by several threads and reads beside them need no lock, and nothing is
- * freed before the whole memtable is. Each node keeps the first eight bytes of its key as a number,
+ * Why a skip list: reads beside an insert need no lock, and nothing is freed before the whole
+ * memtable is. Each node keeps the first eight bytes of its key as a number,
  * and each link those of the node it leads to, so that a search touches the nodes it takes and
- * hardly any other, and mostly no key bytes. (Skip lists: Pugh 1990; the
- * arena with atomic links follows LevelDB's, the inserts by compare-and-swap RocksDB's.)
+ * hardly any other, and mostly no key bytes. An insert goes on from where the last one with the
+ * same first bytes ended, if that is near. (Skip lists: Pugh 1990; the arena with atomic links
+ * follows LevelDB's.)
  *
  * Invariants: 1. a node never changes after it was linked at level 0; 2. links are published with
  * release and followed with acquire; 3. rows of one key stand newest first.
+ *
+ * Concurrency: one thread inserts at a time (the leader of a write group), any number read.
  *
  * The caller sets memory aside before the log is written, so that inserting cannot fail. Range
  * deletes are planned before, which takes their memory, and published after. */
@@ -32,7 +35,7 @@ void memtable_destroy(struct memtable *memtable); /* accepts NULL */
 /* Bytes the row takes, a multiple of 8; sum them up and allocate once for a group of rows. */
 size_t memtable_row_bytes(size_t key_size, size_t value_size, uint64_t trailer);
 /* Link a row, copying key and value into `*memory`, which is moved on behind what was used and must
- * have memtable_row_bytes() left. Never fails. Any number of threads. */
+ * have memtable_row_bytes() left. Never fails. One thread at a time. */
 void memtable_insert(struct memtable *memtable, const struct row *row, uint8_t **memory);
 
 /* The range deletes, written by one thread at a time. */
@@ -46,6 +49,8 @@ bool memtable_get(const struct memtable *memtable, struct kv_slice key, uint64_t
 /* Neither rows nor range deletes. */
 bool memtable_is_empty(const struct memtable *memtable);
 uint64_t memtable_row_count(const struct memtable *memtable);
+/* Of these, how many were searched for from the start. For the thread that inserts. */
+uint64_t memtable_searches(const struct memtable *memtable);
 /* Are there thousands of rows in [from, to)? A guess from the upper levels of the list. */
 bool memtable_range_is_long(const struct memtable *memtable, struct kv_slice from,
                             struct kv_slice to);

@@ -108,6 +108,7 @@ struct writer_arg {
     uint64_t first_sequence;
     _Atomic uint64_t *last; /* counts the rows that came last */
     _Atomic bool *stop;
+    struct mutex *mu; /* who holds it may insert */
 };
 
 static void *write_rows(void *arg)
@@ -121,7 +122,9 @@ static void *write_rows(void *arg)
         char key[32];
         /* Half of the keys differ in their first eight bytes, the others behind them only. */
         snprintf(key, sizeof key, number % 2 == 0 ? "%05" PRIx64 : "%016" PRIx64, number);
+        mutex_lock(w->mu);
         insert(w->f, key, sequence, ROW_PUT, key);
+        mutex_unlock(w->mu);
     }
     return NULL;
 }
@@ -155,20 +158,22 @@ static void *read_rows(void *arg)
     return NULL;
 }
 
-START_TEST(concurrent_inserts_lose_nothing_and_readers_see_order)
+START_TEST(inserts_of_any_thread_lose_nothing_and_readers_beside_them_see_order)
 {
     struct fixture f;
     struct thread threads[WRITERS + 1];
     struct writer_arg args[WRITERS + 1];
     _Atomic bool stop = false;
     _Atomic uint64_t last = 0;
+    struct mutex mu;
     uint64_t count = 0;
     struct iter *it = NULL;
 
+    mutex_init(&mu, LOCK_RANK_DB_WRITE, "inserts");
     fixture_init(&f);
     for (uint64_t i = 0; i <= WRITERS; i++) {
-        args[i] =
-            (struct writer_arg){.f = &f, .first_sequence = 1 + i, .last = &last, .stop = &stop};
+        args[i] = (struct writer_arg){
+            .f = &f, .first_sequence = 1 + i, .last = &last, .stop = &stop, .mu = &mu};
         ck_ok(thread_start(&threads[i], "t", i < WRITERS ? write_rows : read_rows, &args[i]));
     }
     for (int i = 0; i < WRITERS; i++) {
@@ -184,6 +189,91 @@ START_TEST(concurrent_inserts_lose_nothing_and_readers_see_order)
     ck_assert_uint_eq(memtable_row_count(f.memtable), count);
     iter_destroy(it);
     fixture_finish(&f);
+    mutex_finish(&mu);
+}
+END_TEST
+
+/* The rows of runs: their keys share the first bytes and rise, fall, jump or stay the same, and
+ * the runs are mixed. */
+enum { RUNS = 40, RUN_ROWS = 2000 };
+
+static unsigned run_number(uint64_t run, unsigned row)
+{
+    switch (run % 4) {
+    case 0:
+        return row;
+    case 1:
+        return RUN_ROWS - row;
+    case 2:
+        return (unsigned)(hash_u64(run << 32 | row) % RUN_ROWS);
+    default:
+        return row / 100;
+    }
+}
+
+START_TEST(rows_that_come_in_runs_stand_in_order_and_are_found)
+{
+    struct fixture f;
+    struct rng rng = {7};
+    unsigned rows[RUNS] = {0};
+    struct kv_buf last = {0};
+    struct iter *it = NULL;
+    uint64_t last_trailer = 0;
+    uint64_t count = 0;
+    char key[40];
+
+    fixture_init(&f);
+    for (uint64_t sequence = 1; sequence <= (uint64_t)RUNS * RUN_ROWS; sequence++) {
+        uint64_t run = rng_below(&rng, RUNS);
+        snprintf(key, sizeof key, "run%02" PRIu64 "in/name%06u", run, run_number(run, rows[run]++));
+        insert(&f, key, sequence, ROW_PUT, key);
+    }
+    ck_ok(memtable_iter_create(f.memtable, &it));
+    for (iter_seek_first(it); it->valid; iter_next(it), count++) {
+        bool is_newest = last.size == 0 || !kv_slice_equal(kv_buf_slice(&last), it->row->key);
+        uint64_t trailer = 0;
+        struct kv_slice value;
+        ck_assert(last.size == 0 || row_compare(kv_buf_slice(&last), last_trailer, it->row->key,
+                                                it->row->trailer) < 0);
+        ck_assert(kv_slice_equal(it->row->key, it->row->value));
+        ck_assert(get(&f, it->row->key, ROW_SEQUENCE_MAX, &trailer, &value));
+        ck_assert_int_eq(trailer == it->row->trailer, is_newest);
+        ck_assert(get(&f, it->row->key, row_sequence(it->row->trailer), &trailer, &value));
+        ck_assert_uint_eq(trailer, it->row->trailer);
+        ck_ok(kv_buf_assign(&last, it->row->key));
+        last_trailer = it->row->trailer;
+    }
+    ck_assert_uint_eq(count, (uint64_t)RUNS * RUN_ROWS);
+    kv_buf_finish(&last);
+    iter_destroy(it);
+    fixture_finish(&f);
+}
+END_TEST
+
+/* How many rows of a run are searched for from the start, when they come in the order of
+ * run_number(). */
+static uint64_t searches_of_run(uint64_t run)
+{
+    struct fixture f;
+    uint64_t searches;
+    char key[40];
+    fixture_init(&f);
+    for (unsigned row = 0; row < RUN_ROWS; row++) {
+        snprintf(key, sizeof key, "directory/name%06u", run_number(run, row));
+        insert(&f, key, 1 + row, ROW_PUT, "");
+    }
+    searches = memtable_searches(f.memtable);
+    fixture_finish(&f);
+    return searches;
+}
+
+START_TEST(what_is_near_the_last_row_of_its_run_is_not_searched_for_and_what_is_far_away_is)
+{
+    enum { RISING, FALLING, AT_RANDOM, MOSTLY_THE_SAME };
+    ck_assert_uint_lt(searches_of_run(RISING), RUN_ROWS / 100);
+    ck_assert_uint_lt(searches_of_run(FALLING), RUN_ROWS / 10);
+    ck_assert_uint_lt(searches_of_run(MOSTLY_THE_SAME), RUN_ROWS / 10);
+    ck_assert_uint_gt(searches_of_run(AT_RANDOM), RUN_ROWS / 2);
 }
 END_TEST
 
@@ -217,7 +307,10 @@ Suite *test_suite(void)
     suite_add(s, "get", get_returns_the_newest_version_visible_at_the_sequence_number);
     suite_add(s, "order",
               keys_that_differ_only_behind_the_eighth_byte_or_in_trailing_zeros_stay_apart);
-    suite_add(s, "threads", concurrent_inserts_lose_nothing_and_readers_see_order);
+    suite_add(s, "threads", inserts_of_any_thread_lose_nothing_and_readers_beside_them_see_order);
+    suite_add(s, "runs", rows_that_come_in_runs_stand_in_order_and_are_found);
+    suite_add(s, "near",
+              what_is_near_the_last_row_of_its_run_is_not_searched_for_and_what_is_far_away_is);
     suite_add(s, "filter", a_filter_finds_what_was_added_and_little_else);
     return s;
 }
