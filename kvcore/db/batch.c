@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "kvcore/db/large.h"
+#include "kvcore/db/memtable.h"
 #include "kvcore/db/store.h"
 #include "kvcore/db/view.h"
 
@@ -51,6 +52,8 @@ void kv_batch_clear(struct kv_batch *batch)
     batch->large_bytes = 0;
     batch->count = 0;
     batch->range_count = 0;
+    batch->delete_count = 0;
+    batch->memtable_bytes = 0;
     batch->tables = 0;
     batch->use_reserve = false;
     view_release(batch->view);
@@ -100,6 +103,10 @@ static int append_row(struct kv_batch *batch, enum row_kind kind, const struct k
     }
     batch->payload.size = (size_t)(at - batch->payload.data);
     batch->count++;
+    batch->range_count += kind == ROW_RANGE_DELETE;
+    batch->delete_count += kind == ROW_DELETE;
+    batch->memtable_bytes +=
+        kind == ROW_RANGE_DELETE ? 0 : memtable_row_bytes(key.size, value_size);
     batch->tables |= (uint64_t)1 << (table->id - 1);
     return 0;
 }
@@ -130,13 +137,10 @@ int kv_batch_delete(struct kv_batch *batch, struct kv_table *table, struct kv_sl
 int kv_batch_delete_range(struct kv_batch *batch, struct kv_table *table, struct kv_slice from,
                           struct kv_slice to)
 {
-    int r;
     if (to.size > KV_KEY_SIZE_MAX || kv_slice_compare(from, to) >= 0) {
         return -EINVAL;
     }
-    r = append_row(batch, ROW_RANGE_DELETE, table, from, &to);
-    batch->range_count += r == 0;
-    return r;
+    return append_row(batch, ROW_RANGE_DELETE, table, from, &to);
 }
 
 static bool row_is_sound(const struct batch_row *row)

@@ -21,10 +21,12 @@ struct batch_large {
 struct kv_batch {
     struct kv_buf payload;
     uint32_t count;
-    uint32_t range_count; /* rows that delete ranges */
-    uint64_t tables;      /* bit id - 1 of those it has rows of */
-    bool use_reserve;     /* see kv_batch_use_reserve() */
-    struct view *view;    /* the oldest that parts were taken from; NULL: none were */
+    uint32_t range_count;  /* rows that delete ranges */
+    uint32_t delete_count; /* rows that delete a key */
+    size_t memtable_bytes; /* what its rows take there but for their links */
+    uint64_t tables;       /* bit id - 1 of those it has rows of */
+    bool use_reserve;      /* see kv_batch_use_reserve() */
+    struct view *view;     /* the oldest that parts were taken from; NULL: none were */
     /* Values that go to a blob when the batch is written, see large.h. */
     struct blob_pack pack;
     struct kv_buf unplaced;

@@ -178,11 +178,11 @@ void memtable_destroy(struct memtable *memtable)
     free(memtable);
 }
 
-/* One in four nodes rises a level; the trailer is unique, so its hash is as good as a random
- * number. */
-static unsigned random_height(uint64_t trailer)
+/* One in four nodes rises a level; the sequence number is unique, so its hash is as good as a
+ * random number. */
+static unsigned random_height(uint64_t sequence)
 {
-    uint64_t bits = hash_u64(trailer);
+    uint64_t bits = hash_u64(sequence);
     unsigned height = 1;
     while (height < HEIGHT_MAX && (bits & 3) == 0) {
         height++;
@@ -191,17 +191,24 @@ static unsigned random_height(uint64_t trailer)
     return height;
 }
 
-size_t memtable_row_bytes(size_t key_size, size_t value_size, uint64_t trailer)
+size_t memtable_row_bytes(size_t key_size, size_t value_size)
 {
-    size_t size =
-        sizeof(struct node) + random_height(trailer) * sizeof(struct link) + key_size + value_size;
-    return (size + 7) & ~(size_t)7;
+    return sizeof(struct node) + ((key_size + value_size + 7) & ~(size_t)7);
+}
+
+size_t memtable_link_bytes(uint64_t sequence, uint64_t count)
+{
+    size_t links = 0;
+    for (uint64_t i = 0; i < count; i++) {
+        links += random_height(sequence + i);
+    }
+    return links * sizeof(struct link);
 }
 
 static struct node *make_node(const struct row *row, uint8_t **memory)
 {
     struct node *node = (struct node *)(void *)*memory;
-    unsigned height = random_height(row->trailer);
+    unsigned height = random_height(row_sequence(row->trailer));
     uint8_t *bytes = *memory + sizeof *node + height * sizeof(struct link);
     uintptr_t end;
 

@@ -32,10 +32,12 @@ KV_MUST_CHECK int memtable_create(struct arena *arena, struct row_filter *filter
                                   struct memtable **ret_memtable);
 void memtable_destroy(struct memtable *memtable); /* accepts NULL */
 
-/* Bytes the row takes, a multiple of 8; sum them up and allocate once for a group of rows. */
-size_t memtable_row_bytes(size_t key_size, size_t value_size, uint64_t trailer);
+/* What a row takes, a multiple of 8, but for its links, which come to memtable_link_bytes() for
+ * `count` rows numbered from `sequence` on: sum up, and allocate once for a group of rows. */
+size_t memtable_row_bytes(size_t key_size, size_t value_size);
+size_t memtable_link_bytes(uint64_t sequence, uint64_t count);
 /* Link a row, copying key and value into `*memory`, which is moved on behind what was used and must
- * have memtable_row_bytes() left. Never fails. One thread at a time. */
+ * have what the row and its links take left. Never fails. One thread at a time. */
 void memtable_insert(struct memtable *memtable, const struct row *row, uint8_t **memory);
 
 /* The range deletes, written by one thread at a time. */

@@ -228,8 +228,8 @@ static int replay_row(struct replay *replay, const struct batch_row *row,
     if (row->kind == ROW_RANGE_DELETE) {
         return replay_range_delete(generation, row, sequence);
     }
-    memory = arena_alloc(&generation->arena,
-                         memtable_row_bytes(row->key.size, row->value.size, stored.trailer));
+    memory = arena_alloc(&generation->arena, memtable_row_bytes(row->key.size, row->value.size) +
+                                                 memtable_link_bytes(sequence, 1));
     if (memory == NULL) {
         return -ENOMEM;
     }

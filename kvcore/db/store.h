@@ -199,7 +199,7 @@ struct kv_store {
     struct mutex write_mu; /* queue of writers */
     struct writer *writers_head GUARDED_BY(&write_mu);
     struct writer *writers_tail GUARDED_BY(&write_mu);
-    /* The leader's, that is the writer at the head of the queue, without a lock. */
+    /* The leader's (see write.h), without a lock. */
     uint64_t last_sequence;    /* given out */
     uint64_t next_log;         /* number of the next segment */
     struct generation *active; /* the leader's own reference */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "kvcore/db/write.h"
 
+#include <assert.h>
 #include <stdatomic.h>
 #include <stddef.h>
 #include <time.h>
@@ -14,6 +15,7 @@
 #include "kvcore/db/space.h"
 #include "kvcore/db/sync.h"
 #include "kvcore/db/worker.h"
+#include "kvcore/util/latch.h"
 
 enum {
     GROUP_BYTES_MAX = 1 << 20,
@@ -29,11 +31,15 @@ struct writer {
     enum kv_durability durability;
     write_check_fn *check; /* NULL: none. Who has one is always the first of a group */
     void *check_arg;
-    bool done;
     int result;
-    bool waits; /* there was somebody in front of it: only then it has a `turn` */
-    struct condvar turn;
+    struct latch turn; /* set to a WRITER_*, unless it came first */
     struct writer *next;
+};
+
+/* What becomes of a writer that waits. */
+enum {
+    WRITER_LEADS = 1,
+    WRITER_DONE, /* another leader did the work */
 };
 
 /* ---- the queue ---- */
@@ -41,53 +47,66 @@ struct writer {
 /* Join the queue. Returns true as the leader, false when another leader did the work. */
 static bool queue_join(struct kv_store *store, struct writer *w)
 {
-    bool leader;
+    bool first;
 
     mutex_lock(&store->write_mu);
-    if (store->writers_tail != NULL) {
-        store->writers_tail->next = w;
-    } else {
+    first = store->writers_head == NULL;
+    if (first) {
         store->writers_head = w;
+    } else {
+        store->writers_tail->next = w;
     }
     store->writers_tail = w;
-    if (store->writers_head != w) {
-        w->waits = true;
-        condvar_init(&w->turn);
-    }
-    while (!w->done && store->writers_head != w) {
-        condvar_wait(&w->turn, &store->write_mu);
-    }
-    leader = !w->done;
     mutex_unlock(&store->write_mu);
-    if (w->waits) {
-        condvar_finish(&w->turn); /* nobody signals the head, nor one that is done */
-    }
-    return leader;
+    return first || latch_wait(&w->turn) == WRITER_LEADS;
 }
 
-/* Leave the queue together with the group up to and including `last`. */
-static void queue_leave(struct kv_store *store, struct writer *w, struct writer *last, int result)
+/* Whether the batch needs a blob that the active generation cannot give. */
+static bool wants_new_blob(const struct kv_store *store, const struct kv_batch *batch)
 {
+    return batch->large_count > 0 && store->active->blob_failed;
+}
+
+/* Whether a leader may do the work of this writer beside its own. Not what only the writer's own
+ * thread can do; and nothing that takes long or may have to wait for a new generation, which a
+ * range delete may ask for. */
+static bool may_stand_in(const struct kv_store *store, const struct writer *w)
+{
+    return w->batch != NULL && w->check == NULL && batch_bytes(w->batch) <= GROUP_BYTES_MAX &&
+           w->batch->range_count == 0 && !wants_new_blob(store, w->batch);
+}
+
+/* The group up to and including `last` leaves the queue. `self` is the writer of this thread.
+ * Returns the writer behind them, which this thread is to lead for, if it wants to go on and can;
+ * else that writer is told to, and NULL returned. */
+static struct writer *queue_leave(struct kv_store *store, const struct writer *self,
+                                  struct writer *last, int result, bool goes_on)
+{
+    struct writer *member;
+    struct writer *next;
+
     mutex_lock(&store->write_mu);
-    for (;;) {
-        struct writer *member = store->writers_head;
-        bool at_last = member == last;
-        store->writers_head = member->next;
-        if (member != w) {
-            member->result = result;
-            member->done = true;
-            condvar_signal(&member->turn);
-        }
-        if (at_last) {
-            break;
-        }
-    }
-    if (store->writers_head != NULL) {
-        condvar_signal(&store->writers_head->turn);
-    } else {
+    member = store->writers_head;
+    next = last->next;
+    last->next = NULL;
+    store->writers_head = next;
+    if (next == NULL) {
         store->writers_tail = NULL;
     }
     mutex_unlock(&store->write_mu);
+    if (next != NULL && !(goes_on && may_stand_in(store, next))) {
+        latch_set(&next->turn, WRITER_LEADS);
+        next = NULL;
+    }
+    while (member != NULL) {
+        struct writer *behind = member->next;
+        if (member != self) {
+            member->result = result;
+            latch_set(&member->turn, WRITER_DONE); /* from now on it may be gone */
+        }
+        member = behind;
+    }
+    return next;
 }
 
 int write_exclusive(struct kv_store *store, int (*fn)(struct kv_store *, void *), void *arg)
@@ -99,7 +118,7 @@ int write_exclusive(struct kv_store *store, int (*fn)(struct kv_store *, void *)
         return w.result; /* does not happen: nobody takes a writer without a batch along */
     }
     r = fn(store, arg);
-    queue_leave(store, &w, &w, 0);
+    queue_leave(store, &w, &w, 0, false);
     return r;
 }
 
@@ -154,20 +173,16 @@ struct group {
     size_t bytes;       /* of the payloads and of the values that go to blobs */
     size_t large_bytes; /* of these */
     uint64_t rows;
-    bool with_ranges; /* there are range deletes */
-    uint64_t deletes; /* of single keys; set by group_prepare() */
-    bool defer;       /* nobody asked for more than KV_DURABLE_NONE */
+    size_t memtable_bytes; /* what its rows take there, at first without their links */
+    uint8_t *memory;       /* that much of it, set aside */
+    bool with_ranges;      /* there are range deletes */
+    uint64_t deletes;      /* of single keys */
+    bool defer;            /* nobody asked for more than KV_DURABLE_NONE */
     struct writer *last;
     /* Only the first `count` of them: to clear them all would cost more than to write a row. */
     struct kv_batch *batches[GROUP_COUNT_MAX];
     struct kv_slice payloads[GROUP_COUNT_MAX];
 };
-
-/* Whether the batch needs a blob that the active generation cannot give. */
-static bool wants_new_blob(const struct kv_store *store, const struct kv_batch *batch)
-{
-    return batch->large_count > 0 && store->active->blob_failed;
-}
 
 /* Whether a table that the batch has rows of was dropped since. */
 static bool is_for_dropped(const struct kv_store *store, const struct kv_batch *batch)
@@ -178,8 +193,8 @@ static bool is_for_dropped(const struct kv_store *store, const struct kv_batch *
 static bool may_join(const struct kv_store *store, const struct group *group,
                      const struct writer *w, size_t limit)
 {
-    return w->batch != NULL && w->check == NULL && group->bytes + batch_bytes(w->batch) <= limit &&
-           !wants_new_blob(store, w->batch) && !is_for_dropped(store, w->batch);
+    return may_stand_in(store, w) && group->bytes + batch_bytes(w->batch) <= limit &&
+           !is_for_dropped(store, w->batch);
 }
 
 static void group_collect(struct kv_store *store, struct writer *leader, struct group *group)
@@ -200,19 +215,18 @@ static void group_collect(struct kv_store *store, struct writer *leader, struct 
         group->bytes += batch_bytes(w->batch);
         group->large_bytes += w->batch->large_bytes;
         group->rows += w->batch->count;
+        group->memtable_bytes += w->batch->memtable_bytes;
         group->with_ranges = group->with_ranges || w->batch->range_count > 0;
+        group->deletes += w->batch->delete_count;
         group->defer = group->defer && w->durability == KV_DURABLE_NONE;
         group->last = w;
     }
     mutex_unlock(&store->write_mu);
 }
 
-/* Plan the range deletes of the group and find what its rows take in the memtables. Our own batches
- * are sound: no errors but memory. */
-static int group_prepare(struct group *group, struct generation *generation, uint64_t sequence,
-                         uint8_t **ret_memory)
+/* Our own batches are sound: no errors but memory. */
+static int plan_ranges(const struct group *group, struct generation *generation, uint64_t sequence)
 {
-    size_t bytes = 0;
     int r = 0;
     for (size_t i = 0; i < group->count; i++) {
         struct coding_cursor cursor = coding_cursor(group->payloads[i]);
@@ -221,18 +235,22 @@ static int group_prepare(struct group *group, struct generation *generation, uin
             if (row.kind == ROW_RANGE_DELETE) {
                 struct range_delete range = {row.key, row.value, sequence};
                 r = generation_plan_range_delete(generation, row.table_id, &range);
-            } else {
-                group->deletes += row.kind == ROW_DELETE;
-                bytes += memtable_row_bytes(row.key.size, row.value.size,
-                                            row_trailer(sequence, row.kind));
             }
         }
     }
-    if (r == 0) {
-        *ret_memory = arena_alloc(&generation->arena, bytes);
-        r = *ret_memory != NULL ? 0 : -ENOMEM;
-    }
     return r;
+}
+
+/* Set aside the memory for all that the group brings to the memtables. */
+static int group_prepare(struct group *group, struct generation *generation, uint64_t sequence)
+{
+    int r = group->with_ranges ? plan_ranges(group, generation, sequence) : 0;
+    if (r < 0) {
+        return r;
+    }
+    group->memtable_bytes += memtable_link_bytes(sequence, group->rows);
+    group->memory = arena_alloc(&generation->arena, group->memtable_bytes);
+    return group->memory != NULL ? 0 : -ENOMEM;
 }
 
 /* What is known of runs of deleted keys follows a row that is to become visible. */
@@ -246,10 +264,11 @@ static void tell_runs(struct kv_store *store, const struct batch_row *row, uint6
 }
 
 /* Behind the last thing that can fail: the numbers of the rows are announced. */
-static void group_insert(struct kv_store *store, const struct group *group, uint64_t sequence,
-                         uint8_t *memory)
+static void group_insert(struct kv_store *store, const struct group *group, uint64_t sequence)
 {
     struct generation *generation = store->active;
+    uint8_t *memory = group->memory;
+    const uint8_t *end = memory + group->memtable_bytes;
     uint64_t concerned = dead_runs_announce(store->dead_runs, sequence + group->rows - 1);
 
     for (size_t i = 0; i < group->count; i++) {
@@ -264,6 +283,8 @@ static void group_insert(struct kv_store *store, const struct group *group, uint
             }
         }
     }
+    /* (For a range delete the links of a row are set aside, which are not used.) */
+    assert(group->with_ranges ? memory <= end : memory == end);
     if (group->with_ranges) {
         generation_publish_plans(generation);
     }
@@ -320,13 +341,12 @@ static int group_commit(struct kv_store *store, struct group *group)
 {
     struct generation *active = store->active;
     uint64_t first = store->last_sequence + 1;
-    uint8_t *memory = NULL;
     int r;
 
     if (group->rows > ROW_SEQUENCE_MAX - store->last_sequence) {
         return -EOVERFLOW;
     }
-    r = group_prepare(group, active, first, &memory);
+    r = group_prepare(group, active, first);
     if (r < 0) {
         generation_drop_plans(active);
         return r;
@@ -350,7 +370,7 @@ static int group_commit(struct kv_store *store, struct group *group)
         return space_failed(store, r);
     }
     store->deferred = group->defer;
-    group_insert(store, group, first, memory);
+    group_insert(store, group, first);
     store->last_sequence += group->rows;
     /* Release: pairs with visible_sequence(); the rows are linked before they are visible. */
     atomic_store_explicit(&store->visible_sequence, store->last_sequence, memory_order_release);
@@ -387,13 +407,15 @@ static int make_room(struct kv_store *store, const struct kv_batch *batch)
     return r == -ENOSPC && !failed && !store->rows_lost && has_room(store, 2) ? 0 : r;
 }
 
-static int lead(struct kv_store *store, struct writer *w)
+/* Write a group that begins with `w`, the head of the queue. `*ret_last` is the last that it took
+ * along. */
+static int lead_group(struct kv_store *store, struct writer *w, struct writer **ret_last)
 {
     struct group group;
     int r;
 
+    *ret_last = w;
     if (is_for_dropped(store, w->batch)) {
-        queue_leave(store, w, w, 0);
         return -EIDRM;
     }
     slow_down(store);
@@ -401,17 +423,39 @@ static int lead(struct kv_store *store, struct writer *w)
     if (r == 0 && w->check != NULL) {
         r = w->check(store, w->check_arg);
         if (r != 0) {
-            queue_leave(store, w, w, 0); /* the others have not failed */
-            return r;
+            return r; /* the others have not failed */
         }
     }
     group_collect(store, w, &group);
+    *ret_last = group.last;
     r = r < 0 ? r : rotate_before_ranges(store, &group);
-    if (r == 0) {
-        r = group_commit(store, &group);
+    return r < 0 ? r : group_commit(store, &group);
+}
+
+/* Whether the leader, whose own batch is done, may lead on. Its caller waits and may hold locks, so
+ * it goes on only where nothing has to be waited for, and has nothing else to do. */
+static bool may_go_on(const struct kv_store *store, const struct writer *self)
+{
+    bool done = self->durability != KV_DURABLE_SYNC && self->batch->large_count == 0;
+    return done && !atomic_load(&store->log_failed) && !store->rows_lost && has_room(store, 1) &&
+           store_l0_files(store) <= L0_SLOW_FILES;
+}
+
+/* A leader goes on for those who came meanwhile: they sleep already, and until the next of them is
+ * awake nobody would write. */
+static int lead(struct kv_store *store, struct writer *self)
+{
+    struct writer *w = self;
+    struct writer *last;
+    int result = 0;
+
+    for (unsigned groups = 1; w != NULL; groups++) {
+        int r = lead_group(store, w, &last);
+        bool goes_on = groups < LEAD_GROUPS_MAX && may_go_on(store, self);
+        result = w == self ? r : result;
+        w = queue_leave(store, self, last, r, goes_on);
     }
-    queue_leave(store, w, group.last, r);
-    return r;
+    return result;
 }
 
 int write_checked(struct kv_store *store, struct kv_batch *batch, enum kv_durability durability,

@@ -40,7 +40,8 @@ static void insert(struct fixture *f, const char *key, uint64_t sequence, enum r
     struct row row = {.key = kv_slice_str(key),
                       .trailer = row_trailer(sequence, kind),
                       .value = kv_slice_str(value)};
-    size_t size = memtable_row_bytes(row.key.size, row.value.size, row.trailer);
+    size_t size =
+        memtable_row_bytes(row.key.size, row.value.size) + memtable_link_bytes(sequence, 1);
     uint8_t *memory = arena_alloc(&f->arena, size);
     uint8_t *end = memory + size;
     memtable_insert(f->memtable, &row, &memory);
@@ -80,7 +81,8 @@ START_TEST(keys_that_differ_only_behind_the_eighth_byte_or_in_trailing_zeros_sta
     for (size_t i = 7; i-- > 0;) {
         struct row row = {.key = kv_slice(keys[i], sizes[i]),
                           .trailer = row_trailer(1 + i, ROW_PUT)};
-        uint8_t *memory = arena_alloc(&f.arena, memtable_row_bytes(sizes[i], 0, row.trailer));
+        uint8_t *memory =
+            arena_alloc(&f.arena, memtable_row_bytes(sizes[i], 0) + memtable_link_bytes(1 + i, 1));
         memtable_insert(f.memtable, &row, &memory);
     }
     ck_ok(memtable_iter_create(f.memtable, &it));

@@ -46,11 +46,7 @@ static void lose(const char *key)
 {
     struct kv_batch *batch = NULL;
     ck_ok(kv_batch_create(&batch));
-    ck_ok(coding_append_u8(&batch->payload, ROW_DAMAGED));
-    ck_ok(coding_append_varint(&batch->payload, 1));
-    ck_ok(coding_append_string(&batch->payload, kv_slice_str(key)));
-    ck_ok(coding_append_string(&batch->payload, kv_slice(NULL, 0)));
-    batch->count++;
+    ck_ok(kv_batch_put_lost(batch, table, kv_slice_str(key)));
     ck_ok(kv_write(store, batch, KV_DURABLE_WRITE));
     kv_batch_destroy(batch);
 }

@@ -440,7 +440,8 @@ KV_PUBLIC double kv_stats_write_amplification(const struct kv_stats *stats);
 enum kv_latency {
     KV_LATENCY_GET,   /* one in 64 is measured */
     KV_LATENCY_SEEK,  /* of iterators; one in 32 */
-    KV_LATENCY_WRITE, /* one in 32; waiting and syncing included */
+    KV_LATENCY_WRITE, /* one in 32; waiting and syncing included, and what a thread writes for
+                         others that came meanwhile */
     KV_LATENCY_SYNC,  /* flushes of the device for the log, which several writers may share */
     KV_LATENCY_FLUSH, /* of memtables to tables */
     KV_LATENCY_MERGE,
