@@ -35,6 +35,8 @@ static void probe_event(const struct kv_store *store, const struct kv_event *eve
     case KV_EVENT_DAMAGE_FOUND:
         KV_PROBE(1, damage, event->text);
         break;
+    case KV_EVENT_STORE_LOST:
+        break; /* the health changes with it */
     }
 }
 

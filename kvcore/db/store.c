@@ -170,6 +170,7 @@ static void lose_lease(void *arg, int error)
     health_set(store, KV_HEALTH_READ_ONLY, error,
                "the lease on the store was lost: nothing is read or written until it is opened "
                "again");
+    event_tell(store, &(struct kv_event){.kind = KV_EVENT_STORE_LOST, .error = error});
 }
 
 static void watch_lease(struct kv_store *store, kv_lease_lost_fn *fn)

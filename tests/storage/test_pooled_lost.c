@@ -325,11 +325,20 @@ END_TEST
 /* ---- the engine -------------------------------------------------------------------------------
  */
 
-static struct kv_store *open_store(struct fake_cluster *cluster, struct kv_table **ret_table)
+/* Told by the engine. */
+static void note_event(void *arg, const struct kv_event *event)
+{
+    if (event->kind == KV_EVENT_STORE_LOST) {
+        note(arg, event->error);
+    }
+}
+
+static struct kv_store *open_store(struct fake_cluster *cluster, struct told *told,
+                                   struct kv_table **ret_table)
 {
     struct pooled_options pooled = {
         .create = true, .lease_ms = SHORT_LEASE_MS, .piece_bytes = 64 * 1024};
-    struct kv_options options = {.create = true};
+    struct kv_options options = {.create = true, .event_fn = note_event, .event_arg = told};
     struct kv_storage *storage = NULL;
     struct kv_store *store = NULL;
 
@@ -356,7 +365,8 @@ START_TEST(a_store_whose_lease_is_lost_answers_nothing_from_memory)
     struct kv_slice key = kv_slice_str("cached");
     struct kv_get_result result = {0};
     struct kv_table *table = NULL;
-    struct kv_store *store = open_store(cluster, &table);
+    struct told told = {0};
+    struct kv_store *store = open_store(cluster, &told, &table);
     struct kv_storage *other = NULL;
     struct kv_iter *iter = NULL;
     struct kv_health health;
@@ -383,7 +393,10 @@ START_TEST(a_store_whose_lease_is_lost_answers_nothing_from_memory)
     kv_health(store, &health);
     ck_assert_int_eq(health.state, KV_HEALTH_READ_ONLY);
     ck_assert_ptr_nonnull(strstr(health.reason, "lease"));
+    wait_until_told(&told);
     ck_assert_int_lt(kv_close(store), 0);
+    ck_assert_uint_eq(atomic_load(&told.times), 1);
+    ck_assert_int_eq(atomic_load(&told.error), -ESHUTDOWN);
     rig_go_on(other);
     other->ops->close(other);
     fake_cluster_destroy(cluster);

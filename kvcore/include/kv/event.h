@@ -15,12 +15,16 @@ enum kv_event_kind {
     KV_EVENT_STALL_ENDED,
     KV_EVENT_HEALTH_CHANGED,
     KV_EVENT_DAMAGE_FOUND, /* in stored bytes; also while the store is being opened */
+    /* To another holder, or so it may be: the lease on it is over. Every call fails from now on,
+     * and what was read before may be out of date. Once; then closing is all that makes sense. */
+    KV_EVENT_STORE_LOST,
 };
 
 struct kv_event {
     enum kv_event_kind kind;
     int error; /* negative errno: of a flush or merge that failed (it is tried again, -ECANCELED:
-                  the store is closing), behind a bad health, -KV_EDAMAGED; else 0 */
+                  the store is closing), behind a bad health, -KV_EDAMAGED, of a store that is lost
+                  as kv_lease_lost_fn has it; else 0 */
     int level_from, level_to;    /* of a flush or merge; -1: memtables */
     uint64_t files_in, bytes_in; /* what a flush or merge reads; of memtables the bytes in memory */
     uint64_t files_out, bytes_out; /* of one that ended well: the tables it wrote */
@@ -32,9 +36,10 @@ struct kv_event {
 /* `event` and its text are valid during the call only.
  *
  * Which thread: the one in which it happens. That is a thread of the store for flushes, merges and
- * most of the rest, or the caller of any function of kv.h: a writer (stalls; with `no_background`
- * flushes, too), a reader (damage), kv_flush(), kv_compact(), kv_open(). So calls come from several
- * threads at a time. ..._ENDED comes from the thread that made ..._BEGUN; of one kind they pair.
+ * most of the rest, one of the storage where the store is lost, or the caller of any function of
+ * kv.h: a writer (stalls; with `no_background` flushes, too), a reader (damage), kv_flush(),
+ * kv_compact(), kv_open(). So calls come from several threads at a time. ..._ENDED comes from the
+ * thread that made ..._BEGUN; of one kind they pair.
  *
  * What may be done: the store may hold locks, so no function of this library may be called with
  * this store or anything that belongs to it, not even kv_stats(); and everybody may be waiting, so
