@@ -74,6 +74,18 @@ KV_MUST_CHECK int kvfs_open_storage(struct kv_storage *storage, const struct kvf
 /* All handles must be closed. Syncs everything. The first error on the way is returned; `fs` is
  * gone all the same. */
 int kvfs_close(struct kvfs *fs);
+/* The store may be lost while it is open, where others can reach it too: somebody took it over, or
+ * its lease could not be kept. From then on every call that needs it fails with -ESHUTDOWN, what
+ * was read before may be out of date, and closing is all that makes sense.
+ *
+ * Have `fn` called once when that happens, or at once if it has: by whichever thread finds out. It
+ * may call nothing of this header and must return at once. `fn` NULL: nobody is told; it does not
+ * run any more when this returns. */
+typedef void kvfs_store_lost_fn(void *arg);
+void kvfs_on_store_lost(struct kvfs *fs, kvfs_store_lost_fn *fn, void *arg);
+/* 0, or why it was lost: -ESHUTDOWN to another holder; another negative errno is what the storage
+ * was told last. */
+int kvfs_store_lost(const struct kvfs *fs);
 /* The engine below, for statistics and upkeep. */
 struct kv_store *kvfs_store(struct kvfs *fs);
 /* Everything done before is durable when 0 is returned. */
@@ -111,6 +123,11 @@ void kvfs_forget(struct kvfs *fs, uint64_t ino, uint64_t count);
 /* The same, for who forgets many: what an unlinked small file leaves may stay until some more came
  * together, or the filesystem is closed. */
 void kvfs_forget_later(struct kvfs *fs, uint64_t ino, uint64_t count);
+/* Call `fn` for each inode of which the kernel may keep something: the root, and whatever has
+ * look-up references. Some may come twice; those that get their first reference meanwhile may be
+ * left out. No lock is held. */
+typedef void kvfs_known_fn(void *arg, uint64_t ino);
+void kvfs_known_inodes(struct kvfs *fs, kvfs_known_fn *fn, void *arg);
 /* Attributes; takes no look-up reference. -ENOENT no such inode. */
 KV_MUST_CHECK int kvfs_getattr(struct kvfs *fs, uint64_t ino, struct kvfs_entry *ret_entry);
 

@@ -73,8 +73,7 @@ void dir_set_hint(struct kvfs *fs, struct dir_name at, uint64_t ino)
 
 bool dir_hint_holds(struct kvfs *fs, struct dir_name at, uint64_t ino, struct node *ret_node)
 {
-    return icache_get(&fs->stripes.inodes[stripe_of(ino)].cache, ino, ret_node) &&
-           location_is(&ret_node->loc, at);
+    return node_cached(fs, ino, ret_node) && location_is(&ret_node->loc, at);
 }
 
 static bool find_cached(struct kvfs *fs, struct dir_name at, struct dir_link *ret_link)

@@ -196,12 +196,14 @@ static int init_memory(struct kvfs *fs, uint64_t memory)
     listings_init(&fs->listings);
     txn_pool_init(&fs->txns);
     orphan_group_init(&fs->orphans);
+    loss_init(&fs->loss);
     return 0;
 }
 
 static void finish_memory(struct kvfs *fs)
 {
     if (fs->name_hints != NULL) {
+        loss_finish(&fs->loss);
         orphan_group_finish(&fs->orphans);
         txn_pool_finish(&fs->txns);
         lookup_table_finish(&fs->lookups);
@@ -291,8 +293,8 @@ static int open_contents(struct kvfs *fs, const struct kvfs_options *options)
     return r == 0 ? begin_work(fs, options) : r;
 }
 
-static int open_engine(struct kv_storage *storage, const struct kvfs_options *options,
-                       uint64_t memory, struct kv_store **ret_store)
+static int open_engine(struct kvfs *fs, struct kv_storage *storage,
+                       const struct kvfs_options *options, uint64_t memory)
 {
     struct kv_options engine = {
         .create = options->create,
@@ -308,8 +310,10 @@ static int open_engine(struct kv_storage *storage, const struct kvfs_options *op
         .store_id = options->store_id,
         .message_fn = options->message_fn,
         .message_arg = options->message_arg,
+        .event_fn = loss_hear,
+        .event_arg = &fs->loss,
     };
-    return kv_open(storage, &engine, ret_store);
+    return kv_open(storage, &engine, &fs->store);
 }
 
 /* Closes `storage` on failure. */
@@ -322,7 +326,7 @@ static int open_all(struct kvfs *fs, struct kv_storage *storage, const struct kv
     fs->walk_arg = options->walk_arg;
     int r = init_memory(fs, memory);
     if (r == 0) {
-        r = open_engine(storage, options, memory, &fs->store);
+        r = open_engine(fs, storage, options, memory);
     }
     if (r < 0) {
         storage->ops->close(storage);

@@ -17,6 +17,7 @@
 #include "fs/core/ino.h"
 #include "fs/core/listings.h"
 #include "fs/core/lookup_table.h"
+#include "fs/core/loss.h"
 #include "fs/core/node.h"
 #include "fs/core/orphan.h"
 #include "fs/core/stripes.h"
@@ -48,6 +49,7 @@ struct kvfs {
     struct txn_pool txns;
     struct orphan_group orphans;
     struct attr_index index;
+    struct loss loss;
 };
 
 /* The one place that turns the engine's results into what system calls return. */

@@ -9,7 +9,7 @@
 
 enum {
     SLOTS_FIRST = 1024,
-    GROUP_INODES = 16,
+    GROUP_INODES = LOOKUP_GROUP_INODES,
     NARROW_MAX = UINT8_MAX,
     SEGMENT_GROUPS = 2048,
 };
@@ -328,6 +328,27 @@ bool lookup_table_mark_orphan(struct lookup_table *table, uint64_t ino)
     }
     mutex_unlock(&table->mu);
     return group != NULL;
+}
+
+/* From the last group down to the first: where one is removed the last takes its place, which was
+ * passed before or is still to come. */
+unsigned lookup_table_next(struct lookup_table *table, uint32_t *place,
+                           uint64_t ret_inos[LOOKUP_GROUP_INODES])
+{
+    unsigned count = 0;
+    mutex_lock(&table->mu);
+    uint32_t at = *place < table->used ? *place : table->used;
+    while (count == 0 && at > 0) {
+        const struct lookup_group *group = group_at(table, --at);
+        for (unsigned i = 0; i < GROUP_INODES; i++) {
+            if (count_get(group, i) > 0) {
+                ret_inos[count++] = group->number * GROUP_INODES + i;
+            }
+        }
+    }
+    *place = at;
+    mutex_unlock(&table->mu);
+    return count;
 }
 
 size_t lookup_table_bytes(struct lookup_table *table)

@@ -15,6 +15,8 @@
 
 #include "kvcore/util/thread.h"
 
+enum { LOOKUP_GROUP_INODES = 16 };
+
 struct lookup_group;
 
 struct lookup_table {
@@ -42,6 +44,11 @@ bool lookup_table_is_linkable(struct lookup_table *table, uint64_t ino);
 void lookup_table_unmark(struct lookup_table *table, uint64_t ino);
 /* Mark an unlinked inode. False: nobody uses it any more, the caller must finish it. */
 bool lookup_table_mark_orphan(struct lookup_table *table, uint64_t ino);
+/* A step of a walk over what is in use, while that changes: `*place` is UINT32_MAX before the first
+ * one. What is in use from before the walk until its end comes at least once. Returns how many
+ * numbers there are, 0: that was all. */
+unsigned lookup_table_next(struct lookup_table *table, uint32_t *place,
+                           uint64_t ret_inos[LOOKUP_GROUP_INODES]);
 /* The memory it takes. */
 size_t lookup_table_bytes(struct lookup_table *table);
 

@@ -110,11 +110,17 @@ static int load_rows(struct kvfs *fs, uint64_t ino, const struct location *hint,
     return r;
 }
 
-int node_load(struct kvfs *fs, uint64_t ino, const struct location *hint, struct node *ret_node)
+bool node_cached(struct kvfs *fs, uint64_t ino, struct node *ret_node)
 {
     struct inode_stripe *stripe = &fs->stripes.inodes[stripe_of(ino)];
     mutex_assert_held(&stripe->mu);
-    if (icache_get(&stripe->cache, ino, ret_node)) {
+    return !loss_is(&fs->loss) && icache_get(&stripe->cache, ino, ret_node);
+}
+
+int node_load(struct kvfs *fs, uint64_t ino, const struct location *hint, struct node *ret_node)
+{
+    struct inode_stripe *stripe = &fs->stripes.inodes[stripe_of(ino)];
+    if (node_cached(fs, ino, ret_node)) {
         return 0;
     }
     if (!rowkey_ino_is_valid(ino)) {

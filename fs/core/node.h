@@ -7,6 +7,9 @@
 
 struct kvfs;
 
+/* Whether the inode is in memory, with its stripe held. Nothing there counts once the store is
+ * lost: then the engine is asked, which says so. */
+bool node_cached(struct kvfs *fs, uint64_t ino, struct node *ret_node);
 /* The inode, with its stripe held. `hint` (may be NULL) is where it is believed to live.
  * Errors: -ENOENT no such inode; -EIO damage. */
 KV_MUST_CHECK int node_load(struct kvfs *fs, uint64_t ino, const struct location *hint,

@@ -195,7 +195,7 @@ static int finish(struct kvfs *fs, const uint64_t *inos, unsigned count)
 int orphan_finish(struct kvfs *fs, uint64_t ino)
 {
     int r = finish(fs, &ino, 1);
-    if (r < 0) {
+    if (r < 0 && !loss_is(&fs->loss)) { /* that was told */
         message(&fs->sink, KV_MESSAGE_WARNING,
                 "cannot remove the data of unlinked inode %" PRIu64
                 ": %s. It is tried again when the store is opened next.",

@@ -125,11 +125,10 @@ static int current_node(struct reading *reading, struct dir_name at, const struc
                         struct node *ret_node)
 {
     struct kvfs *fs = reading->dir->fs;
-    struct icache *cache = &fs->stripes.inodes[stripe_of(entry->ino)].cache;
     if (!stripe_is_unchanged(&fs->stripes, &reading->versions, entry->ino)) {
         return namei_confirm(fs, at, entry->ino, ret_node);
     }
-    if (icache_get(cache, entry->ino, ret_node)) {
+    if (node_cached(fs, entry->ino, ret_node)) {
         return 0;
     }
     if (!entry->has_inode) {
@@ -138,7 +137,7 @@ static int current_node(struct reading *reading, struct dir_name at, const struc
     ret_node->ino = entry->ino;
     ret_node->inode = entry->inode;
     location_set(&ret_node->loc, at.parent, at.name);
-    return icache_put(cache, ret_node);
+    return icache_put(&fs->stripes.inodes[stripe_of(entry->ino)].cache, ret_node);
 }
 
 /* All attributes, and a reference. Returns 1 if the name is gone. */
