@@ -50,6 +50,9 @@ static error_t parse(int key, char *value, struct argp_state *state)
 static int mount_failed(const struct fault *fault)
 {
     complain("%s", fault->text);
+    if (fault->error == -ESHUTDOWN) {
+        return EXIT_LOST; /* of a mount that worked, as a rule */
+    }
     return fault->error == -ENOMEM || fault->error == -EAGAIN ? MOUNT_EXIT_SYSTEM
                                                               : MOUNT_EXIT_FAILED;
 }

@@ -28,6 +28,7 @@ struct client {
 struct control_server {
     const struct control_host *host;
     int dir_fd, listen_fd;
+    struct stat socket; /* that of listen_fd, by its name */
     struct thread thread;
     struct mutex mu;
     struct condvar changed; /* a client ended, or the server is to stop */
@@ -236,21 +237,32 @@ static int open_socket(struct control_server *server)
     /* The name gets the mode of the unbound socket, so that it never exists with a wider one. */
     if (fchmod(server->listen_fd, 0600) != 0 ||
         bind(server->listen_fd, (struct sockaddr *)&address, sizeof address) != 0 ||
+        fstatat(server->dir_fd, CONTROL_SOCKET_NAME, &server->socket, AT_SYMLINK_NOFOLLOW) != 0 ||
         listen(server->listen_fd, CLIENTS_MAX) != 0) {
         return -errno;
     }
     return 0;
 }
 
+/* Who takes a store over from this process, on this machine, puts its socket there. */
+static bool is_own_socket(const struct control_server *server)
+{
+    struct stat st;
+    return fstatat(server->dir_fd, CONTROL_SOCKET_NAME, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+           st.st_dev == server->socket.st_dev && st.st_ino == server->socket.st_ino;
+}
+
 static void close_socket(struct control_server *server)
 {
-    if (server->listen_fd >= 0) {
-        close(server->listen_fd);
-    }
     if (server->dir_fd >= 0) {
-        (void)unlinkat(server->dir_fd, CONTROL_SOCKET_NAME, 0);
+        if (is_own_socket(server)) { /* as long as it is open no other one has its number */
+            (void)unlinkat(server->dir_fd, CONTROL_SOCKET_NAME, 0);
+        }
         control_directory_release(server->host->store);
         close(server->dir_fd);
+    }
+    if (server->listen_fd >= 0) {
+        close(server->listen_fd);
     }
 }
 

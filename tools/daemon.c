@@ -172,7 +172,7 @@ static int serve_mount(const struct mount_plan *plan, struct kvfs *fs, struct lo
     r = start_helpers(&host, plan->options.read_only ? NULL : holder, starter, &helpers, fault);
     if (r == 0) {
         r = kvfs_mount_run(host.mount);
-        if (r < 0) {
+        if (r < 0 && r != -ESHUTDOWN) {
             fault_set(fault, r, "the mount on %s failed: %s", plan->mountpoint, kv_strerror(r));
         }
         tell_manager(starter, "STOPPING=1\nSTATUS=Unmounted, closing the store.");
@@ -185,16 +185,29 @@ static int serve_mount(const struct mount_plan *plan, struct kvfs *fs, struct lo
     return r;
 }
 
+/* The signal that ends serving. */
+static void on_store_lost(void *arg)
+{
+    (void)arg;
+    kill(getpid(), SIGTERM);
+}
+
 /* Wait for one of the signals, which are blocked. */
-static void await_signal(const sigset_t *signals, const char *store, struct log *log)
+static int await_end(const sigset_t *signals, const struct control_host *host)
 {
     siginfo_t info;
     struct fault text; /* for its room */
+    kvfs_on_store_lost(host->fs, on_store_lost, NULL);
     while (sigwaitinfo(signals, &info) < 0) {
     }
+    kvfs_on_store_lost(host->fs, NULL, NULL);
+    if (kvfs_store_lost(host->fs) != 0) {
+        return -ESHUTDOWN;
+    }
     fault_set(&text, 0, "signal %d from process %d: ending to serve %s", info.si_signo,
-              (int)info.si_pid, store);
-    log_message(log, KV_MESSAGE_INFO, text.text);
+              (int)info.si_pid, host->store);
+    log_message(host->log, KV_MESSAGE_INFO, text.text);
+    return 0;
 }
 
 /* Without a mount: through the control socket, until a signal comes. */
@@ -223,11 +236,34 @@ static int serve_socket(const struct mount_plan *plan, struct kvfs *fs, struct l
         return r;
     }
     on_ready(starter);
-    await_signal(&signals, plan->store, log);
+    r = await_end(&signals, &host);
     tell_manager(starter, "STOPPING=1\nSTATUS=Closing the store.");
     say_closing(fs, plan->store);
     stop_helpers(&helpers);
-    return 0;
+    return r;
+}
+
+/* `served` is what serving ended with. */
+static int close_store(const struct mount_plan *plan, struct kvfs *fs, struct log *log, int served,
+                       struct fault *fault)
+{
+    struct fault close_fault;
+    int lost = kvfs_store_lost(fs);
+    int r = kvfs_close(fs);
+    if (served == -ESHUTDOWN && lost != 0) {
+        return store_explain_lost(plan->store, lost, fault); /* nor could it be closed */
+    }
+    if (r < 0) {
+        fault_set(&close_fault, r,
+                  "cannot close %s: %s. What was written last may be lost after a power failure.",
+                  plan->store, kv_strerror(r));
+        log_message(log, KV_MESSAGE_ERROR, close_fault.text);
+    }
+    if (r < 0 && served == 0) {
+        *fault = close_fault;
+        return r;
+    }
+    return served;
 }
 
 static int serve_with_log(const struct mount_plan *plan, struct log *log, struct starter *starter,
@@ -235,7 +271,6 @@ static int serve_with_log(const struct mount_plan *plan, struct log *log, struct
 {
     struct kvfs *fs = NULL;
     char holder[256];
-    struct fault close_fault;
     store_holder_describe(plan->store,
                           plan->mountpoint != NULL ? ", about to mount it" : ", about to serve it",
                           holder, sizeof holder);
@@ -259,18 +294,7 @@ static int serve_with_log(const struct mount_plan *plan, struct log *log, struct
     }
     r = plan->mountpoint != NULL ? serve_mount(plan, fs, log, starter, fault)
                                  : serve_socket(plan, fs, log, starter, fault);
-    int closed = kvfs_close(fs);
-    if (closed < 0) {
-        fault_set(&close_fault, closed,
-                  "cannot close %s: %s. What was written last may be lost after a power failure.",
-                  plan->store, kv_strerror(closed));
-        log_message(log, KV_MESSAGE_ERROR, close_fault.text);
-        if (r == 0) {
-            r = closed;
-            *fault = close_fault;
-        }
-    }
-    return r;
+    return close_store(plan, fs, log, r, fault);
 }
 
 static int serve(const struct mount_plan *plan, const char *log_target, struct starter *starter,

@@ -40,6 +40,8 @@ enum exit_code exit_code_of(int error)
     case ENOSPC:
     case EDQUOT:
         return EXIT_NO_SPACE;
+    case ESHUTDOWN:
+        return EXIT_LOST;
     case EINTR:
         return EXIT_INTERRUPTED;
     default:

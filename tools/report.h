@@ -15,6 +15,7 @@ enum exit_code {
     EXIT_DAMAGED = 4,
     EXIT_BUSY = 5,
     EXIT_NO_SPACE = 6,
+    EXIT_LOST = 7,          /* the store, to another holder, while it was in use */
     EXIT_EXEC_FAILED = 125, /* exec: could not mount; 126 and 127 as env(1) */
     EXIT_INTERRUPTED = 130,
 };

@@ -245,6 +245,32 @@ int store_explain_busy(const char *path, struct fault *fault)
                      path);
 }
 
+/* Where nobody else has taken it, the holder that is found may be this process. */
+static bool is_another(const char *path, const char *holder)
+{
+    char own[256];
+    store_holder_describe(path, "", own, sizeof own);
+    size_t size = strlen(own);
+    bool is_own = strncmp(holder, own, size) == 0 && (holder[size] == ',' || holder[size] == '\0');
+    return holder[0] != '\0' && !is_own;
+}
+
+int store_explain_lost(const char *path, int error, struct fault *fault)
+{
+    char holder[512];
+    store_holder(path, holder, sizeof holder);
+    if (is_another(path, holder)) {
+        return fault_set(fault, -ESHUTDOWN,
+                         "%s was lost to %s. What was synced is there. Use it there, or end that "
+                         "and open it here again.",
+                         path, holder);
+    }
+    return fault_set(fault, -ESHUTDOWN, "%s was lost: %s. What was synced is there. Open it again.",
+                     path,
+                     error == -ESHUTDOWN ? "another one took it over, or shut this one out"
+                                         : kv_strerror(error));
+}
+
 /* Two cases share -KV_EFORMAT, and what the library said tells which. */
 static int explain(const char *path, int error, struct log *log, struct fault *fault)
 {

@@ -12,6 +12,10 @@
 /* How that of `kvfs serve` ends. */
 #define STORE_HOLDER_SERVING ", which serves it"
 
+/* Say to whom an open store was lost, or why, as kvfs_store_lost() has it. May take as long as
+ * opening it. Returns -ESHUTDOWN. */
+int store_explain_lost(const char *path, int error, struct fault *fault);
+
 /* kvfs_open() with the messages going to `log`. Waits up to a minute for a daemon that is closing
  * the store, as after umount(8). On failure `fault` says what to do. */
 KV_MUST_CHECK int store_open(const char *path, const struct kvfs_options *options, struct log *log,

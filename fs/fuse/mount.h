@@ -45,7 +45,10 @@ KV_MUST_CHECK int kvfs_mount_create(struct kvfs *fs, const struct kvfs_mount_opt
                                     struct kvfs_mount **ret_mount);
 /* Serve until unmounted, or until SIGTERM, SIGINT or SIGHUP, which unmount cleanly: at once if
  * nobody uses the mount, else after its dirty pages were written, leaving its users with errors.
- * Those signals are blocked in the calling thread meanwhile. Errors: -EIO. */
+ * Those signals are blocked in the calling thread from then on, so that another one does not cut
+ * the ending short. Errors: -EIO; -ESHUTDOWN the store was lost (kvfs_on_store_lost()): what the
+ * kernel kept of it was dropped, so that nobody reads it as if it were current, and it is unmounted
+ * from whoever uses it. */
 KV_MUST_CHECK int kvfs_mount_run(struct kvfs_mount *mount);
 void kvfs_mount_destroy(struct kvfs_mount *mount); /* accepts NULL; unmounts */
 

@@ -22,9 +22,10 @@ void entry_to_param(const struct kvfs_entry *entry, struct fuse_entry_param *ret
     fill_stat(entry, &ret_param->attr);
 }
 
+/* Programs know a device that fails; the loss of the store is that to them. */
 void reply_result(fuse_req_t req, int result)
 {
-    fuse_reply_err(req, result < 0 ? -result : 0);
+    fuse_reply_err(req, result == -ESHUTDOWN ? EIO : result < 0 ? -result : 0);
 }
 
 void reply_entry(fuse_req_t req, int result, const struct kvfs_entry *entry)

@@ -166,6 +166,12 @@ static void on_changed(void *arg, uint64_t ino, const char *name)
     kvfs_mount_tell(arg, ino, name);
 }
 
+static void on_store_lost(void *arg)
+{
+    struct kvfs_mount *mount = arg;
+    (void)eventfd_write(mount->lost_fd, 1);
+}
+
 int kvfs_mount_create(struct kvfs *fs, const struct kvfs_mount_options *options,
                       struct kvfs_mount **ret_mount)
 {
@@ -185,9 +191,10 @@ int kvfs_mount_create(struct kvfs *fs, const struct kvfs_mount_options *options,
     mount->ready_fn = options->ready_fn;
     mount->ready_arg = options->ready_arg;
     mount->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    mount->lost_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     mount->mountpoint = strdup(options->mountpoint);
     int r = mount->mountpoint == NULL ? -ENOMEM : 0;
-    r = r == 0 && mount->stop_fd < 0 ? -EMFILE : r;
+    r = r == 0 && (mount->stop_fd < 0 || mount->lost_fd < 0) ? -EMFILE : r;
     if (r == 0) {
         r = mount_open(mount, options);
     }
@@ -196,6 +203,7 @@ int kvfs_mount_create(struct kvfs *fs, const struct kvfs_mount_options *options,
         return r;
     }
     kvfs_on_change(fs, on_changed, mount);
+    kvfs_on_store_lost(fs, on_store_lost, mount);
     if (mount->writeback) {
         kvfs_keep_sizes(fs);
     }
@@ -220,6 +228,9 @@ int kvfs_mount_run(struct kvfs_mount *mount)
         signals_stop(&signals);
     }
     fuse_loop_cfg_destroy(config);
+    if (kvfs_store_lost(mount->fs) != 0) {
+        return -ESHUTDOWN; /* whatever ended the loop */
+    }
     if (r == 0 && !mount->served) {
         r = -EIO; /* unmounted, or the versions did not agree, before the first request */
     }
@@ -232,6 +243,7 @@ void kvfs_mount_destroy(struct kvfs_mount *mount)
         return;
     }
     kvfs_on_change(mount->fs, NULL, NULL);
+    kvfs_on_store_lost(mount->fs, NULL, NULL);
     defer_finish(&mount->defer); /* its answers go through the session */
     if (mount->session != NULL) {
         notify_finish(&mount->notify);
@@ -240,6 +252,9 @@ void kvfs_mount_destroy(struct kvfs_mount *mount)
     }
     if (mount->stop_fd >= 0) {
         close(mount->stop_fd);
+    }
+    if (mount->lost_fd >= 0) {
+        close(mount->lost_fd);
     }
     buffers_finish(&mount->buffers);
     free(mount->mountpoint);

@@ -71,6 +71,7 @@ struct kvfs_mount {
     kvfs_mount_ready_fn *ready_fn;
     void *ready_arg;
     int stop_fd;          /* eventfd that ends the thread waiting for signals */
+    int lost_fd;          /* eventfd: the store was lost */
     int main_thread;      /* kernel id of the thread in kvfs_mount_run() */
     _Atomic bool served;  /* INIT came */
     _Atomic bool ended;   /* the loop returned */

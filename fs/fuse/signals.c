@@ -78,17 +78,49 @@ static void end_mount(struct kvfs_mount *mount)
     end_loop(mount);
 }
 
+/* That the kernel kept nothing is no failure. This waits for nobody. */
+static void drop_attributes(void *arg, uint64_t ino)
+{
+    const struct kvfs_mount *mount = arg;
+    (void)fuse_lowlevel_notify_inval_inode(mount->session, ino, -1, 0);
+}
+
+/* Pages, listings and targets of links. Waits for pages that are being read or written back. */
+static void drop_contents(void *arg, uint64_t ino)
+{
+    const struct kvfs_mount *mount = arg;
+    (void)fuse_lowlevel_notify_inval_inode(mount->session, ino, 0, 0);
+}
+
+/* What the kernel keeps may be out of date. Names stay, but nothing is found by one where the
+ * attributes of the directory are gone; so the root, which comes first, already ends all that comes
+ * by a path, and the others end what is open. All attributes go before any page, as a request that
+ * hangs may keep a page for long. Dirty pages are refused, and go. Nobody keeps a mount that only
+ * fails, and its daemon waits for nobody. */
+static void lose_mount(struct kvfs_mount *mount)
+{
+    kvfs_known_inodes(mount->fs, drop_attributes, mount);
+    kvfs_known_inodes(mount->fs, drop_contents, mount);
+    notify_stop(&mount->notify);
+    end_loop(mount);
+}
+
 static void *signals_main(void *arg)
 {
     struct signals *s = arg;
     struct signalfd_siginfo info;
     struct pollfd fds[] = {{.fd = s->fd, .events = POLLIN},
-                           {.fd = s->mount->stop_fd, .events = POLLIN}};
+                           {.fd = s->mount->stop_fd, .events = POLLIN},
+                           {.fd = s->mount->lost_fd, .events = POLLIN}};
     for (;;) {
-        if (poll(fds, 2, -1) < 0) {
+        if (poll(fds, 3, -1) < 0) {
             continue;
         }
         if ((fds[1].revents & POLLIN) != 0) {
+            return NULL;
+        }
+        if ((fds[2].revents & POLLIN) != 0) {
+            lose_mount(s->mount);
             return NULL;
         }
         if (read(s->fd, &info, sizeof info) != (ssize_t)sizeof info) {
@@ -103,6 +135,7 @@ static void *signals_main(void *arg)
 int signals_start(struct signals *s, struct kvfs_mount *mount)
 {
     sigset_t mask;
+    sigset_t before;
     struct sigaction wake = {.sa_handler = on_wake}; /* without SA_RESTART */
     struct sigaction ignore = {.sa_handler = SIG_IGN};
     *s = (struct signals){.mount = mount};
@@ -114,14 +147,14 @@ int signals_start(struct signals *s, struct kvfs_mount *mount)
     if (s->fd < 0) {
         return -errno;
     }
-    sigprocmask(SIG_BLOCK, &mask, &s->old_mask);
+    sigprocmask(SIG_BLOCK, &mask, &before);
     sigaction(SIGUSR1, &wake, &s->old_wake);
     sigaction(SIGPIPE, &ignore, &s->old_pipe);
     int r = thread_start(&s->thread, "kvfs-signals", signals_main, s);
     if (r < 0) {
         sigaction(SIGUSR1, &s->old_wake, NULL);
         sigaction(SIGPIPE, &s->old_pipe, NULL);
-        sigprocmask(SIG_SETMASK, &s->old_mask, NULL);
+        sigprocmask(SIG_SETMASK, &before, NULL);
         close(s->fd);
     }
     return r;
@@ -134,5 +167,4 @@ void signals_stop(struct signals *s)
     close(s->fd);
     sigaction(SIGUSR1, &s->old_wake, NULL);
     sigaction(SIGPIPE, &s->old_pipe, NULL);
-    sigprocmask(SIG_SETMASK, &s->old_mask, NULL);
 }

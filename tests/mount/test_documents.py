@@ -38,6 +38,7 @@ NOT_RUN = {
     "systemctl enable --now kvfs@a": "there need be no systemd; tests/package/test_deb.sh runs what the unit says",
     "systemctl enable --now kvfs-serve@b": "as for kvfs@a",
     "systemctl edit kvfs@home": "as for kvfs@a",
+    "ceph -s": "a command of Ceph, whose client need not be installed",
     "man kvfs": "not installed here; tests/package/test_deb.sh looks at the installed pages",
     "man mount.kvfs": "as man kvfs",
     "man mkfs.kvfs": "as man kvfs",
