@@ -7,6 +7,41 @@
 
 #include "tests/fs/fs_check.h"
 
+/* In memory, or with KV_IN_POOL and KV_ON_RADOS in a pool. */
+#if defined(KV_IN_POOL) || defined(KV_ON_RADOS)
+#include "tests/db/pool_place.h"
+
+static void make_storage(struct fs_fixture *f)
+{
+    place_make();
+}
+
+struct kv_storage *fixture_storage(const struct fs_fixture *f)
+{
+    return place_open(true);
+}
+
+static void remove_storage(struct fs_fixture *f)
+{
+    place_remove();
+}
+#else
+static void make_storage(struct fs_fixture *f)
+{
+    ck_ok(kv_storage_mem_create(&f->storage));
+}
+
+struct kv_storage *fixture_storage(const struct fs_fixture *f)
+{
+    return f->storage;
+}
+
+static void remove_storage(struct fs_fixture *f)
+{
+    kv_storage_mem_destroy(f->storage);
+}
+#endif
+
 const struct kvfs_who fixture_who = {.uid = 1000, .gid = 100, .umask = 022};
 
 static void count_damage(void *arg, enum kv_message_level level, const char *text)
@@ -25,13 +60,13 @@ void fixture_open_again(struct fs_fixture *f)
                                    .read_only = f->read_only,
                                    .message_fn = count_damage,
                                    .message_arg = f};
-    ck_ok(kvfs_open_storage(f->storage, &options, &f->fs));
+    ck_ok(kvfs_open_storage(fixture_storage(f), &options, &f->fs));
 }
 
 void fixture_open(struct fs_fixture *f)
 {
     *f = (struct fs_fixture){.memory_bytes = 8 << 20};
-    ck_ok(kv_storage_mem_create(&f->storage));
+    make_storage(f);
     fixture_open_again(f);
 }
 
@@ -46,7 +81,7 @@ void fixture_close(struct fs_fixture *f)
     fixture_reopen(f);
     fs_check(f->fs);
     ck_ok(kvfs_close(f->fs));
-    kv_storage_mem_destroy(f->storage);
+    remove_storage(f);
 }
 
 uint64_t fixture_file(struct fs_fixture *f, uint64_t parent, const char *name)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A filesystem in memory for tests. */
+/* A filesystem for tests, in memory or in a pool (tests/db/pool_place.h). */
 #ifndef TESTS_FS_FS_FIXTURE_H
 #define TESTS_FS_FS_FIXTURE_H
 
@@ -8,7 +8,7 @@
 #include "tests/lib/check_main.h"
 
 struct fs_fixture {
-    struct kv_storage *storage;
+    struct kv_storage *storage; /* not in a pool */
     struct kvfs *fs;
     unsigned damage_messages;
     /* for the next opening */
@@ -22,6 +22,8 @@ extern const struct kvfs_who fixture_who; /* user 1000, group 100, umask 022 */
 void fixture_open(struct fs_fixture *f);
 /* Close cleanly and open again. */
 void fixture_reopen(struct fs_fixture *f);
+/* Where it lies, for whoever opens it otherwise; while it is closed. */
+struct kv_storage *fixture_storage(const struct fs_fixture *f);
 /* Open after kvfs_close(). */
 void fixture_open_again(struct fs_fixture *f);
 /* Close, check every row (fs_check.h), release. */

@@ -262,7 +262,7 @@ START_TEST(orphans_that_a_crash_left_are_finished_at_the_next_opening)
     fixture_write(&f, ino, 0, "abc");
     ck_ok(kvfs_unlink(f.fs, ROOT, "f"));
     ck_ok(kvfs_close(f.fs));
-    leave_orphan(f.storage, ino);
+    leave_orphan(fixture_storage(&f), ino);
     fixture_open_again(&f);
     ck_assert_uint_eq(fixture_count_rows(&f, "meta", ROW_ORPHAN), 0);
     ck_assert_uint_eq(fixture_count_rows(&f, "data", ROW_EXTENT), 0);
