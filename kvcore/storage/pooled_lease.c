@@ -394,6 +394,9 @@ int pooled_lease_acquire(struct kv_storage *base, enum kv_lease_mode mode, const
     if (atomic_load(&storage->lease) != 0 || atomic_load(&storage->lost)) {
         return -EBUSY;
     }
+    if (mode == KV_LEASE_FOLLOW) {
+        return -ENOSYS;
+    }
     /* Before the lock is taken: who was stopped behind it finds that the epoch is another. */
     int r = pooled_look_before(storage, mode, &before);
     if (r < 0) {

@@ -114,6 +114,11 @@ static int real_flock(void *arg, int fd, int operation)
     return result(flock(fd, operation));
 }
 
+static int real_lock_range(void *arg, int fd, int command, struct flock *lock)
+{
+    return result(fcntl(fd, command, lock));
+}
+
 static bool is_dot(const char *name)
 {
     return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
@@ -172,5 +177,6 @@ const struct posix_calls posix_calls_real = {
     .lstatat = real_lstatat,
     .fstatvfs = real_fstatvfs,
     .flock = real_flock,
+    .lock_range = real_lock_range,
     .list = real_list,
 };

@@ -11,6 +11,7 @@
 #ifndef KVCORE_STORAGE_POSIX_CALLS_H
 #define KVCORE_STORAGE_POSIX_CALLS_H
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 
@@ -44,6 +45,9 @@ struct posix_calls {
     int (*lstatat)(void *arg, int dir, const char *name, struct stat *ret_stat);
     int (*fstatvfs)(void *arg, int fd, struct statvfs *ret_stat);
     int (*flock)(void *arg, int fd, int operation);
+    /* F_OFD_SETLK or F_OFD_GETLK: locks of parts of a file that belong to what openat made of it,
+     * and go when that is closed. They have nothing to do with those of flock(2). */
+    int (*lock_range)(void *arg, int fd, int command, struct flock *lock);
     int (*list)(void *arg, int dir, posix_name_fn *fn, void *fn_arg);
 };
 

@@ -193,5 +193,6 @@ int posix_name_exists(struct posix_storage *storage, int dir, const char *name)
 
 int posix_check_writable(const struct posix_storage *storage)
 {
-    return atomic_load(&storage->lease) == KV_LEASE_SHARED ? -EROFS : 0;
+    int lease = atomic_load(&storage->lease);
+    return lease == KV_LEASE_SHARED || lease == KV_LEASE_FOLLOW ? -EROFS : 0;
 }

@@ -6,6 +6,11 @@
  * leaves nothing of a longer line behind. It is for people: who holds the lease is decided by the
  * lock alone.
  *
+ * Followers take no flock. Each has a record lock on one byte of LOCK, at the offset that is its
+ * mark: of the kind that belongs to the open file and not to the process. Such locks exclude nobody
+ * here, for all are for reading; but the kernel tells who asks what would be in the way of a write
+ * lock, without making one. (Where flock is made of record locks, on NFS, a writer excludes them.)
+ *
  * A process that forks shares its lease with the child: it lasts until both have closed it, so a
  * store may be opened before the daemon goes into the background. */
 #include "kvcore/storage/posix_store.h"
@@ -52,13 +57,20 @@ static int open_lock(struct posix_storage *storage, enum kv_lease_mode mode)
     if (has_root < 0) {
         return has_root;
     }
-    if (mode == KV_LEASE_SHARED) {
+    if (mode != KV_LEASE_EXCLUSIVE) {
         return has_root ? -ENOLCK : -ENOENT;
     }
     if (!has_root && !storage->create) {
         return -ENOENT; /* some directory, not a store: leave no file in it */
     }
     return posix_open_file(storage, POSIX_LOCK_NAME, O_RDWR | O_CREAT);
+}
+
+static int set_range_lock(struct posix_storage *storage, int fd, short type, uint64_t mark)
+{
+    struct flock range = {.l_type = type, .l_whence = SEEK_SET, .l_start = (off_t)mark, .l_len = 1};
+    int r = storage->calls->lock_range(storage->calls_arg, fd, F_OFD_SETLK, &range);
+    return r == -EACCES || r == -EAGAIN ? -EBUSY : r == -EINVAL ? -ENOSYS : r;
 }
 
 /* Returns the locked descriptor. -ESTALE: LOCK was replaced meanwhile, try again. */
@@ -71,7 +83,11 @@ static int try_lock(struct posix_storage *storage, enum kv_lease_mode mode)
     if (fd < 0) {
         return fd;
     }
-    r = storage->calls->flock(storage->calls_arg, fd, operation);
+    if (mode == KV_LEASE_FOLLOW) {
+        r = set_range_lock(storage, fd, F_RDLCK, 0);
+    } else {
+        r = storage->calls->flock(storage->calls_arg, fd, operation);
+    }
     if (r == 0) {
         r = check_same_file(storage, fd);
     }
@@ -198,5 +214,63 @@ int posix_lease_holder(struct kv_storage *base, struct kv_buf *ret_holder)
         r = read_holder(storage, fd, ret_holder);
     }
     posix_close_file(storage, fd);
+    return r;
+}
+
+/* ---- followers --------------------------------------------------------------------------------
+ */
+
+int posix_follow_move(struct kv_storage *base, uint64_t mark)
+{
+    struct posix_storage *storage = posix_storage(base);
+    int r = -EROFS;
+
+    mutex_lock(&storage->mu);
+    if (atomic_load(&storage->lease) == KV_LEASE_FOLLOW) {
+        r = check_same_file(storage, storage->lock_fd); /* else no writer sees the lock */
+        r = r == 0 && mark != storage->mark
+                ? set_range_lock(storage, storage->lock_fd, F_RDLCK, mark)
+                : r;
+    }
+    if (r == 0 && mark != storage->mark) {
+        /* Should it stay, more is kept for this follower than it needs. */
+        kv_ignore(set_range_lock(storage, storage->lock_fd, F_UNLCK, storage->mark));
+        storage->mark = mark;
+    }
+    mutex_unlock(&storage->mu);
+    return r;
+}
+
+/* The kernel tells of one lock that is in the way, in no order: each time what is left to be asked
+ * about ends before it. Who moves meanwhile is met before or behind, or both. */
+int posix_followers_oldest(struct kv_storage *base, uint64_t *ret_mark)
+{
+    struct posix_storage *storage = posix_storage(base);
+    uint64_t oldest = UINT64_MAX;
+    int r = 0;
+
+    mutex_lock(&storage->mu);
+    while (r == 0 && oldest != 0) {
+        struct flock range = {.l_type = F_WRLCK,
+                              .l_whence = SEEK_SET,
+                              .l_len = oldest == UINT64_MAX ? 0 : (off_t)oldest};
+        r = storage->calls->lock_range(storage->calls_arg, storage->lock_fd, F_OFD_GETLK, &range);
+        storage->has_range_locks |= r >= 0;
+        if (r < 0 || range.l_type == F_UNLCK) {
+            break;
+        }
+        oldest = (uint64_t)range.l_start;
+    }
+    /* A network file system says -ENOLCK where nobody keeps its locks, and also while who keeps
+     * them does not answer: then somebody may have one. */
+    bool none = r == -EINVAL || r == -EOPNOTSUPP || r == -ENOSYS ||
+                (r == -ENOLCK && !storage->has_range_locks);
+    mutex_unlock(&storage->mu);
+    if (none) {
+        r = 0; /* there are no such locks here, so nobody has one */
+    }
+    if (r == 0) {
+        *ret_mark = oldest;
+    }
     return r;
 }

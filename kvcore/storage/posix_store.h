@@ -41,9 +41,11 @@ struct posix_storage {
     _Atomic uint64_t last_log_name; /* the count after the newest write-ahead log's */
     /* One change of the lease or of the root at a time. Held across their I/O, which is rare. */
     struct mutex mu;
-    bool root_settled GUARDED_BY(mu); /* the newest root record and its name are durable */
-    int lock_fd GUARDED_BY(mu);       /* -1 without a lease */
-    bool root_broken GUARDED_BY(mu);  /* a sync of the root's name failed */
+    bool root_settled GUARDED_BY(mu);    /* the newest root record and its name are durable */
+    int lock_fd GUARDED_BY(mu);          /* -1 without a lease */
+    uint64_t mark GUARDED_BY(mu);        /* of a follower: where its lock is */
+    bool has_range_locks GUARDED_BY(mu); /* the kernel has answered whether somebody has one */
+    bool root_broken GUARDED_BY(mu);     /* a sync of the root's name failed */
 };
 
 static inline struct posix_storage *posix_storage(struct kv_storage *storage)
@@ -83,13 +85,15 @@ KV_MUST_CHECK int posix_name_exists(struct posix_storage *storage, int dir, cons
 KV_MUST_CHECK int posix_wipe(struct posix_storage *storage);
 /* The same, and the directory itself. */
 void posix_unmake(struct posix_storage *storage);
-/* 0, or -EROFS under a shared lease. */
+/* 0, or -EROFS under a shared lease or as a follower. */
 KV_MUST_CHECK int posix_check_writable(const struct posix_storage *storage);
 
 /* The operations, each described in kv/storage.h. */
 int posix_lease_acquire(struct kv_storage *storage, enum kv_lease_mode mode, const char *holder);
 int posix_lease_describe(struct kv_storage *storage, const char *holder);
 int posix_lease_holder(struct kv_storage *storage, struct kv_buf *ret_holder);
+int posix_follow_move(struct kv_storage *storage, uint64_t mark);
+int posix_followers_oldest(struct kv_storage *storage, uint64_t *ret_mark);
 
 int posix_root_read(struct kv_storage *storage, struct kv_buf *ret_bytes, uint64_t *ret_version);
 int posix_root_swap(struct kv_storage *storage, uint64_t expected_version, struct kv_slice bytes);

@@ -115,6 +115,9 @@ static int mem_lease_acquire(struct kv_storage *base, enum kv_lease_mode mode, c
     struct mem_storage *storage = mem_storage(base);
     int r = 0;
 
+    if (mode == KV_LEASE_FOLLOW) {
+        return -ENOSYS; /* nobody else reaches it */
+    }
     mutex_lock(&storage->mu);
     if (storage->lease != 0) {
         r = -EBUSY;

@@ -183,6 +183,11 @@ static int locked_flock(void *arg, int fd, int operation)
     return r;
 }
 
+static int locked_lock_range(void *arg, int fd, int command, struct flock *lock)
+{
+    return sim_calls.lock_range(arg, fd, command, lock);
+}
+
 static int locked_list(void *arg, int dir, posix_name_fn *fn, void *fn_arg)
 {
     struct sim_fs *sim = arg;
@@ -218,6 +223,7 @@ static const struct posix_calls locked_calls = {
     .lstatat = locked_lstatat,
     .fstatvfs = locked_fstatvfs,
     .flock = locked_flock,
+    .lock_range = locked_lock_range,
     .list = locked_list,
 };
 

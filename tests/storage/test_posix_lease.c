@@ -4,6 +4,8 @@
 #include <signal.h>
 #include <sys/wait.h>
 
+#include "kvcore/storage/posix_calls.h"
+
 static struct kv_storage *open_only(const struct temp_dir *dir)
 {
     struct kv_storage *storage = NULL;
@@ -234,9 +236,113 @@ START_TEST(a_reader_changes_neither_the_lock_file_nor_the_directory)
 }
 END_TEST
 
+/* ---- followers ---- */
+
+static uint64_t oldest(struct kv_storage *writer)
+{
+    uint64_t mark = 0;
+    ck_ok(writer->ops->followers_oldest(writer, &mark));
+    return mark;
+}
+
+START_TEST(followers_exclude_nobody_and_are_known_by_the_smallest_of_their_marks)
+{
+    struct temp_dir dir;
+    make_store(&dir);
+    struct kv_storage *writer = open_only(&dir);
+    struct kv_storage *one = open_only(&dir);
+    struct kv_storage *two = open_only(&dir);
+    uint64_t large = (uint64_t)7 << 32;
+    ck_ok(acquire(one, KV_LEASE_FOLLOW));
+    ck_ok(acquire(writer, KV_LEASE_EXCLUSIVE));
+    ck_assert_uint_eq(oldest(writer), 0);
+    ck_ok(acquire(two, KV_LEASE_FOLLOW));
+    ck_ok(one->ops->follow_move(one, large + 1));
+    ck_assert_uint_eq(oldest(writer), 0);
+    ck_ok(two->ops->follow_move(two, large + 2));
+    ck_assert_uint_eq(oldest(writer), large + 1);
+    ck_ok(one->ops->follow_move(one, large + 3));
+    ck_assert_uint_eq(oldest(writer), large + 2);
+    ck_ok(one->ops->follow_move(one, large + 3));
+    rig_close(two);
+    ck_assert_uint_eq(oldest(writer), large + 3);
+    rig_expect_root(one, "root", 1);
+    ck_fails(rig_swap(one, 1, "x"), EROFS);
+    ck_fails(writer->ops->follow_move(writer, 1), EROFS);
+    rig_close(one);
+    ck_assert_uint_eq(oldest(writer), UINT64_MAX);
+    rig_close(writer);
+    temp_dir_remove(&dir);
+}
+END_TEST
+
+START_TEST(followers_of_other_processes_are_known_until_these_die)
+{
+    struct temp_dir dir;
+    int ready[2];
+    char byte;
+    make_store(&dir);
+    struct kv_storage *writer = open_only(&dir);
+    ck_ok(acquire(writer, KV_LEASE_EXCLUSIVE));
+    ck_assert_int_eq(pipe(ready), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        struct kv_storage *follower = open_only(&dir);
+        if (acquire(follower, KV_LEASE_FOLLOW) == 0 &&
+            follower->ops->follow_move(follower, 5) == 0 && write(ready[1], "", 1) == 1) {
+            pause();
+        }
+        _exit(1);
+    }
+    close(ready[1]);
+    ck_assert_int_eq(read(ready[0], &byte, 1), 1);
+    close(ready[0]);
+    ck_assert_uint_eq(oldest(writer), 5);
+    kill(child, SIGKILL);
+    ck_assert_int_eq(waitpid(child, NULL, 0), child);
+    ck_assert_uint_eq(oldest(writer), UINT64_MAX);
+    rig_close(writer);
+    temp_dir_remove(&dir);
+}
+END_TEST
+
+static int lock_error;
+
+static int lock_range(void *arg, int fd, int command, struct flock *lock)
+{
+    return lock_error != 0 ? -lock_error : posix_calls_real.lock_range(arg, fd, command, lock);
+}
+
+START_TEST(no_answer_is_not_taken_for_no_followers_where_there_were_answers)
+{
+    struct temp_dir dir;
+    struct posix_calls calls = posix_calls_real;
+    struct kv_storage *writer = NULL;
+    uint64_t mark;
+    make_store(&dir);
+    calls.lock_range = lock_range;
+    ck_ok(storage_posix_open_with_calls(dir.path, false, &calls, NULL, &writer));
+    ck_ok(acquire(writer, KV_LEASE_EXCLUSIVE));
+    lock_error = ENOLCK;
+    ck_assert_uint_eq(oldest(writer), UINT64_MAX); /* nobody ever keeps such locks here */
+    lock_error = 0;
+    ck_assert_uint_eq(oldest(writer), UINT64_MAX);
+    lock_error = ENOLCK;
+    ck_fails(writer->ops->followers_oldest(writer, &mark), ENOLCK);
+    lock_error = EINVAL; /* an old kernel */
+    ck_assert_uint_eq(oldest(writer), UINT64_MAX);
+    rig_close(writer);
+    temp_dir_remove(&dir);
+}
+END_TEST
+
 Suite *test_suite(void)
 {
     Suite *s = suite_create("posix_lease");
+    suite_add(s, "followers",
+              followers_exclude_nobody_and_are_known_by_the_smallest_of_their_marks);
+    suite_add(s, "followers", followers_of_other_processes_are_known_until_these_die);
+    suite_add(s, "followers", no_answer_is_not_taken_for_no_followers_where_there_were_answers);
     suite_add(s, "exclusive", a_writer_excludes_writers_and_readers_until_it_closes);
     suite_add(s, "shared", readers_share_and_exclude_a_writer);
     suite_add(s, "processes", another_process_excludes_us_and_its_death_frees_the_store);

@@ -8,12 +8,13 @@
  *   object  written once, visible and durable only after finish, never changed; a sorted table.
  *           A blob is written as a log and read as an object as well, once it exists
  *   root    one small record, read and compare-and-swapped, atomic and durable
- *   lease   the right to write (exclusive) or to read (shared)
+ *   lease   the right to write (exclusive) or to read (shared), or notice of who reads (follow)
  *
  * Conventions: 0 or a negative errno; outputs only on success; calls from any thread unless said
  * otherwise, but one log or writer is used by one thread at a time (reads of a log excepted).
  * Implementations never retry a failed write or sync: what a failed sync covered is unknown.
- * Under a shared lease every call that would change the store returns -EROFS. */
+ * Under a shared lease, and as a follower, every call that would change the store returns -EROFS.
+ */
 #ifndef KV_STORAGE_H
 #define KV_STORAGE_H
 
@@ -38,6 +39,7 @@ struct kv_file_id {
 enum kv_lease_mode {
     KV_LEASE_EXCLUSIVE = 1, /* one writer */
     KV_LEASE_SHARED,        /* readers; refused beside a writer */
+    KV_LEASE_FOLLOW,        /* readers that let writers come, go and write: see follow_move */
 };
 
 struct kv_space {
@@ -77,7 +79,8 @@ struct kv_storage_ops {
      * holds it (process, mount point). Under an exclusive lease the names that are found are
      * durable, whatever an earlier process had no time to sync. Errors: -EBUSY held otherwise;
      * -ENOENT no such store; -ENOLCK a shared lease writes nothing, and the store's lock file is
-     * missing. An exclusive one of a storage that is not published yet empties it. */
+     * missing; -ENOSYS it has no followers. An exclusive one of a storage that is not published
+     * yet empties it. */
     int (*lease_acquire)(struct kv_storage *storage, enum kv_lease_mode mode, const char *holder);
     /* Replace the holder's line under an exclusive lease (for example once the mount point is
      * known). */
@@ -191,6 +194,17 @@ struct kv_storage_ops {
      * crash on the way leaves one that is damaged and can be erased. NULL: its files are removed by
      * their names. */
     int (*erase)(struct kv_storage *storage);
+    /* Followers are registered with a mark, a number below 2^63 that means something to the engine:
+     * each with 0 from lease_acquire() until it moves, and no more once it is closed or its process
+     * is dead. These pointers are NULL where there are none.
+     *
+     * Of a follower: it is registered with `mark` from now on, and at no moment with none. Errors:
+     * -ESTALE what it was registered in is not the store's any more. */
+    int (*follow_move)(struct kv_storage *storage, uint64_t mark);
+    /* Of the writer: the smallest mark of all followers, UINT64_MAX: there is none. Whoever is
+     * registered before the call counts; whoever is so later reads later. An error: there may be
+     * one. */
+    int (*followers_oldest)(struct kv_storage *storage, uint64_t *ret_mark);
 };
 
 /* An implementation embeds this first. */
