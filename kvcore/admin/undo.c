@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Taking a repair back: first the files that it took away, which stand unused until ROOT is put
  * back, then what it made. Each step may be made twice, so that an undo that was cut short is just
- * begun again. */
+ * begun again.
+ *
+ * What it made goes by the rule for writers (db/followers.h): ROOT is put back, then followers are
+ * asked for. One that is there may read the repaired state. If its files went, their numbers would
+ * be given again, and it would read something else under them. So they stay then, unused; the next
+ * opening gives other numbers, and removes them once it may. */
 #include "kvcore/admin/journal.h"
 #include "kvcore/storage/posix_raw.h"
 
@@ -74,6 +79,14 @@ static int remove_one(void *arg, const struct raw_name *name)
                : 0;
 }
 
+/* An error, too, means that there may be somebody. */
+static bool is_followed(struct kv_storage *storage)
+{
+    uint64_t oldest = UINT64_MAX;
+    return storage->ops->followers_oldest != NULL &&
+           (storage->ops->followers_oldest(storage, &oldest) < 0 || oldest != UINT64_MAX);
+}
+
 static int run(struct undo *undo)
 {
     int r = check_unchanged(undo);
@@ -84,7 +97,9 @@ static int run(struct undo *undo)
         r = undo->had_root ? raw_root_replace(undo->storage, kv_buf_slice(&undo->old_root))
                            : raw_remove(undo->storage, ROOT_OLD_NAME);
     }
-    r = r < 0 ? r : raw_list(undo->storage, remove_one, undo);
+    if (r == 0 && !is_followed(undo->storage)) {
+        r = raw_list(undo->storage, remove_one, undo);
+    }
     return r < 0 ? r : raw_sync(undo->storage);
 }
 

@@ -234,6 +234,18 @@ void blob_set_forget(struct blob_set *set, uint64_t number)
     blob_file_unref(file);
 }
 
+bool blob_set_next(struct blob_set *set, uint64_t from, uint64_t *ret_number)
+{
+    mutex_lock(&set->mu);
+    size_t at = position_of(set, from);
+    bool found = at < set->count;
+    if (found) {
+        *ret_number = set->entries[at].number;
+    }
+    mutex_unlock(&set->mu);
+    return found;
+}
+
 /* ---- flags ---- */
 
 int blob_set_flag(struct blob_set *set, uint64_t number)

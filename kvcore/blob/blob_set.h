@@ -25,6 +25,8 @@ KV_MUST_CHECK int blob_set_add(struct blob_set *set, struct blob_file *file);
 void blob_set_settle(struct blob_set *set, uint64_t number);
 /* The blob is about to be removed: close it as soon as nobody reads it. Its flag goes too. */
 void blob_set_forget(struct blob_set *set, uint64_t number);
+/* The smallest number from `from` on that is open or flagged. Returns false: there is none. */
+bool blob_set_next(struct blob_set *set, uint64_t from, uint64_t *ret_number);
 
 /* Values of a flagged blob are moved to another one by every job that meets them. Errors: -ENOMEM.
  */

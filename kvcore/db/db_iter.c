@@ -283,13 +283,8 @@ int kv_iter_create(struct kv_table *table, const struct kv_iter_options *options
 {
     static const struct kv_iter_options defaults = {0};
     struct view_iter_options inner;
-    struct kv_iter *it = NULL;
-    int r = table_check(table);
+    struct kv_iter *it = calloc(1, sizeof *it);
 
-    if (r < 0) {
-        return r;
-    }
-    it = calloc(1, sizeof *it);
     if (it == NULL) {
         return -ENOMEM;
     }
@@ -297,7 +292,7 @@ int kv_iter_create(struct kv_table *table, const struct kv_iter_options *options
     it->table = table;
     it->lower = options->lower;
     it->upper = options->upper;
-    it->view = view_acquire(table->store);
+    it->view = view_acquire_at(table->store, options->snapshot);
     it->sequence =
         options->snapshot != NULL ? options->snapshot->sequence : visible_sequence(table->store);
     /* A view that was replaced before the number was read may lack rows up to it. */
@@ -308,7 +303,8 @@ int kv_iter_create(struct kv_table *table, const struct kv_iter_options *options
         .sequence = it->sequence,
         .keep_cache = options->keep_cache,
         .bounds = iter_bounds_make(it->lower, it->upper, table->options.prefix_size)};
-    r = view_iter_create(table->store, it->view, table->id, &inner, &it->inner);
+    int r = table_check(table); /* behind the view, in which its id may mean another one */
+    r = r < 0 ? r : view_iter_create(table->store, it->view, table->id, &inner, &it->inner);
     if (r < 0) {
         kv_iter_destroy(it);
         return value_failed(table->store, r);

@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
+#include "kvcore/db/followers.h"
 #include "kvcore/db/named_snapshot.h"
 #include "kvcore/db/obsolete.h"
 #include "kvcore/db/suspect.h"
@@ -212,6 +213,7 @@ static int roll_with(struct kv_store *store, const struct edit *edit) REQUIRES(&
     log_writer_destroy(store->manifest);
     store->manifest = writer;
     store->manifest_edits = edit != NULL ? 2 : 1;
+    followers_note_state(store);
     id.number = before.manifest;
     if (id.number != 0 && !was_suspect) {
         kv_ignore(store->storage->ops->remove(store->storage, id)); /* else the next opening does */
@@ -283,6 +285,14 @@ static bool is_added_again(const struct edit *edit, uint64_t number)
     return false;
 }
 
+/* The state without it is durable. */
+static void add_obsolete(struct kv_store *store, struct file_meta *file) REQUIRES(&store->mu)
+{
+    file_meta_ref(file);
+    file->gone = atomic_load(&store->mark);
+    store->obsolete[store->obsolete_count++] = file;
+}
+
 static void note_obsolete(struct kv_store *store, const struct edit *edit,
                           const struct edit_removed *removed) REQUIRES(&store->mu)
 {
@@ -293,8 +303,7 @@ static void note_obsolete(struct kv_store *store, const struct edit *edit,
     }
     for (size_t i = 0; i < list->count; i++) {
         if (list->files[i]->number == removed->number) {
-            file_meta_ref(list->files[i]);
-            store->obsolete[store->obsolete_count++] = list->files[i];
+            add_obsolete(store, list->files[i]);
             return;
         }
     }
@@ -308,8 +317,7 @@ static void drop_table(struct kv_store *store, uint32_t id) REQUIRES(&store->mu)
 
     for (int level = 0; files != NULL && level < KV_LEVEL_COUNT; level++) {
         for (size_t i = 0; i < files->levels[level].count; i++) {
-            file_meta_ref(files->levels[level].files[i]);
-            store->obsolete[store->obsolete_count++] = files->levels[level].files[i];
+            add_obsolete(store, files->levels[level].files[i]);
         }
     }
     store->tables[id - 1] = NULL;
@@ -381,7 +389,11 @@ static int make_durable(struct kv_store *store, const struct edit *edit)
         r = manifest_append(store->manifest, LOG_RECORD_EDIT, store->manifest_edits + 1, edit);
         store->manifest_edits += r == 0; /* no number may be missing, nor come twice */
     }
-    return r < 0 ? roll_with(store, edit) : 0;
+    if (r < 0) {
+        return roll_with(store, edit);
+    }
+    followers_note_state(store);
+    return 0;
 }
 
 /* Only here, under the manifest's mutex. */

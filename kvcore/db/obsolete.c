@@ -6,22 +6,32 @@
 #include <stdlib.h>
 
 #include "kvcore/blob/blob_writer.h"
+#include "kvcore/db/followers.h"
 
-/* One table that only the list still holds, or NULL. It stays on the list until its file is gone:
- * merges that begin meanwhile name it (record_replaced() in compact.c). */
-static struct file_meta *begin_removal(struct kv_store *store)
+/* One table that only the list still holds, and no follower may read, or NULL. It stays on the list
+ * until its file is gone: merges that begin meanwhile name it (record_replaced() in compact.c). */
+static struct file_meta *begin_removal(struct kv_store *store, uint64_t limit)
 {
     struct file_meta *found = NULL;
+    bool waits = false;
     mutex_lock(&store->mu);
     for (size_t i = 0; i < store->obsolete_count && found == NULL; i++) {
         struct file_meta *file = store->obsolete[i];
         /* Nobody can take a new reference: no version that is reachable holds it. */
-        if (!file->removing && atomic_load_explicit(&file->refs, memory_order_acquire) == 1) {
+        if (file->removing || atomic_load_explicit(&file->refs, memory_order_acquire) != 1) {
+            continue;
+        }
+        if (file->gone <= limit) {
             file->removing = true;
             found = file;
+        } else {
+            waits = true;
         }
     }
     mutex_unlock(&store->mu);
+    if (waits) {
+        followers_wait(store);
+    }
     return found;
 }
 
@@ -40,7 +50,9 @@ static void end_removal(struct kv_store *store, struct file_meta *file)
 
 void obsolete_purge(struct kv_store *store)
 {
-    for (struct file_meta *file = begin_removal(store); file != NULL; file = begin_removal(store)) {
+    uint64_t limit = followers_limit(store);
+    struct file_meta *file;
+    while ((file = begin_removal(store, limit)) != NULL) {
         struct kv_file_id id = {.kind = KV_FILE_TABLE, .number = file->number};
         block_cache_drop_table(store->cache, file->number);
         int r = store->storage->ops->remove(store->storage, id);
@@ -128,12 +140,10 @@ void obsolete_forget(struct doubtful *take_doubtful)
 void obsolete_remove(struct kv_store *store, struct doubtful *take_doubtful)
 {
     for (struct file_meta *file = take_doubtful->tables; file != NULL; file = file->next_doubtful) {
-        struct kv_file_id id = {.kind = KV_FILE_TABLE, .number = file->number};
-        kv_ignore(store->storage->ops->remove(store->storage, id));
+        followers_remove(store, (struct kv_file_id){KV_FILE_TABLE, file->number});
     }
     for (size_t i = 0; i < take_doubtful->blob_count; i++) {
-        struct kv_file_id id = {.kind = KV_FILE_BLOB, .number = take_doubtful->blobs[i]};
-        kv_ignore(store->storage->ops->remove(store->storage, id));
+        followers_remove(store, (struct kv_file_id){KV_FILE_BLOB, take_doubtful->blobs[i]});
     }
     obsolete_forget(take_doubtful);
 }
@@ -235,15 +245,17 @@ static void note_leftover(void *arg, struct kv_file_id id, uint64_t size_bytes)
 int obsolete_sweep(struct kv_store *store)
 {
     struct sweep sweep = {.store = store};
+    size_t removed = 0;
     int r = store->storage->ops->list(store->storage, note_leftover, &sweep);
 
     r = r < 0 ? r : sweep.error;
     for (size_t i = 0; i < sweep.count && r == 0; i++) {
-        kv_ignore(store->storage->ops->remove(store->storage, sweep.leftovers[i]));
+        /* They may read states of the last writer. */
+        removed += followers_remove(store, sweep.leftovers[i]);
     }
-    if (r == 0 && sweep.count > 0) {
+    if (removed > 0) {
         message(&store->sink, KV_MESSAGE_INFO, "%s: removed %zu leftover file(s) of an earlier run",
-                store->storage->ops->name(store->storage), sweep.count);
+                store->storage->ops->name(store->storage), removed);
     }
     free(sweep.leftovers);
     return r;

@@ -265,7 +265,7 @@ static int find_row(struct kv_table *table, const struct kv_snapshot *snapshot, 
 int kv_exists(struct kv_table *table, const struct kv_snapshot *snapshot, struct kv_slice key)
 {
     struct reader_place *place = reader_place(table->store);
-    struct view *view = view_acquire(table->store);
+    struct view *view = view_acquire_at(table->store, snapshot);
     struct found found = {0};
     int r = find_row(table, snapshot, key, view, &found);
     enum row_kind kind = row_kind(found.trailer);
@@ -286,7 +286,7 @@ int kv_get(struct kv_table *table, const struct kv_snapshot *snapshot, struct kv
     struct kv_store *store = table->store;
     struct reader_place *place = reader_place(store);
     uint64_t began = latency_begin(&place->gets, LATENCY_GET_ONE_IN);
-    struct view *view = view_acquire(store);
+    struct view *view = view_acquire_at(store, snapshot);
     struct found found = {0};
     int r = find_row(table, snapshot, key, view, &found);
 
@@ -383,12 +383,13 @@ int kv_multi_get(struct kv_table *table, const struct kv_snapshot *snapshot,
     struct kv_store *store = table->store;
     struct lookup lookups[LOOKUPS];
     struct many many = {.table = table};
-    int r = table_check(table);
 
+    many.view = view_acquire_at(store, snapshot);
+    int r = table_check(table);
     if (r < 0) {
+        view_release(many.view);
         return r;
     }
-    many.view = view_acquire(store);
     many.sequence = snapshot != NULL ? snapshot->sequence : visible_sequence(store);
     many.files = version_table(many.view->version, table->id);
     for (size_t from = 0; from < count; from += LOOKUPS) {

@@ -7,6 +7,7 @@
 #include "kvcore/blob/blob_directory.h"
 #include "kvcore/blob/blob_set.h"
 #include "kvcore/db/batch.h"
+#include "kvcore/db/followers.h"
 #include "kvcore/db/manifest.h"
 #include "kvcore/db/reclaim_punch.h"
 #include "kvcore/db/reclaim_walk.h"
@@ -31,6 +32,7 @@ struct reclaim {
     /* State mutex. */
     bool busy;                /* somebody is in reclaim_step */
     uint64_t stamp;           /* of the view of the pass that waits; 0: none */
+    uint64_t mark;            /* of the state of that view: what it names, or an older one */
     struct blob_uses flagged; /* blobs being emptied; the bytes mean nothing */
     /* Of the one who is busy; `touched` of the candidates under the state mutex, and they neither
      * come nor go while `stamp` is set. */
@@ -131,6 +133,7 @@ static int take_view(struct kv_store *store, void *arg)
                        store->view->immutable_count, store->view->version);
     view_ref(view);
     store->reclaim->stamp = view->stamp;
+    store->reclaim->mark = atomic_load(&store->mark);
     mutex_unlock(&store->mu);
     view_release(old);
     *ret_view = view;
@@ -428,6 +431,19 @@ static int settle(struct kv_store *store, unsigned edits)
     return r;
 }
 
+/* Whether nobody reads what the pass did not walk over: a view that is older, or a follower. */
+static bool none_is_older(struct kv_store *store)
+{
+    if (!views_before_are_gone(store, store->reclaim->stamp)) {
+        return false;
+    }
+    if (followers_limit(store) < store->reclaim->mark) {
+        followers_wait(store);
+        return false;
+    }
+    return true;
+}
+
 /* 1 the pass is over, 0 somebody still holds an older view. */
 static int finish_pass(struct kv_store *store, bool eager)
 {
@@ -435,7 +451,7 @@ static int finish_pass(struct kv_store *store, bool eager)
     unsigned edits = 0;
     int r = 0;
 
-    if (!views_before_are_gone(store, store->reclaim->stamp)) {
+    if (!none_is_older(store)) {
         return 0;
     }
     store->reclaim->punch_until_ns = eager ? UINT64_MAX : now + punch_ns;

@@ -7,7 +7,7 @@
  *   3. syncs all logs;
  *   4. walks all rows of all versions in T's memtables, and in its tables that name one of the
  *      blobs, and marks the pages they point at (reclaim_walk.h);
- *   5. waits until every view that is older than T is gone;
+ *   5. waits until every view that is older than T is gone, and so is every follower (followers.h);
  *   6. gives back the pages that nothing points at, removes the blobs that nothing points at, and
  *      flags for evacuation what is worth more empty.
  *

@@ -69,7 +69,7 @@ static void make_root(struct kv_store *store, const struct kv_options *options) 
 }
 
 /* The seed of all checksums is known: blobs can be read from now on. */
-static int set_seed(struct kv_store *store) NO_LOCK_ANALYSIS
+int recover_set_seed(struct kv_store *store) NO_LOCK_ANALYSIS
 {
     struct blob_store blobs = {.storage = store->storage, .sink = &store->sink};
     store->seed = checksum_store_seed(store->root.seed_id);
@@ -237,7 +237,9 @@ static int read_manifest(struct recovery *rec) NO_LOCK_ANALYSIS
         edits++;
         r = apply_record(rec, &record, edits);
     }
+    store->manifest_salt = reader != NULL ? log_reader_salt(reader) : 0;
     log_reader_close(reader);
+    store->manifest_edits = edits;
     if (r == 0 && edits == 0) {
         r = -KV_EDAMAGED; /* the root names it, so its snapshot was durable */
     }
@@ -457,7 +459,7 @@ static int begin_store(struct recovery *rec, const struct kv_options *options)
         return -ENOENT;
     }
     make_root(store, options);
-    r = set_seed(store);
+    r = recover_set_seed(store);
     return r < 0 ? r : remove_attempt(rec);
 }
 
@@ -474,7 +476,7 @@ static int read_state(struct recovery *rec, const struct kv_options *options) NO
     if (r < 0) {
         return r;
     }
-    r = set_seed(store);
+    r = recover_set_seed(store);
     r = r < 0 ? r : read_manifest(rec);
     if (r == 0 && store->root.clean) {
         r = note_closed_log(store, &store->root.last_log); /* where it ends is known exactly */
@@ -486,6 +488,22 @@ static int read_state(struct recovery *rec, const struct kv_options *options) NO
     r = r < 0 ? r : named_snapshots_check(store);
     atomic_store(&store->visible_sequence, store->last_sequence);
     return r;
+}
+
+int recover_look(struct kv_store *store, struct version **ret_version)
+{
+    struct recovery rec = {.store = store};
+    int r = version_create_empty(&rec.version);
+
+    r = r < 0 ? r : read_root(store);
+    r = r < 0 ? r : recover_set_seed(store);
+    r = r < 0 ? r : read_manifest(&rec);
+    if (r < 0) {
+        version_unref(rec.version);
+        return r;
+    }
+    *ret_version = rec.version;
+    return 0;
 }
 
 int recover(struct kv_store *store, const struct kv_options *options)

@@ -14,4 +14,11 @@
  * manifest. Single-threaded. `options` are the caller's, for what is used at creation only. */
 KV_MUST_CHECK int recover(struct kv_store *store, const struct kv_options *options);
 
+/* For followers (follow.h), without a lease: root record and manifest as they are at this moment,
+ * into a store that is empty. Tables and logs are not looked at. Errors: also -ENOENT and
+ * -KV_EDAMAGED where the writer replaced the manifest meanwhile. */
+KV_MUST_CHECK int recover_look(struct kv_store *store, struct version **ret_version);
+/* The root record is known: checksums can be computed and blobs be read. */
+KV_MUST_CHECK int recover_set_seed(struct kv_store *store);
+
 #endif

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "kvcore/db/view.h"
 #include "kvcore/db/worker.h"
 
 void snapshot_link(struct kv_store *store, struct kv_snapshot *snapshot)
@@ -35,7 +36,10 @@ int kv_snapshot_create(struct kv_store *store, struct kv_snapshot **ret_snapshot
     if (snapshot == NULL) {
         return -ENOMEM;
     }
+    /* Of a follower's snapshots the writer's merges know nothing. */
+    struct view *view = store->options.follow ? view_acquire(store) : NULL;
     snapshot_take(store, snapshot);
+    snapshot->view = view;
     *ret_snapshot = snapshot;
     return 0;
 }
@@ -73,6 +77,7 @@ void kv_snapshot_release(struct kv_snapshot *snapshot)
 {
     if (snapshot != NULL) {
         snapshot_drop(snapshot);
+        view_release(snapshot->view);
         free(snapshot);
     }
 }

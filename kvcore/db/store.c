@@ -3,6 +3,8 @@
 #include "kvcore/blob/blob_set.h"
 #include "kvcore/db/dead_probe.h"
 #include "kvcore/db/flush.h"
+#include "kvcore/db/follow.h"
+#include "kvcore/db/followers.h"
 #include "kvcore/db/health.h"
 #include "kvcore/db/job.h"
 #include "kvcore/db/latency.h"
@@ -45,6 +47,7 @@ static void fill_options(const struct kv_options *from, struct kv_options *to)
     to->holder = NULL; /* borrowed texts are not kept */
     to->label = NULL;
     to->store_id = NULL;
+    to->read_only = from->read_only || from->follow;
     to->memtable_bytes = from->memtable_bytes != 0 ? from->memtable_bytes : memtable_default;
     if (to->memtable_bytes < memtable_min) {
         to->memtable_bytes = memtable_min;
@@ -115,7 +118,7 @@ static void init(struct kv_store *store, struct kv_storage *storage,
     condvar_init(&store->progress);
 }
 
-static void destroy(struct kv_store *store) NO_LOCK_ANALYSIS
+void store_destroy(struct kv_store *store) NO_LOCK_ANALYSIS
 {
     views_close(store);
     generation_unref(store->active);
@@ -124,6 +127,7 @@ static void destroy(struct kv_store *store) NO_LOCK_ANALYSIS
         file_meta_unref(store->obsolete[i]);
     }
     free(store->obsolete);
+    followers_finish(store);
     obsolete_forget(&store->doubtful);
     free(store->closed_logs);
     for (int i = 0; i < KV_TABLE_COUNT_MAX; i++) {
@@ -151,6 +155,22 @@ static void destroy(struct kv_store *store) NO_LOCK_ANALYSIS
     mutex_finish(&store->write_mu);
     mutex_finish(&store->suspect_mu);
     free(store);
+}
+
+int store_create_beside(const struct kv_store *store, bool silent, struct kv_store **ret_store)
+{
+    struct kv_options options = store->options;
+    struct kv_store *beside = calloc(1, sizeof *beside);
+
+    if (beside == NULL) {
+        return -ENOMEM;
+    }
+    options.event_fn = NULL;
+    options.message_fn = silent ? NULL : store->sink.fn;
+    options.message_arg = store->sink.arg;
+    init(beside, store->storage, &options);
+    *ret_store = beside;
+    return 0;
 }
 
 /* Somebody else has the store, or may: what is in memory is no answer any more. */
@@ -195,14 +215,14 @@ int kv_open(struct kv_storage *storage, const struct kv_options *options,
     r = r < 0 ? r : latency_create(store);
     r = r < 0 ? r : reclaim_create(store);
     r = r < 0 ? r : dead_probe_create(store);
-    r = r < 0 ? r : recover(store, options);
+    r = r < 0 ? r : options->follow ? follow_begin(store, options) : recover(store, options);
     if (r == 0 && !store->options.read_only) {
         space_begin(store);
     }
     r = r < 0 ? r : workers_start(store);
     if (r < 0) {
         workers_stop(store);
-        destroy(store);
+        store_destroy(store);
         return r;
     }
     if (store->options.read_only) {
@@ -263,7 +283,7 @@ int kv_close(struct kv_store *store)
         r = shut_down(store);
     }
     storage = store->storage;
-    destroy(store);
+    store_destroy(store);
     storage->ops->close(storage);
     return r;
 }

@@ -17,6 +17,7 @@
  *   dead_runs  where all keys are deleted      dead_probe  finds that out
  *   warm      reading ahead at opening
  *   suspect   files in which damage was met
+ *   followers readers in other processes       follow    being one
  *
  * Lock order (util/lock_rank.h): write_mu, sync_mu, manifest_mu, mu. No I/O under mu or write_mu.
  */
@@ -85,6 +86,7 @@ struct dropped_table {
 struct view {
     _Atomic uint32_t refs;
     uint64_t stamp; /* each view's is larger than that of the one before */
+    uint64_t mark;  /* of a follower: the state it shows */
     struct kv_store *store;
     struct view *prev, *next; /* of those that live, ascending by stamp; state mutex */
     struct generation *active;
@@ -113,6 +115,7 @@ enum named_state {
 struct kv_snapshot {
     struct kv_store *store;
     uint64_t sequence;
+    struct view *view;               /* of a follower: what is read at it; else NULL */
     struct kv_snapshot *prev, *next; /* ascending by sequence; state mutex */
     enum named_state named;          /* state mutex */
     char name[KV_SNAPSHOT_NAME_SIZE_MAX + 1];
@@ -124,6 +127,23 @@ struct doubtful {
     struct file_meta *tables; /* each with a reference; by next_doubtful */
     uint64_t *blobs;          /* numbers */
     size_t blob_count;
+};
+
+/* Of a follower; see follow.h. */
+struct follow {
+    uint64_t mark;           /* of the state that is shown */
+    uint64_t registered;     /* at the storage */
+    uint64_t root_version;   /* of the root record, and the size of the manifest, */
+    uint64_t manifest_bytes; /* that it names, before they were read last */
+    uint64_t salt;           /* of the manifest of the state that is shown */
+    bool stale;              /* for ever: another history stands in the store's place */
+    int error;               /* that the last step ended with, or 0 */
+};
+
+/* A file that followers may still read; see followers.h. */
+struct kept_file {
+    struct kv_file_id id;
+    uint64_t gone; /* from this state on */
 };
 
 /* One waiting writer; see write.c. */
@@ -190,6 +210,9 @@ struct kv_store {
     _Atomic unsigned l0_files;   /* most tables of level 0 in any keyspace, for slowing down */
     _Atomic uint64_t large_per_row; /* bytes in blobs that a row of a table refers to on average */
     _Atomic uint64_t view_stamp;    /* of the present view; see view.c */
+    _Atomic uint64_t mark;          /* of the newest durable state; see followers.h */
+    _Atomic bool followers_waited_for;    /* files are, or a pass over blobs is; see followers.h */
+    _Atomic uint64_t followers_looked_ns; /* when, monotonic; only without workers */
     struct counters counters;
     struct reader_place readers[READER_PLACES];
 
@@ -220,6 +243,7 @@ struct kv_store {
     struct mutex manifest_mu; /* one durable change at a time */
     struct log_writer *manifest GUARDED_BY(&manifest_mu);
     uint64_t manifest_edits GUARDED_BY(&manifest_mu);
+    uint64_t manifest_salt GUARDED_BY(&manifest_mu);       /* of the one that was read */
     uint64_t manifest_roll_bytes GUARDED_BY(&manifest_mu); /* begin a new one beyond this size */
     uint64_t next_manifest GUARDED_BY(&manifest_mu);       /* numbers are never reused */
     bool manifest_suspect GUARDED_BY(&manifest_mu); /* the root may name another one: roll first */
@@ -231,6 +255,7 @@ struct kv_store {
     uint64_t released_log GUARDED_BY(&manifest_mu);
     uint64_t flushed_sequence GUARDED_BY(&manifest_mu); /* rows up to here are in tables */
     struct doubtful doubtful GUARDED_BY(&manifest_mu);
+    struct follow follow GUARDED_BY(&manifest_mu);
     struct dropped_table dropped[KV_TABLE_COUNT_MAX] GUARDED_BY(&manifest_mu); /* by id - 1 */
 
     struct mutex mu; /* the state below */
@@ -245,6 +270,8 @@ struct kv_store {
     uint64_t next_blob_number GUARDED_BY(&mu);
     struct file_meta **obsolete GUARDED_BY(&mu); /* tables to remove once nobody reads them */
     size_t obsolete_count GUARDED_BY(&mu);
+    struct kept_file *kept GUARDED_BY(&mu); /* for followers */
+    size_t kept_count GUARDED_BY(&mu);
     uint64_t recyclable_log GUARDED_BY(&mu); /* released segment kept for reuse, or 0 */
     bool reclaim_waiting GUARDED_BY(&mu);    /* wake the workers when a view goes */
     unsigned compactions_running GUARDED_BY(&mu);
@@ -258,6 +285,15 @@ struct kv_store {
     struct thread workers[WORKER_MAX];
     unsigned worker_count;
 };
+
+/* ---- making and unmaking (store.c) ---- */
+
+/* An empty store on the same storage, to read its state into, without a lease and threads of its
+ * own; `silent`: it says nothing. Errors: -ENOMEM. */
+KV_MUST_CHECK int store_create_beside(const struct kv_store *store, bool silent,
+                                      struct kv_store **ret_store);
+/* Nothing of it may be in use. Leaves the storage alone. */
+void store_destroy(struct kv_store *store);
 
 static inline uint64_t visible_sequence(const struct kv_store *store)
 {

@@ -225,10 +225,14 @@ static int run(struct verify *v)
 
 int kv_verify(struct kv_store *store, const struct kv_verify_options *options)
 {
-    struct verify *v = calloc(1, sizeof *v);
+    struct verify *v;
     uint64_t stamp = suspects_stamp(store);
     int r;
 
+    if (store->options.follow) {
+        return -ENOSYS; /* logs are the writer's */
+    }
+    v = calloc(1, sizeof *v);
     if (v == NULL) {
         return -ENOMEM;
     }

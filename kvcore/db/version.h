@@ -36,9 +36,10 @@ struct file_meta {
     uint64_t hidden_bytes; /* of deeper tables, covered by its range deletes when it was written */
 
     _Atomic uint32_t refs;
-    _Atomic(struct table *) table;   /* opened at first use, then kept; see table_cache.h */
-    bool busy;                       /* input of a running compaction; state mutex */
-    bool removing;                   /* nobody needs it: see obsolete.c; state mutex */
+    _Atomic(struct table *) table; /* opened at first use, then kept; see table_cache.h */
+    bool busy;                     /* input of a running compaction; state mutex */
+    bool removing;                 /* nobody needs it: see obsolete.c; state mutex */
+    uint64_t gone; /* from this state on, once it is obsolete: see followers.h; state mutex */
     struct file_meta *next_doubtful; /* see obsolete.h; manifest mutex */
     /* The same table at the level it was moved to, or NULL: older versions may still read it here,
      * which keeps it from being removed there. Set by the merge whose input this is. */

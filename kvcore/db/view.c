@@ -82,6 +82,15 @@ struct view *view_acquire(struct kv_store *store)
     return view;
 }
 
+struct view *view_acquire_at(struct kv_store *store, const struct kv_snapshot *snapshot)
+{
+    if (snapshot == NULL || snapshot->view == NULL) {
+        return view_acquire(store);
+    }
+    view_ref(snapshot->view);
+    return snapshot->view;
+}
+
 void view_ref(struct view *view)
 {
     atomic_fetch_add_explicit(&view->refs, 1, memory_order_relaxed);
@@ -144,6 +153,7 @@ int view_pin_tables(struct view *view, struct view **ret_pinned)
     }
     atomic_init(&pinned->refs, 1);
     pinned->stamp = view->stamp;
+    pinned->mark = view->mark;
     pinned->store = store;
     version_ref(view->version);
     pinned->version = view->version;

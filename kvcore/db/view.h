@@ -8,6 +8,8 @@
 /* The present view with a reference. A reader takes the view first and reads visible_sequence
  * after: whatever a compaction dropped from the view is hidden at that sequence number too. */
 struct view *view_acquire(struct kv_store *store);
+/* The same for who reads at a snapshot (NULL: at none): a follower's has its own view. */
+struct view *view_acquire_at(struct kv_store *store, const struct kv_snapshot *snapshot);
 void view_ref(struct view *view);
 void view_release(struct view *view); /* accepts NULL. Not with the state mutex held */
 /* A view of the same moment as `view` that holds its tables and, with them, the blobs that rows of

@@ -6,6 +6,8 @@
 #include "kvcore/db/compact.h"
 #include "kvcore/db/dead_probe.h"
 #include "kvcore/db/flush.h"
+#include "kvcore/db/follow.h"
+#include "kvcore/db/followers.h"
 #include "kvcore/db/health.h"
 #include "kvcore/db/large.h"
 #include "kvcore/db/reclaim.h"
@@ -125,6 +127,7 @@ void workers_stand_in(struct kv_store *store)
     }
     space_check(store);
     suspects_save(store);
+    followers_look_in_turn(store);
     mutex_lock(&store->mu);
     wanted = store->rescue_wanted;
     mutex_unlock(&store->mu);
@@ -190,6 +193,7 @@ static void watch_space(struct kv_store *store, uint64_t *watched_ns)
     }
     if (now - *watched_ns >= space_watch_ms * ns_per_ms) {
         space_watch(store);
+        followers_look(store);
         *watched_ns = now;
     }
 }
@@ -307,6 +311,30 @@ static void *sync_main(void *arg)
     return NULL;
 }
 
+static void *follow_main(void *arg)
+{
+    struct kv_store *store = arg;
+    int before = 0;
+
+    while (!stopping(store)) {
+        pause_for(store, FOLLOW_INTERVAL_MS);
+        int r = stopping(store) ? 0 : follow_step(store);
+        if (r == -ESTALE && r != before) {
+            health_set(store, KV_HEALTH_DEGRADED, r,
+                       "another store, or an older state of this one, was put in its place: what "
+                       "was seen last is shown until it is opened again");
+        } else if (r < 0 && r != before) {
+            health_set(
+                store, KV_HEALTH_DEGRADED, r,
+                "cannot see what the writer does, what was seen last is shown; trying again");
+        } else if (r >= 0 && before < 0) {
+            health_clear(store);
+        }
+        before = r < 0 ? r : 0;
+    }
+    return NULL;
+}
+
 static int start(struct kv_store *store, const char *name, void *(*main)(void *))
 {
     int r = thread_start(&store->workers[store->worker_count], name, main, store);
@@ -323,6 +351,9 @@ int workers_start(struct kv_store *store)
     if (store->options.warm) {
         atomic_store(&store->warming, true);
         r = start(store, "kv-warm", warm_main);
+    }
+    if (r == 0 && store->options.follow) {
+        r = start(store, "kv-follow", follow_main);
     }
     if (store->options.read_only || r < 0) {
         return r;

@@ -12,7 +12,7 @@ KV_MUST_CHECK int workers_start(struct kv_store *store);
 void workers_stop(struct kv_store *store);
 /* In a store without workers the caller does, before its own work, what they would do by
  * themselves: see a full device that has room again, rows whose sync failed, damage to be
- * remembered. */
+ * remembered, files that followers are done with. */
 void workers_stand_in(struct kv_store *store);
 /* The pause in ms after work that failed, when that before it was `pause_ms`; 0: it is the first.
  */

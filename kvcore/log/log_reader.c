@@ -29,6 +29,7 @@ struct log_reader {
     uint64_t chain;
     uint64_t synced_bytes; /* largest synced-up-to seen */
     bool has_head;
+    uint64_t salt;
     struct log_end previous;
     bool closed;   /* the last good record was a close record */
     bool finished; /* the end was found, or an error */
@@ -367,6 +368,7 @@ static int read_head(struct log_reader *reader)
         return damage(reader, "its head record is malformed, size", head.payload.size);
     }
     reader->previous = contents.previous;
+    reader->salt = contents.salt;
     reader->payload_seed = log_salted_seed(reader->file_seed, contents.salt);
     reader->has_head = true;
     return 0;
@@ -425,6 +427,11 @@ bool log_reader_has_head(const struct log_reader *reader)
 struct log_end log_reader_previous(const struct log_reader *reader)
 {
     return reader->previous;
+}
+
+uint64_t log_reader_salt(const struct log_reader *reader)
+{
+    return reader->salt;
 }
 
 struct log_end log_reader_end(const struct log_reader *reader)

@@ -39,6 +39,8 @@ void log_reader_close(struct log_reader *reader); /* accepts NULL */
 bool log_reader_has_head(const struct log_reader *reader);
 /* End of the predecessor, from the head record; number 0 if there was none. */
 struct log_end log_reader_previous(const struct log_reader *reader);
+/* From the head record, which tells this log from any other of its number; 0 without one. */
+uint64_t log_reader_salt(const struct log_reader *reader);
 /* Returns 1 and a record (never the head), 0 at the end, -KV_EDAMAGED, -EIO, -ENOMEM. */
 KV_MUST_CHECK int log_reader_next(struct log_reader *reader, struct log_record *ret_record);
 /* After next returned 0: where the log ends, and whether bytes of an unfinished record were left

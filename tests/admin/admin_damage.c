@@ -470,3 +470,14 @@ const struct damage damages[] = {
     {"wrong uses of a blob", KV_PROBLEM_BLOB_USES, false, true, 0, false, craft_blob_uses},
 };
 const size_t damage_count = sizeof damages / sizeof damages[0];
+
+const struct damage *find_damage(const char *name)
+{
+    for (size_t i = 0; i < damage_count; i++) {
+        if (strcmp(damages[i].name, name) == 0) {
+            return &damages[i];
+        }
+    }
+    ck_abort_msg("no such damage: %s", name);
+    return NULL;
+}

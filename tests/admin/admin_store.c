@@ -116,13 +116,12 @@ static void copy_file(int from_dir, int to_dir, const char *name)
     close(to);
 }
 
-void copy_tree(const char *from, const char *to)
+void copy_files(const char *from, const char *to)
 {
     struct dirent *entry;
     DIR *dir = opendir(from);
-    int to_dir;
-    ck_assert(dir != NULL && mkdir(to, 0700) == 0);
-    to_dir = open(to, O_RDONLY | O_DIRECTORY);
+    int to_dir = open(to, O_RDONLY | O_DIRECTORY);
+    ck_assert(dir != NULL && to_dir >= 0);
     while ((entry = readdir(dir)) != NULL) {
         if (entry->d_type == DT_REG) {
             copy_file(dirfd(dir), to_dir, entry->d_name);
@@ -130,6 +129,12 @@ void copy_tree(const char *from, const char *to)
     }
     close(to_dir);
     closedir(dir);
+}
+
+void copy_tree(const char *from, const char *to)
+{
+    ck_assert(mkdir(to, 0700) == 0);
+    copy_files(from, to);
 }
 
 static bool same_file(int a_dir, int b_dir, const char *name)
@@ -240,11 +245,10 @@ bool has_code(const int codes[64], int code)
 
 /* ---- judging ---- */
 
-static void judge_key(struct kv_table *table, unsigned i, struct verdict *verdict)
+static void judge_key(struct kv_table *table, unsigned i, int version, struct verdict *verdict)
 {
     char key[16], value[VALUE_MAX];
     struct kv_pinned pinned = {0};
-    int version = version_of(i);
     int r = kv_get(table, NULL, key_of(i, key), &pinned);
 
     if (r == -KV_EDAMAGED) {
@@ -264,19 +268,58 @@ static void judge_key(struct kv_table *table, unsigned i, struct verdict *verdic
     }
 }
 
-void store_judge(const char *path, struct verdict *ret_verdict)
+struct kv_store *store_open(const char *path, bool follow, struct kv_table **ret_table)
 {
     struct kv_options with = options();
-    struct kv_storage *storage = store_storage(path);
     struct kv_store *store = NULL;
-    struct kv_table *table = NULL;
 
     with.create = false;
+    with.follow = follow;
+    ck_ok(kv_open(store_storage(path), &with, &store));
+    ck_ok(kv_table_open(store, "rows", NULL, ret_table));
+    return store;
+}
+
+void store_judge_table(struct kv_table *table, int version, struct verdict *ret_verdict)
+{
     *ret_verdict = (struct verdict){0};
-    ck_ok(kv_open(storage, &with, &store));
-    ck_ok(kv_table_open(store, "rows", NULL, &table));
     for (unsigned i = 0; i < STORE_KEYS; i++) {
-        judge_key(table, i, ret_verdict);
+        judge_key(table, i, version > 0 ? version : version_of(i), ret_verdict);
     }
+}
+
+void store_judge(const char *path, struct verdict *ret_verdict)
+{
+    struct kv_table *table = NULL;
+    struct kv_store *store = store_open(path, false, &table);
+    store_judge_table(table, 0, ret_verdict);
+    ck_ok(kv_close(store));
+}
+
+static void write_again(struct kv_store *store, struct kv_table *table, unsigned version,
+                        unsigned times)
+{
+    for (unsigned n = 0; n < times; n++) {
+        for (unsigned i = 0; i < STORE_KEYS; i++) {
+            put(table, i, version);
+        }
+        ck_ok(kv_flush(store));
+    }
+}
+
+void store_write_again(const char *path, unsigned version, unsigned times)
+{
+    struct kv_table *table = NULL;
+    struct kv_store *store = store_open(path, false, &table);
+    write_again(store, table, version, times);
+    ck_ok(kv_close(store));
+}
+
+void store_write_again_compacted(const char *path, unsigned version, unsigned times)
+{
+    struct kv_table *table = NULL;
+    struct kv_store *store = store_open(path, false, &table);
+    write_again(store, table, version, times);
+    ck_ok(kv_compact(store));
     ck_ok(kv_close(store));
 }

@@ -18,6 +18,8 @@ enum { STORE_KEYS = 640 };
 void store_make_both(const char *path);
 /* All files of the directory, byte for byte, without LOCK and lost+found.d if `but_archive`. */
 void copy_tree(const char *from, const char *to);
+/* The same into a directory that is there. */
+void copy_files(const char *from, const char *to);
 bool same_tree(const char *a, const char *b, bool but_archive);
 
 struct kv_storage *store_storage(const char *path);
@@ -32,6 +34,14 @@ struct verdict {
 };
 /* Open the store for writing and read every key. */
 void store_judge(const char *path, struct verdict *ret_verdict);
+/* The same of an open one. `version` 0: what store_make_both() wrote; else store_write_again(). */
+void store_judge_table(struct kv_table *table, int version, struct verdict *ret_verdict);
+struct kv_store *store_open(const char *path, bool follow, struct kv_table **ret_table);
+/* Open the store for writing, give every key a value of `version` and flush, so many times, and
+ * close it. */
+void store_write_again(const char *path, unsigned version, unsigned times);
+/* The same, and in the end all of it is merged: the numbers of its files are new ones. */
+void store_write_again_compacted(const char *path, unsigned version, unsigned times);
 
 /* A way to damage a store. */
 struct damage {
@@ -45,6 +55,7 @@ struct damage {
 };
 extern const struct damage damages[];
 extern const size_t damage_count;
+const struct damage *find_damage(const char *name);
 
 /* Change a byte of a file of the store. */
 void flip(const char *path, const char *name, uint64_t offset);

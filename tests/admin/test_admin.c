@@ -156,17 +156,6 @@ START_TEST(a_repair_is_not_taken_back_once_the_store_was_written_to)
 }
 END_TEST
 
-static const struct damage *find_damage(const char *name)
-{
-    for (size_t i = 0; i < damage_count; i++) {
-        if (strcmp(damages[i].name, name) == 0) {
-            return &damages[i];
-        }
-    }
-    ck_abort_msg("no such damage: %s", name);
-    return NULL;
-}
-
 static void meet_damage(const char *path)
 {
     struct kv_options options = {.no_background = true};

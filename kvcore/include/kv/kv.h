@@ -45,8 +45,11 @@ struct kv_snapshot;
  */
 
 struct kv_options {
-    bool create;           /* make the store if it is missing */
-    bool read_only;        /* shared lease; writes nothing at all; refused beside a writer */
+    bool create;    /* make the store if it is missing */
+    bool read_only; /* shared lease; writes nothing at all; refused beside a writer */
+    /* As read_only, but beside a writer, which may come and go: shows what is in its sorted tables,
+     * at most some minutes old, and again and again a newer state: see kv_refresh(). */
+    bool follow;
     size_t memtable_bytes; /* 0: 64 MiB. Memtables of all tables together before a flush */
     /* 0: 64 MiB. Decompressed blocks, and indexes, filters and range deletes of open tables, which
      * stay in memory. At least an eighth is for blocks: indexes and filters that are larger than
@@ -80,12 +83,23 @@ struct kv_options {
  * does. Replays the log; what was written but not synced before a crash is kept as far as it
  * arrived, always a prefix of the writes in their order. Errors: -ENOENT no store there and
  * !create; -EBUSY leased to somebody else; -KV_EFORMAT written by a newer or foreign version;
- * -KV_EDAMAGED needs repair. */
+ * -KV_EDAMAGED needs repair; -ENOSYS nobody can follow a store in this storage. */
 KV_PUBLIC KV_MUST_CHECK int kv_open(struct kv_storage *storage, const struct kv_options *options,
                                     struct kv_store **ret_store);
 /* Write out, sync, mark as cleanly closed and release everything. Iterators, snapshots and pinned
  * values must be gone. Returns the first error met on the way; the store is gone all the same. */
 KV_PUBLIC int kv_close(struct kv_store *store);
+
+/* Of a store opened with `follow`: show the newest state that the writer has in its tables, which
+ * the store does by itself once a second, unless it has no background. Each state is a prefix of
+ * what was written, and none is shorter than the one before. Gets see the state of their moment, an
+ * iterator that of its creation, a snapshot its own; for as long as those are open the writer keeps
+ * their files. Through handles of a table that was dropped everything fails with -EIDRM, unless
+ * one of the same name, options and id was made since and both were met at once. Named snapshots
+ * are not to be had. Of any other store: does nothing. Errors: -ESTALE another store was
+ * made there, or an older state put back: then it shows what it showed until it is opened again;
+ * those of reading. */
+KV_PUBLIC KV_MUST_CHECK int kv_refresh(struct kv_store *store);
 
 struct kv_identity {
     uint8_t store_id[16];

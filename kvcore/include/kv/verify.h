@@ -61,7 +61,8 @@ struct kv_verify_options {
  * defaults. Each finding is also told and counted as damage is that a read meets (messages,
  * KV_EVENT_DAMAGE_FOUND, kv_stats). A run that goes through and finds nothing ends what was
  * suspected before (kv_suspects()) of a store that may be written to. Returns 0 if all is sound;
- * -KV_EDAMAGED after findings; -ECANCELED a function of the caller's ended it; -ENOMEM. */
+ * -KV_EDAMAGED after findings; -ECANCELED a function of the caller's ended it; -ENOSYS the store
+ * was opened with `follow`; -ENOMEM. */
 KV_PUBLIC KV_MUST_CHECK int kv_verify(struct kv_store *store,
                                       const struct kv_verify_options *options);
 
