@@ -526,6 +526,7 @@ int pooled_file_read(struct pooled_file *file, uint64_t end, uint64_t offset, vo
         size = (size_t)(end - offset);
     }
     int r = read_pieces(file, offset, to, size);
+    r = r == -KV_EDAMAGED ? pooled_piece_missing(file->storage) : r;
     /* Afterwards: who took the store over may have removed the file, which is no damage then. */
     int lease = pooled_check_lease(file->storage);
     if (lease < 0) {

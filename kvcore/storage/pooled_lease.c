@@ -13,14 +13,12 @@
 
 #include "kvcore/util/clock.h"
 
-enum { RENEWALS_PER_LEASE = 5 };
-
 /* How long a lease counts here: less than the servers let its lock stand, for they go by clocks
  * that are set, and not at the pace of this one. */
 static uint64_t valid_ns(const struct pooled_storage *storage)
 {
     uint64_t lease_ns = storage->options.lease_ms * 1000000;
-    return lease_ns - lease_ns / RENEWALS_PER_LEASE;
+    return lease_ns - lease_ns / POOLED_RENEWALS_PER_LEASE;
 }
 
 int pooled_lose(struct pooled_storage *storage, int error)
@@ -92,6 +90,10 @@ int pooled_check_epoch(struct pooled_storage *storage)
 {
     struct kv_buf bytes = {0};
     uint64_t epoch = 0;
+
+    if (atomic_load(&storage->lease) == KV_LEASE_FOLLOW) {
+        return pooled_follow_check(storage);
+    }
     int r = storage->pool->ops->attribute(storage->pool, POOLED_ROOT, POOLED_EPOCH_ATTR, &bytes);
     r = r < 0 ? r : pooled_count_decode(kv_buf_slice(&bytes), &epoch);
     kv_buf_finish(&bytes);
@@ -143,11 +145,10 @@ static int check_still_mine(struct pooled_storage *storage, bool exclusive)
     return r;
 }
 
-static int renew(struct pooled_storage *storage, bool exclusive)
+static int renew_lock(struct pooled_storage *storage, bool exclusive)
 {
     const struct pool_ops *ops = storage->pool->ops;
     uint64_t lease_ms = storage->options.lease_ms;
-    uint64_t begun_ns = ops->now_ns(storage->pool);
 
     int r = ops->lock(storage->pool, POOLED_LEASE, exclusive, true, lease_ms);
     if (r == -ENOENT) { /* it ran out, or was broken: somebody may have been there in between */
@@ -155,7 +156,14 @@ static int renew(struct pooled_storage *storage, bool exclusive)
         r = ops->lock(storage->pool, POOLED_LEASE, exclusive, false, lease_ms);
         r = r == -EEXIST ? 0 : r;
     }
-    r = r < 0 ? r : check_still_mine(storage, exclusive);
+    return r < 0 ? r : check_still_mine(storage, exclusive);
+}
+
+static int renew(struct pooled_storage *storage, enum kv_lease_mode mode)
+{
+    uint64_t begun_ns = storage->pool->ops->now_ns(storage->pool);
+    int r = mode == KV_LEASE_FOLLOW ? pooled_follow_beat(storage)
+                                    : renew_lock(storage, mode == KV_LEASE_EXCLUSIVE);
     if (r == 0) {
         atomic_store(&storage->valid_until_ns, begun_ns + valid_ns(storage));
     }
@@ -165,7 +173,7 @@ static int renew(struct pooled_storage *storage, bool exclusive)
 /* Until the next renewal is due, or asked for. False: the lease ends, or is lost. */
 static bool wait_for_turn(struct pooled_storage *storage)
 {
-    uint64_t pause_ns = storage->options.lease_ms * 1000000 / RENEWALS_PER_LEASE;
+    uint64_t pause_ns = storage->options.lease_ms * 1000000 / POOLED_RENEWALS_PER_LEASE;
     uint64_t deadline_ns = clock_monotonic_ns() + pause_ns;
     bool in_time = true;
 
@@ -205,14 +213,25 @@ static bool may_pass(int r)
     return r == -ETIMEDOUT || r == -EAGAIN || r == -EINTR || r == -ENOMEM || r == -ENOSPC;
 }
 
+/* What others see of the lease; of a follower once it reads nothing any more. If that fails it ends
+ * by itself. */
+static void give_up(struct pooled_storage *storage, int mode)
+{
+    if (mode == KV_LEASE_FOLLOW) {
+        pooled_follow_end(storage);
+    } else {
+        kv_ignore(storage->pool->ops->unlock(storage->pool, POOLED_LEASE));
+    }
+}
+
 static void *renewer_main(void *arg)
 {
     struct pooled_storage *storage = (struct pooled_storage *)arg;
-    bool exclusive = atomic_load(&storage->lease) == KV_LEASE_EXCLUSIVE;
+    enum kv_lease_mode mode = (enum kv_lease_mode)atomic_load(&storage->lease);
     int r = 0;
 
     while (r == 0 && wait_for_turn(storage)) {
-        r = renew(storage, exclusive);
+        r = renew(storage, mode);
         r = may_pass(r) ? 0 : r;
         mutex_lock(&storage->mu);
         condvar_broadcast(&storage->renewed);
@@ -225,7 +244,7 @@ static void *renewer_main(void *arg)
     }
     if (atomic_load(&storage->lost)) {
         tell_lost(storage);
-        kv_ignore(storage->pool->ops->unlock(storage->pool, POOLED_LEASE));
+        give_up(storage, mode);
     }
     return NULL;
 }
@@ -320,8 +339,7 @@ void pooled_lease_release(struct pooled_storage *storage)
         kv_ignore(set_holder(storage, NULL)); /* then whoever comes takes the store over */
     }
     if (atomic_load(&storage->lease) != 0) {
-        /* Else it ends by itself. */
-        kv_ignore(storage->pool->ops->unlock(storage->pool, POOLED_LEASE));
+        give_up(storage, atomic_load(&storage->lease));
     }
     atomic_store(&storage->lease, 0);
 }
@@ -386,6 +404,30 @@ static int begin_reading(struct pooled_storage *storage)
     return start_renewer(storage);
 }
 
+/* No lock: writers come and go. */
+static int begin_following(struct pooled_storage *storage)
+{
+    struct pooled_before now = {0};
+    int r = pooled_look_before(storage, KV_LEASE_FOLLOW, &now);
+
+    if (r < 0) {
+        return r;
+    }
+    r = pooled_follow_begin(storage);
+    /* It may have been erased before that, so that nobody struck this one out. */
+    r = r < 0 ? r : pooled_look_before(storage, KV_LEASE_FOLLOW, &now);
+    r = r < 0 ? r : renew(storage, KV_LEASE_FOLLOW);
+    if (r == 0) {
+        atomic_store(&storage->lease, KV_LEASE_FOLLOW);
+        r = start_renewer(storage);
+    }
+    if (r < 0) {
+        pooled_follow_end(storage);
+        atomic_store(&storage->lease, 0);
+    }
+    return r;
+}
+
 int pooled_lease_acquire(struct kv_storage *base, enum kv_lease_mode mode, const char *holder)
 {
     struct pooled_storage *storage = pooled_storage(base);
@@ -395,7 +437,7 @@ int pooled_lease_acquire(struct kv_storage *base, enum kv_lease_mode mode, const
         return -EBUSY;
     }
     if (mode == KV_LEASE_FOLLOW) {
-        return -ENOSYS;
+        return begin_following(storage);
     }
     /* Before the lock is taken: who was stopped behind it finds that the epoch is another. */
     int r = pooled_look_before(storage, mode, &before);

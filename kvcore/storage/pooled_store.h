@@ -32,6 +32,7 @@
 
 #include "kvcore/storage/pool.h"
 #include "kvcore/storage/pooled_entry.h"
+#include "kvcore/storage/pooled_lines.h"
 #include "kvcore/util/thread.h"
 
 /* Attributes of the root object; pieces have the first one only. */
@@ -48,11 +49,21 @@ struct pooled_options {
     uint64_t piece_bytes; /* of files that are made */
 };
 
-enum { POOLED_LEASE_DEFAULT_MS = 20 * 1000 };
+enum {
+    POOLED_LEASE_DEFAULT_MS = 20 * 1000,
+    POOLED_RENEWALS_PER_LEASE = 5,
+};
 
 /* Of every call that needs the lease: it was lost, and this storage is done with the store. The
  * same that a pool says to who was shut out. */
 enum { POOLED_EFENCED = ESHUTDOWN };
+
+/* Of the lines of followers: how long each has been the same. */
+struct pooled_watch {
+    struct pooled_lines lines; /* at the last look */
+    uint64_t silent_ns[POOLED_LINES_MAX];
+    uint64_t looked_ns;
+};
 
 struct pooled_file;
 
@@ -66,8 +77,9 @@ struct pooled_storage {
     _Atomic uint64_t valid_until_ns; /* by the pool's clock: before, nobody else can have it */
     uint64_t epoch;                  /* set before `lease` */
     struct pooled_count epoch_text;
-    uint64_t term; /* the renewer's: tried last */
-    bool retaken;  /* the renewer's: the term is still to be begun */
+    uint64_t term;        /* the renewer's: tried last */
+    bool retaken;         /* the renewer's: the term is still to be begun */
+    uint64_t follower_id; /* of a follower's line; set before `lease` */
     struct mutex mu;
     struct condvar wake;          /* of the renewer: renew now, or end */
     struct condvar renewed;       /* of those who wait for that, for the loss, or for `telling` */
@@ -77,7 +89,8 @@ struct pooled_storage {
     int lost_error GUARDED_BY(mu);            /* why */
     kv_lease_lost_fn *lost_fn GUARDED_BY(mu); /* to be told; or NULL */
     void *lost_arg GUARDED_BY(mu);
-    bool telling GUARDED_BY(mu);              /* it runs */
+    bool telling GUARDED_BY(mu); /* it runs */
+    struct pooled_watch watch GUARDED_BY(mu);
     struct pooled_file *files GUARDED_BY(mu); /* those that are open here */
     struct mutex reserve_mu; /* one change of the reserve at a time; held across it */
     uint64_t refused_ns GUARDED_BY(reserve_mu); /* when there was no room for it; 0: there was */
@@ -104,8 +117,8 @@ KV_MUST_CHECK int pooled_change(struct pooled_storage *storage, const char *obje
 /* The same without a guard, for what nobody else can have any use of. */
 KV_MUST_CHECK int pooled_change_unguarded(struct pooled_storage *storage, const char *object,
                                           const struct pool_change *change);
-/* 0 nobody has taken over; -POOLED_EFENCED somebody has, or the store is gone; else it cannot be
- * told now. */
+/* 0 nobody has taken over, or struck this follower out; -POOLED_EFENCED somebody has, or the store
+ * is gone; else it cannot be told now. */
 KV_MUST_CHECK int pooled_check_epoch(struct pooled_storage *storage);
 /* The root object is not there. -ENOENT: nor has this storage a lease on the store; else it loses
  * it, -POOLED_EFENCED. */
@@ -120,6 +133,18 @@ int pooled_lose(struct pooled_storage *storage, int error);
 KV_MUST_CHECK int pooled_check_lease(struct pooled_storage *storage);
 /* Ends the renewal and gives up the lease. */
 void pooled_lease_release(struct pooled_storage *storage);
+
+/* ---- followers (pooled_follow.c) ---- */
+
+/* Be registered, with mark 0. Errors: -EBUSY there are as many as there can be. */
+KV_MUST_CHECK int pooled_follow_begin(struct pooled_storage *storage);
+/* Say that it lives. Errors: -POOLED_EFENCED it was struck out. */
+KV_MUST_CHECK int pooled_follow_beat(struct pooled_storage *storage);
+/* Whether it is registered. Errors: as above. */
+KV_MUST_CHECK int pooled_follow_check(struct pooled_storage *storage);
+void pooled_follow_end(struct pooled_storage *storage);
+/* Of a store that is being erased: nobody follows it any more. */
+KV_MUST_CHECK int pooled_followers_erase(struct pooled_storage *storage);
 
 /* A file as the directory names it. */
 struct pooled_dir_item {
@@ -230,6 +255,8 @@ int pooled_lease_acquire(struct kv_storage *storage, enum kv_lease_mode mode, co
 int pooled_lease_describe(struct kv_storage *storage, const char *holder);
 int pooled_lease_holder(struct kv_storage *storage, struct kv_buf *ret_holder);
 void pooled_lease_watch(struct kv_storage *storage, kv_lease_lost_fn *fn, void *arg);
+int pooled_follow_move(struct kv_storage *storage, uint64_t mark);
+int pooled_followers_oldest(struct kv_storage *storage, uint64_t *ret_mark);
 int pooled_root_read(struct kv_storage *storage, struct kv_buf *ret_bytes, uint64_t *ret_version);
 int pooled_root_swap(struct kv_storage *storage, uint64_t expected_version, struct kv_slice bytes);
 

@@ -88,15 +88,17 @@ static int pooled_lease_state(struct kv_storage *base, struct kv_lease_state *re
     struct pooled_storage *storage = pooled_storage(base);
     struct kv_lease_state state = {.duration_ms = storage->options.lease_ms};
     struct kv_buf bytes = {0};
+    int mode = atomic_load(&storage->lease);
     int r = 0;
 
-    if (atomic_load(&storage->lease) != 0) {
+    if (mode != 0) {
         uint64_t now_ns = storage->pool->ops->now_ns(storage->pool);
         uint64_t until_ns = atomic_load(&storage->valid_until_ns);
         state.epoch = storage->epoch;
         state.left_ms =
             until_ns > now_ns && !atomic_load(&storage->lost) ? (until_ns - now_ns) / 1000000 : 0;
-    } else {
+    }
+    if (mode == 0 || mode == KV_LEASE_FOLLOW) { /* which lets writers come */
         r = storage->pool->ops->attribute(storage->pool, POOLED_ROOT, POOLED_EPOCH_ATTR, &bytes);
         r = r < 0 ? r : pooled_count_decode(kv_buf_slice(&bytes), &state.epoch);
         kv_buf_finish(&bytes);
@@ -107,7 +109,8 @@ static int pooled_lease_state(struct kv_storage *base, struct kv_lease_state *re
     return r;
 }
 
-/* The root object goes last: without its directory nobody would find the pieces. */
+/* The root object goes last: without its directory nobody would find the pieces. Followers are told
+ * before anything that they read is gone. */
 static int pooled_erase(struct kv_storage *base)
 {
     struct pooled_storage *storage = pooled_storage(base);
@@ -117,7 +120,9 @@ static int pooled_erase(struct kv_storage *base)
     if (atomic_load(&storage->lease) != KV_LEASE_EXCLUSIVE) {
         return -EROFS;
     }
-    int r = pooled_dir_list(storage, &items, &count);
+    int r = pooled_check_epoch(storage); /* whose followers they are */
+    r = r < 0 ? r : pooled_followers_erase(storage);
+    r = r < 0 ? r : pooled_dir_list(storage, &items, &count);
     for (size_t i = 0; i < count && r == 0; i++) {
         bool exists =
             items[i].entry.state == POOLED_OPEN || items[i].entry.state == POOLED_FINISHED;
@@ -127,7 +132,11 @@ static int pooled_erase(struct kv_storage *base)
         }
     }
     free(items);
-    return r < 0 ? r : pooled_change(storage, POOLED_ROOT, &(struct pool_change){.remove = true});
+    r = r < 0 ? r : pooled_change(storage, POOLED_ROOT, &(struct pool_change){.remove = true});
+    if (r == 0) {
+        kv_ignore(pooled_followers_erase(storage)); /* who came in between */
+    }
+    return r;
 }
 
 static const struct kv_storage_ops pooled_ops = {
@@ -168,6 +177,8 @@ static const struct kv_storage_ops pooled_ops = {
     .reserve = pooled_reserve,
     .lease_state = pooled_lease_state,
     .erase = pooled_erase,
+    .follow_move = pooled_follow_move,
+    .followers_oldest = pooled_followers_oldest,
 };
 
 int pooled_storage_open(struct pool *take_pool, const char *url,

@@ -2,8 +2,9 @@
 #include "tests/fuzz/corpus.h"
 
 #include "kvcore/storage/pooled_entry.h"
+#include "kvcore/storage/pooled_lines.h"
 
-enum { ENTRY, HOLDER, COUNT, URL };
+enum { ENTRY, HOLDER, COUNT, URL, LINES };
 
 static void put_entry(const struct corpus *corpus, const char *path, struct pooled_entry entry)
 {
@@ -11,6 +12,16 @@ static void put_entry(const struct corpus *corpus, const char *path, struct pool
     fuzz_need(pooled_entry_encode(&entry, &bytes));
     corpus_put_flagged(corpus, path, ENTRY, kv_buf_slice(&bytes));
     kv_buf_finish(&bytes);
+}
+
+static void put_lines(const struct corpus *corpus)
+{
+    struct pooled_lines lines = {
+        .count = 2,
+        .lines = {{.id = 0x1234, .mark = (uint64_t)7 << 32 | 300, .beat = 2}, {.id = 1}}};
+    uint8_t bytes[POOLED_LINES_SIZE_MAX];
+    corpus_put_flagged(corpus, "pooled/lines", LINES,
+                       kv_slice(bytes, pooled_lines_encode(&lines, bytes)));
 }
 
 void corpus_pooled(const struct corpus *corpus)
@@ -30,5 +41,6 @@ void corpus_pooled(const struct corpus *corpus)
     corpus_put_flagged(corpus, "pooled/holder", HOLDER, kv_buf_slice(&bytes));
     corpus_put_flagged(corpus, "pooled/count", COUNT, pooled_count_slice(&count));
     corpus_put_flagged(corpus, "pooled/url", URL, kv_slice_str("rados://pool/store"));
+    put_lines(corpus);
     kv_buf_finish(&bytes);
 }

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Input: u8 what (0 entry of a file, 1 holder, 2 count, 3 URL), then its bytes. What is accepted is
- * encoded again and must be the same. */
+/* Input: u8 what (0 entry of a file, 1 holder, 2 count, 3 URL, 4 lines of followers), then its
+ * bytes. What is accepted is encoded again and must be the same. */
 #include "tests/fuzz/fuzz.h"
 
 #include "kvcore/storage/pooled_entry.h"
+#include "kvcore/storage/pooled_lines.h"
 #include "kvcore/storage/rados_url.h"
 
 static void try_entry(struct kv_slice bytes)
@@ -53,6 +54,18 @@ static void try_count(struct kv_slice bytes)
     }
 }
 
+static void try_lines(struct kv_slice bytes)
+{
+    uint8_t again[POOLED_LINES_SIZE_MAX];
+    struct pooled_lines lines;
+    int r = pooled_lines_decode(bytes, &lines);
+
+    fuzz_expect_verdict(r);
+    if (r == 0 && bytes.size > 0) {
+        assert(kv_slice_equal(kv_slice(again, pooled_lines_encode(&lines, again)), bytes));
+    }
+}
+
 static void try_url(struct kv_slice bytes)
 {
     struct rados_url url;
@@ -74,7 +87,8 @@ static void try_url(struct kv_slice bytes)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static void (*const tries[])(struct kv_slice) = {try_entry, try_holder, try_count, try_url};
+    static void (*const tries[])(struct kv_slice) = {try_entry, try_holder, try_count, try_url,
+                                                     try_lines};
 
     if (size > 0 && data[0] < sizeof tries / sizeof tries[0]) {
         tries[data[0]](kv_slice(data + 1, size - 1));

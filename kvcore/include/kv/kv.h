@@ -98,7 +98,8 @@ KV_PUBLIC int kv_close(struct kv_store *store);
  * one of the same name, options and id was made since and both were met at once. Named snapshots
  * are not to be had. Of any other store: does nothing. Errors: -ESTALE another store was
  * made there, or an older state put back: then it shows what it showed until it is opened again;
- * those of reading. */
+ * -ESHUTDOWN the store was lost, as every call then says (in a pool: nobody heard of this follower
+ * for too long); those of reading. */
 KV_PUBLIC KV_MUST_CHECK int kv_refresh(struct kv_store *store);
 
 struct kv_identity {

@@ -79,8 +79,8 @@ struct kv_storage_ops {
      * holds it (process, mount point). Under an exclusive lease the names that are found are
      * durable, whatever an earlier process had no time to sync. Errors: -EBUSY held otherwise;
      * -ENOENT no such store; -ENOLCK a shared lease writes nothing, and the store's lock file is
-     * missing; -ENOSYS it has no followers. An exclusive one of a storage that is not published
-     * yet empties it. */
+     * missing; -ENOSYS it has no followers; as a follower -EBUSY there are as many as there can be.
+     * An exclusive one of a storage that is not published yet empties it. */
     int (*lease_acquire)(struct kv_storage *storage, enum kv_lease_mode mode, const char *holder);
     /* Replace the holder's line under an exclusive lease (for example once the mount point is
      * known). */
@@ -199,7 +199,8 @@ struct kv_storage_ops {
      * is dead. These pointers are NULL where there are none.
      *
      * Of a follower: it is registered with `mark` from now on, and at no moment with none. Errors:
-     * -ESTALE what it was registered in is not the store's any more. */
+     * -ESTALE what it was registered in is not the store's any more; -ESHUTDOWN the lease was
+     * lost: it was taken for dead, and nothing is read any more. */
     int (*follow_move)(struct kv_storage *storage, uint64_t mark);
     /* Of the writer: the smallest mark of all followers, UINT64_MAX: there is none. Whoever is
      * registered before the call counts; whoever is so later reads later. An error: there may be
