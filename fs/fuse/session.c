@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fs/fuse/session.h"
 
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
@@ -12,7 +13,6 @@
 enum {
     TRANSFER_SIZE_MAX = 1 << 20,
     BACKGROUND_MAX = 64, /* asynchronous requests (read-ahead, write-back) in flight */
-    THREADS_MIN = 2,
     THREADS_MAX = 8,
 };
 
@@ -113,11 +113,18 @@ out:
     return r;
 }
 
+/* Those that we may run on. */
+static unsigned processor_count(void)
+{
+    cpu_set_t set;
+    int count = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 0;
+    return count > 0 ? (unsigned)count : 1;
+}
+
 static unsigned default_threads(void)
 {
-    long processors = sysconf(_SC_NPROCESSORS_ONLN);
-    long threads = processors > 0 ? 2 * processors : THREADS_MIN;
-    return threads > THREADS_MAX ? THREADS_MAX : (unsigned)threads;
+    unsigned threads = 2 * processor_count();
+    return threads > THREADS_MAX ? THREADS_MAX : threads;
 }
 
 static int mount_open(struct kvfs_mount *mount, const struct kvfs_mount_options *options)
@@ -193,7 +200,8 @@ int kvfs_mount_create(struct kvfs *fs, const struct kvfs_mount_options *options,
     mount->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     mount->lost_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     mount->mountpoint = strdup(options->mountpoint);
-    int r = mount->mountpoint == NULL ? -ENOMEM : 0;
+    int r = watch_init(&mount->watch, processor_count());
+    r = mount->mountpoint == NULL ? -ENOMEM : r;
     r = r == 0 && (mount->stop_fd < 0 || mount->lost_fd < 0) ? -EMFILE : r;
     if (r == 0) {
         r = mount_open(mount, options);
@@ -256,6 +264,7 @@ void kvfs_mount_destroy(struct kvfs_mount *mount)
     if (mount->lost_fd >= 0) {
         close(mount->lost_fd);
     }
+    watch_finish(&mount->watch);
     buffers_finish(&mount->buffers);
     free(mount->mountpoint);
     free(mount);

@@ -11,6 +11,7 @@
 #include "fs/fuse/defer.h"
 #include "fs/fuse/mount.h"
 #include "fs/fuse/notify.h"
+#include "fs/fuse/watch.h"
 #include "fs/fuse/wire.h"
 #include "kvcore/util/message.h"
 #include "kvcore/util/probe.h"
@@ -59,6 +60,7 @@ struct kvfs_mount {
     struct fuse_session *session;
     struct notify notify;
     struct buffers buffers;
+    struct watch watch;
     struct wire wire;
     struct message_sink sink;
     char *mountpoint;

@@ -38,7 +38,7 @@ static ssize_t wire_read(int fd, void *buffer, size_t buffer_size, void *userdat
 {
     struct kvfs_mount *mount = userdata;
     struct fuse_in_header *head = buffer;
-    ssize_t size = read(fd, buffer, buffer_size);
+    ssize_t size = watch_read(&mount->watch, fd, buffer, buffer_size);
     if (size < (ssize_t)sizeof *head) {
         return size;
     }
