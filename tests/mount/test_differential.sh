@@ -13,7 +13,7 @@ unset KVFS_STORE
 
 differ=$(realpath "$1")/tests/posix_diff
 known=$(realpath "$(dirname "${BASH_SOURCE[0]}")/../posix/diff_known")
-steps=${KV_STEPS:-$([ -n "${KV_SLOW:-}" ] && echo 500000 || echo 20000)}
+steps=${KV_STEPS:-$([ -n "${KV_SLOW:-}" ] && echo 500000 || echo 25000)}
 seed=${KV_SEED:-$([ -n "${KV_SLOW:-}" ] && echo $RANDOM$RANDOM || echo 5)}
 ext4=$work/ext4
 trap 'umount "$ext4" 2>/dev/null; mount_cleanup' EXIT
