@@ -14,7 +14,7 @@ program that died, timed out, ended with a status although all was well, or whos
 does not fit. Meson's own runner counts programs, not points, so its list of tests is read and the
 programs are run here; `targets` prints what is to be built for that. Each counted suite is one line
 `NAME PASSED FAILED SKIPPED SECONDS` of FILE. How much a program tried (states, damages, kills) it says in
-lines `# tried: TEXT`, which are kept there as `# NAME PROGRAM: TEXT`. A run beside other suites has a FILE of its own, KEPT, from
+lines `# tried: TEXT`, which are kept there as `# NAME PROGRAM: TEXT`; what failed is kept as `! NAME PROGRAM: TEXT`. A run beside other suites has a FILE of its own, KEPT, from
 which `collect` takes the line; if there is none, the run died, which is a failed test. `table` prints
 all of it with the closing line and fails unless something passed and nothing failed.
 """
@@ -48,10 +48,12 @@ class Count:
         self.skipped = 0
         self.notes = []  # reasons of failures and skips, one line each
         self.tried = []  # how much was tried, in the programs' own words
+        self.faults = []  # what failed, one line each
 
     def fail(self, note):
         self.failed += 1
         self.notes.append("failed: " + note)
+        self.faults.append(note)
 
     def skip(self, note):
         self.skipped += 1
@@ -62,6 +64,7 @@ class Count:
         self.failed += other.failed
         self.skipped += other.skipped
         self.tried += other.tried
+        self.faults += other.faults
 
     def text(self):
         return f"{self.passed} passed, {self.failed} failed, {self.skipped} skipped"
@@ -210,6 +213,7 @@ def run_all(programs, jobs):
         for future in concurrent.futures.as_completed([pool.submit(p.run) for p in programs]):
             program, count = future.result()
             count.tried = [f"{program.name}: {text}" for text in TRIED.findall(program.output)]
+            count.faults = [f"{program.name}: {text}" for text in count.faults]
             total.add(count)
             print(f"  {program.name}: {count.text()} ({program.seconds:.1f} s)")
             if count.failed:
@@ -226,6 +230,7 @@ def write_result(args, count, seconds):
     with open(args.results, "a", encoding="utf-8") as results:
         results.write(f"{args.suite} {count.passed} {count.failed} {count.skipped} {seconds:.0f}\n")
         results.writelines(f"# {args.suite} {text}\n" for text in count.tried)
+        results.writelines(f"! {args.suite} {text}\n" for text in count.faults)
     print(f"  {args.suite}: {count.text()}")
 
 
@@ -235,7 +240,7 @@ def collected(suite, kept):
     if os.path.exists(kept):
         with open(kept, encoding="utf-8") as results:
             text = results.read()
-    return text if re.fullmatch(suite + r"( \d+){4}\n", text) else None
+    return text if re.fullmatch(suite + r"( \d+){4}\n([#!] .*\n)*", text) else None
 
 
 def collect(args):
@@ -248,24 +253,29 @@ def collect(args):
     return 0 if line.split()[2] == "0" else 1
 
 
+def print_told(title, lines):
+    if lines:
+        print("\n" + title)
+    for line in lines:
+        print("  " + line)
+
+
 def print_table(path):
     rows = {}
-    tried = []
+    told = {"#": [], "!": []}
     with open(path, encoding="utf-8") as results:
         for line in results:
             name, *numbers = line.split()
-            if name == "#":
-                tried.append(line[2:].rstrip())
+            if name in told:
+                told[name].append(line[2:].rstrip())
                 continue
             sums = rows.setdefault(name, [0, 0, 0, 0])
             rows[name] = [a + int(b) for a, b in zip(sums, numbers)]
-    if tried:
-        print("\ntried")
-    for line in tried:
-        print("  " + line)
+    print_told("tried", told["#"])
     print(f"\n{'suite':<12}{'passed':>8}{'failed':>8}{'skipped':>9}{'seconds':>9}")
     for name, (passed, failed, skipped, seconds) in rows.items():
         print(f"{name:<12}{passed:>8}{failed:>8}{skipped:>9}{seconds:>9}")
+    print_told("failed", told["!"])
     passed, failed, skipped = (sum(row[i] for row in rows.values()) for i in range(3))
     print(f"\n{passed} passed, {failed} failed, {skipped} skipped")
     return 0 if passed > 0 and failed == 0 else 1
