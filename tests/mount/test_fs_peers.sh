@@ -30,8 +30,9 @@ uring=
 grep -q '^kvfs-uring *ready$' "$work/list" && uring=-uring
 
 everything() {
-    compare --peers "kvfs$uring,memory,memory$uring,ext4" --output "$work/found" | tee "$work/table" &&
-        grep -q "^| × ext4 | kvfs$uring | memory " "$work/table" && grep -q "^| × in memory, same transport | kvfs$uring | ext4 |$" "$work/table"
+    compare --peers "kvfs$uring,memory,memory-checked,memory$uring,memory-checked$uring,ext4" --output "$work/found" | tee "$work/table" &&
+        grep -q "^| × ext4 | kvfs$uring | memory " "$work/table" && grep -q "^| × in memory, same transport | kvfs$uring | ext4 |$" "$work/table" &&
+        grep -q "^| × in memory, permissions checked, same transport | kvfs$uring | ext4 |$" "$work/table"
 }
 
 # Each load of the list has a figure of every peer.
