@@ -93,8 +93,10 @@ KV_MUST_CHECK int kvfs_sync(struct kvfs *fs);
 KV_MUST_CHECK int kvfs_statfs(struct kvfs *fs, struct statvfs *ret_stat);
 /* Memory that the filesystem keeps beside what its engine does (kv_stats()). */
 struct kvfs_memory {
-    uint64_t lookup_bytes; /* counts of references, which grow with what the kernel remembers */
-    uint64_t inode_bytes;  /* inodes read, at most a sixteenth of `memory_bytes` */
+    uint64_t lookup_bytes;   /* counts of references, which grow with what the kernel remembers */
+    uint64_t inode_bytes;    /* inodes read, at most a sixteenth of `memory_bytes` */
+    uint64_t unlinked_bytes; /* small files that are unlinked and in use, at most 4 MiB or a 64th of
+                                `memory_bytes` */
 };
 void kvfs_memory(struct kvfs *fs, struct kvfs_memory *ret_memory);
 

@@ -49,7 +49,7 @@ static uint64_t used_bytes(const struct control_host *host)
     kv_stats(host->engine, &stats);
     kvfs_memory(host->fs, &memory);
     return stats.memtable_bytes + stats.cache_bytes + stats.resident_bytes + memory.lookup_bytes +
-           memory.inode_bytes;
+           memory.inode_bytes + memory.unlinked_bytes;
 }
 
 static bool wait_for_stop(struct health_watch *watch)

@@ -69,6 +69,7 @@ static bool is_gauge(const char *name)
                                          "filter_bytes",
                                          "lookup_bytes",
                                          "inode_bytes",
+                                         "unlinked_bytes",
                                          "warm_running",
                                          "warm_files",
                                          "check_needed"};

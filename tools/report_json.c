@@ -196,6 +196,8 @@ static void add_memory(json_t *counters, struct kvfs *fs)
     kvfs_memory(fs, &memory);
     json_object_set_new(counters, "lookup_bytes", json_integer((json_int_t)memory.lookup_bytes));
     json_object_set_new(counters, "inode_bytes", json_integer((json_int_t)memory.inode_bytes));
+    json_object_set_new(counters, "unlinked_bytes",
+                        json_integer((json_int_t)memory.unlinked_bytes));
 }
 
 static json_t *levels_json(const struct kv_stats *s)

@@ -226,6 +226,7 @@ static int replace_contents(const struct batch_writing *w, struct batch_file *fi
 {
     struct txn_node *node = file->node;
     struct inode *inode = &node->node.inode;
+    orphan_put_again(w->txn, node);
     if (node->gone) {
         return 0;
     }

@@ -2,6 +2,7 @@
 #include "fs/core/extent.h"
 
 #include "fs/core/fs_internal.h"
+#include "fs/core/unlinked.h"
 
 enum { CHUNK_BYTES = FORMAT_CHUNK_BYTES };
 
@@ -75,6 +76,14 @@ static int pin_whole(struct extent_view *view, const struct kv_snapshot *snapsho
     return r == -ENOENT || r == -EIO ? 0 : r;
 }
 
+/* -ENOENT: its bytes are in rows. */
+static int take_kept(struct extent_view *view)
+{
+    int r = unlinked_read(view->fs, view->ino, &view->kept);
+    view->whole.value = kv_buf_slice(&view->kept);
+    return r;
+}
+
 int extent_view_open(struct extent_view *view, struct kvfs *fs, const struct kv_snapshot *snapshot,
                      const struct node *node, uint64_t offset)
 {
@@ -82,7 +91,10 @@ int extent_view_open(struct extent_view *view, struct kvfs *fs, const struct kv_
     if (node->inode.allocated == 0) {
         return 0;
     }
-    int r = pin_whole(view, snapshot, &node->inode);
+    int r = snapshot == NULL && node->inode.nlink == 0 ? take_kept(view) : -ENOENT;
+    if (r == -ENOENT) {
+        r = pin_whole(view, snapshot, &node->inode);
+    }
     if (r == 0 && view->whole.value.size == 0) {
         r = extent_iter(fs, snapshot, node->ino, offset, view->bounds, &view->iter);
     }
@@ -93,6 +105,7 @@ void extent_view_close(struct extent_view *view)
 {
     kv_iter_destroy(view->iter);
     kv_pinned_release(&view->whole);
+    kv_buf_finish(&view->kept);
     *view = (struct extent_view){0};
 }
 

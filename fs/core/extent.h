@@ -37,6 +37,7 @@ struct extent_view {
     uint64_t ino;
     struct kv_iter *iter;    /* NULL: see below */
     struct kv_pinned whole;  /* a file of one extent, or with no bytes one that is a hole */
+    struct kv_buf kept;      /* the bytes of `whole` if they are in no row any more (unlinked.h) */
     struct rowkey bounds[2]; /* of the iterator */
 };
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fs/core/fs_internal.h"
+#include "fs/core/unlinked.h"
 
 #include <stdlib.h>
 #include <unistd.h>
@@ -192,6 +193,8 @@ static int init_memory(struct kvfs *fs, uint64_t memory)
     fs->name_hint_count = hints;
     mutex_init(&fs->rename_mu, LOCK_RANK_FS_RENAME, "directory rename");
     stripes_init(&fs->stripes, (size_t)(memory / 16));
+    fs->unlinked_max =
+        memory / 64 < UNLINKED_BYTES_MAX ? (size_t)(memory / 64) : UNLINKED_BYTES_MAX;
     lookup_table_init(&fs->lookups);
     listings_init(&fs->listings);
     txn_pool_init(&fs->txns);
@@ -205,6 +208,7 @@ static void finish_memory(struct kvfs *fs)
     if (fs->name_hints != NULL) {
         loss_finish(&fs->loss);
         orphan_group_finish(&fs->orphans);
+        unlinked_drop_all(fs);
         txn_pool_finish(&fs->txns);
         lookup_table_finish(&fs->lookups);
         listings_finish(&fs->listings);
@@ -423,6 +427,7 @@ void kvfs_memory(struct kvfs *fs, struct kvfs_memory *ret_memory)
     *ret_memory = (struct kvfs_memory){
         .lookup_bytes = lookup_table_bytes(&fs->lookups),
         .inode_bytes = stripes_cache_bytes(&fs->stripes),
+        .unlinked_bytes = atomic_load(&fs->unlinked_bytes),
     };
 }
 

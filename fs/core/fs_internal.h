@@ -48,6 +48,8 @@ struct kvfs {
     struct ino_source inos;
     struct txn_pool txns;
     struct orphan_group orphans;
+    _Atomic size_t unlinked_bytes; /* see unlinked.h */
+    size_t unlinked_max;           /* constant */
     struct attr_index index;
     struct loss loss;
 };

@@ -454,7 +454,7 @@ int namei_drop_link(struct txn *txn, struct txn_node *node, struct dir_name at,
         return 0;
     }
     int r = orphan_make(txn, node, had_row);
-    if (r == 0 && !node->gone) {
+    if (r == 0 && (!node->gone || node->kept != NULL)) {
         *ret_orphan = node->node.ino;
     }
     return r;

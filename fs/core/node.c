@@ -2,6 +2,7 @@
 #include "fs/core/node.h"
 
 #include "fs/core/fs_internal.h"
+#include "fs/core/unlinked.h"
 
 /* An inode read from a row, with the row that its target points into. */
 struct found {
@@ -127,6 +128,9 @@ int node_load(struct kvfs *fs, uint64_t ino, const struct location *hint, struct
         return -ENOENT;
     }
     int r = load_rows(fs, ino, hint, &stripe->cache);
+    if (r == -ENOENT) {
+        return unlinked_load(fs, ino, ret_node);
+    }
     if (r == 0) {
         icache_get(&stripe->cache, ino, ret_node);
     }

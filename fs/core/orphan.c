@@ -5,28 +5,64 @@
 #include <stdlib.h>
 
 #include "fs/core/fs_internal.h"
+#include "fs/core/unlinked.h"
 
 /* The usual small file is one extent, which a get finds for less than an iterator costs. Of a
  * larger one it might read the bytes from where the engine keeps large values. False: look at the
  * rows. */
+static bool find_whole(struct kvfs *fs, const struct node *node, struct rowkey *ret_key,
+                       struct kv_pinned *ret_extent)
+{
+    if (node->inode.size > UNLINKED_DATA_MAX || node->inode.allocated != node->inode.size) {
+        return false;
+    }
+    rowkey_extent(ret_key, node->ino, node->inode.size);
+    if (fs_get(fs->data, NULL, ret_key, ret_extent) < 0) {
+        return false;
+    }
+    if (ret_extent->value.size != node->inode.size) {
+        kv_pinned_release(ret_extent);
+        return false;
+    }
+    return true;
+}
+
+static bool has_extents(const struct node *node)
+{
+    return S_ISREG(node->inode.mode) && node->inode.allocated > 0;
+}
+
 static bool delete_whole(struct txn *txn, const struct node *node)
 {
-    enum { SMALL_BYTES = 4096 };
-    struct kv_pinned pinned;
+    struct kv_pinned extent;
     struct rowkey key;
-    if (node->inode.size > SMALL_BYTES || node->inode.allocated != node->inode.size) {
+    if (!find_whole(txn->fs, node, &key, &extent)) {
         return false;
     }
-    rowkey_extent(&key, node->ino, node->inode.size);
-    if (fs_get(txn->fs->data, NULL, &key, &pinned) < 0) {
+    kv_pinned_release(&extent);
+    txn_delete(txn, txn->fs->data, &key);
+    return true;
+}
+
+/* Takes the contents into memory, where they outlive their rows. False: that cannot be. */
+static bool keep_contents(struct txn *txn, struct txn_node *node)
+{
+    struct kv_pinned extent = {0};
+    struct rowkey key;
+    bool has_extent = has_extents(&node->node);
+    if (!unlinked_has_room(txn->fs) || !inode_is_sound(&node->node.inode) ||
+        (node->node.inode.hints & INODE_HINT_XATTRS) != 0 ||
+        (has_extent && !find_whole(txn->fs, &node->node, &key, &extent))) {
         return false;
     }
-    bool whole = pinned.value.size == node->inode.size;
-    kv_pinned_release(&pinned);
-    if (whole) {
+    node->kept = unlinked_make(txn->fs, &node->node, extent.value);
+    if (has_extent) {
+        kv_pinned_release(&extent);
+    }
+    if (has_extent && node->kept != NULL) {
         txn_delete(txn, txn->fs->data, &key);
     }
-    return whole;
+    return node->kept != NULL;
 }
 
 /* Collect deletes of the rows in a range. */
@@ -73,7 +109,7 @@ static int delete_contents(struct txn *txn, const struct node *node)
     struct rowkey lower;
     struct rowkey upper;
     int r = 0;
-    if (S_ISREG(node->inode.mode) && node->inode.allocated > 0) {
+    if (has_extents(node)) {
         rowkey_extent(&lower, node->ino, 0);
         rowkey_kind_end(&upper, ROW_EXTENT, node->ino);
         if (node->inode.allocated > TXN_DELETE_MAX * FORMAT_CHUNK_BYTES) {
@@ -91,13 +127,28 @@ static int delete_contents(struct txn *txn, const struct node *node)
     return r;
 }
 
-void orphan_put(struct txn *txn, struct txn_node *node)
+void orphan_put_row(struct txn *txn, uint64_t ino)
 {
     struct rowkey key;
     uint8_t zero = 0;
-    rowkey_orphan(&key, node->node.ino);
+    rowkey_orphan(&key, ino);
     txn_put(txn, txn->fs->meta, &key, kv_slice(&zero, 1));
+}
+
+void orphan_put(struct txn *txn, struct txn_node *node)
+{
+    orphan_put_row(txn, node->node.ino);
     node->dirty = true;
+}
+
+void orphan_put_again(struct txn *txn, struct txn_node *node)
+{
+    if (node->kept != NULL) {
+        unlinked_free(txn->fs, node->kept);
+        node->kept = NULL;
+        node->gone = false;
+        orphan_put(txn, node);
+    }
 }
 
 static void delete_own_rows(struct txn *txn, uint64_t ino)
@@ -117,21 +168,23 @@ void orphan_revive(struct txn *txn, const struct txn_node *node)
 int orphan_make(struct txn *txn, struct txn_node *node, bool had_row)
 {
     uint64_t ino = node->node.ino;
+    struct rowkey key;
+    int r = 0;
     /* Holding the stripe: no reference can appear any more. */
     if (!lookup_table_has(&txn->fs->lookups, ino)) {
-        struct rowkey key;
-        int r = delete_contents(txn, &node->node);
-        if (r < 0) {
-            return r;
-        }
-        rowkey_inode(&key, ino);
-        if (had_row) {
-            txn_delete(txn, txn->fs->meta, &key);
-        }
-        node->gone = true;
+        r = delete_contents(txn, &node->node);
+    } else if (!keep_contents(txn, node)) {
+        orphan_put(txn, node);
         return 0;
     }
-    orphan_put(txn, node);
+    if (r < 0) {
+        return r;
+    }
+    if (had_row) {
+        rowkey_inode(&key, ino);
+        txn_delete(txn, txn->fs->meta, &key);
+    }
+    node->gone = true;
     return 0;
 }
 
@@ -192,9 +245,18 @@ static int finish(struct kvfs *fs, const uint64_t *inos, unsigned count)
     return r;
 }
 
+/* True: it has no rows, and now nothing else is left of it. */
+static bool drop_kept(struct kvfs *fs, uint64_t ino)
+{
+    stripe_lock(&fs->stripes, ino);
+    bool was_kept = unlinked_drop(fs, ino);
+    stripe_unlock(&fs->stripes, ino);
+    return was_kept;
+}
+
 int orphan_finish(struct kvfs *fs, uint64_t ino)
 {
-    int r = finish(fs, &ino, 1);
+    int r = drop_kept(fs, ino) ? 0 : finish(fs, &ino, 1);
     if (r < 0 && !loss_is(&fs->loss)) { /* that was told */
         message(&fs->sink, KV_MESSAGE_WARNING,
                 "cannot remove the data of unlinked inode %" PRIu64
@@ -243,6 +305,9 @@ static unsigned group_add(struct orphan_group *group, uint64_t ino, uint64_t ino
 void orphan_finish_later(struct kvfs *fs, uint64_t ino)
 {
     uint64_t inos[ORPHAN_GROUP] = {ino};
+    if (drop_kept(fs, ino)) {
+        return;
+    }
     unsigned count = may_wait(fs, ino) ? group_add(&fs->orphans, ino, inos) : 1;
     int r = count > 0 ? finish(fs, inos, count) : 0;
     /* One that cannot be finished keeps no other from it. */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The end of an inode: its last link is gone. In use, it keeps its I row and gets an O row until
- * the last reference is given back; so does an inode made without a link. Otherwise it goes with
- * the operation. Many rows are deleted by their range, so that neither takes longer for a larger
- * file. A crash in between leaves an orphan that the next opening finishes.
+ * the last reference is given back; so does an inode made without a link. Otherwise, or if it is
+ * small enough to be kept in memory meanwhile (unlinked.h), it goes with the operation. Many rows
+ * are deleted by their range, so that neither takes longer for a larger file. A crash in between
+ * leaves an orphan that the next opening finishes.
  *
  * A mount forgets the many small files of an `rm -r` one by one. Those wait until ORPHAN_GROUP came
  * together, so that they take one batch, and the unlinks beside them seldom meet another writer. */
@@ -25,6 +26,11 @@ void orphan_group_finish(struct orphan_group *group);
 /* The node's last link was dropped (dir_drop_backptr). Collects what is to happen to its rows.
  * `had_row`: it had an I row before. */
 KV_MUST_CHECK int orphan_make(struct txn *txn, struct txn_node *node, bool had_row);
+/* The row that says that an inode is an orphan. */
+void orphan_put_row(struct txn *txn, uint64_t ino);
+/* The operation changes a node whose last link it dropped: no longer kept as it was, it is an
+ * orphan with rows, if anybody uses it. */
+void orphan_put_again(struct txn *txn, struct txn_node *node);
 /* A node that is made without a link: it is an orphan from now on. */
 void orphan_put(struct txn *txn, struct txn_node *node);
 /* The node gets a link again: it is no orphan any more, and has no I row until it gets one. */

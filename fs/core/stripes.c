@@ -9,6 +9,7 @@ void stripes_init(struct stripes *stripes, size_t cache_bytes)
         mutex_init(&stripes->dirs[i], LOCK_RANK_FS_DIR, "directory stripe");
         mutex_init(&stripes->inodes[i].mu, LOCK_RANK_FS_INODE, "inode stripe");
         icache_init(&stripes->inodes[i].cache, cache_bytes / STRIPE_COUNT);
+        stripes->inodes[i].unlinked = NULL;
         atomic_init(&stripes->versions[i], 0);
     }
 }

@@ -18,9 +18,12 @@ enum {
     STRIPE_COUNT = 256,
 };
 
+struct unlinked; /* unlinked.h */
+
 struct inode_stripe {
     struct mutex mu;
-    struct icache cache; /* guarded by mu */
+    struct icache cache;       /* guarded by mu */
+    struct unlinked *unlinked; /* likewise: inodes that have no rows any more and are in use */
 };
 
 struct stripes {

@@ -6,6 +6,7 @@
 
 #include "fs/core/contents.h"
 #include "fs/core/fs_internal.h"
+#include "fs/core/unlinked.h"
 
 enum { POOL_MAX = 32 }; /* more than that many idle ones are freed */
 
@@ -91,10 +92,18 @@ static void unlock_all(struct txn *txn) NO_LOCK_ANALYSIS
     }
 }
 
+static struct txn_node *node_at(struct txn *txn, unsigned i)
+{
+    return i < TXN_NODE_MAX ? &txn->nodes[i] : &txn->more[i - TXN_NODE_MAX];
+}
+
 void txn_restart(struct txn *txn)
 {
     unlock_all(txn);
     kv_batch_clear(txn->batch);
+    for (unsigned i = 0; i < txn->node_count; i++) {
+        unlinked_free(txn->fs, node_at(txn, i)->kept); /* its rows are still there */
+    }
     txn->error = 0;
     txn->rows = 0;
     txn->node_count = 0;
@@ -128,11 +137,6 @@ void txn_lock_dirs(struct txn *txn, const uint64_t *inos, unsigned count)
 void txn_lock_inodes(struct txn *txn, const uint64_t *inos, unsigned count)
 {
     stripes_lock_inodes(&txn->fs->stripes, &txn->inodes, inos, count);
-}
-
-static struct txn_node *node_at(struct txn *txn, unsigned i)
-{
-    return i < TXN_NODE_MAX ? &txn->nodes[i] : &txn->more[i - TXN_NODE_MAX];
 }
 
 static struct txn_node *next_slot(struct txn *txn)
@@ -170,12 +174,16 @@ int txn_load_first(struct txn *txn, uint64_t ino, const struct location *hint,
                    struct txn_node **ret_node)
 {
     struct txn_node *slot = next_slot(txn);
-    int r = node_load(txn->fs, ino, hint, &slot->node);
+    int r = unlinked_store(txn->fs, ino);
+    if (r == 0 || r == -ENOENT) {
+        r = node_load(txn->fs, ino, hint, &slot->node);
+    }
     if (r < 0) {
         return r;
     }
     slot->dirty = slot->resummarize = slot->gone = slot->recounted = false;
     slot->stored = slot->node.inode.allocated;
+    slot->kept = NULL;
     txn->node_count++;
     *ret_node = slot;
     return 0;
@@ -208,6 +216,7 @@ struct txn_node *txn_add(struct txn *txn, uint64_t ino)
     slot->node.loc.name_size = 0;
     slot->dirty = slot->resummarize = slot->gone = slot->recounted = false;
     slot->stored = 0;
+    slot->kept = NULL;
     return slot;
 }
 
@@ -375,6 +384,10 @@ static void update_cache(struct txn *txn, bool committed)
         if (slot->gone) {
             icache_drop(cache, slot->node.ino);
             stripe_changed(stripes, slot->node.ino);
+            if (committed && slot->kept != NULL) {
+                unlinked_keep(txn->fs, slot->kept);
+                slot->kept = NULL;
+            }
         } else if (slot->dirty) {
             if (committed) {
                 /* Without memory there is no entry, which is as true. */

@@ -13,6 +13,7 @@
 #include "fs/core/stripes.h"
 
 struct kvfs;
+struct unlinked;
 
 enum {
     TXN_NODE_MAX = 4,
@@ -21,11 +22,12 @@ enum {
 
 struct txn_node {
     struct node node;
-    bool dirty;       /* write the inode at commit */
-    bool resummarize; /* mode or owner changed: back-pointers too */
-    bool gone;        /* its rows were deleted: write nothing, forget it */
-    bool recounted;   /* see txn_recount() */
-    uint64_t stored;  /* bytes allocated, as the last commit left it */
+    bool dirty;            /* write the inode at commit */
+    bool resummarize;      /* mode or owner changed: back-pointers too */
+    bool gone;             /* its rows were deleted: write nothing, forget it */
+    bool recounted;        /* see txn_recount() */
+    uint64_t stored;       /* bytes allocated, as the last commit left it */
+    struct unlinked *kept; /* what outlives its rows once these are gone, or NULL (unlinked.h) */
 };
 
 struct chunk; /* chunk.h */

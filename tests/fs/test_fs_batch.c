@@ -265,6 +265,8 @@ START_TEST(a_file_deleted_while_it_is_open_leaves_nothing_behind)
     ck_ok(commit(&f, batch));
     ck_assert_str_eq(fixture_text(&f, entry.ino), "1");
     check_value(&f, "open", "another file");
+    fixture_write(&f, entry.ino, 1, "2"); /* so that more is left of it than memory */
+    ck_assert_str_eq(fixture_text(&f, entry.ino), "12");
     ck_assert_uint_eq(fixture_count_rows(&f, "meta", ROW_ORPHAN), 1);
     kvfs_file_close(file);
     ck_assert_uint_eq(fixture_count_rows(&f, "meta", ROW_ORPHAN), 0);

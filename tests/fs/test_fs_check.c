@@ -585,6 +585,7 @@ START_TEST(a_directory_removed_while_in_use_is_an_orphan_and_no_fault)
     struct kvfs_entry entry;
     fs_tree_make(&t);
     ck_ok(kvfs_mkdir(t.f.fs, &fixture_who, ROOT, "used", 0755, &entry));
+    ck_ok(kvfs_setxattr(t.f.fs, entry.ino, "user.note", kv_slice_str("not kept in memory"), 0));
     ck_ok(kvfs_rmdir(t.f.fs, ROOT, "used"));
     fs_tree_walk(&t);
     ck_assert_str_eq(t.faults, "");
