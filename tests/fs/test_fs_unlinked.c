@@ -23,13 +23,18 @@ static uint64_t rows(struct fs_fixture *f)
 }
 
 /* One reference is left, to be given back with kvfs_forget(). */
-static uint64_t make_unlinked(struct fs_fixture *f, const char *text)
+static void unlink_in_use(struct fs_fixture *f, const char *name)
 {
     struct kvfs_entry entry;
+    ck_ok(kvfs_lookup(f->fs, ROOT, name, &entry));
+    ck_ok(kvfs_unlink(f->fs, ROOT, name));
+}
+
+static uint64_t make_unlinked(struct fs_fixture *f, const char *text)
+{
     uint64_t ino = fixture_file(f, ROOT, "gone");
     fixture_write(f, ino, 0, text);
-    ck_ok(kvfs_lookup(f->fs, ROOT, "gone", &entry));
-    ck_ok(kvfs_unlink(f->fs, ROOT, "gone"));
+    unlink_in_use(f, "gone");
     return ino;
 }
 
@@ -79,8 +84,7 @@ START_TEST(a_file_of_one_hole_is_read_as_zeros)
     fixture_open(&f);
     uint64_t ino = fixture_file(&f, ROOT, "gone");
     ck_ok(kvfs_setattr(f.fs, ino, &to, KVFS_SET_SIZE, &entry));
-    ck_ok(kvfs_lookup(f.fs, ROOT, "gone", &entry));
-    ck_ok(kvfs_unlink(f.fs, ROOT, "gone"));
+    unlink_in_use(&f, "gone");
     struct kv_buf bytes = {0};
     ck_ok(kvfs_read(f.fs, ino, 0, 10, &bytes));
     ck_assert(kv_slice_equal(kv_buf_slice(&bytes), kv_slice("\0\0", 3)));
@@ -160,16 +164,14 @@ END_TEST
 
 START_TEST(a_large_file_or_one_with_attributes_becomes_an_orphan)
 {
-    struct fs_fixture f;
-    struct kvfs_entry entry;
     static char text[UNLINKED_DATA_MAX + 2];
+    struct fs_fixture f;
     fixture_open(&f);
     memset(text, 'x', UNLINKED_DATA_MAX + 1);
     uint64_t large = make_unlinked(&f, text);
     uint64_t noted = fixture_file(&f, ROOT, "noted");
     ck_ok(kvfs_setxattr(f.fs, noted, "user.note", kv_slice_str("red"), 0));
-    ck_ok(kvfs_lookup(f.fs, ROOT, "noted", &entry));
-    ck_ok(kvfs_unlink(f.fs, ROOT, "noted"));
+    unlink_in_use(&f, "noted");
     ck_assert_uint_eq(kept_bytes(&f), 0);
     ck_assert_uint_eq(fixture_count_rows(&f, "meta", ROW_ORPHAN), 2);
     kvfs_forget(f.fs, large, 1);
