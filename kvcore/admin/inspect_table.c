@@ -80,6 +80,9 @@ static void add_birth(struct inspect *in, const struct table_properties *p, cons
     }
     inspect_number(in, "flushed_sequence", p->flushed_sequence);
     inspect_number(in, "released_log", p->released_log);
+    if (p->by_repair != 0) {
+        inspect_number(in, "by_repair", p->by_repair);
+    }
 }
 
 static int tell_properties(struct looking *l)

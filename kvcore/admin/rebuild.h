@@ -19,6 +19,7 @@ struct rebuild_table {
     struct kv_buf inputs;  /* varints */
     struct kv_buf no_more; /* the same, of tables that had been replaced when its job began */
     uint64_t flushed_sequence, released_log;
+    bool by_repair;
     unsigned prefix_size;
     char name[KV_TABLE_NAME_SIZE_MAX + 1]; /* of the keyspace */
     bool installed;                        /* its job was, or may as well be */

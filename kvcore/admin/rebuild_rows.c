@@ -88,6 +88,7 @@ static int begin_output(struct merging *m)
     struct table_origin origin = {.table_id = m->table_id,
                                   .level = LEVEL_LAST,
                                   .output_index = ++m->outputs,
+                                  .by_repair = true,
                                   .flushed_sequence = state->last_sequence,
                                   .released_log = state->released_log,
                                   .table_name = kv_slice_str(table->name),

@@ -40,6 +40,7 @@ static int take_properties(struct rebuild *rebuild, const struct table_propertie
     table->output_count = p->output_count;
     table->flushed_sequence = p->flushed_sequence;
     table->released_log = p->released_log;
+    table->by_repair = p->by_repair != 0;
     table->prefix_size = p->prefix_size;
     if (p->table_name.size > KV_TABLE_NAME_SIZE_MAX || p->table_name.size == 0 ||
         memchr(p->table_name.data, '\0', p->table_name.size) != NULL || p->table_id == 0 ||
@@ -216,6 +217,11 @@ static int judge_job(struct rebuild *rebuild, const struct rebuild_table *table)
         return r;
     }
     finished = outputs.all != 0 && outputs.there == outputs.all;
+    /* What a repair made of damaged tables holds less than they do. It counts from the moment the
+     * repair was finished on, and only then they go. */
+    if (table->by_repair && inputs.there > 0 && inputs.gone == 0) {
+        return 0;
+    }
     if (inputs.there + inputs.gone == 0) { /* a flush */
         if ((finished && outputs.blobs_whole) || !rows_are_in_log(rebuild, table)) {
             install(rebuild, table->job);

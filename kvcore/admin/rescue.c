@@ -95,6 +95,7 @@ static int begin_builder(struct rescue *rescue)
                                   .level = bad->level,
                                   .job = rescue->number,
                                   .output_index = 1,
+                                  .by_repair = true,
                                   .flushed_sequence = old != NULL ? old->flushed_sequence : 0,
                                   .released_log = old != NULL ? old->released_log : 0,
                                   .table_name = kv_slice_str(table->name)};

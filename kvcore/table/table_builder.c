@@ -82,6 +82,7 @@ int table_builder_create(struct kv_storage *storage, uint64_t store_seed, uint64
     b->properties.output_index = origin->output_index;
     b->properties.flushed_sequence = origin->flushed_sequence;
     b->properties.released_log = origin->released_log;
+    b->properties.by_repair = origin->by_repair;
     r = kv_buf_assign(&b->properties.table_name, origin->table_name);
     r = r < 0 ? r : create_parts(b);
     if (r == 0) {

@@ -29,6 +29,7 @@ struct table_origin {
     struct kv_slice table_name; /* copied */
     struct kv_slice inputs;     /* varints; must outlive the builder, as does the next */
     struct kv_slice replaced;
+    bool by_repair;
 };
 
 KV_MUST_CHECK int table_builder_create(struct kv_storage *storage, uint64_t store_seed,

@@ -86,6 +86,7 @@ struct table_properties {
     uint32_t prefix_size;              /* of the filter's prefix entries, 0: none */
     uint64_t flushed_sequence; /* every row up to here is in tables once this job is installed */
     uint64_t released_log;     /* logs below are then superfluous; 0: not known */
+    uint32_t by_repair;        /* 1: written by a repair, which nobody may know of; else 0 */
     struct kv_buf table_name;  /* of the keyspace */
     struct blob_uses blobs;    /* that its rows refer to */
 };

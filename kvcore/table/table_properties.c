@@ -36,7 +36,8 @@ enum property {
     PROPERTY_TABLE_NAME = 48,
     PROPERTY_DELETE_RUN = 50,
     PROPERTY_REPLACED = 52,
-    PROPERTY_TAG_MAX = 52,
+    PROPERTY_BY_REPAIR = 54,
+    PROPERTY_TAG_MAX = 54,
 };
 
 #define PROPERTY_BIT(tag) (UINT64_C(1) << (tag))
@@ -143,7 +144,7 @@ static int append_provenance(const struct table_properties *p, struct kv_buf *to
     if (r == 0 && p->table_name.size > 0) {
         r = coding_append_field(to, PROPERTY_TABLE_NAME, kv_buf_slice(&p->table_name));
     }
-    return r;
+    return r < 0 ? r : append_unless_zero(to, PROPERTY_BY_REPAIR, p->by_repair);
 }
 
 static int append_blobs(const struct table_properties *p, struct kv_buf *to)
@@ -299,6 +300,8 @@ static uint32_t *small_number_of(struct table_properties *p, uint64_t tag)
         return &p->filter_format;
     case PROPERTY_PREFIX_SIZE:
         return &p->prefix_size;
+    case PROPERTY_BY_REPAIR:
+        return &p->by_repair;
     default:
         return NULL;
     }

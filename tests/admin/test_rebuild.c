@@ -447,6 +447,21 @@ static void add_tables(const char *from, const char *to, enum which which)
     ck_assert_int_eq(system(command), 0);
 }
 
+/* A block of rows of the table of the smallest number. */
+static void flip_first_table(const char *path)
+{
+    char name[64], command[1024];
+    FILE *list;
+
+    snprintf(command, sizeof command, "cd %s && ls | grep table$ | head -n 1", path);
+    list = popen(command, "r");
+    ck_assert_ptr_nonnull(list);
+    ck_assert_ptr_nonnull(fgets(name, sizeof name, list));
+    name[strcspn(name, "\n")] = '\0';
+    ck_assert_int_eq(pclose(list), 0);
+    flip(path, name, 100);
+}
+
 static void check_merged(const char *path)
 {
     struct kv_options options = {.no_background = true};
@@ -487,6 +502,27 @@ START_TEST(outputs_of_a_merge_that_was_not_finished_are_left_out)
     temp_dir_make(&dir);
     make_merge(&dir, before, after);
     add_tables(after, before, _i == 0 ? SMALLEST : LARGEST);
+    check_merged(before);
+    temp_dir_remove(&dir);
+}
+END_TEST
+
+/* What it could read of a damaged table: all of it, the table itself, is there. */
+START_TEST(a_table_of_a_repair_that_was_cut_short_is_left_out)
+{
+    struct kv_admin_result result;
+    struct temp_dir dir;
+    char before[512], after[512], repaired[512];
+    int codes[64];
+
+    temp_dir_make(&dir);
+    make_merge(&dir, before, after);
+    copy_tree(before, temp_dir_name(&dir, "repaired", repaired));
+    flip_first_table(repaired);
+    ck_ok(store_check(repaired, KV_ADMIN_REPAIR, false, codes, &result));
+    ck_assert(has_code(codes, KV_PROBLEM_TABLE_BLOCK));
+    ck_assert_uint_eq(result.repaired, result.problems);
+    add_tables(repaired, before, ALL);
     check_merged(before);
     temp_dir_remove(&dir);
 }
@@ -696,6 +732,7 @@ Suite *test_suite(void)
     tcase_add_loop_test(tcase, outputs_of_a_merge_that_was_not_finished_are_left_out, 0, 2);
     tcase_add_test(tcase,
                    a_merge_of_which_one_input_and_one_output_are_left_is_known_by_its_successor);
+    tcase_add_test(tcase, a_table_of_a_repair_that_was_cut_short_is_left_out);
     tcase_add_test(tcase, a_merge_that_ends_with_rows_it_drops_knows_its_last_output);
     tcase_add_loop_test(tcase, a_table_that_was_replaced_and_stays_does_not_come_back, 0, 2);
     suite_add_tcase(suite, tcase);

@@ -287,6 +287,27 @@ START_TEST(the_bytes_of_a_list_of_replaced_tables_never_change)
 }
 END_TEST
 
+START_TEST(the_bytes_of_the_mark_of_a_repair_never_change)
+{
+    static const uint8_t golden[] = {54, 1, 1};
+    struct table_properties p = make_properties(), back;
+    struct kv_buf without = {0};
+    struct kv_buf bytes = {0};
+
+    ck_ok(table_properties_encode(&p, &without));
+    p.by_repair = 1;
+    ck_ok(table_properties_encode(&p, &bytes));
+    ck_assert_uint_eq(bytes.size, without.size + sizeof golden);
+    ck_assert_mem_eq(bytes.data + without.size, golden, sizeof golden);
+    ck_ok(table_properties_decode(kv_buf_slice(&bytes), &back));
+    ck_assert_uint_eq(back.by_repair, 1);
+    table_properties_finish(&back);
+    kv_buf_finish(&without);
+    kv_buf_finish(&bytes);
+    table_properties_finish(&p);
+}
+END_TEST
+
 START_TEST(a_list_of_blobs_that_is_not_ascending_or_names_nothing_is_refused)
 {
     static const struct {
@@ -519,6 +540,7 @@ Suite *test_suite(void)
     suite_add(s, "golden", the_bytes_of_properties_never_change);
     suite_add(s, "golden", the_bytes_of_a_list_of_blobs_never_change);
     suite_add(s, "golden", the_bytes_of_a_list_of_replaced_tables_never_change);
+    suite_add(s, "golden", the_bytes_of_the_mark_of_a_repair_never_change);
     suite_add(s, "properties", a_list_of_blobs_that_is_not_ascending_or_names_nothing_is_refused);
     suite_add(s, "header", a_block_header_is_good_at_its_place_only);
     suite_add(s, "header", a_block_header_that_makes_no_sense_is_refused);
