@@ -49,16 +49,44 @@ static bool has_bad_table(const struct scan *scan)
 {
     bool bad = false;
     for (size_t i = 0; i < scan->bad_table_count; i++) {
-        bad |= !scan->bad_tables[i].ranges_lost;
+        bad |= !scan->bad_tables[i].alone;
     }
     return bad;
+}
+
+/* The oldest first: what is older than a table has to be sound when that is rescued. */
+static int compare_age(const void *a, const void *b)
+{
+    const struct file_meta *fa = ((const struct scan_table *)a)->file;
+    const struct file_meta *fb = ((const struct scan_table *)b)->file;
+    if (fa->level != fb->level) {
+        return fa->level > fb->level ? -1 : 1;
+    }
+    return (fa->sequence_max > fb->sequence_max) - (fa->sequence_max < fb->sequence_max);
+}
+
+/* What a table hid is found by reading what is older. Where that is left alone nobody can say, so
+ * that what lies above a table left alone is left alone as well. */
+static void leave_alone(struct scan *scan)
+{
+    if (scan->bad_table_count > 0) {
+        qsort(scan->bad_tables, scan->bad_table_count, sizeof scan->bad_tables[0], compare_age);
+    }
+    for (size_t i = 0; i < scan->bad_table_count; i++) {
+        struct scan_table *bad = &scan->bad_tables[i];
+        bad->alone = bad->ranges_lost;
+        for (size_t n = 0; n < i && !bad->alone; n++) {
+            bad->alone =
+                scan->bad_tables[n].alone && rescue_reads(bad->file, scan->bad_tables[n].file);
+        }
+    }
 }
 
 static bool is_left_alone(const struct scan *scan)
 {
     bool alone = false;
     for (size_t i = 0; i < scan->bad_table_count; i++) {
-        alone |= scan->bad_tables[i].ranges_lost;
+        alone |= scan->bad_tables[i].alone;
     }
     return alone;
 }
@@ -84,6 +112,7 @@ static void plan(struct repair *repair)
     struct admin_state *state = &scan->state;
 
     repair->root = scan->root;
+    leave_alone(scan);
     if (!is_left_alone(scan)) {
         repair->root.suspects = (struct kv_suspects){0};
     }
@@ -211,7 +240,7 @@ static int keep_state(struct repair *repair)
 
     for (size_t i = 0; i < scan->bad_table_count && r == 0; i++) {
         id = (struct kv_file_id){KV_FILE_TABLE, scan->bad_tables[i].file->number};
-        r = scan->bad_tables[i].ranges_lost ? 0 : keep_file(repair, id, false);
+        r = scan->bad_tables[i].alone ? 0 : keep_file(repair, id, false);
     }
     r = r < 0 ? r : keep_blobs(repair);
     return r == 0 && scan->logs_cut ? keep_logs(repair) : r;
@@ -271,27 +300,13 @@ static int replace_table(struct repair *repair, const struct scan_table *bad)
     return r;
 }
 
-/* The oldest first: what is older than a table has to be sound when that is rescued. */
-static int compare_age(const void *a, const void *b)
-{
-    const struct file_meta *fa = ((const struct scan_table *)a)->file;
-    const struct file_meta *fb = ((const struct scan_table *)b)->file;
-    if (fa->level != fb->level) {
-        return fa->level > fb->level ? -1 : 1;
-    }
-    return (fa->sequence_max > fb->sequence_max) - (fa->sequence_max < fb->sequence_max);
-}
-
 static int replace_tables(struct repair *repair)
 {
     struct scan *scan = repair->scan;
     int r = 0;
 
-    if (scan->bad_table_count > 0) {
-        qsort(scan->bad_tables, scan->bad_table_count, sizeof scan->bad_tables[0], compare_age);
-    }
     for (size_t i = 0; i < scan->bad_table_count && r == 0; i++) {
-        r = scan->bad_tables[i].ranges_lost ? 0 : replace_table(repair, &scan->bad_tables[i]);
+        r = scan->bad_tables[i].alone ? 0 : replace_table(repair, &scan->bad_tables[i]);
     }
     return r;
 }
@@ -516,7 +531,7 @@ static void remove_replaced(struct repair *repair)
     }
     remove_file(repair, KV_FILE_MANIFEST, scan->root.manifest);
     for (size_t i = 0; i < scan->bad_table_count; i++) {
-        if (!scan->bad_tables[i].ranges_lost) {
+        if (!scan->bad_tables[i].alone) {
             remove_file(repair, KV_FILE_TABLE, scan->bad_tables[i].file->number);
         }
     }

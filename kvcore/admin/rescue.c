@@ -58,6 +58,12 @@ static bool is_older(const struct file_meta *file, const struct file_meta *than)
            (file->level == 0 && than->level == 0 && file->sequence_max < than->sequence_min);
 }
 
+bool rescue_reads(const struct file_meta *bad, const struct file_meta *file)
+{
+    return file->table_id == bad->table_id && file->row_count > 0 && is_older(file, bad) &&
+           file_overlaps(file, kv_buf_slice(&bad->smallest), kv_buf_slice(&bad->largest));
+}
+
 static int open_all_older(struct rescue *rescue)
 {
     const struct file_meta *bad = rescue->file;
@@ -68,8 +74,7 @@ static int open_all_older(struct rescue *rescue)
     for (int level = 0; files != NULL && level < KV_LEVEL_COUNT; level++) {
         for (size_t i = 0; i < files->levels[level].count && r == 0; i++) {
             const struct file_meta *file = files->levels[level].files[i];
-            if (file->row_count > 0 && is_older(file, bad) &&
-                file_overlaps(file, kv_buf_slice(&bad->smallest), kv_buf_slice(&bad->largest))) {
+            if (rescue_reads(bad, file)) {
                 r = open_older(rescue, &list, file);
             }
         }

@@ -21,5 +21,7 @@
  * reference. Errors: -KV_EDAMAGED an older table is damaged, too; -ENOSPC, -EIO, -ENOMEM. */
 KV_MUST_CHECK int rescue_table(struct scan *scan, const struct scan_table *bad, uint64_t number,
                                struct file_meta **ret_file);
+/* Whether what is left of `bad` cannot be written without reading `file`, which is older. */
+bool rescue_reads(const struct file_meta *bad, const struct file_meta *file);
 
 #endif

@@ -39,6 +39,7 @@ struct scan_table {
     struct file_meta *file; /* owned reference */
     bool missing;
     bool ranges_lost; /* its range deletes cannot be read: it cannot be made anew */
+    bool alone;       /* so it is left alone, or since it lies above one that is */
     bool unsound;     /* rows of its own are damaged, not only what they point at */
 };
 

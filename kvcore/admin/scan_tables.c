@@ -162,7 +162,8 @@ int scan_note_table(struct scan *scan, struct file_meta *file, bool missing, boo
     }
     scan->bad_tables = larger;
     file_meta_ref(file);
-    larger[scan->bad_table_count++] = (struct scan_table){file, missing, ranges_lost, false};
+    larger[scan->bad_table_count++] =
+        (struct scan_table){.file = file, .missing = missing, .ranges_lost = ranges_lost};
     return 0;
 }
 

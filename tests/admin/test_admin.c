@@ -127,6 +127,33 @@ START_TEST(damage_is_told_repaired_and_taken_back)
 }
 END_TEST
 
+/* A table whose range deletes are lost is left alone, and so is a damaged one that lies above it:
+ * what that hid cannot be looked up. All else is repaired. */
+START_TEST(what_lies_above_a_table_left_alone_is_left_alone_as_well)
+{
+    struct kv_admin_result result;
+    char name[600];
+    unsigned newest = 0;
+    int codes[64];
+
+    copy_tree(clean, damaged);
+    store_write_again(damaged, 2, 1);
+    for (unsigned n = 1; n < 200; n++) {
+        snprintf(name, sizeof name, "%s/%08u.table", damaged, n);
+        newest = access(name, F_OK) == 0 ? n : newest;
+    }
+    find_damage("damaged range deletes")->apply(damaged);
+    snprintf(name, sizeof name, "%08u.table", newest);
+    flip(damaged, name, 100);
+    find_damage("one root copy")->apply(damaged);
+    ck_ok(store_check(damaged, KV_ADMIN_REPAIR, false, codes, &result));
+    ck_assert(has_code(codes, KV_PROBLEM_TABLE_RANGE_DELETES));
+    ck_assert(has_code(codes, KV_PROBLEM_TABLE_BLOCK));
+    ck_assert(has_code(codes, KV_PROBLEM_ROOT_COPY_DAMAGED));
+    ck_assert_uint_eq(result.repaired, 1);
+}
+END_TEST
+
 START_TEST(every_code_has_a_kind_and_no_two_are_alike)
 {
     size_t count;
@@ -442,6 +469,7 @@ Suite *test_suite(void)
     tcase_add_test(tcase, a_store_without_root_and_logs_is_told_and_left_alone);
     tcase_add_test(tcase, what_loses_rows_is_not_repaired_unattended);
     tcase_add_test(tcase, the_values_of_a_suspected_blob_are_read_without_being_asked_to);
+    tcase_add_test(tcase, what_lies_above_a_table_left_alone_is_left_alone_as_well);
     tcase_add_loop_test(tcase, what_repair_leaves_alone_stays_suspected, 0, 2);
     tcase_add_loop_test(tcase, a_repair_that_is_cut_short_anywhere_is_finished_by_the_next, 0,
                         (int)damage_count);
