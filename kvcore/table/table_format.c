@@ -39,7 +39,7 @@ static bool header_is_sound(const struct block_header *header)
     bool has_rows = header->type != BLOCK_FILTER && header->type != BLOCK_PROPERTIES;
 
     return header->type >= BLOCK_DATA && header->type <= BLOCK_PROPERTIES &&
-           (header->codec == CODEC_NONE || header->codec == CODEC_SNAPPY) &&
+           codec_can_give(header->codec, header->stored_size, header->raw_size) &&
            header->raw_size <= BLOCK_RAW_SIZE_MAX && header->stored_size <= header->raw_size &&
            header->sequence_min <= header->sequence_max &&
            header->sequence_max <= ROW_SEQUENCE_MAX && has_rows == (header->row_count > 0);

@@ -24,6 +24,13 @@ int codec_compress(enum codec wanted, struct kv_slice raw, struct kv_buf *out)
     return CODEC_SNAPPY;
 }
 
+bool codec_can_give(uint8_t codec, uint64_t stored_size, uint64_t raw_size)
+{
+    enum { GAIN_MAX = 22 }; /* the longest copy, of 64 bytes, takes 3 */
+    return codec == CODEC_NONE ? raw_size == stored_size
+                               : codec == CODEC_SNAPPY && raw_size / GAIN_MAX <= stored_size;
+}
+
 int codec_decompress(uint8_t codec, struct kv_slice stored, uint8_t *raw, size_t raw_size)
 {
     size_t size = 0;

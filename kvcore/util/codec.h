@@ -16,6 +16,9 @@ enum codec {
  * Errors: -ENOMEM. */
 KV_MUST_CHECK int codec_compress(enum codec wanted, struct kv_slice raw, struct kv_buf *out);
 
+/* Whether `stored_size` bytes can stand for `raw_size`; false also for an unknown codec. Who reads
+ * sizes from a disk asks before making room for so many bytes. */
+bool codec_can_give(uint8_t codec, uint64_t stored_size, uint64_t raw_size);
 /* Decompress exactly `raw_size` bytes to `raw`. `codec` and `stored` come from disk and may be
  * anything. Errors: -KV_EDAMAGED, -KV_EFORMAT for an unknown codec. */
 KV_MUST_CHECK int codec_decompress(uint8_t codec, struct kv_slice stored, uint8_t *raw,

@@ -82,6 +82,12 @@ START_TEST(a_block_header_that_makes_no_sense_is_refused)
     h.raw_size = BLOCK_RAW_SIZE_MAX + 1;
     ck_fails(decode_changed(h), KV_EDAMAGED);
     h = header;
+    h.raw_size = BLOCK_RAW_SIZE_MAX; /* of which no codec makes so few bytes */
+    ck_fails(decode_changed(h), KV_EDAMAGED);
+    h = header;
+    h.codec = 1;
+    ck_fails(decode_changed(h), KV_EDAMAGED);
+    h = header;
     h.stored_size = h.raw_size + 1;
     ck_fails(decode_changed(h), KV_EDAMAGED);
     h = header;

@@ -24,6 +24,29 @@ START_TEST(text_is_compressed_and_comes_back)
 }
 END_TEST
 
+START_TEST(what_snappy_makes_of_anything_can_be_what_it_is)
+{
+    static uint8_t raw[1 << 20];
+    struct kv_buf out = {0};
+    for (size_t period = 1; period <= 64; period *= 2) {
+        for (size_t i = 0; i < sizeof raw; i++) {
+            raw[i] = (uint8_t)(i % period);
+        }
+        for (size_t size = 1; size <= sizeof raw; size += 1 + size / 3) {
+            if (codec_compress(CODEC_SNAPPY, kv_slice(raw, size), &out) == CODEC_SNAPPY) {
+                ck_assert(codec_can_give(CODEC_SNAPPY, out.size, size));
+            }
+        }
+    }
+    ck_assert_uint_gt(out.size, 0);
+    ck_assert(!codec_can_give(CODEC_SNAPPY, out.size, (uint64_t)100 * out.size));
+    ck_assert(codec_can_give(CODEC_NONE, 5, 5));
+    ck_assert(!codec_can_give(CODEC_NONE, 5, 6));
+    ck_assert(!codec_can_give(3, 5, 5));
+    kv_buf_finish(&out);
+}
+END_TEST
+
 START_TEST(random_bytes_are_kept_raw)
 {
     struct rng rng = {test_seed()};
@@ -42,6 +65,7 @@ Suite *test_suite(void)
 {
     Suite *s = suite_create("codec");
     suite_add(s, "snappy", text_is_compressed_and_comes_back);
+    suite_add(s, "sizes", what_snappy_makes_of_anything_can_be_what_it_is);
     suite_add(s, "snappy", random_bytes_are_kept_raw);
     return s;
 }
