@@ -510,13 +510,28 @@ END_TEST
 /* What it could read of a damaged table: all of it, the table itself, is there. */
 START_TEST(a_table_of_a_repair_that_was_cut_short_is_left_out)
 {
+    struct kv_options options = {
+        .create = true, .blob_commit_bytes = 8192, .blob_flush_bytes = 8192, .no_background = true};
+    struct kv_storage *storage = NULL;
+    struct kv_store *store = NULL;
+    struct kv_table *table = NULL;
     struct kv_admin_result result;
     struct temp_dir dir;
-    char before[512], after[512], repaired[512];
+    char before[512], repaired[512], name[16], value[VALUE_MAX];
     int codes[64];
 
     temp_dir_make(&dir);
-    make_merge(&dir, before, after);
+    ck_ok(kv_storage_posix_open(temp_dir_name(&dir, "before", before), true, &storage));
+    ck_ok(kv_open(storage, &options, &store));
+    ck_ok(kv_table_open(store, names[0], NULL, &table));
+    for (unsigned i = 0; i < MERGED_KEYS; i++) {
+        ck_ok(kv_put(table, key_of(i, name), value_of(i * 11 + 1, value), KV_DURABLE_WRITE));
+    }
+    ck_ok(kv_flush(store));
+    for (unsigned i = 0; i < MERGED_KEYS; i += 2) {
+        ck_ok(kv_delete(table, key_of(i, name), KV_DURABLE_WRITE));
+    }
+    ck_ok(kv_close(store));
     copy_tree(before, temp_dir_name(&dir, "repaired", repaired));
     flip_first_table(repaired);
     ck_ok(store_check(repaired, KV_ADMIN_REPAIR, false, codes, &result));
