@@ -404,6 +404,24 @@ static void judge_all(struct trial *t)
 
 enum { MERGED_KEYS = 200 };
 
+static void put_merged_keys(struct kv_table *table)
+{
+    char name[16], value[VALUE_MAX];
+
+    for (unsigned i = 0; i < MERGED_KEYS; i++) {
+        ck_ok(kv_put(table, key_of(i, name), value_of(i * 11 + 1, value), KV_DURABLE_WRITE));
+    }
+}
+
+static void delete_even_keys(struct kv_table *table)
+{
+    char name[16];
+
+    for (unsigned i = 0; i < MERGED_KEYS; i += 2) {
+        ck_ok(kv_delete(table, key_of(i, name), KV_DURABLE_WRITE));
+    }
+}
+
 /* Before: a table of all keys, and a newer one that deletes every other. After: what a merge of
  * both, which needs no deletes, made of them. */
 static void make_merge(const struct temp_dir *dir, char before[512], char after[512])
@@ -413,20 +431,15 @@ static void make_merge(const struct temp_dir *dir, char before[512], char after[
     struct kv_storage *storage = NULL;
     struct kv_store *store = NULL;
     struct kv_table *table = NULL;
-    char name[16], value[VALUE_MAX];
 
     temp_dir_name(dir, "before", before);
     temp_dir_name(dir, "after", after);
     ck_ok(kv_storage_posix_open(after, true, &storage));
     ck_ok(kv_open(storage, &options, &store));
     ck_ok(kv_table_open(store, names[0], NULL, &table));
-    for (unsigned i = 0; i < MERGED_KEYS; i++) {
-        ck_ok(kv_put(table, key_of(i, name), value_of(i * 11 + 1, value), KV_DURABLE_WRITE));
-    }
+    put_merged_keys(table);
     ck_ok(kv_compact(store));
-    for (unsigned i = 0; i < MERGED_KEYS; i += 2) {
-        ck_ok(kv_delete(table, key_of(i, name), KV_DURABLE_WRITE));
-    }
+    delete_even_keys(table);
     ck_ok(kv_flush(store));
     copy_tree(after, before);
     ck_ok(kv_compact(store));
@@ -517,20 +530,16 @@ START_TEST(a_table_of_a_repair_that_was_cut_short_is_left_out)
     struct kv_table *table = NULL;
     struct kv_admin_result result;
     struct temp_dir dir;
-    char before[512], repaired[512], name[16], value[VALUE_MAX];
+    char before[512], repaired[512];
     int codes[64];
 
     temp_dir_make(&dir);
     ck_ok(kv_storage_posix_open(temp_dir_name(&dir, "before", before), true, &storage));
     ck_ok(kv_open(storage, &options, &store));
     ck_ok(kv_table_open(store, names[0], NULL, &table));
-    for (unsigned i = 0; i < MERGED_KEYS; i++) {
-        ck_ok(kv_put(table, key_of(i, name), value_of(i * 11 + 1, value), KV_DURABLE_WRITE));
-    }
+    put_merged_keys(table);
     ck_ok(kv_flush(store));
-    for (unsigned i = 0; i < MERGED_KEYS; i += 2) {
-        ck_ok(kv_delete(table, key_of(i, name), KV_DURABLE_WRITE));
-    }
+    delete_even_keys(table);
     ck_ok(kv_close(store));
     copy_tree(before, temp_dir_name(&dir, "repaired", repaired));
     flip_first_table(repaired);
@@ -551,16 +560,14 @@ START_TEST(a_merge_of_which_one_input_and_one_output_are_left_is_known_by_its_su
     struct kv_store *store = NULL;
     struct kv_table *table = NULL;
     struct temp_dir dir;
-    char before[512], after[512], on[512], name[16];
+    char before[512], after[512], on[512];
 
     temp_dir_make(&dir);
     make_merge(&dir, before, after);
     copy_tree(after, temp_dir_name(&dir, "on", on));
     ck_ok(kv_open(store_storage(on), &options, &store));
     ck_ok(kv_table_open(store, names[0], NULL, &table));
-    for (unsigned i = 0; i < MERGED_KEYS; i += 2) {
-        ck_ok(kv_delete(table, key_of(i, name), KV_DURABLE_WRITE));
-    }
+    delete_even_keys(table);
     ck_ok(kv_compact(store));
     ck_ok(kv_close(store));
     add_tables(before, on, SMALLEST);
@@ -654,7 +661,7 @@ START_TEST(a_table_that_was_replaced_and_stays_does_not_come_back)
     struct kv_table *table = NULL;
     struct kv_iter *reader = NULL;
     struct temp_dir dir;
-    char path[512], image[512], name[16], value[VALUE_MAX];
+    char path[512], image[512];
 
     temp_dir_make(&dir);
     begin_calls(0);
@@ -662,9 +669,7 @@ START_TEST(a_table_that_was_replaced_and_stays_does_not_come_back)
                                         NULL, &storage));
     ck_ok(kv_open(storage, &options, &store));
     ck_ok(kv_table_open(store, names[0], NULL, &table));
-    for (unsigned i = 0; i < MERGED_KEYS; i++) {
-        ck_ok(kv_put(table, key_of(i, name), value_of(i * 11 + 1, value), KV_DURABLE_WRITE));
-    }
+    put_merged_keys(table);
     ck_ok(kv_compact(store));
     if (_i == 0) {
         ck_ok(kv_iter_create(table, NULL, &reader));
