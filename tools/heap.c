@@ -44,16 +44,36 @@ static void give_back(void)
 #endif
 }
 
+static bool is_near(uint64_t a, uint64_t b)
+{
+    return (a > b ? a - b : b - a) < HEAP_STILL_BYTES;
+}
+
+/* Whether the process has just become still: true once, until it does something again. */
+static bool has_come_to_rest(struct heap *heap, uint64_t resident, uint64_t used_bytes)
+{
+    if (!is_near(resident, heap->last_resident) || !is_near(used_bytes, heap->last_used)) {
+        heap->still_looks = 0;
+    } else if (heap->still_looks <= HEAP_STILL_LOOKS) {
+        heap->still_looks++;
+    }
+    heap->last_resident = resident;
+    heap->last_used = used_bytes;
+    return heap->still_looks == HEAP_STILL_LOOKS;
+}
+
 bool heap_look(struct heap *heap, uint64_t used_bytes)
 {
     uint64_t kept = kept_beside(used_bytes);
+    bool at_rest = has_come_to_rest(heap, heap_resident_bytes(), used_bytes);
     if (kept < heap->left_bytes) {
         heap->left_bytes = kept;
     }
-    if (kept - heap->left_bytes < HEAP_KEPT_MAX) {
+    if (kept - heap->left_bytes < HEAP_KEPT_MAX && !(at_rest && kept >= HEAP_STILL_KEPT_MAX)) {
         return false;
     }
     give_back();
     heap->left_bytes = kept_beside(used_bytes);
+    heap->last_resident = heap_resident_bytes();
     return true;
 }

@@ -38,7 +38,7 @@ little_is_kept() {
     used=$("$kvfs" stats "$store" --json | python3 -c '
 import json, sys
 counters = json.load(sys.stdin)["counters"]
-print(sum(counters[part + "_bytes"] for part in ("memtable", "cache", "resident", "lookup", "inode")))')
+print(sum(counters[part + "_bytes"] for part in ("memtable", "cache", "resident", "lookup", "inode", "unlinked")))')
     resident=$(awk '/RssAnon/ { print $2 * 1024 }' "/proc/$1/status")
     echo "$resident bytes, $used of them accounted for"
     [ $((resident - used)) -le $((40 << 20)) ]

@@ -128,6 +128,33 @@ START_TEST(freed_memory_is_given_back_once_it_is_much)
 }
 END_TEST
 
+static unsigned tries_in_rest(struct heap *heap, uint64_t used_bytes)
+{
+    unsigned tries = 0;
+    for (unsigned i = 0; i < 4 * HEAP_STILL_LOOKS; i++) {
+        tries += heap_look(heap, used_bytes);
+    }
+    return tries;
+}
+
+START_TEST(what_was_in_use_at_the_last_try_is_given_back_at_rest)
+{
+    struct heap heap = {0};
+    heap_setup();
+    uint64_t before = heap_resident_bytes();
+    struct load *load = load_create();
+    ck_assert(heap_look(&heap, before)); /* nothing is free, though all is too much */
+    ck_assert_uint_gt(heap_resident_bytes(), before + ALL_BYTES);
+    load_free_most(load);
+    ck_assert(!heap_look(&heap, before)); /* no more than was left */
+    ck_assert_uint_gt(heap_resident_bytes(), before + ALL_BYTES / 2);
+    ck_assert_uint_eq(tries_in_rest(&heap, before), 1);
+    ck_assert_uint_lt(heap_resident_bytes(), before + ALL_BYTES / 8);
+    ck_assert_uint_eq(tries_in_rest(&heap, before), 0); /* it is still at rest */
+    load_destroy(load);
+}
+END_TEST
+
 START_TEST(little_is_kept_at_the_ends_of_arenas)
 {
     heap_setup();
@@ -159,7 +186,9 @@ START_TEST(nothing_is_given_back_while_little_is_kept)
     uint64_t resident = heap_resident_bytes();
     ck_assert_uint_gt(resident, 0);
     ck_assert(!heap_look(&heap, resident));
-    ck_assert(!heap_look(&heap, UINT64_MAX));
+    for (unsigned i = 0; i < 4 * HEAP_STILL_LOOKS; i++) {
+        ck_assert(!heap_look(&heap, UINT64_MAX));
+    }
 }
 END_TEST
 
@@ -169,6 +198,7 @@ Suite *test_suite(void)
     suite_add(suite, "little", nothing_is_given_back_while_little_is_kept);
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) && defined(__GLIBC__)
     suite_add(suite, "given back", freed_memory_is_given_back_once_it_is_much);
+    suite_add(suite, "rest", what_was_in_use_at_the_last_try_is_given_back_at_rest);
     suite_add(suite, "ends", little_is_kept_at_the_ends_of_arenas);
     suite_add(suite, "arenas", many_threads_have_few_arenas);
 #endif
