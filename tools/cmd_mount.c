@@ -99,6 +99,7 @@ int cmd_mount(int argc, char **argv)
         "  timeout=S           how long such a store waits for its cluster; else as long as it "
         "takes\n"
         "  allow_other         other users get in; root's mounts have it\n"
+        "  noallow_other       nobody else gets in; for root names then cost fewer requests\n"
         "  writeback           let the kernel collect writes: what was neither synced nor closed "
         "is\n"
         "                      lost with the daemon, no holes are shown, and no key of a file "

@@ -27,8 +27,8 @@ static const char *const for_kernel[] = {
     "suid", "nosuid", "dev", "nodev", "exec", "noexec", "sync", "noatime", "nodiratime", "dirsync",
 };
 static const char *const ours[] = {
-    "memory", "threads", "sync_interval", "ro",    "rw", "allow_other", "writeback",
-    "log",    "uring",   "warm",          "index", "id", "timeout",
+    "memory",    "threads", "sync_interval", "ro",   "rw",    "allow_other", "noallow_other",
+    "writeback", "log",     "uring",         "warm", "index", "id",          "timeout",
 };
 
 /* What says something of a store that is served without a mount. */
@@ -205,6 +205,8 @@ static int apply_switch(struct mount_options *options, const char *name)
         options->read_only = name[1] == 'o';
     } else if (strcmp(name, "allow_other") == 0) {
         options->allow_other = true;
+    } else if (strcmp(name, "noallow_other") == 0) {
+        options->allow_other = false;
     } else if (strcmp(name, "writeback") == 0) {
         options->writeback = true;
     } else if (strcmp(name, "warm") == 0) {

@@ -29,10 +29,13 @@ struct kvfs_mount_options {
     const char *kernel_options; /* such as "noatime,nosuid", handed to mount(2); may be NULL */
     unsigned threads;           /* most workers at a time; 0: twice the processors, 2 to 8 */
     bool read_only;
-    bool allow_other; /* other users than the one who mounts get in, under the usual permissions */
-    bool writeback;   /* the kernel's write-back cache: weakens durability, see docs */
-    bool uring;       /* ask for FUSE over io_uring; only if kvfs_uring_obstacle() finds none */
-    bool debug;       /* libfuse prints every request on stderr */
+    /* Other users than the one who mounts get in, under the usual permissions. Where root mounts
+     * for itself alone nobody checks any: root passes them all, and checking costs the kernel a
+     * request for the attributes of a directory after each change in it. */
+    bool allow_other;
+    bool writeback; /* the kernel's write-back cache: weakens durability, see docs */
+    bool uring;     /* ask for FUSE over io_uring; only if kvfs_uring_obstacle() finds none */
+    bool debug;     /* libfuse prints every request on stderr */
     kvfs_mount_ready_fn *ready_fn; /* may be NULL */
     void *ready_arg;
     kv_message_fn *message_fn;

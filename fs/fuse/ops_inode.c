@@ -81,12 +81,23 @@ static unsigned setattr_mask(int to_set)
     return mask;
 }
 
+/* A kernel that checks no permissions keeps no sticky bit in its mode. What it says beside an owner
+ * is that mode without the bits that a new owner is not to have, never one that was asked for. */
+static unsigned without_guessed_mode(unsigned mask)
+{
+    bool guessed = (mask & KVFS_SET_MODE) != 0 && (mask & (KVFS_SET_UID | KVFS_SET_GID)) != 0;
+    return guessed ? (mask & ~(unsigned)KVFS_SET_MODE) | KVFS_KILL_PRIV : mask;
+}
+
 static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
                        struct fuse_file_info *fi)
 {
     struct kvfs *fs = request_begin(req, REQUEST_SETATTR);
+    const struct kvfs_mount *mount = fuse_req_userdata(req);
     struct kvfs_entry entry;
-    int r = kvfs_setattr(fs, ino, attr, setattr_mask(to_set), &entry);
+    unsigned mask = setattr_mask(to_set);
+    mask = mount->unchecked ? without_guessed_mode(mask) : mask;
+    int r = kvfs_setattr(fs, ino, attr, mask, &entry);
     reply_attr(req, r, &entry);
 }
 
@@ -104,6 +115,19 @@ static void op_readlink(fuse_req_t req, fuse_ino_t ino)
         fuse_reply_readlink(req, (const char *)target.data);
     }
     kv_buf_finish(&target);
+}
+
+/* Only asked where the kernel checks no permissions, and then of root: it may read and write
+ * everything, and run what anybody may run. */
+static void op_access(fuse_req_t req, fuse_ino_t ino, int mask)
+{
+    struct kvfs_entry entry;
+    int r = kvfs_getattr(request_begin(req, REQUEST_ACCESS), ino, &entry);
+    if (r == 0 && (mask & X_OK) != 0 && !S_ISDIR(entry.stat.st_mode) &&
+        (entry.stat.st_mode & 0111) == 0) {
+        r = -EACCES;
+    }
+    reply_result(req, r);
 }
 
 static void op_statfs(fuse_req_t req, fuse_ino_t ino)
@@ -130,4 +154,5 @@ void ops_inode_install(struct fuse_lowlevel_ops *ops)
     ops->setattr = op_setattr;
     ops->readlink = op_readlink;
     ops->statfs = op_statfs;
+    ops->access = op_access;
 }

@@ -5,6 +5,8 @@
 
 #include "fs/fuse/session.h"
 
+static const char acl_access_name[] = "system.posix_acl_access";
+
 /* SELinux labels are never kept: refusing the name itself makes tools stop asking. */
 static bool is_refused(const char *name)
 {
@@ -50,7 +52,7 @@ static int setxattr_flags(fuse_req_t req, fuse_ino_t ino, const char *name)
 {
     struct kvfs_mount *mount = fuse_req_userdata(req);
     struct kvfs_entry entry;
-    if (strcmp(name, "system.posix_acl_access") != 0 || fuse_req_ctx(req)->uid == 0) {
+    if (strcmp(name, acl_access_name) != 0 || fuse_req_ctx(req)->uid == 0) {
         return 0;
     }
     if (kvfs_getattr(mount->fs, ino, &entry) < 0 || (entry.stat.st_mode & S_ISGID) == 0) {
@@ -59,14 +61,33 @@ static int setxattr_flags(fuse_req_t req, fuse_ino_t ino, const char *name)
     return is_in_group(req, entry.stat.st_gid) ? 0 : KVFS_XATTR_KILL_SGID;
 }
 
+/* Where the kernel checks nothing, old ones (before 6.2) let whoever has a descriptor set an ACL.
+ */
+static bool may_change(fuse_req_t req)
+{
+    const struct kvfs_mount *mount = fuse_req_userdata(req);
+    return !mount->unchecked || fuse_req_ctx(req)->uid == 0;
+}
+
+/* A kernel that knows nothing of ACLs keeps the mode that was before one was set. Attributes alone
+ * are taken back: that takes no lock that it holds for this request. */
+static void tell_mode(fuse_req_t req, fuse_ino_t ino, const char *name)
+{
+    const struct kvfs_mount *mount = fuse_req_userdata(req);
+    if (mount->unchecked && strcmp(name, acl_access_name) == 0) {
+        reply_attr_changed(req, ino);
+    }
+}
+
 static void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value,
                         size_t size, int flags)
 {
     struct kvfs *fs = request_begin(req, REQUEST_SETXATTR);
     flags |= setxattr_flags(req, ino, name);
-    reply_result(req, is_refused(name)
-                          ? -EOPNOTSUPP
-                          : kvfs_setxattr(fs, ino, name, kv_slice(value, size), flags));
+    int r =
+        is_refused(name) ? -EOPNOTSUPP : kvfs_setxattr(fs, ino, name, kv_slice(value, size), flags);
+    tell_mode(req, ino, name);
+    reply_result(req, r);
 }
 
 /* Only who has CAP_SYS_ADMIN is to see them. Whether the caller has it is not told: root has. */
@@ -99,7 +120,10 @@ static void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 
 static void op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
 {
-    reply_result(req, kvfs_removexattr(request_begin(req, REQUEST_REMOVEXATTR), ino, name));
+    struct kvfs *fs = request_begin(req, REQUEST_REMOVEXATTR);
+    int r = may_change(req) ? kvfs_removexattr(fs, ino, name) : -EPERM;
+    tell_mode(req, ino, name);
+    reply_result(req, r);
 }
 
 void ops_xattr_install(struct fuse_lowlevel_ops *ops)

@@ -32,15 +32,18 @@ static void op_init(void *arg, struct fuse_conn_info *conn)
     struct kvfs_mount *mount = arg;
     unsigned wanted = FUSE_CAP_ASYNC_READ | FUSE_CAP_EXPORT_SUPPORT | FUSE_CAP_READDIRPLUS |
                       FUSE_CAP_ASYNC_DIO | FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_CACHE_SYMLINKS |
-                      FUSE_CAP_EXPLICIT_INVAL_DATA | FUSE_CAP_POSIX_ACL | FUSE_CAP_DONT_MASK |
+                      FUSE_CAP_EXPLICIT_INVAL_DATA | FUSE_CAP_DONT_MASK |
+                      (mount->unchecked ? 0 : FUSE_CAP_POSIX_ACL) |
                       (mount->writeback ? FUSE_CAP_WRITEBACK_CACHE : 0);
     /* The kernel clears setuid bits itself and asks us to store the mode: told otherwise it would
      * leave that to each write. Changed times never mean that pages are stale: that is told. Opens
      * do not reach us (ops_file.c), so O_TRUNC has to come as a request of its own. Attributes come
      * with every listing: left to choose, the kernel asks for those of a large directory one by
-     * one, since find(1) reads all names before it asks about the first. */
+     * one, since find(1) reads all names before it asks about the first. With ACLs of its own the
+     * kernel would check permissions whatever the mount says. */
     unsigned unwanted = FUSE_CAP_HANDLE_KILLPRIV | FUSE_CAP_AUTO_INVAL_DATA |
                         FUSE_CAP_ATOMIC_O_TRUNC | FUSE_CAP_READDIRPLUS_AUTO |
+                        (mount->unchecked ? FUSE_CAP_POSIX_ACL : 0) |
                         (mount->writeback ? 0 : FUSE_CAP_WRITEBACK_CACHE);
     conn->want = (conn->want | (wanted & conn->capable)) & ~unwanted;
     conn->max_write = TRANSFER_SIZE_MAX;
@@ -84,8 +87,23 @@ static int add_kernel_options(const char *options, char **list)
     return r;
 }
 
+/* In a user namespace root is not root to files of users that are not mapped there. */
+static bool is_initial_namespace(void)
+{
+    static const ino_t initial = 0xEFFFFFFD; /* PROC_USER_INIT_INO of Linux */
+    struct stat info;
+    return stat("/proc/self/ns/user", &info) == 0 && info.st_ino == initial;
+}
+
+/* The mount is for the real user, who need not be the one in whose name we act. */
+static bool is_roots_alone(const struct kvfs_mount_options *options)
+{
+    return !options->allow_other && getuid() == 0 && geteuid() == 0 && is_initial_namespace();
+}
+
 /* The argument vector libfuse wants: the options one by one, with commas in values escaped. */
-static int build_args(const struct kvfs_mount_options *options, struct fuse_args *args)
+static int build_args(const struct kvfs_mount_options *options, bool unchecked,
+                      struct fuse_args *args)
 {
     char *list = NULL;
     char *fsname = NULL;
@@ -93,7 +111,8 @@ static int build_args(const struct kvfs_mount_options *options, struct fuse_args
     if (asprintf(&fsname, "fsname=%s", options->source) < 0) {
         return -ENOMEM;
     }
-    if (fuse_opt_add_opt(&list, "default_permissions,subtype=kvfs") != 0 ||
+    if (fuse_opt_add_opt(&list, "subtype=kvfs") != 0 ||
+        (!unchecked && fuse_opt_add_opt(&list, "default_permissions") != 0) ||
         fuse_opt_add_opt_escaped(&list, fsname) != 0 ||
         (options->uring && fuse_opt_add_opt(&list, "io_uring") != 0) ||
         (options->read_only && fuse_opt_add_opt(&list, "ro") != 0) ||
@@ -131,7 +150,7 @@ static int mount_open(struct kvfs_mount *mount, const struct kvfs_mount_options 
 {
     struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
     struct fuse_lowlevel_ops ops = operations();
-    int r = build_args(options, &args);
+    int r = build_args(options, mount->unchecked, &args);
     if (r < 0) {
         goto out;
     }
@@ -192,6 +211,7 @@ int kvfs_mount_create(struct kvfs *fs, const struct kvfs_mount_options *options,
     mount->sink = (struct message_sink){.fn = options->message_fn, .arg = options->message_arg};
     mount->threads = options->threads != 0 ? options->threads : default_threads();
     mount->writeback = options->writeback;
+    mount->unchecked = is_roots_alone(options);
     mount->uring = options->uring;
     mount->noatime = has_option(options->kernel_options, "noatime");
     mount->nodiratime = mount->noatime || has_option(options->kernel_options, "nodiratime");
@@ -319,6 +339,7 @@ const char *kvfs_mount_request_count(const struct kvfs_mount *mount, unsigned ki
         [REQUEST_IOCTL] = "ioctl",
         [REQUEST_TMPFILE] = "tmpfile",
         [REQUEST_STATX] = "statx",
+        [REQUEST_ACCESS] = "access",
     };
     if (kind >= REQUEST_KIND_COUNT) {
         return NULL;

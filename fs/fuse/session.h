@@ -52,6 +52,7 @@ enum request_kind {
     REQUEST_IOCTL,
     REQUEST_TMPFILE,
     REQUEST_STATX,
+    REQUEST_ACCESS,
     REQUEST_KIND_COUNT,
 };
 
@@ -66,6 +67,7 @@ struct kvfs_mount {
     char *mountpoint;
     unsigned threads;
     bool writeback;
+    bool unchecked;          /* the kernel checks no permissions: only root gets in */
     bool uring;              /* rings were asked for */
     _Atomic bool uring_seen; /* a request came through one */
     struct defer defer;

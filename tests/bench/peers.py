@@ -65,8 +65,10 @@ def find(args, work):
     no_memfs = None if os.path.exists(memfs) else "not built: the build has no tests"
     found = [
         Peer("kvfs", "kvfs", "uring=off"),
+        Peer("kvfs-alone", "kvfs", "uring=off,noallow_other"),
         Peer("kvfs-writeback", "kvfs", "uring=off,writeback"),
         Peer("kvfs-uring", "kvfs", "uring=on", obstacle=no_rings),
+        Peer("kvfs-alone-uring", "kvfs", "uring=on,noallow_other", obstacle=no_rings),
         Peer("kvfs-uring-writeback", "kvfs", "uring=on,writeback", obstacle=no_rings),
         Peer("memory", "program", program=shlex.quote(memfs), obstacle=no_memfs),
         Peer("memory-checked", "program", program=shlex.quote(memfs) + " -o default_permissions", obstacle=no_memfs),

@@ -13,7 +13,8 @@ BASE = "ext4"
 
 
 # The in-memory file systems that are limits. The kernel checks the permissions of the checked one, as
-# it does those of every mount of kvfs: it asks for a directory's attributes again after each change.
+# it does those of a mount of kvfs that others may use: it asks for a directory's attributes again after
+# each change.
 LIMITS = {"memory": "× in memory, same transport", "memory-checked": "× in memory, permissions checked, same transport"}
 
 

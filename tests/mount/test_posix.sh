@@ -82,6 +82,24 @@ every_difference_is_of_a_rule() {
     [ -z "$(comm -23 "$work/named" "$work/listed" | tee /dev/stderr)" ] && [ -z "$(uniq -d "$work/listed" | tee /dev/stderr)" ]
 }
 
+checks_permissions() {
+    [[ ,$(findmnt -n -o FS-OPTIONS "$mnt"), == *,default_permissions,* ]]
+}
+
+# The daemon is asked what root may, and says so of ACLs, too. env asks nobody before it runs a program.
+roots_alone() {
+    local run=$mnt/run
+    ! checks_permissions && ! user ls "$mnt" &&
+        printf '#!/bin/sh\n' >"$run" && chmod 4644 "$run" && [ ! -x "$run" ] && [ -w "$run" ] && ! env "$run" && setfacl -m u::rwx "$run" && env "$run" &&
+        [ -x "$run" ] && [ "$(stat -c %a "$run")" = 4744 ] && chmod 000 "$run" && [ -r "$run" ] && cat "$run" && chmod 755 "$run" && env "$run" &&
+        setfacl -m u::r--,g::r--,o::r-- "$run" && ! env "$run" && [ -z "$(find "$run" -perm /111)" ]
+}
+
+# Who runs a program of root's under his own name is not root, nor is root of a user namespace.
+real_users_are_checked() {
+    setpriv --ruid nobody --euid root --clear-groups "$kvfs" mount -o noallow_other "$store" "$mnt" && checks_permissions && umount_store
+}
+
 point "every known difference names a rule, and no two rules have one name" every_difference_is_of_a_rule
 point "a store is made and mounted" eval '"$kvfs" mkfs -q "$store" && mount_store' && run_rules kvfs "$mnt" --keep
 point "what the rules left looks the same after a remount" look_again
@@ -89,6 +107,15 @@ point "another is mounted with the write-back cache" eval 'umount_store && rm -r
     run_rules writeback "$mnt" --keep
 point "what they left through that cache looks the same after a remount" look_again_but_for_times
 point "the mount ends well" umount_store
+point "root mounts for itself alone" eval 'rm -rf "$store" && "$kvfs" mkfs -q "$store" && mount_store -o noallow_other' &&
+    take_points alone "$rules" --target kvfs --differences "$differences" --only "$only" --alone "$mnt"
+point "nobody else gets in, and root runs only what may be run" roots_alone
+point "that mount ends well" umount_store
+if command -v setpriv >/dev/null; then
+    point "a user who acts in the name of root is checked" real_users_are_checked
+else
+    skip "a user who acts in the name of root is checked" "there is no setpriv here"
+fi
 
 # A mount of an ordinary user is for him alone: root does not get in either. He must have a name.
 users_mount() {

@@ -3,15 +3,15 @@
  *
  *   posix_rules [--target NAME --differences FILE] [--only TEXT] DIRECTORY
  *   posix_rules --keep ... DIRECTORY
+ *   posix_rules --alone ... DIRECTORY
  *   posix_rules --look DIRECTORY
  *   posix_rules --list
  *
  * FILE has lines `TARGET RULE REASON...`: rules that are known not to hold there. Such a rule is
  * reported as skipped, with the reason; if it holds after all, the line is wrong and the rule
  * fails.
- * --only runs the rules whose name or file contains the text. --keep leaves what the rules made,
- * and
- * --look says how it looks (look.h). */
+ * --only runs the rules whose name or file contains the text. --alone: nobody but root gets in
+ * there. --keep leaves what the rules made, and --look says how it looks (look.h). */
 #include <ftw.h>
 #include <getopt.h>
 #include <signal.h>
@@ -176,6 +176,7 @@ static int usage(void)
     fprintf(stderr,
             "usage: posix_rules [--target NAME --differences FILE] [--only TEXT] DIRECTORY\n"
             "       posix_rules --keep ... DIRECTORY\n"
+            "       posix_rules --alone ... DIRECTORY\n"
             "       posix_rules --look DIRECTORY\n"
             "       posix_rules --list\n");
     return 2;
@@ -191,13 +192,11 @@ static int list(void)
 
 int main(int argc, char **argv)
 {
-    static const struct option options[] = {{"target", required_argument, NULL, 't'},
-                                            {"differences", required_argument, NULL, 'd'},
-                                            {"only", required_argument, NULL, 'o'},
-                                            {"keep", no_argument, NULL, 'k'},
-                                            {"look", required_argument, NULL, 'L'},
-                                            {"list", no_argument, NULL, 'l'},
-                                            {0}};
+    static const struct option options[] = {
+        {"target", required_argument, NULL, 't'}, {"differences", required_argument, NULL, 'd'},
+        {"only", required_argument, NULL, 'o'},   {"keep", no_argument, NULL, 'k'},
+        {"alone", no_argument, NULL, 'a'},        {"look", required_argument, NULL, 'L'},
+        {"list", no_argument, NULL, 'l'},         {0}};
     struct run run = {.target = "", .only = ""};
     int option;
     while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
@@ -213,6 +212,9 @@ int main(int argc, char **argv)
             break;
         case 'k':
             run.keep = true;
+            break;
+        case 'a':
+            rule_alone = true;
             break;
         case 'L':
             return look_print(optarg);

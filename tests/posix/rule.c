@@ -88,11 +88,21 @@ void rule_mounts(void)
     }
 }
 
-void become(uid_t uid, gid_t gid, gid_t extra)
+bool rule_alone;
+
+void rule_as_several(void)
 {
+    if (rule_alone) {
+        rule_skip("it acts as several users, and only root gets in here");
+    }
     if (getuid() != 0) {
         rule_skip("it acts as several users, which root may");
     }
+}
+
+void become(uid_t uid, gid_t gid, gid_t extra)
+{
+    rule_as_several();
     OK(setgroups(extra != 0 ? 1 : 0, &extra));
     OK(setresgid((gid_t)-1, gid, (gid_t)-1));
     OK(setresuid((uid_t)-1, uid, (uid_t)-1));

@@ -62,8 +62,10 @@ void rule_holds(bool condition, const char *what, const char *place);
 void rule_file_is(const char *name, const char *text, const char *place);
 /* Ends the rule: what it is about is not to be had here. */
 _Noreturn void rule_skip(const char *reason);
-/* The same, if it is not root who runs the rules. become() and rule_mounts() say so themselves. */
+/* The same, if it is not root who runs the rules. become() and rule_mounts() say so themselves, but
+ * for the first of them in a child: there rule_as_several() belongs before the fork. */
 void rule_as_root(const char *reason);
+void rule_as_several(void);
 /* Mounts made from now on are seen by this process only. */
 void rule_mounts(void);
 
@@ -74,6 +76,8 @@ enum {
     PAGE = 4096,
 };
 
+/* Nobody but root gets in: then become() skips the rule. */
+extern bool rule_alone;
 /* Act as that user, with `extra` as the only supplementary group (0: none). As root again with
  * become_root(). */
 void become(uid_t uid, gid_t gid, gid_t extra);

@@ -193,6 +193,15 @@ RULE(chown_by_root_clears_setuid_and_setgid_too, "chown(2) (Linux)")
     SAME(mode_of("f"), 0755);
 }
 
+RULE(chown_keeps_the_sticky_bit, "chown(2), inode(7)")
+{
+    rule_as_root("it gives files away, which root may");
+    file_make("f");
+    OK(chmod("f", 07755));
+    OK(chown("f", USER, TEAM));
+    SAME(mode_of("f"), 01755);
+}
+
 RULE(chown_leaves_setgid_without_group_execution, "chown(2), inode(7)")
 {
     users_file("f", 02644);

@@ -218,7 +218,7 @@ RULE(special_files_have_no_size, "inode(7)")
 
 RULE(a_descriptor_works_in_another_process_and_under_another_user, "unix(7) SCM_RIGHTS, fork(2)")
 {
-    rule_as_root("it acts as several users, which root may");
+    rule_as_several();
     int fd = file_open("f");
     OK(chmod("f", 0));
     pid_t pid = (pid_t)OK(fork());

@@ -32,6 +32,8 @@ START_TEST(root_shares_its_mounts_and_others_do_not)
     ck_assert(!options.allow_other);
     parses(&options, "allow_other");
     ck_assert(options.allow_other);
+    parses(&options, "noallow_other");
+    ck_assert(!options.allow_other);
 }
 END_TEST
 
