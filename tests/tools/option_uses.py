@@ -248,8 +248,8 @@ USES = {
         "--json": Together("bench fs {options} {directory}", {
             "--workload": ("create,read", "frobnicate"), "--num": ("20", "0"), "--size": ("100", "x"),
             "--threads": ("2", "0"), "--per-directory": ("5", "0"), "--stream": ("1M", "x"), "--syncs": ("3", "0"),
-            "--shared": (None, None), "--daemon": ("{pid}", "x"), "--quiet": (None, None), "--json": (None, None),
-        }, settings(files=20, file_size=100, threads=2, files_per_directory=5, stream_bytes=1 << 20, syncs=3, shared=True)),
+            "--seconds": ("1", "0"), "--shared": (None, None), "--daemon": ("{pid}", "x"), "--quiet": (None, None), "--json": (None, None),
+        }, settings(files=20, file_size=100, threads=2, files_per_directory=5, stream_bytes=1 << 20, syncs=3, seconds=1, shared=True)),
         "--cold": Elsewhere("tests/tools/test_bench_fs.py"),  # it empties the caches of the whole machine
         "--plot": Elsewhere("tests/tools/test_bench_fs.py", bad="a.txt"),
     },

@@ -16,10 +16,10 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 from kvfs_mount import Report, attempt  # noqa: E402
 
-WORKLOADS = ["create", "stat", "list", "read", "overwrite", "rename", "unlink", "seqwrite", "seqread", "fsync4k"]
+WORKLOADS = ["create", "stat", "list", "read", "overwrite", "rename", "mixed", "unlink", "seqwrite", "seqread", "fsync4k"]
 FIGURES = ["ops_per_second", "mb_per_second", "p50_us", "p99_us", "p999_us", "max_us",
            "bytes_written_per_user_byte", "space_bytes", "peak_rss_bytes"]
-SMALL = ["--num", "101", "--per-directory", "10", "--stream", "3M", "--syncs", "7"]
+SMALL = ["--num", "101", "--per-directory", "10", "--stream", "3M", "--syncs", "7", "--seconds", "1"]
 PATIENCE_S = 60
 
 
@@ -54,14 +54,27 @@ class Bench:
             assert result["ops_per_second"] > 0, result
             assert result["p50_us"] <= result["p99_us"] <= result["p999_us"] <= result["max_us"], result
             expected = {"seqwrite": 3, "seqread": 3, "fsync4k": 7}.get(result["workload"], 101)
-            assert result["ops"] == expected, result
+            assert result["ops"] == expected or result["workload"] == "mixed", result
+            assert ("parts" in result) == (result["workload"] == "mixed"), result
         assert os.listdir(directory) == []
 
     def threads_share(self):
         for words in [], ["--shared"]:
             directory = self.directory("threads" + "".join(words))
             for result in self.results(directory, "--threads", "3", *words):
-                assert result["ops"] == {"seqwrite": 3, "seqread": 3, "fsync4k": 7}.get(result["workload"], 101), result
+                expected = {"seqwrite": 3, "seqread": 3, "fsync4k": 7}.get(result["workload"], 101)
+                assert result["ops"] == expected or result["workload"] == "mixed", result
+
+    def mixed_counts_by_parts(self):
+        directory = self.directory("mixed")
+        result = self.results(directory, "--workload", "mixed,list,rename,stat", "--threads", "3", "--daemon", str(os.getpid()))[0]
+        parts = result["parts"]
+        assert len(parts) == 6 and all(part["ops_per_second"] > 0 and part["rss_bytes"] > 1 << 20 for part in parts), parts
+        assert abs(sum(part["ops_per_second"] for part in parts) / 6 - result["ops"]) < 1, result  # in a second
+        assert 0.99 < result["seconds"] < PATIENCE_S, result
+        text = self.run(*SMALL, "--workload", "mixed", directory)
+        assert "sixths" in text and "rss" not in text, text
+        assert os.listdir(directory) == []
 
     def missing_files_are_made(self):
         directory = self.directory("missing")
@@ -124,6 +137,7 @@ def main():
         for text, check in [
                 ("every workload reports its figures, and nothing is left", bench.every_workload),
                 ("threads share the work without a rest", bench.threads_share),
+                ("the mixed load ends by the clock, leaves the files as they were, and says how it went on", bench.mixed_counts_by_parts),
                 ("files that a workload needs are made first", bench.missing_files_are_made),
                 ("caches are dropped, or it is said who may", bench.cold),
                 ("other files in the directory are left alone", bench.others_are_left_alone),

@@ -18,6 +18,7 @@ struct bench_fs_config {
     uint64_t files; /* of all threads together, as are the two numbers below */
     uint64_t stream_bytes;
     uint64_t syncs;
+    uint64_t seconds;       /* of the workload that ends by the clock */
     uint64_t per_directory; /* files */
     size_t file_size;
     unsigned threads;

@@ -119,8 +119,13 @@ int bench_fs_rename_one(struct bench_fs_thread *t)
     int fd = t->run->files->fd;
     t->verb = "rename";
     memcpy(to, t->name, sizeof to);
-    *(strrchr(to, '/') + 1) = bench_fs_other_letter(t->run->letter);
-    return renameat(fd, t->name, fd, to) < 0 ? -errno : 0;
+    char *letter = strrchr(to, '/') + 1;
+    *letter = bench_fs_other_letter(*letter);
+    if (renameat(fd, t->name, fd, to) < 0) {
+        return -errno;
+    }
+    memcpy(t->name, to, sizeof to);
+    return 0;
 }
 
 int bench_fs_unlink_one(struct bench_fs_thread *t)

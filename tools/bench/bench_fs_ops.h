@@ -25,7 +25,7 @@ KV_MUST_CHECK int bench_fs_create_one(struct bench_fs_thread *t);
 KV_MUST_CHECK int bench_fs_stat_one(struct bench_fs_thread *t);
 KV_MUST_CHECK int bench_fs_read_one(struct bench_fs_thread *t);
 KV_MUST_CHECK int bench_fs_overwrite_one(struct bench_fs_thread *t);
-KV_MUST_CHECK int bench_fs_rename_one(struct bench_fs_thread *t);
+KV_MUST_CHECK int bench_fs_rename_one(struct bench_fs_thread *t); /* `name` is the new one then */
 KV_MUST_CHECK int bench_fs_unlink_one(struct bench_fs_thread *t);
 
 #endif

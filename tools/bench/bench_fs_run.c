@@ -81,6 +81,10 @@ static int collect(const struct state *s, struct bench_result *result)
         result->written_bytes += worker->work.written_bytes;
         result->user_bytes += worker->work.written_bytes + worker->work.read_bytes;
         histogram_merge(&result->latency_ns, &worker->work.latency_ns);
+        for (unsigned part = 0; part < BENCH_PARTS; part++) {
+            result->part_ops[part] += worker->work.part_done[part];
+            result->part_resident_bytes[part] += worker->work.part_resident_bytes[part];
+        }
         began = worker->began_ns < began ? worker->began_ns : began;
         ended = worker->ended_ns > ended ? worker->ended_ns : ended;
     }

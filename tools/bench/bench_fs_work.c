@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "tools/bench/bench_fs_mixed.h"
 #include "tools/bench/bench_fs_ops.h"
 
 /* ---- small files ----------------------------------------------------------------------------- */
@@ -174,6 +175,8 @@ static const struct bench_fs_workload workloads[] = {
     {"read", "open, read and close each", run_read, BENCH_FS_FILES, false, false},
     {"overwrite", "open, overwrite and close each", run_overwrite, BENCH_FS_FILES, false, false},
     {"rename", "give each another name in its directory", run_rename, BENCH_FS_FILES, false, true},
+    {"mixed", "those but for list, on files taken by chance, for --seconds", bench_fs_run_mixed,
+     BENCH_FS_FILES, .has_parts = true},
     {"unlink", "remove each", run_unlink, BENCH_FS_FILES, true, false},
     {"seqwrite", "write a stream, 1 MiB a step, and sync it at the end", run_seqwrite, BENCH_FS_ANY,
      false, false},

@@ -7,6 +7,7 @@
 
 #include "kvcore/util/histogram.h"
 #include "tools/bench/bench_fs_files.h"
+#include "tools/bench/bench_result.h"
 
 enum bench_fs_before {
     BENCH_FS_NO_FILES = 1, /* the small files are not there */
@@ -31,6 +32,9 @@ struct bench_fs_thread {
     uint8_t *buffer;   /* as large as the run's data, for reading */
     uint64_t clock_ns; /* when the last operation ended */
     uint64_t done, read_bytes, written_bytes;
+    /* By the sixths of the time that a workload takes which ends by the clock. */
+    uint64_t part_done[BENCH_PARTS];
+    uint64_t part_resident_bytes[BENCH_PARTS]; /* of who serves, at the end; of thread 0 alone */
     struct histogram latency_ns;
     const char *verb;              /* what it last tried, */
     char name[BENCH_FS_NAME_SIZE]; /* with this file */
@@ -43,6 +47,7 @@ struct bench_fs_workload {
     enum bench_fs_before before;
     bool leaves_no_files; /* or, of the stream, what it needs */
     bool renames;
+    bool has_parts; /* ends by the clock */
 };
 
 /* The workload with this name, NULL if there is none. */

@@ -61,6 +61,11 @@ uint64_t bench_process_peak_bytes(unsigned process)
     return proc_number(process, "status", "VmHWM:") * 1024;
 }
 
+uint64_t bench_process_resident_bytes(unsigned process)
+{
+    return proc_number(process, "status", "VmRSS:") * 1024;
+}
+
 uint64_t bench_process_processor_ns(void)
 {
     struct timespec used;

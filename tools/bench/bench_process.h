@@ -12,6 +12,8 @@
 uint64_t bench_process_written_bytes(unsigned process);
 /* Its largest resident size so far. 0 if unknown. */
 uint64_t bench_process_peak_bytes(unsigned process);
+/* Its resident size now. 0 if unknown. */
+uint64_t bench_process_resident_bytes(unsigned process);
 /* Processor time that this process has used, in all its threads and in the kernel. */
 uint64_t bench_process_processor_ns(void);
 /* Return when this process has hardly used a processor for a quarter of a second: its background

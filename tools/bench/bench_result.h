@@ -5,6 +5,8 @@
 
 #include "kvcore/util/histogram.h"
 
+enum { BENCH_PARTS = 6 };
+
 struct bench_result {
     int error; /* negative errno; -EOPNOTSUPP the engine cannot do this */
     uint64_t ops, found;
@@ -18,6 +20,8 @@ struct bench_result {
     uint64_t peak_bytes;    /* largest resident size of the process */
     uint64_t processor_ns;  /* of the whole process, background work included */
     struct histogram latency_ns;
+    /* Of a load that ends by the clock, by the sixths of its time; all zero for others. */
+    uint64_t part_ops[BENCH_PARTS], part_resident_bytes[BENCH_PARTS];
 };
 
 double bench_result_ops_per_second(const struct bench_result *result);

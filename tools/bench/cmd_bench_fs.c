@@ -19,6 +19,7 @@ enum number_key {
     NUMBER_PER_DIRECTORY,
     NUMBER_STREAM,
     NUMBER_SYNCS,
+    NUMBER_SECONDS,
     NUMBER_DAEMON,
     NUMBER_COUNT,
 };
@@ -35,6 +36,7 @@ static const struct bench_number numbers[NUMBER_COUNT] = {
     [NUMBER_PER_DIRECTORY] = {"--per-directory", 1000, 1, 1ULL << 40, false},
     [NUMBER_STREAM] = {"--stream", 1 << 30, 1 << 10, 1ULL << 50, true},
     [NUMBER_SYNCS] = {"--syncs", 2000, 1, 1ULL << 40, false},
+    [NUMBER_SECONDS] = {"--seconds", 10, 1, 1 << 30, false},
     [NUMBER_DAEMON] = {"--daemon", 0, 1, 1 << 30, false},
 };
 
@@ -49,6 +51,7 @@ static const struct argp_option options[] = {
     {"per-directory", BENCH_OPTION_NUMBERS + NUMBER_PER_DIRECTORY, "N", 0, "files (1000)", 0},
     {"stream", BENCH_OPTION_NUMBERS + NUMBER_STREAM, "B", 0, "of all threads together (1G)", 0},
     {"syncs", BENCH_OPTION_NUMBERS + NUMBER_SYNCS, "N", 0, "of fsync4k (2000)", 0},
+    {"seconds", BENCH_OPTION_NUMBERS + NUMBER_SECONDS, "N", 0, "of mixed (10)", 0},
     {"cold", OPTION_COLD, NULL, 0,
      "drop the kernel's pages, names and attributes before each workload; takes root", 0},
     {"daemon", BENCH_OPTION_NUMBERS + NUMBER_DAEMON, "PID", 0,
@@ -99,6 +102,7 @@ static void settings_complete(struct settings *s)
     c->per_directory = s->number[NUMBER_PER_DIRECTORY];
     c->stream_bytes = s->number[NUMBER_STREAM];
     c->syncs = s->number[NUMBER_SYNCS];
+    c->seconds = s->number[NUMBER_SECONDS];
     c->daemon = (unsigned)s->number[NUMBER_DAEMON];
     for (unsigned i = 0; i < s->command.workload_count; i++) {
         c->workloads[i] = bench_fs_workload_at(s->command.workloads[i]);
