@@ -146,17 +146,26 @@ static int record_inputs(struct merge *m, struct edit *edit)
     return r;
 }
 
-/* Tables that a merge has replaced may be there as long as somebody reads them. Should the manifest
- * be lost, its outputs tell that they are no part of the store; but those may be the inputs of this
- * merge. All on the list were taken out by an edit that is durable. */
+/* Tables that a merge has replaced may be there as long as somebody reads them, and so may outputs
+ * of jobs that were given up. Should the manifest be lost, the outputs of the merge that replaced
+ * the ones, or merged the inputs of the others again, tell that they are no part of the store; but
+ * those may be the inputs of this merge. None of them is ever part of the store again. */
 static int record_replaced(struct kv_store *store, struct merge *m)
 {
-    int r = 0;
+    int r = manifest_settle(store);
     mutex_lock(&store->mu);
     for (size_t i = 0; i < store->obsolete_count && r == 0; i++) {
         if (store->obsolete[i]->table_id == m->compaction.table_id) {
             r = coding_append_varint(&m->job.replaced, store->obsolete[i]->number);
         }
+    }
+    for (size_t i = 0; i < store->kept_count && r == 0; i++) {
+        if (store->kept[i].id.kind == KV_FILE_TABLE) {
+            r = coding_append_varint(&m->job.replaced, store->kept[i].id.number);
+        }
+    }
+    for (size_t i = 0; i < store->left_count && r == 0; i++) {
+        r = coding_append_varint(&m->job.replaced, store->left_tables[i]);
     }
     mutex_unlock(&store->mu);
     return r;

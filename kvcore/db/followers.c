@@ -36,11 +36,6 @@ void followers_wait(struct kv_store *store)
     atomic_store(&store->followers_waited_for, true);
 }
 
-static void remove_file(struct kv_store *store, struct kv_file_id id)
-{
-    kv_ignore(store->storage->ops->remove(store->storage, id));
-}
-
 static int keep(struct kv_store *store, struct kept_file file)
 {
     int r = -ENOMEM;
@@ -61,7 +56,7 @@ bool followers_remove(struct kv_store *store, struct kv_file_id id)
     struct kept_file file = {.id = id, .gone = atomic_load(&store->mark)};
     bool is_read = id.kind == KV_FILE_TABLE || id.kind == KV_FILE_BLOB;
     if (!is_read || followers_limit(store) >= file.gone) {
-        remove_file(store, id);
+        obsolete_remove_now(store, id);
         return true;
     }
     if (keep(store, file) == 0) { /* else it is there until the next opening */
@@ -99,7 +94,7 @@ void followers_look(struct kv_store *store)
     }
     uint64_t limit = followers_limit(store);
     while (take_free(store, limit, &id)) {
-        remove_file(store, id);
+        obsolete_remove_now(store, id);
     }
     obsolete_purge(store);
     workers_wake(store); /* a pass over blobs may wait */

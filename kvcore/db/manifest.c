@@ -476,3 +476,20 @@ int manifest_commit(struct kv_store *store, struct edit *edit, struct generation
     obsolete_purge(store);
     return 0;
 }
+
+int manifest_settle(struct kv_store *store)
+{
+    struct doubtful doubtful = {0};
+    int r = 0;
+
+    mutex_lock(&store->manifest_mu);
+    if (store->doubtful.tables != NULL) {
+        r = manifest_roll(store);
+        if (r == 0) {
+            doubtful = obsolete_settle(store);
+        }
+    }
+    mutex_unlock(&store->manifest_mu);
+    obsolete_remove(store, &doubtful);
+    return r;
+}

@@ -15,6 +15,8 @@
  * sequence) are filled in here. With `flushed` that generation leaves the view in the same step. */
 KV_MUST_CHECK int manifest_commit(struct kv_store *store, struct edit *edit,
                                   struct generation *flushed);
+/* If it is not known whether an edit lasted: make the state without it durable. */
+KV_MUST_CHECK int manifest_settle(struct kv_store *store);
 /* Begin a new manifest with the whole state and point the root at it. */
 KV_MUST_CHECK int manifest_roll(struct kv_store *store) REQUIRES(&store->manifest_mu);
 /* The whole state as a snapshot of it says it; add nothing before `ret_edit`, all-zero, and finish

@@ -62,6 +62,28 @@ void obsolete_purge(struct kv_store *store)
     }
 }
 
+/* Without memory for it a table may come back with a manifest that is rebuilt, should that be lost
+ * before the next opening. */
+static void note_left(struct kv_store *store, uint64_t number)
+{
+    mutex_lock(&store->mu);
+    uint64_t *larger =
+        reallocarray(store->left_tables, store->left_count + 1, sizeof store->left_tables[0]);
+    if (larger != NULL) {
+        store->left_tables = larger;
+        larger[store->left_count++] = number;
+    }
+    mutex_unlock(&store->mu);
+}
+
+void obsolete_remove_now(struct kv_store *store, struct kv_file_id id)
+{
+    int r = store->storage->ops->remove(store->storage, id);
+    if (r < 0 && r != -ENOENT && id.kind == KV_FILE_TABLE) {
+        note_left(store, id.number);
+    }
+}
+
 static bool is_moved(const struct edit *edit, uint64_t number)
 {
     for (size_t i = 0; i < edit->removed_count; i++) {

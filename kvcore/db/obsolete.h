@@ -8,6 +8,9 @@
 
 /* Remove tables that nobody needs any more. Those that cannot be removed stay on the list. */
 void obsolete_purge(struct kv_store *store);
+/* Remove a file that is no part of the store and never will be again. A table that cannot be
+ * removed is noted, for merges to name it. */
+void obsolete_remove_now(struct kv_store *store, struct kv_file_id id);
 /* After opening: remove what a crash left behind. */
 KV_MUST_CHECK int obsolete_sweep(struct kv_store *store);
 /* The edit could not be made durable, and yet it may last: the tables and blobs that were made for

@@ -2,6 +2,7 @@
 #include "kvcore/db/output.h"
 #include "kvcore/db/hidden.h"
 #include "kvcore/db/job.h"
+#include "kvcore/db/obsolete.h"
 #include "kvcore/db/snapshot.h"
 
 #include <assert.h>
@@ -20,11 +21,10 @@ int output_job_init(struct kv_store *store, struct output_job *job)
     return snapshot_list(store, &job->snapshots, &job->snapshot_count);
 }
 
-/* A leftover is harmless: the next open removes it. */
+/* No edit ever named it, so that no follower can know of it. */
 static void remove_output(struct kv_store *store, uint64_t number)
 {
-    struct kv_file_id id = {.kind = KV_FILE_TABLE, .number = number};
-    kv_ignore(store->storage->ops->remove(store->storage, id));
+    obsolete_remove_now(store, (struct kv_file_id){.kind = KV_FILE_TABLE, .number = number});
 }
 
 /* Finish the table that is whole, if there is one. */
@@ -49,9 +49,9 @@ static int finish_whole(struct output_job *job, bool last)
     if (r == 0) {
         r = file_from_properties(&properties, size, &job->outputs[job->output_count]);
         table_properties_finish(&properties);
-        if (r < 0) {
-            remove_output(job->store, whole->number);
-        }
+    }
+    if (r < 0) {
+        remove_output(job->store, whole->number); /* it may have got its name before it failed */
     }
     if (r == 0) {
         job->outputs[job->output_count]->hidden_bytes = whole->hidden_bytes;

@@ -127,6 +127,7 @@ void store_destroy(struct kv_store *store) NO_LOCK_ANALYSIS
         file_meta_unref(store->obsolete[i]);
     }
     free(store->obsolete);
+    free(store->left_tables);
     followers_finish(store);
     obsolete_forget(&store->doubtful);
     free(store->closed_logs);

@@ -272,6 +272,8 @@ struct kv_store {
     size_t obsolete_count GUARDED_BY(&mu);
     struct kept_file *kept GUARDED_BY(&mu); /* for followers */
     size_t kept_count GUARDED_BY(&mu);
+    uint64_t *left_tables GUARDED_BY(&mu); /* that are no part of the store: removing them failed */
+    size_t left_count GUARDED_BY(&mu);
     uint64_t recyclable_log GUARDED_BY(&mu); /* released segment kept for reuse, or 0 */
     bool reclaim_waiting GUARDED_BY(&mu);    /* wake the workers when a view goes */
     unsigned compactions_running GUARDED_BY(&mu);
