@@ -102,7 +102,7 @@ static int add_tables(struct rebuild *rebuild, struct edit *edit)
 
 /* ---- logs ---- */
 
-static int open_log(struct scan *scan, uint64_t number, struct log_reader **ret_reader)
+int rebuild_open_log(struct scan *scan, uint64_t number, struct log_reader **ret_reader)
 {
     struct kv_file_id id = {.kind = KV_FILE_LOG, .number = number};
     int r = log_reader_open(scan->storage, id, scan->seed, NULL, &scan->sink, ret_reader);
@@ -115,7 +115,7 @@ static int begins_run(struct scan *scan, uint64_t number, bool *ret_begins, bool
 {
     struct log_reader *reader = NULL;
     struct log_record record;
-    int r = open_log(scan, number, &reader);
+    int r = rebuild_open_log(scan, number, &reader);
 
     *ret_begins = false;
     *ret_records = false;
@@ -174,7 +174,7 @@ static int name_log(const struct rebuild *rebuild, struct edit *edit, uint64_t n
 {
     struct log_reader *reader = NULL;
     struct log_record record;
-    int r = open_log(rebuild->scan, number, &reader);
+    int r = rebuild_open_log(rebuild->scan, number, &reader);
 
     r = r == 1 ? 0 : r;
     while (r == 0 && reader != NULL && log_reader_next(reader, &record) == 1) {
@@ -208,31 +208,53 @@ static int add_logs(struct rebuild *rebuild, struct edit *edit)
 
 /* ---- the whole ---- */
 
-/* What the manifest said before it could not be read on. */
-static void remember(struct rebuild *rebuild)
+/* With what the manifest said before it could not be read on, or ended. */
+void rebuild_begin(struct rebuild *rebuild, struct scan *scan)
 {
-    const struct admin_state *state = &rebuild->scan->state;
+    const struct admin_state *state = &scan->state;
+    *rebuild = (struct rebuild){.scan = scan};
     memcpy(rebuild->had_table, state->has_table, sizeof rebuild->had_table);
     memcpy(rebuild->was_dropped, state->is_dropped, sizeof rebuild->was_dropped);
     memcpy(rebuild->had, state->tables, sizeof rebuild->had);
 }
 
-static int make_state(struct rebuild *rebuild)
+/* What the manifest said of numbers and logs is still so. */
+static int begin_known(const struct rebuild *rebuild, struct edit *edit)
+{
+    const struct admin_state *state = &rebuild->scan->state;
+    int r = 0;
+
+    edit->next_table = state->next_table;
+    edit->next_blob = state->next_blob;
+    edit->last_sequence = state->last_sequence;
+    edit->released_log = rebuild->known->first_log;
+    for (size_t i = 0; i < state->closed_log_count && r == 0; i++) {
+        r = edit_add_closed_log(edit, &state->closed_logs[i]);
+    }
+    return r;
+}
+
+int rebuild_make_state(struct rebuild *rebuild)
 {
     struct scan *scan = rebuild->scan;
     struct edit edit = {.next_table = 1, .next_blob = 1};
-    int r = add_tables(rebuild, &edit);
+    struct admin_state state = {0};
+    int r = rebuild->known != NULL ? begin_known(rebuild, &edit) : 0;
 
+    r = r < 0 ? r : add_tables(rebuild, &edit);
     r = r < 0 ? r : add_logs(rebuild, &edit);
-    if (r == 0) {
-        admin_state_finish(&scan->state);
-        r = admin_state_init(&scan->state);
-        r = r < 0 ? r : admin_state_apply(&scan->state, &edit);
-    }
+    r = r < 0 ? r : admin_state_init(&state);
+    r = r < 0 ? r : admin_state_apply(&state, &edit);
     edit_finish(&edit);
-    scan->has_state = r == 0;
-    scan->rebuilt = r == 0;
-    return r == -KV_EDAMAGED ? 0 : r;
+    if (r < 0) {
+        admin_state_finish(&state);
+        return r == -KV_EDAMAGED ? 0 : r;
+    }
+    admin_state_finish(&scan->state);
+    scan->state = state;
+    scan->has_state = true;
+    scan->rebuilt = true;
+    return 0;
 }
 
 int scan_rebuild(struct scan *scan)
@@ -241,12 +263,21 @@ int scan_rebuild(struct scan *scan)
     int r = rebuild != NULL ? 0 : -ENOMEM;
 
     if (r == 0) {
-        rebuild->scan = scan;
-        remember(rebuild);
-        r = rebuild_tables(rebuild);
-        r = r == 0 && !rebuild->undecidable ? make_state(rebuild) : r;
+        rebuild_begin(rebuild, scan);
+        r = rebuild_read(rebuild);
+        r = r == 0 && !rebuild->undecidable ? rebuild_judge(rebuild) : r;
+        r = r == 0 && !rebuild->undecidable ? rebuild_make_state(rebuild) : r;
         rebuild_finish(rebuild);
     }
     free(rebuild);
     return r;
+}
+
+bool rebuild_can(const struct scan *scan)
+{
+    bool can = scan->rebuilt;
+    for (size_t i = 0; i < scan->bad_table_count; i++) {
+        can &= !scan->bad_tables[i].unsound;
+    }
+    return can;
 }

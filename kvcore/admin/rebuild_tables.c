@@ -18,9 +18,11 @@ static int undecidable(struct rebuild *rebuild, uint64_t number, const char *why
     struct scan_place at = {.code = KV_PROBLEM_FILE_UNREADABLE,
                             .id = {KV_FILE_TABLE, number},
                             .offset = MESSAGE_NO_OFFSET};
-    scan_tell(rebuild->scan, &at,
-              "table %08" PRIu64 " %s: the manifest cannot be rebuilt without knowing", number,
-              why);
+    if (rebuild->known == NULL) {
+        scan_tell(rebuild->scan, &at,
+                  "table %08" PRIu64 " %s: the manifest cannot be rebuilt without knowing", number,
+                  why);
+    }
     rebuild->undecidable = true;
     return 0;
 }
@@ -35,6 +37,7 @@ static int take_properties(struct rebuild *rebuild, const struct table_propertie
     }
     rebuild->count++; /* what it holds is freed with the others from now on */
     table->file->level = 0;
+    table->known = rebuild->known != NULL && rebuild_knows(rebuild->known, p->number);
     table->job = p->job;
     table->output_index = p->output_index;
     table->output_count = p->output_count;
@@ -86,7 +89,7 @@ static int read_table(struct rebuild *rebuild, const struct scan_file *file)
     return r;
 }
 
-static int read_all(struct rebuild *rebuild)
+int rebuild_read(struct rebuild *rebuild)
 {
     struct scan *scan = rebuild->scan;
     int r = 0;
@@ -95,8 +98,9 @@ static int read_all(struct rebuild *rebuild)
     if (rebuild->tables == NULL) {
         return -ENOMEM;
     }
-    for (size_t i = 0; i < scan->file_count && r == 0 && !rebuild->undecidable; i++) {
-        if (scan->files[i].id.kind == KV_FILE_TABLE) {
+    for (size_t i = 0; i < scan->file_count && r == 0; i++) {
+        if (scan->files[i].id.kind == KV_FILE_TABLE &&
+            (!rebuild->undecidable || rebuild->known != NULL)) {
             r = read_table(rebuild, &scan->files[i]);
             r = r < 0 ? r : scan_spend(scan, 0);
         }
@@ -143,13 +147,13 @@ static void install_all(struct rebuild *rebuild, const struct kv_buf *numbers)
     struct coding_cursor cursor = coding_cursor(kv_buf_slice(numbers));
     while (coding_ok(&cursor) && coding_left(&cursor) > 0) {
         struct rebuild_table *table = find(rebuild, coding_read_varint(&cursor));
-        if (table != NULL) {
+        if (table != NULL && !table->installed) {
             install(rebuild, table->job);
         }
     }
 }
 
-/* How many of the inputs are there, and how many are not. */
+/* How many of the inputs may be part of the store, and how many are not any more. */
 struct inputs {
     size_t there, gone;
 };
@@ -165,7 +169,7 @@ static int count_inputs(struct rebuild *rebuild, const struct rebuild_table *tab
         if (!coding_ok(&cursor)) {
             return undecidable(rebuild, table->file->number, "does not say what it was merged of");
         }
-        *(input != NULL ? &inputs.there : &inputs.gone) += 1;
+        *(input != NULL && !input->gone ? &inputs.there : &inputs.gone) += 1;
     }
     *ret_inputs = inputs;
     return 0;
@@ -175,6 +179,7 @@ static int count_inputs(struct rebuild *rebuild, const struct rebuild_table *tab
 struct outputs {
     uint32_t there, all; /* all: 0, not known */
     bool blobs_whole;
+    bool gone; /* of one or more it is said that they are no part any more */
 };
 
 static int look_at_outputs(struct rebuild *rebuild, uint64_t job, struct outputs *ret_outputs)
@@ -183,11 +188,13 @@ static int look_at_outputs(struct rebuild *rebuild, uint64_t job, struct outputs
     int r = 0;
 
     for (size_t i = 0; i < rebuild->count && r == 0; i++) {
-        const struct rebuild_table *table = &rebuild->tables[i];
+        struct rebuild_table *table = &rebuild->tables[i];
         if (table->job != job) {
             continue;
         }
+        table->judged = true;
         outputs.there++;
+        outputs.gone |= table->gone;
         outputs.all = table->output_count != 0 ? table->output_count : outputs.all;
         for (size_t n = 0; n < table->file->blobs.count && outputs.blobs_whole && r == 0; n++) {
             r = rebuild_blob_is_whole(rebuild->scan, table->file->blobs.items[n].number,
@@ -209,20 +216,29 @@ static int judge_job(struct rebuild *rebuild, const struct rebuild_table *table)
 {
     struct inputs inputs = {0};
     struct outputs outputs = {0};
+    bool is_flush = table->inputs.size == 0;
     bool finished;
     int r = count_inputs(rebuild, table, &inputs);
 
-    r = r < 0 ? r : look_at_outputs(rebuild, table->job, &outputs);
-    if (r < 0 || table->installed || rebuild->undecidable) {
+    if (r < 0 || rebuild->undecidable || table->installed || table->judged || table->left_out) {
+        return r;
+    }
+    r = look_at_outputs(rebuild, table->job, &outputs);
+    if (r < 0) {
         return r;
     }
     finished = outputs.all != 0 && outputs.there == outputs.all;
+    /* Given up, or replaced. If it was installed, what it was made of is gone as well, and of a
+     * flush later tables tell. */
+    if (outputs.gone && (inputs.there > 0 || is_flush)) {
+        return 0;
+    }
     /* What a repair made of damaged tables holds less than they do. It counts from the moment the
      * repair was finished on, and only then they go. */
     if (table->by_repair && inputs.there > 0 && inputs.gone == 0) {
         return 0;
     }
-    if (inputs.there + inputs.gone == 0) { /* a flush */
+    if (is_flush) {
         if ((finished && outputs.blobs_whole) || !rows_are_in_log(rebuild, table)) {
             install(rebuild, table->job);
         }
@@ -301,13 +317,78 @@ static void drop_older(struct rebuild *rebuild)
     }
 }
 
-int rebuild_tables(struct rebuild *rebuild)
+static void note_gone(struct rebuild *rebuild, const struct kv_buf *numbers)
 {
-    int r = read_all(rebuild);
+    struct coding_cursor cursor = coding_cursor(kv_buf_slice(numbers));
+    while (coding_ok(&cursor) && coding_left(&cursor) > 0) {
+        struct rebuild_table *table = find(rebuild, coding_read_varint(&cursor));
+        if (table != NULL) {
+            table->gone = true;
+        }
+    }
+}
 
-    for (size_t i = 0; i < rebuild->count && r == 0; i++) {
+/* ---- what is known of the state ---- */
+
+bool rebuild_knows(const struct rebuild_known *known, uint64_t number)
+{
+    size_t low = 0, high = known->count;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (known->tables[middle] < number) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low < known->count && known->tables[low] == number;
+}
+
+static bool knows_all(const struct rebuild_known *known, const struct kv_buf *numbers)
+{
+    struct coding_cursor cursor = coding_cursor(kv_buf_slice(numbers));
+    bool all = true;
+    while (all && coding_ok(&cursor) && coding_left(&cursor) > 0) {
+        all = rebuild_knows(known, coding_read_varint(&cursor));
+    }
+    return all;
+}
+
+/* It began before the end of the manifest, and is neither part of the state then, nor did it run
+ * still: it would have all its inputs, or the rows would be in logs. A repair that was finished
+ * began a manifest. */
+static bool is_left_out(const struct rebuild_known *known, const struct rebuild_table *table)
+{
+    if (table->known) {
+        return false;
+    }
+    return table->by_repair || (table->inputs.size == 0 ? table->released_log <= known->first_log
+                                                        : table->job < known->next_table &&
+                                                              !knows_all(known, &table->inputs));
+}
+
+static void go_by_known(struct rebuild *rebuild)
+{
+    for (size_t i = 0; i < rebuild->count && rebuild->known != NULL; i++) {
+        struct rebuild_table *table = &rebuild->tables[i];
+        table->left_out = is_left_out(rebuild->known, table);
+        table->replaced = table->left_out;
+        if (table->known) {
+            install(rebuild, table->job);
+        }
+    }
+}
+
+/* ---- the whole ---- */
+
+int rebuild_judge(struct rebuild *rebuild)
+{
+    int r = 0;
+
+    go_by_known(rebuild);
+    for (size_t i = 0; i < rebuild->count; i++) {
         install_all(rebuild, &rebuild->tables[i].inputs);
-        install_all(rebuild, &rebuild->tables[i].no_more);
+        note_gone(rebuild, &rebuild->tables[i].no_more);
     }
     for (size_t i = 0; i < rebuild->count && r == 0 && !rebuild->undecidable; i++) {
         r = judge_job(rebuild, &rebuild->tables[i]);
@@ -320,7 +401,7 @@ int rebuild_tables(struct rebuild *rebuild)
         if (rebuild->tables[i].installed) {
             replace_all(rebuild, &rebuild->tables[i].inputs);
         }
-        replace_all(rebuild, &rebuild->tables[i].no_more); /* so whatever came of the job */
+        rebuild->tables[i].replaced |= rebuild->tables[i].gone; /* whatever came of the job */
     }
     drop_older(rebuild);
     return 0;

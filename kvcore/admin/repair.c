@@ -91,16 +91,6 @@ static bool is_left_alone(const struct scan *scan)
     return alone;
 }
 
-/* Of a damaged table it is not known what it hid, and where the other rows stood neither. */
-static bool can_rebuild(const struct scan *scan)
-{
-    bool can = scan->rebuilt;
-    for (size_t i = 0; i < scan->bad_table_count; i++) {
-        can &= !scan->bad_tables[i].unsound;
-    }
-    return can;
-}
-
 static uint64_t larger(uint64_t a, uint64_t b)
 {
     return a > b ? a : b;
@@ -116,11 +106,11 @@ static void plan(struct repair *repair)
     if (!is_left_alone(scan)) {
         repair->root.suspects = (struct kv_suspects){0};
     }
-    repair->new_state =
-        scan->has_state && (scan->keyspaces_added || scan->logs_cut || has_snapshot_ahead(scan) ||
-                            has_bad_table(scan) || scan->bad_blob_count > 0);
+    repair->new_state = scan->has_state && (scan->cut_back || scan->keyspaces_added ||
+                                            scan->logs_cut || has_snapshot_ahead(scan) ||
+                                            has_bad_table(scan) || scan->bad_blob_count > 0);
     if (scan->rebuilt) {
-        repair->new_state = can_rebuild(scan);
+        repair->new_state = rebuild_can(scan);
         repair->root.clean = false;
     }
     if (!repair->new_state) {
@@ -268,7 +258,7 @@ static int begin_archive(struct repair *repair)
     r = r < 0 ? r : write_journal(repair);
     r = r < 0 ? r : clear_leftovers(repair);
     if (r == 0 && repair->new_state) {
-        r = repair->scan->rebuilt ? keep_all(repair) : keep_state(repair);
+        r = repair->scan->rebuilt || repair->scan->cut_back ? keep_all(repair) : keep_state(repair);
     }
     return r;
 }
@@ -521,6 +511,18 @@ static void remove_all(struct repair *repair)
     }
 }
 
+/* Tables that told of later changes, so that they do not once more. */
+static void remove_left_out(struct repair *repair)
+{
+    const struct scan *scan = repair->scan;
+    for (size_t i = 0; i < scan->file_count; i++) {
+        const struct scan_file *file = &scan->files[i];
+        if (file->id.kind == KV_FILE_TABLE && !file->wanted) {
+            remove_file(repair, KV_FILE_TABLE, file->id.number);
+        }
+    }
+}
+
 /* It is done: what the archive keeps need not stand here, too. */
 static void remove_replaced(struct repair *repair)
 {
@@ -528,6 +530,8 @@ static void remove_replaced(struct repair *repair)
 
     if (scan->rebuilt) {
         remove_all(repair);
+    } else if (scan->cut_back) {
+        remove_left_out(repair);
     }
     remove_file(repair, KV_FILE_MANIFEST, scan->root.manifest);
     for (size_t i = 0; i < scan->bad_table_count; i++) {

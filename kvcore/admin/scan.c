@@ -119,6 +119,7 @@ int scan_run_to_logs(struct scan *scan)
     r = scan_root(scan);
     r = r < 0 ? r : scan_files(scan);
     r = r == 0 && scan->has_root ? scan_state(scan) : r;
+    r = r == 0 && scan->has_state ? scan_short(scan) : r;
     return r == 0 && scan->has_state ? scan_logs(scan) : r;
 }
 
@@ -135,6 +136,7 @@ int scan_run(struct scan *scan)
     }
     if (r == 0 && scan->has_root) {
         r = pass(scan, "manifest", scan_state);
+        r = r == 0 && scan->has_state ? scan_short(scan) : r;
     }
     if (r == 0 && scan->has_root && !scan->has_state) {
         r = pass(scan, "lost manifest", scan_rebuild);

@@ -6,6 +6,7 @@
  *   scan_files  every name in the directory
  *   find_root   another root record, where that is lost
  *   scan_state  the manifest: what the store should be
+ *   scan_short  whether tables and logs tell of changes behind the manifest's end
  *   rebuild     that, from the tables alone, where the manifest is lost
  *   scan_logs   the logs that count, and where each ends
  *   scan_tables every block of every table      salvage   a table's blocks without its index
@@ -75,6 +76,8 @@ struct scan {
     struct admin_state state;
     bool has_state;
     bool rebuilt;         /* without a manifest: repair writes the tables of the state anew */
+    bool cut_back;        /* the manifest ends early, and the state is what it was there */
+    bool trial;           /* only to see what a rebuilt state would be worth */
     bool keyspaces_added; /* in the state: their rows are lost */
 
     /* Ends of the logs that count, in order, as far as they can be replayed. */
@@ -129,6 +132,9 @@ KV_MUST_CHECK int scan_root(struct scan *scan);
 KV_MUST_CHECK int scan_files(struct scan *scan);
 KV_MUST_CHECK int scan_find_root(struct scan *scan); /* if root_lost; it may stay so */
 KV_MUST_CHECK int scan_state(struct scan *scan);
+/* Behind a manifest of which it is not known whether that is its end: if there were edits behind it
+ * that are missed, the state is rebuilt, or else told for what it is. */
+KV_MUST_CHECK int scan_short(struct scan *scan);
 /* Without a manifest that can be read: what the tables say instead. Where that cannot be decided
  * there is no state still. */
 KV_MUST_CHECK int scan_rebuild(struct scan *scan);

@@ -344,7 +344,9 @@ static int check_table(struct scan *scan, struct file_meta *meta)
         at.to = kv_buf_slice(&meta->largest);
         scan_tell(scan, &at, "table %08" PRIu64 " of %" PRIu64 " bytes is missing", meta->number,
                   meta->size);
-        return note_bad(&t, true, meta->range_delete_count > 0);
+        /* Most of those that a store that goes back misses had been replaced, and it has to open.
+         * Nothing older shows: all keys of the table count as lost. */
+        return note_bad(&t, true, meta->range_delete_count > 0 && !scan->cut_back);
     }
     file->wanted = true;
     if (file->size != meta->size) {

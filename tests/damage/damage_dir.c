@@ -88,11 +88,30 @@ static void note_code(int code)
     told_codes = told_codes * 31 + (uint64_t)code;
 }
 
+static char said[1 << 14];
+
+static void note_text(const char *text)
+{
+    size_t size = strlen(said);
+    snprintf(said + size, sizeof said - size, "# %s\n", text);
+}
+
+void damage_dir_forget_said(void)
+{
+    said[0] = '\0';
+}
+
+const char *damage_dir_said(void)
+{
+    return said;
+}
+
 int fsck_report_problem(void *arg, const struct kv_problem *problem)
 {
     (void)arg;
     assert(strlen(problem->text) > 0);
     note_code(problem->kind->code);
+    note_text(problem->text);
     return 0;
 }
 
@@ -110,6 +129,7 @@ void fsck_report_fault(struct fsck_report *report, int code, const char *text, b
     (void)will_repair;
     assert(strlen(text) > 0);
     note_code(code);
+    note_text(text);
 }
 
 int fsck_report_lost(void *arg, const struct kvfs_lost_range *range)

@@ -29,6 +29,9 @@ struct damage_found {
 /* `mode` KV_ADMIN_REPORT: the image must be there afterwards as before. */
 void damage_dir_check(const struct damage_dir *dir, enum kv_admin_mode mode,
                       struct damage_found *ret_found);
+/* What was told since, each on a line that begins with '#'. */
+void damage_dir_forget_said(void);
+const char *damage_dir_said(void);
 /* 0, or what kv_admin_undo() returns. */
 int damage_dir_undo(const struct damage_dir *dir, const char *archive);
 

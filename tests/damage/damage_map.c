@@ -311,7 +311,7 @@ static bool is_behind_damaged_log(const struct damage_map *map, const struct ima
 void damage_map_compare(const struct damage_map *map, const struct image *sound,
                         const struct image *damaged, struct damage_touched *ret_touched)
 {
-    bool table_gone = false, manifest = false, root = false, open = false;
+    bool table = false, table_gone = false, manifest = false, root = false, open = false;
 
     *ret_touched = (struct damage_touched){0};
     for (unsigned i = 0; i < sound->count; i++) {
@@ -320,12 +320,13 @@ void damage_map_compare(const struct damage_map *map, const struct image *sound,
         ret_touched->log |= changed && ends_with(was->name, ".log");
         manifest |= changed && ends_with(was->name, ".manifest");
         root |= changed && strcmp(was->name, "ROOT") == 0;
+        table |= changed && ends_with(was->name, ".table");
         table_gone |= is->removed && ends_with(was->name, ".table");
     }
     for (size_t i = 0; i < map->count; i++) {
         open |= map->pieces[i].is_log;
     }
-    ret_touched->earlier = manifest && (root || ret_touched->log || open);
+    ret_touched->earlier = manifest && table && (root || ret_touched->log || open);
     ret_touched->unnamed = manifest && table_gone;
     for (size_t i = 0; i < map->count; i++) {
         const struct damage_piece *piece = &map->pieces[i];

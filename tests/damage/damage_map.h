@@ -40,8 +40,9 @@ void damage_map_finish(struct damage_map *map);
 
 struct damage_touched {
     bool log; /* any byte of a log */
-    /* The manifest, of a store that was not closed, or whose logs or root record are damaged: it
-     * may end where it did at an earlier moment, and nothing says that it went on. */
+    /* The manifest and a table, of a store that was not closed, or whose logs or root record are
+     * damaged: the manifest may end where it did at an earlier moment, and the table be what told
+     * how it went on. */
     bool earlier;
     bool unnamed;              /* a table is gone, and the manifest is damaged that named it */
     bool in_log[TREE_PATHS];   /* may be what it was before */

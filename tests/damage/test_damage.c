@@ -211,6 +211,8 @@ static void damage_any(struct image *image, struct rng *rng)
 
 static void violated(const struct reference *store, const char *what)
 {
+    printf("%s", damage_dir_said());
+    fflush(stdout);
     ck_abort_msg("%s store,%s %s (seed %" PRIu64 ")", store->name, attempt, what, sweep_seed());
 }
 
@@ -227,7 +229,7 @@ static bool may_be(const struct tree *tree, enum tree_verdict verdict, unsigned 
     case TREE_RIGHT:
         return true;
     case TREE_ERROR:
-        return !repaired || touched->in_table[path] || is_away;
+        return !repaired || touched->in_table[path] || is_away || touched->earlier;
     case TREE_OLDER:
         return may_be_older || may_be_stale;
     case TREE_AWAY: /* a file is made in several steps, between which the log may end */
@@ -320,6 +322,7 @@ static void try_image(const struct reference *store, const struct image *image, 
 {
     struct damage_touched touched;
     damage_map_compare(&store->map, &store->image, image, &touched);
+    damage_dir_forget_said();
     struct damage_found found = look(store, image, &touched);
     if (with_repair && found.error == 0) {
         repair(store, image, &touched);
