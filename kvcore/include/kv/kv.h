@@ -152,7 +152,8 @@ KV_PUBLIC KV_MUST_CHECK int kv_table_list(struct kv_store *store, kv_table_list_
  */
 
 enum kv_durability {
-    KV_DURABLE_WRITE = 0, /* handed to the operating system: survives the process. Default */
+    KV_DURABLE_WRITE = 0, /* handed to the operating system: survives the process; in a pool of
+                             objects on its way there, or next in turn. Default */
     KV_DURABLE_NONE,      /* may still be in the process's memory */
     KV_DURABLE_SYNC,      /* survives power loss; concurrent ones share a flush of the device */
 };

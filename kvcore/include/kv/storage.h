@@ -123,7 +123,15 @@ struct kv_storage_ops {
     int (*log_rewrite)(struct kv_log *log, uint64_t offset, struct kv_slice bytes);
     /* Append the bytes of `parts`. When 0 is returned the process may die and they stay. After a
      * failure what stands behind the previous end is undefined and the log takes no further append:
-     * every later call returns -EIO. */
+     * every later call returns -EIO.
+     *
+     * Where each write is a long way, appends to logs of kind KV_FILE_LOG may be gathered for a
+     * moment, and written in groups while the next ones gather. Then a process that dies takes with
+     * it what was not written: always the end of what was appended, in the order of the appends, to
+     * whichever of these logs; no log has a later append without the earlier ones. Appends to
+     * others, and syncs, are as they say. Should a group fail, the log lacks bytes whose appends
+     * returned 0: the next append returns the error, or the next sync if that comes first, then
+     * every append and every sync -EIO. Logs that were appended to behind them fail alike. */
     int (*log_append)(struct kv_log *log, const struct iovec *parts, int part_count);
     /* For streams: begin to hand to the device what was appended, and wait for what is far behind,
      * so that a sync finds little left to do. Any thread, also beside appends and syncs. An error
@@ -133,12 +141,14 @@ struct kv_storage_ops {
     int (*log_read)(struct kv_log *log, uint64_t offset, void *to, size_t size, size_t *ret_size);
     /* Make everything stored in the log durable, and before it the names of all logs created so
      * far; also of one opened for reading (what a crash left). May run beside appends, and then
-     * covers those that had returned before it was called. After a failure every later sync of this
-     * log returns -EIO. */
+     * covers those that had returned before it was called: what was gathered is written and
+     * acknowledged when it returns 0. After a failure every later sync of this log returns -EIO. */
     int (*log_sync)(struct kv_log *log);
     /* Bytes that can be read: appended ones, or for an opened log all that is stored, which may
-     * include preallocated or recycled bytes behind the last record. */
+     * include preallocated or recycled bytes behind the last record. (Reading waits for what was
+     * gathered, and ends before it if that failed.) */
     uint64_t (*log_size)(const struct kv_log *log);
+    /* What was gathered is written before; whether that failed only a sync tells. */
     void (*log_close)(struct kv_log *log);
 
     /* Start an object. Invisible until finish. `size_hint_bytes` 0: unknown. Errors: -EEXIST. */
