@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Logs: a file that is open, and its end. An append returns when it is on every replica, so a sync
- * has nothing left to do. It names the offset it writes to: sent twice, it does no harm. One that
- * is refused leaves what was appended before as durable as it was; where the outcome is unknown the
- * lease is gone, and nobody is told any more that something is durable. */
+/* Logs: a file that is open, and its end. Appends to a write-ahead log are gathered
+ * (pooled_send.c), and a sync waits for them. One to any other log returns when it is on every
+ * replica, so there a sync has nothing left to do.
+ *
+ * A write names its offset: sent twice, it does no harm. One that is refused while its caller waits
+ * leaves what was appended before as durable as it was. Where a gathered one is refused appends
+ * that returned are lost, and where the outcome is unknown the lease is: then nobody is told any
+ * more that something is durable. */
 #include "kvcore/storage/pooled_store.h"
 
 #include <assert.h>
@@ -11,9 +15,12 @@
 struct kv_log {
     struct pooled_file *file;
     bool writable;
+    bool gathers;
+    struct pooled_tail tail; /* if it does */
     _Atomic bool append_broken;
     _Atomic bool sync_broken; /* nothing is appended either */
-    /* Moved by the appending thread after its bytes are written; who reads it sees them. */
+    /* Moved by the appending thread after its bytes are written or gathered; who reads it sees
+     * them. */
     _Atomic uint64_t size;
 };
 
@@ -25,7 +32,11 @@ static int log_new(struct pooled_file *file, bool writable, uint64_t size, struc
     }
     log->file = file;
     log->writable = writable;
+    log->gathers = writable && file->id.kind == KV_FILE_LOG;
     atomic_init(&log->size, size);
+    if (log->gathers) {
+        pooled_tail_begin(&log->tail, file, size);
+    }
     *ret_log = log;
     return 0;
 }
@@ -79,6 +90,16 @@ int pooled_log_open(struct kv_storage *base, struct kv_file_id id, struct kv_log
     return r;
 }
 
+/* It was not written to. */
+static void discard(struct kv_log *log)
+{
+    if (log->gathers) {
+        kv_ignore(pooled_tail_finish(&log->tail));
+    }
+    pooled_file_unref(log->file);
+    free(log);
+}
+
 int pooled_log_resume(struct kv_storage *base, struct kv_file_id id, struct kv_log **ret_log)
 {
     struct pooled_file *file = NULL;
@@ -89,14 +110,34 @@ int pooled_log_resume(struct kv_storage *base, struct kv_file_id id, struct kv_l
         return r;
     }
     r = log_new(file, true, size, &log);
-    r = r < 0 ? r : pooled_file_resume(file);
     if (r < 0) {
-        free(log);
         pooled_file_unref(file);
+        return r;
+    }
+    r = pooled_file_resume(file);
+    if (r < 0) {
+        discard(log);
         return r;
     }
     *ret_log = log;
     return 0;
+}
+
+/* Bytes that were appended are not there, or may not be. */
+static void break_all(struct kv_log *log)
+{
+    atomic_store(&log->append_broken, true);
+    atomic_store(&log->sync_broken, true);
+}
+
+/* What was gathered is written, up to the end if `end` is UINT64_MAX. */
+static int wait_for(struct kv_log *log, uint64_t end)
+{
+    int r = log->gathers ? pooled_tail_wait(&log->tail, end, NULL) : 0;
+    if (r < 0) {
+        break_all(log);
+    }
+    return r;
 }
 
 int pooled_log_rewrite(struct kv_log *log, uint64_t offset, struct kv_slice bytes)
@@ -107,9 +148,24 @@ int pooled_log_rewrite(struct kv_log *log, uint64_t offset, struct kv_slice byte
     if (atomic_load(&log->sync_broken)) {
         return -EIO;
     }
-    int r = pooled_file_write(log->file, offset, &part, 1);
+    int r = wait_for(log, UINT64_MAX);
+    r = r < 0 ? r : pooled_file_write(log->file, offset, &part, 1);
     if (r < 0) {
         atomic_store(&log->sync_broken, true);
+    }
+    return r;
+}
+
+/* Returns when it is on every replica. */
+static int write_through(struct kv_log *log, uint64_t end, const struct iovec *parts,
+                         int part_count, size_t size)
+{
+    int r = pooled_file_write(log->file, end, parts, part_count);
+    if (r < 0) {
+        atomic_store(&log->append_broken, true);
+        atomic_store(&log->sync_broken, r == -POOLED_EFENCED || r == -KV_EDAMAGED);
+    } else if (log->gathers) {
+        pooled_tail_wrote(&log->tail, size);
     }
     return r;
 }
@@ -117,22 +173,32 @@ int pooled_log_rewrite(struct kv_log *log, uint64_t offset, struct kv_slice byte
 int pooled_log_append(struct kv_log *log, const struct iovec *parts, int part_count)
 {
     uint64_t end = atomic_load_explicit(&log->size, memory_order_relaxed);
+    size_t size = 0;
+    int r = 1;
+
     assert(log->writable);
     if (atomic_load(&log->append_broken) || atomic_load(&log->sync_broken)) {
         return -EIO;
     }
-    int r = pooled_file_write(log->file, end, parts, part_count);
-    if (r < 0) {
-        atomic_store(&log->append_broken, true);
-        atomic_store(&log->sync_broken, r == -POOLED_EFENCED || r == -KV_EDAMAGED);
-        return r;
-    }
     for (int i = 0; i < part_count; i++) {
-        end += parts[i].iov_len;
+        size += parts[i].iov_len;
     }
-    /* Release: pairs with the acquire in pooled_log_size(). */
-    atomic_store_explicit(&log->size, end, memory_order_release);
-    return 0;
+    if (log->gathers) {
+        r = pooled_tail_append(&log->tail, parts, part_count, size);
+        if (r == -ENOSPC) {
+            atomic_store(&log->append_broken, true); /* a sync may still find room */
+        } else if (r < 0) {
+            break_all(log);
+        }
+    }
+    if (r == 1) {
+        r = write_through(log, end, parts, part_count, size);
+    }
+    if (r == 0) {
+        /* Release: pairs with the acquire in pooled_log_size(). */
+        atomic_store_explicit(&log->size, end + size, memory_order_release);
+    }
+    return r;
 }
 
 void pooled_log_write_out(struct kv_log *log)
@@ -141,12 +207,20 @@ void pooled_log_write_out(struct kv_log *log)
 
 int pooled_log_read(struct kv_log *log, uint64_t offset, void *to, size_t size, size_t *ret_size)
 {
-    return pooled_file_read(log->file, pooled_log_size(log), offset, to, size, ret_size);
+    uint64_t end = pooled_log_size(log);
+
+    if (log->gathers && offset < end) {
+        uint64_t sent = 0;
+        uint64_t wanted = size < end - offset ? offset + size : end;
+        int r = pooled_tail_wait(&log->tail, wanted, &sent);
+        end = r < 0 && sent < end ? sent : end;
+    }
+    return pooled_file_read(log->file, end, offset, to, size, ret_size);
 }
 
 int pooled_log_sync(struct kv_log *log)
 {
-    return atomic_load(&log->sync_broken) ? -EIO : 0;
+    return atomic_load(&log->sync_broken) ? -EIO : wait_for(log, UINT64_MAX);
 }
 
 uint64_t pooled_log_size(const struct kv_log *log)
@@ -157,6 +231,9 @@ uint64_t pooled_log_size(const struct kv_log *log)
 /* It is finished, so that nobody has to fence it. */
 void pooled_log_close(struct kv_log *log)
 {
+    if (log->gathers && pooled_tail_finish(&log->tail) < 0) {
+        break_all(log);
+    }
     if (log->writable && !atomic_load(&log->sync_broken)) {
         kv_ignore(pooled_file_finish(log->file, pooled_log_size(log))); /* who takes over does it */
     }

@@ -18,11 +18,13 @@
  *  4. Names of objects carry the epoch: a writer never meets what an overtaken one left. The first
  *     one is drawn at random: nor what a store left that had the same name and was purged.
  *  5. A change whose outcome is unknown ends the lease: nothing is repeated or built on it.
+ *  6. Bytes of write-ahead logs go to the pool in the order they were appended, whichever log they
+ *     are of: one write at a time, and behind one that failed nothing of what waited then.
  *
  * How each window between two steps is closed: docs/architecture.md, "A store on Ceph RADOS".
  *
  * Concurrency: fields without a note are constant after open. No call to the pool is made under
- * `mu`; `reserve_mu` comes before it. */
+ * `mu` or the sender's mutex, which are never held together; `reserve_mu` comes before both. */
 #ifndef KVCORE_STORAGE_POOLED_STORE_H
 #define KVCORE_STORAGE_POOLED_STORE_H
 
@@ -67,6 +69,39 @@ struct pooled_watch {
 
 struct pooled_file;
 
+/* The end of a log whose appends are gathered. */
+struct pooled_tail {
+    struct pooled_file *file;
+    uint64_t sent;          /* acknowledged; all fields here: the sender's mutex */
+    uint64_t end;           /* appended */
+    struct kv_buf gathered; /* the last of that; what is before it and was not sent is on its way */
+    int error;              /* what is behind `sent` will never be there */
+    bool queued;
+    struct pooled_tail *next_queued;
+    struct pooled_tail *next; /* of all */
+};
+
+/* What writes gathered appends to the pool: see pooled_send.c. */
+struct pooled_sender {
+    struct mutex mu;
+    struct condvar work; /* of the thread: there is something, or it is to end */
+    struct condvar done; /* of those who wait for room, for what they appended, or for all */
+    struct thread thread;
+    bool started GUARDED_BY(mu); /* to be joined */
+    bool running GUARDED_BY(mu);
+    bool ending GUARDED_BY(mu);
+    struct pooled_tail *tails GUARDED_BY(mu);
+    struct pooled_tail *refused GUARDED_BY(mu); /* whose group found a full pool, and is kept */
+    bool try_again GUARDED_BY(mu);              /* that one */
+    struct pooled_tail *first GUARDED_BY(mu);   /* to be sent next */
+    struct pooled_tail *last GUARDED_BY(mu);
+    size_t gathered GUARDED_BY(mu);       /* bytes, of all tails */
+    uint64_t appended GUARDED_BY(mu);     /* bytes that were ever gathered, */
+    uint64_t settled GUARDED_BY(mu);      /* and of these sent or given up */
+    struct kv_buf sending GUARDED_BY(mu); /* its bytes are the thread's: a group on its way */
+    struct kv_buf spare GUARDED_BY(mu);   /* of the group before; empty */
+};
+
 struct pooled_storage {
     struct kv_storage base;
     struct pool *pool;
@@ -95,6 +130,7 @@ struct pooled_storage {
     struct mutex reserve_mu; /* one change of the reserve at a time; held across it */
     uint64_t refused_ns GUARDED_BY(reserve_mu); /* when there was no room for it; 0: there was */
     struct thread renewer;
+    struct pooled_sender sender;
 };
 
 static inline struct pooled_storage *pooled_storage(struct kv_storage *storage)
@@ -248,6 +284,36 @@ void pooled_file_unref(struct pooled_file *take_file);
 /* Remove what is left of a file that was not finished, or was removed. Does nothing to one that is
  * open, finished or gone meanwhile. */
 KV_MUST_CHECK int pooled_file_sweep(struct pooled_storage *storage, struct kv_file_id id);
+
+/* ---- appends in groups (pooled_send.c) ---- */
+
+enum {
+    POOLED_GATHER_MAX = 2 << 20, /* bytes that gather at most; as many are on their way */
+    POOLED_SENDER_LINGER_MS = 500,
+};
+
+void pooled_sender_init(struct pooled_sender *sender);
+/* Ends the thread. All tails were finished. */
+void pooled_sender_finish(struct pooled_sender *sender);
+/* Of a file that is `size` bytes long. Not moved until it is finished. */
+void pooled_tail_begin(struct pooled_tail *tail, struct pooled_file *file, uint64_t size);
+/* Waits for what was gathered. Returns what it failed with. */
+int pooled_tail_finish(struct pooled_tail *tail);
+/* Waits for room. One thread at a time. 1: it was not gathered, and everything before it, of all
+ * tails, is settled: to be written by the caller, who then calls pooled_tail_wrote(). Errors: what
+ * an earlier group failed with; -ENOSPC also that it was refused once and may be tried again;
+ * -POOLED_EFENCED the lease is lost. */
+KV_MUST_CHECK int pooled_tail_append(struct pooled_tail *tail, const struct iovec *parts,
+                                     int part_count, size_t size);
+void pooled_tail_wrote(struct pooled_tail *tail, size_t size);
+/* Wait until the first `end` bytes are acknowledged; UINT64_MAX: all that are appended now.
+ * `ret_sent`, unless it is NULL, is how many are, also on failure. Errors: what a group failed
+ * with. */
+KV_MUST_CHECK int pooled_tail_wait(struct pooled_tail *tail, uint64_t end, uint64_t *ret_sent);
+/* Wait until all that was gathered so far, by whomever, is acknowledged or has failed. */
+void pooled_sender_settle(struct pooled_sender *sender);
+/* Of its buffers, and whether there is a thread; for tests. */
+size_t pooled_sender_memory(struct pooled_sender *sender, bool *ret_runs);
 
 /* ---- the operations, each described in kv/storage.h ---- */
 

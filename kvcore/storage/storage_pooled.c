@@ -11,6 +11,7 @@ static void pooled_close(struct kv_storage *base)
     struct pooled_storage *storage = pooled_storage(base);
 
     assert(storage->files == NULL);
+    pooled_sender_finish(&storage->sender);
     pooled_lease_release(storage);
     storage->pool->ops->close(storage->pool);
     condvar_finish(&storage->wake);
@@ -201,6 +202,7 @@ int pooled_storage_open(struct pool *take_pool, const char *url,
     mutex_init(&storage->reserve_mu, LOCK_RANK_RESERVE, "reserve on RADOS");
     condvar_init(&storage->wake);
     condvar_init(&storage->renewed);
+    pooled_sender_init(&storage->sender);
     *ret_storage = &storage->base;
     return 0;
 }
