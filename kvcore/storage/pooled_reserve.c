@@ -114,6 +114,9 @@ int pooled_reserve(struct kv_storage *base, uint64_t bytes)
     if (r == 0 && kept != bytes && bytes > 0) {
         r = try_to_make(storage, bytes);
     }
+    if (r == 0 && bytes > 0) { /* where it is given back the pool may be full */
+        pooled_sender_fit(&storage->sender, bytes);
+    }
     mutex_unlock(&storage->reserve_mu);
     return r;
 }

@@ -18,10 +18,13 @@
 
 #include "kvcore/util/clock.h"
 
+enum { RESERVE_SHARE = 4 };
+
 static const uint64_t linger_ns = (uint64_t)POOLED_SENDER_LINGER_MS * 1000000;
 
 void pooled_sender_init(struct pooled_sender *sender)
 {
+    sender->limit = POOLED_GATHER_MAX;
     mutex_init(&sender->mu, LOCK_RANK_STORAGE, "sender to RADOS");
     condvar_init(&sender->work);
     condvar_init(&sender->done);
@@ -251,11 +254,20 @@ int pooled_tail_finish(struct pooled_tail *tail)
     return r;
 }
 
+void pooled_sender_fit(struct pooled_sender *sender, uint64_t reserve_bytes)
+{
+    uint64_t share = reserve_bytes / RESERVE_SHARE;
+
+    mutex_lock(&sender->mu);
+    sender->limit = share < POOLED_GATHER_MAX ? (size_t)share : POOLED_GATHER_MAX;
+    mutex_unlock(&sender->mu);
+}
+
 static void wait_for_room(struct pooled_sender *sender, const struct pooled_tail *tail, size_t size)
     REQUIRES(&sender->mu)
 {
     while (tail->error == 0 && sender->refused != tail && sender->gathered > 0 &&
-           sender->gathered + size > POOLED_GATHER_MAX) {
+           sender->gathered + size > sender->limit) {
         wait_a_turn(sender);
     }
 }
@@ -300,9 +312,9 @@ int pooled_tail_append(struct pooled_tail *tail, const struct iovec *parts, int 
                        size_t size)
 {
     struct pooled_sender *sender = sender_of(tail);
-    bool fits = size <= POOLED_GATHER_MAX;
 
     mutex_lock(&sender->mu);
+    bool fits = size <= sender->limit;
     int r = refusal(sender, tail);
     if (r == 0 && fits) {
         wait_for_room(sender, tail, size);

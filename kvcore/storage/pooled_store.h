@@ -95,6 +95,7 @@ struct pooled_sender {
     bool try_again GUARDED_BY(mu);              /* that one */
     struct pooled_tail *first GUARDED_BY(mu);   /* to be sent next */
     struct pooled_tail *last GUARDED_BY(mu);
+    size_t limit GUARDED_BY(mu);          /* of bytes that gather */
     size_t gathered GUARDED_BY(mu);       /* bytes, of all tails */
     uint64_t appended GUARDED_BY(mu);     /* bytes that were ever gathered, */
     uint64_t settled GUARDED_BY(mu);      /* and of these sent or given up */
@@ -293,6 +294,9 @@ enum {
 };
 
 void pooled_sender_init(struct pooled_sender *sender);
+/* So much is kept for deletes: what gathers and is on its way takes half of it at most, so that it
+ * finds room when the pool is full and that is given back. */
+void pooled_sender_fit(struct pooled_sender *sender, uint64_t reserve_bytes);
 /* Ends the thread. All tails were finished. */
 void pooled_sender_finish(struct pooled_sender *sender);
 /* Of a file that is `size` bytes long. Not moved until it is finished. */

@@ -20,6 +20,7 @@ static void make_log(struct kv_storage *storage, struct kv_file_id id, struct kv
 
     ck_ok(storage->ops->log_create(storage, id, 0, 0, ret_log));
     ck_ok(storage->ops->log_append(*ret_log, &part, 1));
+    ck_ok(storage->ops->log_sync(*ret_log));
 }
 
 static void make_scene(struct scene *scene)

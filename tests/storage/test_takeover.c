@@ -218,10 +218,12 @@ struct beside {
     atomic_uint calls;
 };
 
+/* And be told that it is there. */
 static int append_byte(struct kv_storage *storage, struct kv_log *log)
 {
     struct iovec part = {(void *)(uintptr_t) "x", 1};
-    return storage->ops->log_append(log, &part, 1);
+    int r = storage->ops->log_append(log, &part, 1);
+    return r < 0 ? r : storage->ops->log_sync(log);
 }
 
 static enum fake_fate append_beside(void *arg, unsigned index)
