@@ -80,6 +80,13 @@ static int append(struct kv_storage *storage, struct kv_log *log)
     return storage->ops->log_append(log, &part, 1);
 }
 
+/* A record of a write-ahead log, which gathers. */
+static int append_synced(struct kv_storage *storage, struct kv_log *log)
+{
+    int r = append(storage, log);
+    return r < 0 ? r : storage->ops->log_sync(log);
+}
+
 static void fill(struct kv_storage *storage, struct kv_log *log)
 {
     int r = 0;
@@ -89,6 +96,27 @@ static void fill(struct kv_storage *storage, struct kv_log *log)
     }
     need_full(r, "appending");
     need(storage->ops->log_sync(log), "syncing what was appended before");
+}
+
+/* Meanwhile a log that gathers is refused, and has what it was told it has. */
+static void fill_gathering(struct kv_storage *storage)
+{
+    struct kv_file_id id = {KV_FILE_LOG, 1};
+    struct kv_log *log = NULL;
+    uint64_t synced = 0;
+    int r = 0;
+
+    need(storage->ops->log_create(storage, id, 0, 0, &log), "a log that gathers");
+    for (; r == 0 && synced < (uint64_t)1000 * RECORD_SIZE; synced += r == 0 ? RECORD_SIZE : 0) {
+        r = append_synced(storage, log);
+    }
+    need_full(r, "syncing what gathered");
+    storage->ops->log_close(log);
+    need(storage->ops->log_open(storage, id, &log), "opening the log that gathered");
+    if (storage->ops->log_size(log) != synced) {
+        need(-EIO, "what was synced");
+    }
+    storage->ops->log_close(log);
 }
 
 /* Nobody else is told of this room, for the pool stays fuller than it may be. */
@@ -107,7 +135,7 @@ static void go_on(struct kv_storage *storage)
 
     for (unsigned ms = 0; r == -ENOSPC && ms < PATIENCE_MS; ms += PAUSE_MS, id.number++) {
         need(storage->ops->log_create(storage, id, 0, 0, &log), "making a log");
-        r = append(storage, log);
+        r = append_synced(storage, log);
         storage->ops->log_close(log);
         pause_a_while();
     }
@@ -122,7 +150,7 @@ static void go_on(struct kv_storage *storage)
 
 int main(void)
 {
-    struct kv_file_id id = {KV_FILE_LOG, 1};
+    struct kv_file_id id = {KV_FILE_BLOB, 1};
     struct kv_storage *storage = open_store();
     struct kv_log *log = NULL;
 
@@ -132,6 +160,7 @@ int main(void)
     say_and_wait("ready");
     fill(storage, log);
     storage->ops->log_close(log);
+    fill_gathering(storage);
     make_room(storage, id);
     say_and_wait("full");
     go_on(storage);

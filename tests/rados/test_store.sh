@@ -71,9 +71,9 @@ is_there_after_a_remount() {
         diff -r --no-dereference "$tree" "$mnt/tree" && git -C "$mnt/git" fsck --strict && umount_store
 }
 
-# The lock of who died ends after 20 s.
+# The lock of who died ends after 20 s. What was not synced is on its way at once, and there a moment later.
 is_taken_over() {
-    mount_store && echo before >"$mnt/unsynced" || return
+    mount_store && echo before >"$mnt/unsynced" && sleep 0.5 || return
     kill -KILL "$("$kvfs" status --json "$mnt" | python3 -c 'import json, sys; print(json.load(sys.stdin)["pid"])')" || return
     sleep 0.5
     status "$store" "j['state'] == 'in use' and 'mounted on $mnt' in j['holder'] and j['lease']['epoch'] > 0"
