@@ -74,7 +74,7 @@ int pooled_item_size(struct pooled_storage *storage, const struct pooled_dir_ite
         *ret_size = item->entry.size;
         return 0;
     }
-    pooled_sender_settle(&storage->sender); /* it may be one that is appended to here */
+    pooled_sender_await(&storage->sender); /* it may be one that is appended to here */
     return measure(storage, item, ret_size);
 }
 

@@ -130,10 +130,10 @@ static void break_all(struct kv_log *log)
     atomic_store(&log->sync_broken, true);
 }
 
-/* What was gathered is written, up to the end if `end` is UINT64_MAX. */
-static int wait_for(struct kv_log *log, uint64_t end)
+/* What was gathered is acknowledged. */
+static int wait_for_all(struct kv_log *log)
 {
-    int r = log->gathers ? pooled_tail_wait(&log->tail, end, NULL) : 0;
+    int r = log->gathers ? pooled_tail_sync(&log->tail) : 0;
     if (r < 0) {
         break_all(log);
     }
@@ -148,7 +148,7 @@ int pooled_log_rewrite(struct kv_log *log, uint64_t offset, struct kv_slice byte
     if (atomic_load(&log->sync_broken)) {
         return -EIO;
     }
-    int r = wait_for(log, UINT64_MAX);
+    int r = wait_for_all(log);
     r = r < 0 ? r : pooled_file_write(log->file, offset, &part, 1);
     if (r < 0) {
         atomic_store(&log->sync_broken, true);
@@ -210,17 +210,16 @@ int pooled_log_read(struct kv_log *log, uint64_t offset, void *to, size_t size, 
     uint64_t end = pooled_log_size(log);
 
     if (log->gathers && offset < end) {
-        uint64_t sent = 0;
         uint64_t wanted = size < end - offset ? offset + size : end;
-        int r = pooled_tail_wait(&log->tail, wanted, &sent);
-        end = r < 0 && sent < end ? sent : end;
+        uint64_t sent = pooled_tail_await(&log->tail, wanted);
+        end = sent < wanted ? sent : end;
     }
     return pooled_file_read(log->file, end, offset, to, size, ret_size);
 }
 
 int pooled_log_sync(struct kv_log *log)
 {
-    return atomic_load(&log->sync_broken) ? -EIO : wait_for(log, UINT64_MAX);
+    return atomic_load(&log->sync_broken) ? -EIO : wait_for_all(log);
 }
 
 uint64_t pooled_log_size(const struct kv_log *log)

@@ -6,9 +6,10 @@
  *
  * A group that fails takes with it all that waits behind it, of whichever log, and leaves its error
  * in each of them: their callers are told it for ever, and nothing of it is sent again. Only where
- * the pool was full, which is certain to have changed nothing, the group is kept until somebody
- * waits for it, or for what is behind it, and tried once more. Its log takes nothing more
- * meanwhile; that is how the engine learns that it is to give back what is kept for deletes.
+ * the pool was full, which is certain to have changed nothing, the group is kept. Its log takes
+ * nothing more; that is how the engine learns that it is to give back what is kept for deletes.
+ * Whoever wants to append to another log has it tried again, and is refused with it. Who syncs is
+ * the one who ends this: if there is no room then, it fails like any other.
  *
  * The thread is there from the first append until nothing came for a while; then the buffers go
  * too. Nobody else touches the bytes of a group that is on its way. */
@@ -98,17 +99,19 @@ static void give_up_all(struct pooled_sender *sender, struct pooled_tail *failed
 
 static void send_group(struct pooled_sender *sender) REQUIRES(&sender->mu)
 {
-    bool again = sender->refused != NULL;
-    struct pooled_tail *tail = again ? sender->refused : take_group(sender);
+    struct pooled_tail *tail = sender->refused != NULL ? sender->refused : take_group(sender);
+    bool last_try = sender->refused != NULL && sender->insisted;
     struct iovec part = {.iov_base = sender->sending.data, .iov_len = sender->sending.size};
     uint64_t offset = tail->sent;
 
     sender->try_again = false;
+    sender->insisted = false;
     condvar_broadcast(&sender->done); /* there is room */
     mutex_unlock(&sender->mu);
     int r = pooled_file_write(tail->file, offset, &part, 1);
     mutex_lock(&sender->mu);
-    if (r == -ENOSPC && !again) {
+    sender->tries++;
+    if (r == -ENOSPC && !last_try) {
         sender->refused = tail;
     } else {
         sender->refused = NULL;
@@ -209,23 +212,16 @@ void pooled_tail_begin(struct pooled_tail *tail, struct pooled_file *file, uint6
     mutex_unlock(&sender->mu);
 }
 
-/* Until anything changes. Whoever waits does so for the group that was refused, or behind it. */
+/* Until anything changes. Who is told that bytes are lost waits for the group that was refused, or
+ * behind it. */
 static void wait_a_turn(struct pooled_sender *sender) REQUIRES(&sender->mu)
 {
     if (sender->refused != NULL) {
+        sender->insisted = true;
         sender->try_again = true;
         condvar_signal(&sender->work);
     }
     condvar_wait(&sender->done, &sender->mu);
-}
-
-static int wait_for(struct pooled_sender *sender, const struct pooled_tail *tail, uint64_t end)
-    REQUIRES(&sender->mu)
-{
-    while (tail->sent < end && tail->error == 0) {
-        wait_a_turn(sender);
-    }
-    return tail->sent < end ? tail->error : 0;
 }
 
 /* Everything that was gathered before this call. */
@@ -234,6 +230,15 @@ static void settle(struct pooled_sender *sender) REQUIRES(&sender->mu)
     uint64_t target = sender->appended;
     while (sender->settled < target) {
         wait_a_turn(sender);
+    }
+}
+
+/* The same, as far as there is room. */
+static void await_all(struct pooled_sender *sender) REQUIRES(&sender->mu)
+{
+    uint64_t target = sender->appended;
+    while (sender->settled < target && sender->refused == NULL) {
+        condvar_wait(&sender->done, &sender->mu);
     }
 }
 
@@ -263,12 +268,24 @@ void pooled_sender_fit(struct pooled_sender *sender, uint64_t reserve_bytes)
     mutex_unlock(&sender->mu);
 }
 
+/* There may be room now. */
+static void try_refused_again(struct pooled_sender *sender) REQUIRES(&sender->mu)
+{
+    uint64_t before = sender->tries;
+
+    while (sender->refused != NULL && sender->tries == before) {
+        sender->try_again = true;
+        condvar_signal(&sender->work);
+        condvar_wait(&sender->done, &sender->mu);
+    }
+}
+
 static void wait_for_room(struct pooled_sender *sender, const struct pooled_tail *tail, size_t size)
     REQUIRES(&sender->mu)
 {
-    while (tail->error == 0 && sender->refused != tail && sender->gathered > 0 &&
+    while (tail->error == 0 && sender->refused == NULL && sender->gathered > 0 &&
            sender->gathered + size > sender->limit) {
-        wait_a_turn(sender);
+        condvar_wait(&sender->done, &sender->mu);
     }
 }
 
@@ -295,7 +312,6 @@ static void gather(struct pooled_sender *sender, struct pooled_tail *tail,
     sender->gathered += size;
     sender->appended += size;
     queue(sender, tail);
-    sender->try_again = sender->refused != NULL;
     condvar_signal(&sender->work);
 }
 
@@ -305,7 +321,7 @@ static int refusal(struct pooled_sender *sender, struct pooled_tail *tail) REQUI
     if (tail->error == 0 && atomic_load(&tail->file->storage->lost)) {
         tail->error = -POOLED_EFENCED; /* nothing gathers any more that cannot be sent */
     }
-    return tail->error < 0 ? tail->error : sender->refused == tail ? -ENOSPC : 0;
+    return tail->error < 0 ? tail->error : sender->refused != NULL ? -ENOSPC : 0;
 }
 
 int pooled_tail_append(struct pooled_tail *tail, const struct iovec *parts, int part_count,
@@ -315,13 +331,16 @@ int pooled_tail_append(struct pooled_tail *tail, const struct iovec *parts, int 
 
     mutex_lock(&sender->mu);
     bool fits = size <= sender->limit;
+    if (sender->refused != tail) {
+        try_refused_again(sender);
+    }
     int r = refusal(sender, tail);
     if (r == 0 && fits) {
         wait_for_room(sender, tail, size);
         fits = need_thread(sender) == 0 && make_room(sender, tail, size) == 0;
     }
     if (r == 0 && !fits) { /* it does not fail for want of memory either */
-        settle(sender);
+        await_all(sender);
     }
     r = r < 0 ? r : refusal(sender, tail);
     if (r == 0 && fits) {
@@ -341,23 +360,37 @@ void pooled_tail_wrote(struct pooled_tail *tail, size_t size)
     mutex_unlock(&sender->mu);
 }
 
-int pooled_tail_wait(struct pooled_tail *tail, uint64_t end, uint64_t *ret_sent)
+int pooled_tail_sync(struct pooled_tail *tail)
 {
     struct pooled_sender *sender = sender_of(tail);
 
     mutex_lock(&sender->mu);
-    int r = wait_for(sender, tail, end < tail->end ? end : tail->end);
-    if (ret_sent != NULL) {
-        *ret_sent = tail->sent;
+    uint64_t end = tail->end;
+    while (tail->sent < end && tail->error == 0) {
+        wait_a_turn(sender);
     }
+    int r = tail->sent < end ? tail->error : 0;
     mutex_unlock(&sender->mu);
     return r;
 }
 
-void pooled_sender_settle(struct pooled_sender *sender)
+uint64_t pooled_tail_await(struct pooled_tail *tail, uint64_t end)
+{
+    struct pooled_sender *sender = sender_of(tail);
+
+    mutex_lock(&sender->mu);
+    while (tail->sent < end && tail->error == 0 && sender->refused == NULL) {
+        condvar_wait(&sender->done, &sender->mu);
+    }
+    uint64_t sent = tail->sent;
+    mutex_unlock(&sender->mu);
+    return sent;
+}
+
+void pooled_sender_await(struct pooled_sender *sender)
 {
     mutex_lock(&sender->mu);
-    settle(sender);
+    await_all(sender);
     mutex_unlock(&sender->mu);
 }
 

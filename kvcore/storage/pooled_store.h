@@ -92,7 +92,9 @@ struct pooled_sender {
     bool ending GUARDED_BY(mu);
     struct pooled_tail *tails GUARDED_BY(mu);
     struct pooled_tail *refused GUARDED_BY(mu); /* whose group found a full pool, and is kept */
-    bool try_again GUARDED_BY(mu);              /* that one */
+    bool try_again GUARDED_BY(mu);              /* that one, */
+    bool insisted GUARDED_BY(mu);               /* for the last time */
+    uint64_t tries GUARDED_BY(mu);              /* groups that were sent or tried */
     struct pooled_tail *first GUARDED_BY(mu);   /* to be sent next */
     struct pooled_tail *last GUARDED_BY(mu);
     size_t limit GUARDED_BY(mu);          /* of bytes that gather */
@@ -305,17 +307,17 @@ void pooled_tail_begin(struct pooled_tail *tail, struct pooled_file *file, uint6
 int pooled_tail_finish(struct pooled_tail *tail);
 /* Waits for room. One thread at a time. 1: it was not gathered, and everything before it, of all
  * tails, is settled: to be written by the caller, who then calls pooled_tail_wrote(). Errors: what
- * an earlier group failed with; -ENOSPC also that it was refused once and may be tried again;
+ * an earlier group failed with; -ENOSPC also that one was refused and may be tried again;
  * -POOLED_EFENCED the lease is lost. */
 KV_MUST_CHECK int pooled_tail_append(struct pooled_tail *tail, const struct iovec *parts,
                                      int part_count, size_t size);
 void pooled_tail_wrote(struct pooled_tail *tail, size_t size);
-/* Wait until the first `end` bytes are acknowledged; UINT64_MAX: all that are appended now.
- * `ret_sent`, unless it is NULL, is how many are, also on failure. Errors: what a group failed
- * with. */
-KV_MUST_CHECK int pooled_tail_wait(struct pooled_tail *tail, uint64_t end, uint64_t *ret_sent);
-/* Wait until all that was gathered so far, by whomever, is acknowledged or has failed. */
-void pooled_sender_settle(struct pooled_sender *sender);
+/* Wait until all that is appended now is acknowledged. Errors: what a group failed with. */
+KV_MUST_CHECK int pooled_tail_sync(struct pooled_tail *tail);
+/* Wait until the first `end` bytes are acknowledged, or cannot be now. Returns how many are. */
+uint64_t pooled_tail_await(struct pooled_tail *tail, uint64_t end);
+/* Wait until all that was gathered so far, by whomever, is acknowledged, or cannot be now. */
+void pooled_sender_await(struct pooled_sender *sender);
 /* Of its buffers, and whether there is a thread; for tests. */
 size_t pooled_sender_memory(struct pooled_sender *sender, bool *ret_runs);
 

@@ -555,7 +555,7 @@ START_TEST(the_next_append_tells_what_a_group_failed_with)
     struct kv_storage *other = begin_to_fail(&scene, (enum cause)_i);
 
     let_go(&scene);
-    pooled_sender_settle(&pooled_storage(scene.storage)->sender);
+    pooled_sender_await(&pooled_storage(scene.storage)->sender);
     ck_assert_int_eq(append(&scene, scene.one, "e"), error_of((enum cause)_i));
     ck_fails(append(&scene, scene.one, "e"), EIO);
     ck_fails(scene.ops->log_sync(scene.one), EIO);
@@ -594,16 +594,11 @@ END_TEST
 /* ---- a full pool ------------------------------------------------------------------------------
  */
 
-/* "b" was refused. */
-static void begin_full(struct scene *scene)
+static void await_refused(struct scene *scene)
 {
-    struct pooled_sender *sender;
+    struct pooled_sender *sender = &pooled_storage(scene->storage)->sender;
     bool refused = false;
 
-    begin(scene);
-    sender = &pooled_storage(scene->storage)->sender;
-    fake_cluster_limit(scene->cluster, fake_cluster_used(scene->cluster));
-    ck_ok(append(scene, scene->one, "b"));
     for (unsigned ms = 0; !refused; ms++) {
         ck_assert_msg(ms < test_patience_ms(), "it is not refused");
         sleep_ms(1);
@@ -611,6 +606,15 @@ static void begin_full(struct scene *scene)
         refused = sender->refused != NULL;
         mutex_unlock(&sender->mu);
     }
+}
+
+/* "b" was refused. */
+static void begin_full(struct scene *scene)
+{
+    begin(scene);
+    fake_cluster_limit(scene->cluster, fake_cluster_used(scene->cluster));
+    ck_ok(append(scene, scene->one, "b"));
+    await_refused(scene);
 }
 
 START_TEST(a_log_that_was_refused_room_takes_no_more_and_a_sync_that_finds_room_is_right)
@@ -653,20 +657,64 @@ START_TEST(a_sync_that_finds_no_room_is_never_taken_back)
 }
 END_TEST
 
-START_TEST(what_gathers_behind_a_refused_group_goes_with_it_or_not_at_all)
+START_TEST(what_comes_behind_a_refused_group_finds_room_with_it_or_is_refused_too)
 {
     struct scene scene;
 
     begin_full(&scene);
+    ck_fails(append(&scene, _i == 0 ? scene.two : scene.one, "b"), ENOSPC);
+    expect_there(&scene, two_id, "a");
+    fake_cluster_limit(scene.cluster, SIZE_MAX);
+    if (_i == 1) {
+        ck_ok(append(&scene, scene.two, "b"));
+    }
+    ck_ok(scene.ops->log_sync(scene.two));
+    expect_there(&scene, two_id, _i == 1 ? "ab" : "a");
+    ck_ok(scene.ops->log_sync(scene.one));
+    expect_there(&scene, one_id, "ab");
+    end(&scene);
+}
+END_TEST
+
+START_TEST(what_had_gathered_behind_a_refused_group_goes_with_it_or_not_at_all)
+{
+    struct scene scene;
+
+    begin(&scene);
+    fake_cluster_limit(scene.cluster, fake_cluster_used(scene.cluster));
+    send_b(&scene);
+    ck_ok(append(&scene, scene.two, "b"));
+    let_go(&scene);
+    await_refused(&scene);
+    expect_there(&scene, two_id, "a");
     if (_i == 0) {
         fake_cluster_limit(scene.cluster, SIZE_MAX);
     }
-    ck_ok(append(&scene, scene.two, "b"));
     int r = scene.ops->log_sync(scene.two);
     ck_assert_int_eq(r, _i == 0 ? 0 : -ENOSPC);
+    ck_assert_int_eq(scene.ops->log_sync(scene.one), r);
     expect_there(&scene, one_id, _i == 0 ? "ab" : "a");
     expect_there(&scene, two_id, _i == 0 ? "ab" : "a");
-    ck_assert_int_eq(scene.ops->log_sync(scene.one), r);
+    end(&scene);
+}
+END_TEST
+
+START_TEST(who_only_looks_at_a_refused_log_sees_what_is_there_and_gives_nothing_up)
+{
+    struct scene scene;
+    struct kv_log *log = NULL;
+    uint64_t sum = 0;
+
+    begin_full(&scene);
+    ck_ok(scene.ops->list(scene.storage, add_size, &sum));
+    ck_assert_uint_eq(sum, 2);
+    ck_ok(scene.ops->log_open(scene.storage, one_id, &log));
+    ck_assert_uint_eq(scene.ops->log_size(log), 1);
+    scene.ops->log_close(log);
+    expect_reads(&scene, scene.one, "a");
+    fake_cluster_limit(scene.cluster, SIZE_MAX);
+    ck_ok(scene.ops->log_sync(scene.one));
+    expect_there(&scene, one_id, "ab");
     end(&scene);
 }
 END_TEST
@@ -682,8 +730,10 @@ Suite *test_suite(void)
                         0, CAUSES);
     tcase_add_loop_test(loops, the_next_append_tells_what_a_group_failed_with, 0, CAUSES);
     tcase_add_loop_test(loops, a_sync_that_waits_is_told_what_the_group_fails_with, 0, CAUSES);
-    tcase_add_loop_test(loops, what_gathers_behind_a_refused_group_goes_with_it_or_not_at_all, 0,
-                        2);
+    tcase_add_loop_test(
+        loops, what_comes_behind_a_refused_group_finds_room_with_it_or_is_refused_too, 0, 2);
+    tcase_add_loop_test(loops, what_had_gathered_behind_a_refused_group_goes_with_it_or_not_at_all,
+                        0, 2);
     suite_add_tcase(s, loops);
     suite_add(s, "groups", what_gathers_while_a_group_is_on_its_way_goes_as_one);
     suite_add(s, "groups", a_later_log_has_nothing_that_an_earlier_one_lacks);
@@ -695,5 +745,6 @@ Suite *test_suite(void)
     suite_add(s, "full",
               a_log_that_was_refused_room_takes_no_more_and_a_sync_that_finds_room_is_right);
     suite_add(s, "full", a_sync_that_finds_no_room_is_never_taken_back);
+    suite_add(s, "full", who_only_looks_at_a_refused_log_sees_what_is_there_and_gives_nothing_up);
     return s;
 }
