@@ -39,6 +39,7 @@ static int open_store(struct fake_cluster *cluster, fake_plan_fn *plan, void *ar
                               &pooled, &storage));
     int r = kv_open(storage, &options, ret_store);
     if (r < 0) {
+        storage->ops->close(storage);
         return r;
     }
     r = kv_table_open(*ret_store, "t", NULL, ret_table);
