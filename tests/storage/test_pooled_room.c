@@ -244,18 +244,23 @@ struct world {
     struct rng rng;
 };
 
-static void world_open(struct world *w)
+static void open_again(struct world *w)
 {
     struct pooled_options pooled = {
         .create = true, .lease_ms = RIG_LEASE_MS, .piece_bytes = 64 * 1024};
     struct kv_options options = {.create = true, .memtable_bytes = MEMTABLE_BYTES};
     struct kv_storage *storage = NULL;
 
-    *w = (struct world){.cluster = fake_cluster_create(), .rng = {test_seed()}};
     ck_ok(pooled_storage_open(fake_cluster_connect(w->cluster, NULL, NULL), "rados://fake/store",
                               &pooled, &storage));
     ck_ok(kv_open(storage, &options, &w->store));
     ck_ok(kv_table_open(w->store, "t", NULL, &w->table));
+}
+
+static void world_open(struct world *w)
+{
+    *w = (struct world){.cluster = fake_cluster_create(), .rng = {test_seed()}};
+    open_again(w);
 }
 
 static void world_close(struct world *w)
@@ -340,6 +345,47 @@ START_TEST(on_a_full_pool_rows_are_deleted_and_writing_goes_on_once_there_is_roo
 }
 END_TEST
 
+static void expect_rows(struct world *w, unsigned count)
+{
+    for (unsigned row = 0; row < count; row++) {
+        struct kv_pinned value = {0};
+        char key[16];
+        ck_ok(kv_get(w->table, NULL, key_of(row, key), &value));
+        kv_pinned_release(&value);
+    }
+}
+
+/* The log lacks rows that were written, since what had gathered was refused; memory has them. */
+START_TEST(rows_whose_log_finds_no_room_are_kept_until_there_is_some)
+{
+    struct world w;
+    unsigned row = 0;
+
+    world_open(&w);
+    for (; row < ROWS / 4; row++) {
+        ck_ok(put(&w, row));
+    }
+    ck_ok(kv_sync(w.store));
+    fake_cluster_limit(w.cluster, fake_cluster_used(w.cluster));
+    while (put(&w, row) == 0) {
+        row++;
+    }
+    kv_ignore(kv_sync(w.store)); /* fails, unless a reserve was kept already */
+    expect_rows(&w, row);
+    fake_cluster_limit(w.cluster, SIZE_MAX);
+    for (unsigned ms = 0; kv_sync(w.store) < 0; ms += 100) {
+        ck_assert_msg(ms < test_patience_ms(), "it is never synced");
+        fake_cluster_pass(w.cluster, 1000);
+        sleep_ms(100);
+    }
+    expect_rows(&w, row);
+    ck_ok(kv_close(w.store));
+    open_again(&w);
+    expect_rows(&w, row);
+    world_close(&w);
+}
+END_TEST
+
 Suite *test_suite(void)
 {
     Suite *s = suite_create("pooled_room");
@@ -355,6 +401,7 @@ Suite *test_suite(void)
     suite_add(s, "reserve",
               whoever_dies_while_it_makes_or_gives_back_a_reserve_leaves_none_that_is_lost);
     suite_add(s, "engine", on_a_full_pool_rows_are_deleted_and_writing_goes_on_once_there_is_room);
+    suite_add(s, "engine", rows_whose_log_finds_no_room_are_kept_until_there_is_some);
     suite_add(s, "full", files_are_removed_from_a_full_pool);
     return s;
 }
