@@ -104,12 +104,14 @@ static void send_group(struct pooled_sender *sender) REQUIRES(&sender->mu)
     struct iovec part = {.iov_base = sender->sending.data, .iov_len = sender->sending.size};
     uint64_t offset = tail->sent;
 
+    sender->busy = tail;
     sender->try_again = false;
     sender->insisted = false;
     condvar_broadcast(&sender->done); /* there is room */
     mutex_unlock(&sender->mu);
     int r = pooled_file_write(tail->file, offset, &part, 1);
     mutex_lock(&sender->mu);
+    sender->busy = NULL;
     sender->tries++;
     if (r == -ENOSPC && !last_try) {
         sender->refused = tail;
@@ -224,16 +226,7 @@ static void wait_a_turn(struct pooled_sender *sender) REQUIRES(&sender->mu)
     condvar_wait(&sender->done, &sender->mu);
 }
 
-/* Everything that was gathered before this call. */
-static void settle(struct pooled_sender *sender) REQUIRES(&sender->mu)
-{
-    uint64_t target = sender->appended;
-    while (sender->settled < target) {
-        wait_a_turn(sender);
-    }
-}
-
-/* The same, as far as there is room. */
+/* Until everything that was gathered before this call is settled, as far as there is room. */
 static void await_all(struct pooled_sender *sender) REQUIRES(&sender->mu)
 {
     uint64_t target = sender->appended;
@@ -248,7 +241,9 @@ int pooled_tail_finish(struct pooled_tail *tail)
     struct pooled_tail **link = &sender->tails;
 
     mutex_lock(&sender->mu);
-    settle(sender); /* whatever fails: nobody has the tail any more */
+    while (sender->busy == tail || sender->refused == tail || tail->queued) {
+        wait_a_turn(sender);
+    }
     while (*link != tail) {
         link = &(*link)->next;
     }

@@ -91,6 +91,7 @@ struct pooled_sender {
     bool running GUARDED_BY(mu);
     bool ending GUARDED_BY(mu);
     struct pooled_tail *tails GUARDED_BY(mu);
+    struct pooled_tail *busy GUARDED_BY(mu);    /* whose group is on its way */
     struct pooled_tail *refused GUARDED_BY(mu); /* whose group found a full pool, and is kept */
     bool try_again GUARDED_BY(mu);              /* that one, */
     bool insisted GUARDED_BY(mu);               /* for the last time */
