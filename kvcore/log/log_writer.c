@@ -31,7 +31,7 @@ struct log_writer {
     _Atomic uint64_t pushed_bytes;
     _Atomic uint64_t synced_bytes;
     _Atomic int add_error;  /* first failed append, 0: none. What was pushed can still be synced */
-    _Atomic int sync_error; /* first failed sync, 0: none. Ends adding too */
+    _Atomic int sync_error; /* first failed sync, 0: none. Ends adding too. No -ENOSPC: see below */
 };
 
 /* Why nothing can be added any more, or 0. */
@@ -188,7 +188,10 @@ int log_writer_sync_to(struct log_writer *writer, uint64_t pushed)
     }
     r = writer->storage->ops->log_sync(writer->log);
     if (r < 0) {
-        atomic_store(&writer->sync_error, r);
+        /* The storage may have kept all that it has no room for now; if not the next one tells. */
+        if (r != -ENOSPC) {
+            atomic_store(&writer->sync_error, r);
+        }
         return r;
     }
     atomic_store_explicit(&writer->synced_bytes, pushed, memory_order_release);

@@ -6,7 +6,8 @@
  *     the storage, has covered.
  *  2. After a failed append or sync the writer is broken: add and push return the first error, and
  *     the log must be sealed at log_writer_end(), which names the last good record. After a failed
- *     append what was pushed before can still be synced; after a failed sync nothing can.
+ *     append what was pushed before can still be synced; after a failed sync nothing can, unless it
+ *     failed with -ENOSPC: then the storage decides (log_sync of kv/storage.h).
  *     (-ENOMEM and -EFBIG of add happen before anything is written and break nothing.)
  *
  * Concurrency: log_writer_add() and log_writer_push() by one thread at a time (the leader of a

@@ -226,6 +226,7 @@ static int put_removed(struct pooled_storage *storage, const struct pooled_dir_i
         kv_ignore(mark_removed(storage, removed->id, false));
         return r;
     }
+    pooled_sender_removed(&storage->sender, removed->id);
     if (!mark_removed(storage, removed->id, true)) {
         kv_ignore(remove_pieces(storage, removed)); /* the next opening sweeps */
     }

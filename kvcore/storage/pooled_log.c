@@ -4,9 +4,9 @@
  * replica, so there a sync has nothing left to do.
  *
  * A write names its offset: sent twice, it does no harm. One that is refused while its caller waits
- * leaves what was appended before as durable as it was. Where a gathered one is refused appends
- * that returned are lost, and where the outcome is unknown the lease is: then nobody is told any
- * more that something is durable. */
+ * leaves what was appended before as durable as it was. Where a gathered one fails appends that
+ * returned are lost, unless the pool was full, and where the outcome is unknown the lease is: then
+ * nobody is told any more that something is durable. */
 #include "kvcore/storage/pooled_store.h"
 
 #include <assert.h>
@@ -94,7 +94,7 @@ int pooled_log_open(struct kv_storage *base, struct kv_file_id id, struct kv_log
 static void discard(struct kv_log *log)
 {
     if (log->gathers) {
-        kv_ignore(pooled_tail_finish(&log->tail));
+        (void)pooled_tail_finish(&log->tail);
     }
     pooled_file_unref(log->file);
     free(log);
@@ -130,11 +130,11 @@ static void break_all(struct kv_log *log)
     atomic_store(&log->sync_broken, true);
 }
 
-/* What was gathered is acknowledged. */
+/* What was gathered is acknowledged. Where there is no room for it nothing is lost yet. */
 static int wait_for_all(struct kv_log *log)
 {
     int r = log->gathers ? pooled_tail_sync(&log->tail) : 0;
-    if (r < 0) {
+    if (r < 0 && r != -ENOSPC) {
         break_all(log);
     }
     return r;
@@ -163,7 +163,9 @@ static int write_through(struct kv_log *log, uint64_t end, const struct iovec *p
     int r = pooled_file_write(log->file, end, parts, part_count);
     if (r < 0) {
         atomic_store(&log->append_broken, true);
-        atomic_store(&log->sync_broken, r == -POOLED_EFENCED || r == -KV_EDAMAGED);
+        if (r == -POOLED_EFENCED || r == -KV_EDAMAGED) {
+            atomic_store(&log->sync_broken, true);
+        }
     } else if (log->gathers) {
         pooled_tail_wrote(&log->tail, size);
     }
@@ -230,7 +232,7 @@ uint64_t pooled_log_size(const struct kv_log *log)
 /* It is finished, so that nobody has to fence it. */
 void pooled_log_close(struct kv_log *log)
 {
-    if (log->gathers && pooled_tail_finish(&log->tail) < 0) {
+    if (log->gathers && !pooled_tail_finish(&log->tail)) {
         break_all(log);
     }
     if (log->writable && !atomic_load(&log->sync_broken)) {

@@ -6,10 +6,12 @@
  *
  * A group that fails takes with it all that waits behind it, of whichever log, and leaves its error
  * in each of them: their callers are told it for ever, and nothing of it is sent again. Only where
- * the pool was full, which is certain to have changed nothing, the group is kept. Its log takes
- * nothing more; that is how the engine learns that it is to give back what is kept for deletes.
- * Whoever wants to append to another log has it tried again, and is refused with it. Who syncs is
- * the one who ends this: if there is no room then, it fails like any other.
+ * the pool was full, which is certain to have changed nothing, the group is kept until there is
+ * room, and so is what waits behind it. Its log takes nothing more; that is how the engine learns
+ * that it is to give back what is kept for deletes. It is tried again each second, and by whoever
+ * wants to append to another log, or to sync: if there is no room then either, these are refused.
+ * What finds no room for a file that is removed, or was closed, is dropped; that is no failure of
+ * any other log.
  *
  * The thread is there from the first append until nothing came for a while; then the buffers go
  * too. Nobody else touches the bytes of a group that is on its way. */
@@ -22,6 +24,7 @@
 enum { RESERVE_SHARE = 4 };
 
 static const uint64_t linger_ns = (uint64_t)POOLED_SENDER_LINGER_MS * 1000000;
+static const uint64_t retry_ns = (uint64_t)POOLED_SENDER_RETRY_MS * 1000000;
 
 void pooled_sender_init(struct pooled_sender *sender)
 {
@@ -63,9 +66,11 @@ static struct pooled_tail *take_group(struct pooled_sender *sender) REQUIRES(&se
     return tail;
 }
 
-/* Its buffer is that of the next one that begins to gather. */
+/* It was sent, or never will be. Its buffer is that of the next one that begins to gather. */
 static void end_group(struct pooled_sender *sender) REQUIRES(&sender->mu)
 {
+    sender->refused = NULL;
+    sender->settled += sender->sending.size;
     kv_buf_finish(&sender->spare);
     sender->spare = sender->sending;
     sender->spare.size = 0;
@@ -97,31 +102,62 @@ static void give_up_all(struct pooled_sender *sender, struct pooled_tail *failed
     }
 }
 
+static void leave_queue(struct pooled_sender *sender, struct pooled_tail *tail)
+    REQUIRES(&sender->mu)
+{
+    struct pooled_tail *before = NULL;
+
+    for (struct pooled_tail *at = sender->first; at != tail; at = at->next_queued) {
+        before = at;
+    }
+    if (before == NULL) {
+        sender->first = tail->next_queued;
+    } else {
+        before->next_queued = tail->next_queued;
+    }
+    sender->last = sender->last == tail ? before : sender->last;
+    tail->queued = false;
+}
+
+/* Nothing more of it is sent; the others go on. */
+static void drop(struct pooled_sender *sender, struct pooled_tail *tail) REQUIRES(&sender->mu)
+{
+    tail->dropped = true;
+    if (tail->queued) {
+        leave_queue(sender, tail);
+        give_up(sender, tail, tail->error);
+    }
+    if (sender->refused == tail) {
+        assert(sender->busy == NULL);
+        end_group(sender);
+    }
+    condvar_signal(&sender->work);
+    condvar_broadcast(&sender->done);
+}
+
 static void send_group(struct pooled_sender *sender) REQUIRES(&sender->mu)
 {
     struct pooled_tail *tail = sender->refused != NULL ? sender->refused : take_group(sender);
-    bool last_try = sender->refused != NULL && sender->insisted;
     struct iovec part = {.iov_base = sender->sending.data, .iov_len = sender->sending.size};
     uint64_t offset = tail->sent;
 
     sender->busy = tail;
     sender->try_again = false;
-    sender->insisted = false;
     condvar_broadcast(&sender->done); /* there is room */
     mutex_unlock(&sender->mu);
     int r = pooled_file_write(tail->file, offset, &part, 1);
     mutex_lock(&sender->mu);
     sender->busy = NULL;
     sender->tries++;
-    if (r == -ENOSPC && !last_try) {
+    if (r == -ENOSPC) {
         sender->refused = tail;
     } else {
-        sender->refused = NULL;
-        sender->settled += part.iov_len;
         end_group(sender);
         tail->sent += r == 0 ? part.iov_len : 0;
     }
-    if (r < 0 && sender->refused == NULL) {
+    if (r == -ENOSPC && tail->removed) {
+        drop(sender, tail);
+    } else if (r < 0 && r != -ENOSPC) {
         give_up_all(sender, tail, r);
     }
     condvar_broadcast(&sender->done);
@@ -135,16 +171,14 @@ static bool has_work(const struct pooled_sender *sender) REQUIRES(&sender->mu)
 /* Until there is something to send. False: nothing came for a while, or the thread is to end. */
 static bool wait_for_work(struct pooled_sender *sender) REQUIRES(&sender->mu)
 {
-    uint64_t deadline_ns = clock_monotonic_ns() + linger_ns;
+    uint64_t pause_ns = sender->refused != NULL ? retry_ns : linger_ns;
+    uint64_t deadline_ns = clock_monotonic_ns() + pause_ns;
     bool in_time = true;
 
-    while (!has_work(sender) && !sender->ending && (in_time || sender->refused != NULL)) {
-        if (sender->refused != NULL) {
-            condvar_wait(&sender->work, &sender->mu);
-        } else {
-            in_time = condvar_wait_until(&sender->work, &sender->mu, deadline_ns);
-        }
+    while (!has_work(sender) && !sender->ending && in_time) {
+        in_time = condvar_wait_until(&sender->work, &sender->mu, deadline_ns);
     }
+    sender->try_again = sender->refused != NULL;
     return has_work(sender);
 }
 
@@ -214,16 +248,25 @@ void pooled_tail_begin(struct pooled_tail *tail, struct pooled_file *file, uint6
     mutex_unlock(&sender->mu);
 }
 
-/* Until anything changes. Who is told that bytes are lost waits for the group that was refused, or
- * behind it. */
-static void wait_a_turn(struct pooled_sender *sender) REQUIRES(&sender->mu)
+/* How many groups will have been sent or tried once one was that has not begun yet. */
+static uint64_t next_try(const struct pooled_sender *sender) REQUIRES(&sender->mu)
 {
-    if (sender->refused != NULL) {
-        sender->insisted = true;
+    return sender->tries + (sender->busy != NULL ? 2 : 1);
+}
+
+/* There may be room now: until anything changes. False: there was none in a try that began after
+ * the call of next_try(). */
+static bool wait_for_try(struct pooled_sender *sender, uint64_t next) REQUIRES(&sender->mu)
+{
+    if (sender->refused != NULL && sender->busy == NULL) {
+        if (sender->tries >= next) {
+            return false;
+        }
         sender->try_again = true;
         condvar_signal(&sender->work);
     }
     condvar_wait(&sender->done, &sender->mu);
+    return true;
 }
 
 /* Until everything that was gathered before this call is settled, as far as there is room. */
@@ -235,23 +278,44 @@ static void await_all(struct pooled_sender *sender) REQUIRES(&sender->mu)
     }
 }
 
-int pooled_tail_finish(struct pooled_tail *tail)
+static bool is_waiting(const struct pooled_sender *sender, const struct pooled_tail *tail)
+    REQUIRES(&sender->mu)
+{
+    return sender->busy == tail || sender->refused == tail || tail->queued;
+}
+
+bool pooled_tail_finish(struct pooled_tail *tail)
 {
     struct pooled_sender *sender = sender_of(tail);
     struct pooled_tail **link = &sender->tails;
 
     mutex_lock(&sender->mu);
-    while (sender->busy == tail || sender->refused == tail || tail->queued) {
-        wait_a_turn(sender);
+    uint64_t next = next_try(sender);
+    while (is_waiting(sender, tail) && wait_for_try(sender, next)) {
     }
+    drop(sender, tail);
     while (*link != tail) {
         link = &(*link)->next;
     }
     *link = tail->next;
     kv_buf_finish(&tail->gathered);
-    int r = tail->error;
+    bool whole = tail->sent == tail->end;
     mutex_unlock(&sender->mu);
-    return r;
+    return whole;
+}
+
+void pooled_sender_removed(struct pooled_sender *sender, struct kv_file_id id)
+{
+    mutex_lock(&sender->mu);
+    for (struct pooled_tail *tail = sender->tails; tail != NULL; tail = tail->next) {
+        if (tail->file->id.kind == id.kind && tail->file->id.number == id.number) {
+            tail->removed = true;
+            if (sender->refused == tail && sender->busy == NULL) {
+                drop(sender, tail);
+            }
+        }
+    }
+    mutex_unlock(&sender->mu);
 }
 
 void pooled_sender_fit(struct pooled_sender *sender, uint64_t reserve_bytes)
@@ -263,15 +327,10 @@ void pooled_sender_fit(struct pooled_sender *sender, uint64_t reserve_bytes)
     mutex_unlock(&sender->mu);
 }
 
-/* There may be room now. */
 static void try_refused_again(struct pooled_sender *sender) REQUIRES(&sender->mu)
 {
-    uint64_t before = sender->tries;
-
-    while (sender->refused != NULL && sender->tries == before) {
-        sender->try_again = true;
-        condvar_signal(&sender->work);
-        condvar_wait(&sender->done, &sender->mu);
+    uint64_t next = next_try(sender);
+    while (sender->refused != NULL && wait_for_try(sender, next)) {
     }
 }
 
@@ -316,7 +375,7 @@ static int refusal(struct pooled_sender *sender, struct pooled_tail *tail) REQUI
     if (tail->error == 0 && atomic_load(&tail->file->storage->lost)) {
         tail->error = -POOLED_EFENCED; /* nothing gathers any more that cannot be sent */
     }
-    return tail->error < 0 ? tail->error : sender->refused != NULL ? -ENOSPC : 0;
+    return tail->error < 0 ? tail->error : sender->refused != NULL || tail->dropped ? -ENOSPC : 0;
 }
 
 int pooled_tail_append(struct pooled_tail *tail, const struct iovec *parts, int part_count,
@@ -355,16 +414,24 @@ void pooled_tail_wrote(struct pooled_tail *tail, size_t size)
     mutex_unlock(&sender->mu);
 }
 
+/* Whether so much may still be acknowledged that is not yet. */
+static bool is_coming(const struct pooled_tail *tail, uint64_t end)
+{
+    return tail->sent < end && tail->error == 0 && !tail->dropped;
+}
+
 int pooled_tail_sync(struct pooled_tail *tail)
 {
     struct pooled_sender *sender = sender_of(tail);
+    int r = 0;
 
     mutex_lock(&sender->mu);
     uint64_t end = tail->end;
-    while (tail->sent < end && tail->error == 0) {
-        wait_a_turn(sender);
+    uint64_t next = next_try(sender);
+    while (is_coming(tail, end) && r == 0) {
+        r = wait_for_try(sender, next) ? 0 : -ENOSPC;
     }
-    int r = tail->sent < end ? tail->error : 0;
+    r = tail->sent < end && !tail->dropped && tail->error < 0 ? tail->error : r;
     mutex_unlock(&sender->mu);
     return r;
 }
@@ -374,7 +441,7 @@ uint64_t pooled_tail_await(struct pooled_tail *tail, uint64_t end)
     struct pooled_sender *sender = sender_of(tail);
 
     mutex_lock(&sender->mu);
-    while (tail->sent < end && tail->error == 0 && sender->refused == NULL) {
+    while (is_coming(tail, end) && sender->refused == NULL) {
         condvar_wait(&sender->done, &sender->mu);
     }
     uint64_t sent = tail->sent;

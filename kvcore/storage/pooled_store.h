@@ -76,6 +76,8 @@ struct pooled_tail {
     uint64_t end;           /* appended */
     struct kv_buf gathered; /* the last of that; what is before it and was not sent is on its way */
     int error;              /* what is behind `sent` will never be there */
+    bool removed;           /* the file: what finds no room is needed by nobody */
+    bool dropped;           /* that will never be there either */
     bool queued;
     struct pooled_tail *next_queued;
     struct pooled_tail *next; /* of all */
@@ -93,8 +95,7 @@ struct pooled_sender {
     struct pooled_tail *tails GUARDED_BY(mu);
     struct pooled_tail *busy GUARDED_BY(mu);    /* whose group is on its way */
     struct pooled_tail *refused GUARDED_BY(mu); /* whose group found a full pool, and is kept */
-    bool try_again GUARDED_BY(mu);              /* that one, */
-    bool insisted GUARDED_BY(mu);               /* for the last time */
+    bool try_again GUARDED_BY(mu);              /* that one */
     uint64_t tries GUARDED_BY(mu);              /* groups that were sent or tried */
     struct pooled_tail *first GUARDED_BY(mu);   /* to be sent next */
     struct pooled_tail *last GUARDED_BY(mu);
@@ -294,6 +295,7 @@ KV_MUST_CHECK int pooled_file_sweep(struct pooled_storage *storage, struct kv_fi
 enum {
     POOLED_GATHER_MAX = 2 << 20, /* bytes that gather at most; as many are on their way */
     POOLED_SENDER_LINGER_MS = 500,
+    POOLED_SENDER_RETRY_MS = 1000, /* what found no room is tried again */
 };
 
 void pooled_sender_init(struct pooled_sender *sender);
@@ -304,8 +306,10 @@ void pooled_sender_fit(struct pooled_sender *sender, uint64_t reserve_bytes);
 void pooled_sender_finish(struct pooled_sender *sender);
 /* Of a file that is `size` bytes long. Not moved until it is finished. */
 void pooled_tail_begin(struct pooled_tail *tail, struct pooled_file *file, uint64_t size);
-/* Waits for what was gathered. Returns what it failed with. */
-int pooled_tail_finish(struct pooled_tail *tail);
+/* Waits for what was gathered; what finds no room now is dropped. Whether all of it is there. */
+bool pooled_tail_finish(struct pooled_tail *tail);
+/* The file was removed: what finds no room for it is dropped. */
+void pooled_sender_removed(struct pooled_sender *sender, struct kv_file_id id);
 /* Waits for room. One thread at a time. 1: it was not gathered, and everything before it, of all
  * tails, is settled: to be written by the caller, who then calls pooled_tail_wrote(). Errors: what
  * an earlier group failed with; -ENOSPC also that one was refused and may be tried again;
@@ -313,7 +317,8 @@ int pooled_tail_finish(struct pooled_tail *tail);
 KV_MUST_CHECK int pooled_tail_append(struct pooled_tail *tail, const struct iovec *parts,
                                      int part_count, size_t size);
 void pooled_tail_wrote(struct pooled_tail *tail, size_t size);
-/* Wait until all that is appended now is acknowledged. Errors: what a group failed with. */
+/* Wait until all that is appended now is acknowledged, or was dropped with the file. Errors: what a
+ * group failed with; -ENOSPC there is no room now, and it is tried again. */
 KV_MUST_CHECK int pooled_tail_sync(struct pooled_tail *tail);
 /* Wait until the first `end` bytes are acknowledged, or cannot be now. Returns how many are. */
 uint64_t pooled_tail_await(struct pooled_tail *tail, uint64_t end);

@@ -12,8 +12,9 @@
  *
  * Conventions: 0 or a negative errno; outputs only on success; calls from any thread unless said
  * otherwise, but one log or writer is used by one thread at a time (reads of a log excepted).
- * Implementations never retry a failed write or sync: what a failed sync covered is unknown.
- * Under a shared lease, and as a follower, every call that would change the store returns -EROFS.
+ * Implementations never retry a failed write or sync: what a failed sync covered is unknown. (Only
+ * a write that is certain to have changed nothing, as a full pool refused it.) Under a shared
+ * lease, and as a follower, every call that would change the store returns -EROFS.
  */
 #ifndef KV_STORAGE_H
 #define KV_STORAGE_H
@@ -131,7 +132,9 @@ struct kv_storage_ops {
      * whichever of these logs; no log has a later append without the earlier ones. Appends to
      * others, and syncs, are as they say. Should a group fail, the log lacks bytes whose appends
      * returned 0: the next append returns the error, or the next sync if that comes first, then
-     * every append and every sync -EIO. Logs that were appended to behind them fail alike. */
+     * every append and every sync -EIO. Logs that were appended to behind them fail alike. Where a
+     * group finds no room it is kept: the next append to its log, and appends to others until there
+     * is some, return -ENOSPC, and so do syncs. */
     int (*log_append)(struct kv_log *log, const struct iovec *parts, int part_count);
     /* For streams: begin to hand to the device what was appended, and wait for what is far behind,
      * so that a sync finds little left to do. Any thread, also beside appends and syncs. An error
@@ -142,13 +145,16 @@ struct kv_storage_ops {
     /* Make everything stored in the log durable, and before it the names of all logs created so
      * far; also of one opened for reading (what a crash left). May run beside appends, and then
      * covers those that had returned before it was called: what was gathered is written and
-     * acknowledged when it returns 0. After a failure every later sync of this log returns -EIO. */
+     * acknowledged when it returns 0. After a failure every later sync of this log returns -EIO;
+     * but where appends gather -ENOSPC says that there is no room for them now, and a later sync
+     * may find some. */
     int (*log_sync)(struct kv_log *log);
     /* Bytes that can be read: appended ones, or for an opened log all that is stored, which may
      * include preallocated or recycled bytes behind the last record. (Reading waits for what was
      * gathered, and ends before it if that failed.) */
     uint64_t (*log_size)(const struct kv_log *log);
-    /* What was gathered is written before; whether that failed only a sync tells. */
+    /* What was gathered is written before, if there is room; whether that failed only a sync tells.
+     */
     void (*log_close)(struct kv_log *log);
 
     /* Start an object. Invisible until finish. `size_hint_bytes` 0: unknown. Errors: -EEXIST. */
