@@ -9,6 +9,7 @@
 #include "kvcore/db/large.h"
 #include "kvcore/db/manifest.h"
 #include "kvcore/db/output.h"
+#include "kvcore/db/space.h"
 #include "kvcore/db/view.h"
 #include "kvcore/db/worker.h"
 #include "kvcore/db/write.h"
@@ -230,5 +231,5 @@ int kv_flush(struct kv_store *store)
 
     workers_stand_in(store);
     r = -atomic_load(&store->read_only_error);
-    return r < 0 ? r : flush_all(store);
+    return space_failed(store, r < 0 ? r : flush_all(store));
 }

@@ -17,6 +17,8 @@ enum {
     RESERVE_NEEDED_TIMES = 16, /* set aside once less than so many reserves are free, */
     RESERVE_SPARED_TIMES = 24, /* given back once more than so many are */
     RESERVE_OWN_TIMES = 4, /* where nobody tells: set aside once the store takes so many reserves */
+    WAIT_FIRST_MS = 100,
+    WAIT_MAX_MS = 1000,
 };
 
 static const uint64_t memtable_floor = (uint64_t)1 << 20;
@@ -149,6 +151,21 @@ int space_failed(struct kv_store *store, int error)
         set_full(store);
     }
     return error;
+}
+
+int space_wait(struct kv_store *store, int (*step)(struct kv_store *), unsigned patience_ms)
+{
+    unsigned pause_ms = WAIT_FIRST_MS;
+    int r = step(store);
+
+    for (unsigned ms = 0; space_is_full(r) && ms < patience_ms; ms += pause_ms) {
+        struct timespec pause = {.tv_sec = pause_ms / 1000,
+                                 .tv_nsec = (long)(pause_ms % 1000) * 1000000};
+        nanosleep(&pause, NULL);
+        pause_ms = pause_ms * 2 < WAIT_MAX_MS ? pause_ms * 2 : WAIT_MAX_MS;
+        r = step(store);
+    }
+    return r;
 }
 
 /* Is there room for the reserve and half as much? Where nobody tells, only trying shows. */

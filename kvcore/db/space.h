@@ -30,6 +30,10 @@ static inline bool space_is_full(int error)
 {
     return error == -ENOSPC || error == -EDQUOT;
 }
+/* Do that again, with a pause, while it fails for want of space and the time is not over: who has
+ * just given something back may not find it at once. */
+KV_MUST_CHECK int space_wait(struct kv_store *store, int (*step)(struct kv_store *),
+                             unsigned patience_ms);
 /* Look whether there is room again. */
 void space_check(struct kv_store *store);
 

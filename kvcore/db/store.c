@@ -15,8 +15,10 @@
 #include "kvcore/db/recover.h"
 #include "kvcore/db/space.h"
 #include "kvcore/db/suspect.h"
+#include "kvcore/db/sync.h"
 #include "kvcore/db/view.h"
 #include "kvcore/db/worker.h"
+#include "kvcore/db/write.h"
 
 #include <assert.h>
 #include <stdatomic.h>
@@ -27,6 +29,7 @@ enum {
     /* Twice what a merge of level 0 brings, compressed: with less, a level between that and the
      * deepest one costs more than it saves. */
     LEVEL_BASE_MEMTABLES = 8,
+    CLOSE_PATIENCE_MS = 30000, /* on a full device, for rows that lie in memory alone */
 };
 
 static const size_t memtable_default = (size_t)64 << 20;
@@ -248,19 +251,38 @@ static int write_clean_root(struct kv_store *store) REQUIRES(&store->manifest_mu
     return root_commit(store);
 }
 
-/* Everything in tables, a close record at the end of the empty log, then the clean flag. Should the
- * flush fail, the rows stay in their logs. */
-static int shut_down(struct kv_store *store)
+/* Rows to tables: 0. Where the device is full they stay in their logs: 1. -ENOSPC: these have no
+ * room for them either, with what was kept for deletes, but would take them. */
+static int save_rows(struct kv_store *store)
 {
+    uint64_t covered;
     int r = flush_all(store);
 
-    if (r == 0) {
-        r = log_writer_add(store->active->log, LOG_RECORD_CLOSE, store->last_sequence, NULL, 0,
-                           false);
+    if (!space_is_full(space_failed(store, r))) {
+        return r;
     }
+    kv_ignore(write_push(store, &covered)); /* one that takes no more may still be synced */
+    r = sync_logs(store);
+    if (space_is_full(r)) {
+        r = sync_logs(store); /* those that do not wait for room fail otherwise now */
+    }
+    return space_is_full(r) ? -ENOSPC : 1;
+}
+
+/* Everything in tables, a close record at the end of the empty log, then the clean flag. */
+static int shut_down(struct kv_store *store)
+{
+    int r = space_wait(store, save_rows, CLOSE_PATIENCE_MS);
+
+    if (r < 0 && r != -ENOSPC) {
+        kv_ignore(kv_sync(store)); /* the first error is the one to tell */
+    }
+    if (r != 0) {
+        return r < 0 ? r : -ENOSPC;
+    }
+    r = log_writer_add(store->active->log, LOG_RECORD_CLOSE, store->last_sequence, NULL, 0, false);
     r = r < 0 ? r : log_writer_sync(store->active->log);
     if (r < 0) {
-        kv_ignore(kv_sync(store)); /* the first error is the one to tell */
         return r;
     }
     mutex_lock(&store->manifest_mu);

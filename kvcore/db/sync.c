@@ -5,6 +5,7 @@
 
 #include "kvcore/db/health.h"
 #include "kvcore/db/latency.h"
+#include "kvcore/db/space.h"
 #include "kvcore/db/view.h"
 #include "kvcore/db/worker.h"
 #include "kvcore/db/write.h"
@@ -14,6 +15,7 @@ enum {
     GATHER_SHARE = 4,               /* wait at most for this part of what the last sync took, */
     GATHER_SYNC_NS_MIN = 40 * 1000, /* and not at all where syncs are as quick as waking up */
     GATHER_MISSES_MAX = 6,          /* as a power of two: syncs without waiting */
+    ROOM_PATIENCE_MS = 5000,        /* for logs that a storage keeps while it is full */
 };
 
 /* Sync a log, after the blob that its records point at. The log may grow meanwhile, by records
@@ -26,8 +28,8 @@ static int sync_generation(struct generation *generation)
     return r < 0 ? r : log_writer_sync_to(generation->log, pushed);
 }
 
-/* Sync the logs of all generations that rows up to `sequence` may lie in. */
-static int sync_logs(struct kv_store *store)
+/* Sync the logs of all generations that rows may lie in that are not in tables. */
+int sync_logs(struct kv_store *store)
 {
     struct view *view = view_acquire(store);
     int r = 0;
@@ -98,6 +100,19 @@ static void gather(struct kv_store *store) REQUIRES(&store->sync_mu)
     }
 }
 
+/* A storage that keeps what it has no room for may have some once the reserve is given back. Any
+ * other fails again at once, with another error; the first one is told. */
+static int sync_pushed(struct kv_store *store)
+{
+    int r = sync_logs(store);
+
+    if (space_is_full(space_failed(store, r)) &&
+        space_wait(store, sync_logs, ROOM_PATIENCE_MS) == 0) {
+        r = 0;
+    }
+    return r;
+}
+
 /* As the thread that syncs for all. Called and returns with the mutex held. */
 static void run_sync(struct kv_store *store) REQUIRES(&store->sync_mu)
 {
@@ -114,7 +129,7 @@ static void run_sync(struct kv_store *store) REQUIRES(&store->sync_mu)
     mutex_unlock(&store->sync_mu);
     r = write_push(store, &covered);
     if (r == 0) {
-        r = sync_logs(store);
+        r = sync_pushed(store);
     }
     uint64_t took = clock_monotonic_ns() - began;
     latency_record(store, NULL, KV_LATENCY_SYNC, took);

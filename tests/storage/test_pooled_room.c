@@ -2,7 +2,9 @@
 /* A store in a pool that is full, or is filling up. */
 #include "tests/storage/takeover_rig.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
+#include <sys/prctl.h>
 #include <time.h>
 
 #include <kv/kv.h>
@@ -89,6 +91,52 @@ START_TEST(a_log_that_is_overtaken_does_not_say_that_it_syncs)
     storage->ops->close(storage);
     other->ops->close(other);
     fake_cluster_destroy(cluster);
+}
+END_TEST
+
+struct rewriting {
+    struct fake_cluster *cluster;
+    struct kv_storage *storage;
+    struct kv_log *log;
+    bool armed;
+    int result;
+};
+
+/* While the log is appended to, it is rewritten where a piece is lost. */
+static enum fake_fate rewrite_first(void *arg, unsigned index)
+{
+    struct rewriting *rewriting = (struct rewriting *)arg;
+
+    if (rewriting->armed) {
+        rewriting->armed = false;
+        rewriting->result =
+            rewriting->storage->ops->log_rewrite(rewriting->log, 0, kv_slice_str("b"));
+    }
+    return FAKE_DONE;
+}
+
+START_TEST(a_log_that_is_broken_while_an_append_is_refused_stays_broken)
+{
+    struct rewriting rewriting = {.cluster = fake_cluster_create()};
+    struct pool *vandal = fake_cluster_connect(rewriting.cluster, NULL, NULL);
+    char name[POOLED_NAME_SIZE];
+
+    ck_ok(rig_acquire(rewriting.cluster, rewrite_first, &rewriting, &rewriting.storage));
+    const struct kv_storage_ops *ops = rewriting.storage->ops;
+    ck_ok(ops->root_swap(rewriting.storage, 0, kv_slice_str("root")));
+    ck_ok(ops->log_create(rewriting.storage, blob_id, 0, 0, &rewriting.log));
+    ck_ok(append(rewriting.storage, rewriting.log, RIG_PIECE_BYTES));
+    pooled_piece_name(blob_id, pooled_storage(rewriting.storage)->epoch, 0, name);
+    ck_ok(vandal->ops->change(vandal, name, &(struct pool_change){.remove = true}));
+    fake_cluster_limit(rewriting.cluster, fake_cluster_used(rewriting.cluster));
+    rewriting.armed = true;
+    ck_fails(append(rewriting.storage, rewriting.log, 1), ENOSPC);
+    ck_assert_int_eq(rewriting.result, -KV_EDAMAGED);
+    ck_fails(ops->log_sync(rewriting.log), EIO);
+    ops->log_close(rewriting.log);
+    ops->close(rewriting.storage);
+    vandal->ops->close(vandal);
+    fake_cluster_destroy(rewriting.cluster);
 }
 END_TEST
 
@@ -242,25 +290,58 @@ struct world {
     struct kv_store *store;
     struct kv_table *table;
     struct rng rng;
+    bool alone;             /* no threads of the engine */
+    _Atomic int room_after; /* so many more writes of gathered records; not so many: never */
+    _Atomic bool held;      /* these wait */
 };
+
+static void sleep_ms(unsigned ms)
+{
+    struct timespec pause = {.tv_nsec = (long)ms * 1000000};
+    nanosleep(&pause, NULL);
+}
+
+/* There is room at some write of what has gathered. */
+static enum fake_fate make_room(void *arg, unsigned index)
+{
+    struct world *w = (struct world *)arg;
+    char name[16] = "";
+
+    if (prctl(PR_GET_NAME, name) != 0 || strcmp(name, "kv-send") != 0) {
+        return FAKE_DONE;
+    }
+    while (atomic_load(&w->held)) {
+        sleep_ms(1);
+    }
+    if (atomic_fetch_sub(&w->room_after, 1) == 1) {
+        fake_cluster_limit(w->cluster, SIZE_MAX);
+    }
+    return FAKE_DONE;
+}
 
 static void open_again(struct world *w)
 {
     struct pooled_options pooled = {
         .create = true, .lease_ms = RIG_LEASE_MS, .piece_bytes = 64 * 1024};
-    struct kv_options options = {.create = true, .memtable_bytes = MEMTABLE_BYTES};
+    struct kv_options options = {
+        .create = true, .memtable_bytes = MEMTABLE_BYTES, .no_background = w->alone};
     struct kv_storage *storage = NULL;
 
-    ck_ok(pooled_storage_open(fake_cluster_connect(w->cluster, NULL, NULL), "rados://fake/store",
+    ck_ok(pooled_storage_open(fake_cluster_connect(w->cluster, make_room, w), "rados://fake/store",
                               &pooled, &storage));
     ck_ok(kv_open(storage, &options, &w->store));
     ck_ok(kv_table_open(w->store, "t", NULL, &w->table));
 }
 
+static void world_open_as(struct world *w, bool alone)
+{
+    *w = (struct world){.cluster = fake_cluster_create(), .rng = {test_seed()}, .alone = alone};
+    open_again(w);
+}
+
 static void world_open(struct world *w)
 {
-    *w = (struct world){.cluster = fake_cluster_create(), .rng = {test_seed()}};
-    open_again(w);
+    world_open_as(w, false);
 }
 
 static void world_close(struct world *w)
@@ -298,17 +379,23 @@ static bool has_reserve(struct world *w)
     return found;
 }
 
-static void sleep_ms(unsigned ms)
-{
-    struct timespec pause = {.tv_nsec = (long)ms * 1000000};
-    nanosleep(&pause, NULL);
-}
-
 static void wait_for_reserve(struct world *w, bool wanted)
 {
     for (unsigned ms = 0; has_reserve(w) != wanted; ms += 20) {
         ck_assert_msg(ms < test_patience_ms(), "%s reserve", wanted ? "no" : "still a");
         sleep_ms(20);
+    }
+}
+
+/* For the reserve, which is not tried all the time. The lease is renewed by another clock. */
+static void pass_a_second(struct world *w)
+{
+    struct kv_storage *storage = kv_storage_of(w->store);
+    struct kv_lease_state lease = {0};
+
+    ck_ok(storage->ops->lease_state(storage, &lease));
+    if (lease.left_ms > RIG_LEASE_MS / 4) {
+        fake_cluster_pass(w->cluster, 1000);
     }
 }
 
@@ -337,7 +424,7 @@ START_TEST(on_a_full_pool_rows_are_deleted_and_writing_goes_on_once_there_is_roo
     fake_cluster_limit(w.cluster, SIZE_MAX);
     for (unsigned ms = 0; put(&w, row) == -ENOSPC; ms += 100) {
         ck_assert_msg(ms < test_patience_ms(), "it stays full");
-        fake_cluster_pass(w.cluster, 1000);
+        pass_a_second(&w);
         sleep_ms(100);
     }
     ck_ok(put(&w, row));
@@ -375,12 +462,130 @@ START_TEST(rows_whose_log_finds_no_room_are_kept_until_there_is_some)
     fake_cluster_limit(w.cluster, SIZE_MAX);
     for (unsigned ms = 0; kv_sync(w.store) < 0; ms += 100) {
         ck_assert_msg(ms < test_patience_ms(), "it is never synced");
-        fake_cluster_pass(w.cluster, 1000);
+        pass_a_second(&w);
         sleep_ms(100);
     }
     expect_rows(&w, row);
     ck_ok(kv_close(w.store));
     open_again(&w);
+    expect_rows(&w, row);
+    world_close(&w);
+}
+END_TEST
+
+/* A store that is so large that it keeps a reserve. */
+static unsigned fill(struct world *w)
+{
+    unsigned row = 0;
+
+    for (; row < ROWS; row++) {
+        ck_ok(put(w, row));
+    }
+    ck_ok(kv_close(w->store));
+    open_again(w);
+    wait_for_reserve(w, true);
+    return row;
+}
+
+/* Puts until one is refused, some at most; returns the first row that was not put. */
+static unsigned put_some(struct world *w, unsigned row, unsigned count)
+{
+    for (unsigned i = 0; i < count && put(w, row) == 0; i++) {
+        row++;
+    }
+    return row;
+}
+
+enum { PUTS_FEW = 12 }; /* gather in what part of the reserve may */
+
+START_TEST(rows_that_were_put_are_there_after_the_store_was_closed_on_a_full_pool)
+{
+    struct world w;
+
+    world_open_as(&w, (_i & 1) != 0);
+    unsigned row = fill(&w);
+    ck_ok(kv_sync(w.store));
+    fake_cluster_limit(w.cluster, fake_cluster_used(w.cluster) + 5 * VALUE_BYTES);
+    atomic_store(&w.held, (_i & 2) != 0);
+    row = put_some(&w, row, (_i & 2) != 0 ? PUTS_FEW : ROWS);
+    ck_assert_uint_ge(row, ROWS + ((_i & 2) != 0 ? PUTS_FEW : 1));
+    atomic_store(&w.held, false);
+    kv_ignore(kv_close(w.store)); /* the rows may be in logs alone */
+    fake_cluster_limit(w.cluster, SIZE_MAX);
+    open_again(&w);
+    expect_rows(&w, row);
+    world_close(&w);
+}
+END_TEST
+
+/* The store is small and keeps no reserve. */
+static unsigned fill_up(struct world *w)
+{
+    unsigned row = put_some(w, 0, ROWS / 20);
+
+    ck_ok(kv_sync(w->store));
+    fake_cluster_limit(w->cluster, fake_cluster_used(w->cluster));
+    return put_some(w, row, ROWS);
+}
+
+START_TEST(who_closes_a_store_waits_for_room_that_shows_late)
+{
+    struct world w;
+
+    world_open_as(&w, _i == 1);
+    unsigned row = fill_up(&w);
+    atomic_store(&w.room_after, 6);
+    kv_ignore(kv_close(w.store));
+    fake_cluster_limit(w.cluster, SIZE_MAX); /* had the rows found room before */
+    open_again(&w);
+    expect_rows(&w, row);
+    world_close(&w);
+}
+END_TEST
+
+START_TEST(a_sync_on_a_full_pool_finds_room_in_what_is_kept_for_deletes)
+{
+    struct world w;
+    char key[16];
+
+    world_open_as(&w, true);
+    unsigned row = fill(&w);
+    fake_cluster_limit(w.cluster, fake_cluster_used(w.cluster));
+    row = put_some(&w, row, 1);
+    ck_assert_uint_eq(row, ROWS + 1);
+    ck_ok(kv_sync(w.store));
+    ck_assert(!has_reserve(&w));
+    ck_ok(kv_delete(w.table, key_of(0, key), KV_DURABLE_SYNC));
+    fake_cluster_limit(w.cluster, SIZE_MAX);
+    world_close(&w);
+}
+END_TEST
+
+START_TEST(a_sync_waits_for_room_that_shows_late)
+{
+    struct world w;
+
+    world_open_as(&w, true);
+    unsigned row = fill_up(&w);
+    atomic_store(&w.room_after, 4);
+    ck_ok(kv_sync(w.store));
+    expect_rows(&w, row);
+    world_close(&w);
+}
+END_TEST
+
+START_TEST(a_flush_that_finds_no_room_gives_back_what_is_kept_for_deletes)
+{
+    struct world w;
+
+    world_open_as(&w, true);
+    unsigned row = fill(&w);
+    fake_cluster_limit(w.cluster, fake_cluster_used(w.cluster));
+    row = put_some(&w, row, 1);
+    ck_fails(kv_flush(w.store), ENOSPC);
+    ck_assert(!has_reserve(&w));
+    ck_ok(kv_flush(w.store));
+    fake_cluster_limit(w.cluster, SIZE_MAX);
     expect_rows(&w, row);
     world_close(&w);
 }
@@ -402,6 +607,15 @@ Suite *test_suite(void)
               whoever_dies_while_it_makes_or_gives_back_a_reserve_leaves_none_that_is_lost);
     suite_add(s, "engine", on_a_full_pool_rows_are_deleted_and_writing_goes_on_once_there_is_room);
     suite_add(s, "engine", rows_whose_log_finds_no_room_are_kept_until_there_is_some);
+    TCase *closed = tcase_create("closed");
+    tcase_add_loop_test(
+        closed, rows_that_were_put_are_there_after_the_store_was_closed_on_a_full_pool, 0, 4);
+    tcase_add_loop_test(closed, who_closes_a_store_waits_for_room_that_shows_late, 0, 2);
+    suite_add_tcase(s, closed);
+    suite_add(s, "engine", a_sync_on_a_full_pool_finds_room_in_what_is_kept_for_deletes);
+    suite_add(s, "engine", a_sync_waits_for_room_that_shows_late);
+    suite_add(s, "engine", a_flush_that_finds_no_room_gives_back_what_is_kept_for_deletes);
+    suite_add(s, "log", a_log_that_is_broken_while_an_append_is_refused_stays_broken);
     suite_add(s, "full", files_are_removed_from_a_full_pool);
     return s;
 }
