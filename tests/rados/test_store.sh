@@ -71,14 +71,16 @@ is_there_after_a_remount() {
         diff -r --no-dereference "$tree" "$mnt/tree" && git -C "$mnt/git" fsck --strict && umount_store
 }
 
-# The lock of who died ends after 20 s. What was not synced is on its way at once, and there a moment later.
+# The lock of who died ends after 20 s. What was not synced is there, or is not, but nothing without what was before it.
 is_taken_over() {
-    mount_store && echo before >"$mnt/unsynced" && sleep 0.5 || return
+    mount_store && echo before >"$mnt/synced" && "$kvfs" sync "$mnt" && echo before >"$mnt/first" && echo before >"$mnt/second" || return
     kill -KILL "$("$kvfs" status --json "$mnt" | python3 -c 'import json, sys; print(json.load(sys.stdin)["pid"])')" || return
     sleep 0.5
     status "$store" "j['state'] == 'in use' and 'mounted on $mnt' in j['holder'] and j['lease']['epoch'] > 0"
     local begun=$SECONDS
-    mount_store && [ "$(cat "$mnt/unsynced")" = before ] && echo "$((SECONDS - begun)) s" && [ $((SECONDS - begun)) -lt 30 ] && umount_store
+    mount_store && [ "$(cat "$mnt/synced")" = before ] && echo "$((SECONDS - begun)) s" && [ $((SECONDS - begun)) -lt 30 ] || return
+    [ ! -s "$mnt/second" ] || [ "$(cat "$mnt/first" "$mnt/second")" = "before"$'\n'"before" ] || return
+    umount_store
 }
 
 is_checked() {
