@@ -89,7 +89,7 @@ static int read_table(struct rebuild *rebuild, const struct scan_file *file)
     return r;
 }
 
-int rebuild_read(struct rebuild *rebuild)
+static int read_tables(struct rebuild *rebuild)
 {
     struct scan *scan = rebuild->scan;
     int r = 0;
@@ -371,7 +371,6 @@ static void go_by_known(struct rebuild *rebuild)
 {
     for (size_t i = 0; i < rebuild->count && rebuild->known != NULL; i++) {
         struct rebuild_table *table = &rebuild->tables[i];
-        table->left_out = is_left_out(rebuild->known, table);
         table->replaced = table->left_out;
         if (table->known) {
             install(rebuild, table->job);
@@ -381,6 +380,18 @@ static void go_by_known(struct rebuild *rebuild)
 
 /* ---- the whole ---- */
 
+int rebuild_read(struct rebuild *rebuild)
+{
+    int r = read_tables(rebuild);
+
+    for (size_t i = 0; i < rebuild->count && r == 0; i++) {
+        struct rebuild_table *table = &rebuild->tables[i];
+        table->left_out = rebuild->known != NULL && is_left_out(rebuild->known, table);
+        note_gone(rebuild, &table->no_more);
+    }
+    return r;
+}
+
 int rebuild_judge(struct rebuild *rebuild)
 {
     int r = 0;
@@ -388,7 +399,6 @@ int rebuild_judge(struct rebuild *rebuild)
     go_by_known(rebuild);
     for (size_t i = 0; i < rebuild->count; i++) {
         install_all(rebuild, &rebuild->tables[i].inputs);
-        note_gone(rebuild, &rebuild->tables[i].no_more);
     }
     for (size_t i = 0; i < rebuild->count && r == 0 && !rebuild->undecidable; i++) {
         r = judge_job(rebuild, &rebuild->tables[i]);

@@ -24,6 +24,7 @@ struct unknown_job {
     uint32_t table_id;                       /* of the first */
     bool is_flush, is_complete;              /* all its outputs are there */
     bool is_chain;                           /* it merged what later edits had added */
+    bool is_out;                             /* given up or replaced: it stands for no input */
     const struct kv_buf *smallest, *largest; /* user keys of its outputs that are there */
 };
 
@@ -203,6 +204,7 @@ static void add_output(struct unknown_job *job, const struct rebuild_table *tabl
     job->smallest = is_before(&file->smallest, job->smallest) ? &file->smallest : job->smallest;
     job->largest = is_before(job->largest, &file->largest) ? &file->largest : job->largest;
     job->is_complete = table->output_count == there;
+    job->is_out |= table->gone || table->left_out;
 }
 
 static int group_jobs(struct short_end *end)
@@ -365,7 +367,9 @@ static int account_for_tables(struct short_end *end)
         const struct unknown_job *job = &end->jobs[i];
         /* Of one that is not complete the other outputs were merged on, or are lost. */
         bool accounts = job->is_complete || end->last_chain[job->table_id - 1] > job->job;
-        account_for_named(end, &job->first->inputs, accounts);
+        if (!job->is_out) {
+            account_for_named(end, &job->first->inputs, accounts);
+        }
         account_for_named(end, &job->first->no_more, true);
     }
     r = account_for_merged_on(end);

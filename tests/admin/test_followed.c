@@ -3,6 +3,7 @@
  * and then written to again: the same numbers mean other files then. */
 #include <dirent.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -205,6 +206,125 @@ START_TEST(a_table_is_not_taken_for_another_one_of_its_number)
 }
 END_TEST
 
+/* ---- leftovers ------------------------------------------------------------------------------ */
+
+enum { ROWS = 300, DELETED = 5, NUMBERS_MAX = 1000 };
+
+static const struct kv_options small = {
+    .create = true, .file_bytes = 2048, .no_background = true, .blob_commit_bytes = 1 << 20};
+
+static struct kv_slice key_of(unsigned i, char to[16])
+{
+    return kv_slice(to, (size_t)snprintf(to, 16, "k%04u", i));
+}
+
+static struct kv_store *open_small(const char *where, struct kv_table **ret_table)
+{
+    struct kv_storage *storage = NULL;
+    struct kv_store *store = NULL;
+    ck_ok(kv_storage_posix_open(where, true, &storage));
+    ck_ok(kv_open(storage, &small, &store));
+    ck_ok(kv_table_open(store, "one", NULL, ret_table));
+    return store;
+}
+
+static void put_rows(struct kv_table *table, unsigned from, unsigned to, const char *value)
+{
+    char key[16];
+    for (unsigned i = from; i < to; i++) {
+        ck_ok(kv_put(table, key_of(i, key), kv_slice(value, strlen(value)), KV_DURABLE_WRITE));
+    }
+}
+
+static void merge_rows(struct kv_table *table, unsigned from, unsigned to)
+{
+    char first[16], last[16];
+    ck_ok(kv_compact_range(table, key_of(from, first), key_of(to, last)));
+}
+
+static void name_table(const char *where, unsigned number, char to[600])
+{
+    snprintf(to, 600, "%s/%08u.table", where, number);
+}
+
+static unsigned newest_table(const char *where)
+{
+    char name[600];
+    unsigned newest = 0;
+    for (unsigned number = 1; number < NUMBERS_MAX; number++) {
+        name_table(where, number, name);
+        newest = access(name, F_OK) == 0 ? number : newest;
+    }
+    return newest;
+}
+
+/* Killed after the outputs of a merge and before the edit: `image` is what was before, and they. */
+static void merge_without_edit(struct kv_table *table, const char *image)
+{
+    char output[600];
+    unsigned newest = newest_table(path);
+    copy_tree(path, image);
+    merge_rows(table, 0, 3);
+    for (unsigned number = newest + 1; number < NUMBERS_MAX; number++) {
+        name_table(path, number, output);
+        if (access(output, F_OK) == 0) {
+            char command[1300];
+            snprintf(command, sizeof command, "cp %s %s/", output, image);
+            ck_assert_int_eq(system(command), 0);
+        }
+    }
+}
+
+/* They name an input that is lost, and a merge elsewhere names them: that one did not take it in.
+ */
+START_TEST(leftovers_that_a_follower_keeps_stand_for_no_lost_table)
+{
+    struct kv_options following = small;
+    struct kv_store *follower = NULL;
+    struct kv_table *table = NULL;
+    struct kv_admin_result result;
+    char image[512], name[600], key[16];
+    int codes[64];
+
+    temp_dir_name(&dir, "small", path);
+    temp_dir_name(&dir, "image", image);
+    struct kv_store *store = open_small(path, &table);
+    put_rows(table, 0, ROWS, "old");
+    ck_ok(kv_compact(store));
+    for (unsigned i = 0; i < DELETED; i++) {
+        ck_ok(kv_delete(table, key_of(i, key), KV_DURABLE_WRITE));
+    }
+    ck_ok(kv_flush(store));
+    unsigned deletes = newest_table(path);
+    merge_without_edit(table, image);
+    ck_ok(kv_close(store));
+
+    following.create = false;
+    following.follow = true;
+    ck_ok(kv_open(store_storage(image), &following, &follower));
+    store = open_small(image, &table);
+    put_rows(table, 250, 260, "new");
+    merge_rows(table, 250, 260);
+    copy_tree(image, copy);
+    ck_ok(kv_close(store));
+    ck_ok(kv_close(follower));
+
+    ck_ok(store_check(copy, KV_ADMIN_REPORT, true, codes, &result));
+    ck_assert_uint_eq(result.problems, 0);
+    name_table(copy, deletes, name);
+    ck_assert(unlink(name) == 0);
+    ck_ok(store_check(copy, KV_ADMIN_REPAIR, true, codes, &result));
+    ck_assert(has_code(codes, KV_PROBLEM_TABLE_MISSING));
+    ck_assert(!has_code(codes, KV_PROBLEM_MANIFEST_SHORT));
+    store = open_small(copy, &table);
+    for (unsigned i = 0; i < DELETED; i++) {
+        struct kv_pinned pinned = {0};
+        ck_assert_int_lt(kv_get(table, NULL, key_of(i, key), &pinned), 0);
+    }
+    ck_ok(kv_close(store));
+}
+END_TEST
+
 Suite *test_suite(void)
 {
     const struct {
@@ -214,6 +334,7 @@ Suite *test_suite(void)
         {"repair", who_follows_a_repaired_store_reads_it_on_when_the_repair_is_taken_back},
         {"copy", who_follows_a_store_does_not_go_on_when_an_older_copy_was_put_back},
         {"copy", a_manifest_is_not_taken_for_another_one_of_its_number},
+        {"leftovers", leftovers_that_a_follower_keeps_stand_for_no_lost_table},
         {"copy", a_table_is_not_taken_for_another_one_of_its_number},
     };
     Suite *s = suite_create("followed");
