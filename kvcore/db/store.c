@@ -261,12 +261,10 @@ static int save_rows(struct kv_store *store)
     if (!space_is_full(space_failed(store, r))) {
         return r;
     }
-    kv_ignore(write_push(store, &covered)); /* one that takes no more may still be synced */
+    int pushed = write_push(store, &covered); /* one that takes no more may still be synced */
     r = sync_logs(store);
-    if (space_is_full(r)) {
-        r = sync_logs(store); /* those that do not wait for room fail otherwise now */
-    }
-    return space_is_full(r) ? -ENOSPC : 1;
+    bool kept = pushed == 0 && r == 0;
+    return kept || !store->storage->ops->log_sync_keeps ? 1 : -ENOSPC;
 }
 
 /* Everything in tables, a close record at the end of the empty log, then the clean flag. */

@@ -100,13 +100,14 @@ static void gather(struct kv_store *store) REQUIRES(&store->sync_mu)
     }
 }
 
-/* A storage that keeps what it has no room for may have some once the reserve is given back. Any
- * other fails again at once, with another error; the first one is told. */
+/* A storage that keeps what it has no room for may have some once the reserve is given back. Of any
+ * other what a failed sync covered is unknown, and a second one may say yes all the same: the log
+ * may have left the view meanwhile. */
 static int sync_pushed(struct kv_store *store)
 {
     int r = sync_logs(store);
 
-    if (space_is_full(space_failed(store, r)) &&
+    if (store->storage->ops->log_sync_keeps && space_is_full(space_failed(store, r)) &&
         space_wait(store, sync_logs, ROOM_PATIENCE_MS) == 0) {
         r = 0;
     }

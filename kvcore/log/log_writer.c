@@ -189,7 +189,7 @@ int log_writer_sync_to(struct log_writer *writer, uint64_t pushed)
     r = writer->storage->ops->log_sync(writer->log);
     if (r < 0) {
         /* The storage may have kept all that it has no room for now; if not the next one tells. */
-        if (r != -ENOSPC) {
+        if (r != -ENOSPC || !writer->storage->ops->log_sync_keeps) {
             atomic_store(&writer->sync_error, r);
         }
         return r;

@@ -157,6 +157,7 @@ static const struct kv_storage_ops pooled_ops = {
     .log_write_out = pooled_log_write_out,
     .log_read = pooled_log_read,
     .log_sync = pooled_log_sync,
+    .log_sync_keeps = true,
     .log_size = pooled_log_size,
     .log_close = pooled_log_close,
     .object_begin = pooled_object_begin,

@@ -600,6 +600,27 @@ START_TEST(a_manifest_that_has_outgrown_its_snapshot_is_begun_anew)
 }
 END_TEST
 
+/* What a failed fsync covered is unknown, also where it says that there is no room: nobody asks
+ * again whether it is there, and nothing waits for room. */
+START_TEST(a_sync_without_room_is_final_on_a_directory)
+{
+    struct sim_world w = {0};
+    char key[16];
+    ck_ok(sim_create(&w.sim));
+    sim_world_open(&w);
+    ck_ok(kv_put(w.table, key_of(0, key), kv_slice_str("value"), KV_DURABLE_WRITE));
+    ck_ok(kv_sync(w.store)); /* the log has its name */
+    ck_ok(kv_put(w.table, key_of(1, key), kv_slice_str("value"), KV_DURABLE_WRITE));
+    struct sim_fault fault = {.at = sim_calls_made(w.sim) + 1, .failure = SIM_FAIL_ENOSPC};
+    struct sim_event event;
+    sim_fail(w.sim, &fault);
+    ck_assert_int_lt(kv_sync(w.store), 0);
+    ck_assert(sim_fault_hit(w.sim, &event) && event.kind == SIM_LOG);
+    ck_assert(!atomic_load(&w.store->full));
+    sim_world_finish(&w);
+}
+END_TEST
+
 Suite *test_suite(void)
 {
     Suite *s = suite_create("failures");
@@ -617,6 +638,7 @@ Suite *test_suite(void)
     tcase_add_test(damage, a_thread_writes_down_damage_that_it_could_not_write_down_before);
     suite_add_tcase(s, damage);
     suite_add(s, "counters", what_failed_is_counted_in_the_root_record_over_all_openings);
+    suite_add(s, "sync", a_sync_without_room_is_final_on_a_directory);
     suite_add(s, "manifest", a_manifest_that_has_outgrown_its_snapshot_is_begun_anew);
     suite_add(s, "manifest", blobs_of_an_edit_that_failed_go_once_a_later_one_is_durable);
     return s;

@@ -149,6 +149,7 @@ struct kv_storage_ops {
      * but where appends gather -ENOSPC says that there is no room for them now, and a later sync
      * may find some. */
     int (*log_sync)(struct kv_log *log);
+    bool log_sync_keeps; /* -ENOSPC of it says that all is kept */
     /* Bytes that can be read: appended ones, or for an opened log all that is stored, which may
      * include preallocated or recycled bytes behind the last record. (Reading waits for what was
      * gathered, and ends before it if that failed.) */
