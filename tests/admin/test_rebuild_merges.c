@@ -172,7 +172,7 @@ static void give_up(int way, const char *path, struct kv_store *store, struct kv
         break;
     case WHILE_FLUSHING:
         ck_ok(kv_put(table, key_of(3, name), value_of(34, value), KV_DURABLE_WRITE));
-        /* fall through */
+        __attribute__((fallthrough));
     default:
         crash.manifests_fail = true;
         ck_assert_int_lt(way == WHILE_FLUSHING ? kv_flush(store) : kv_compact(store), 0);
