@@ -626,6 +626,7 @@ START_TEST(outputs_of_a_merge_that_was_given_up_are_no_lost_edit)
     for (unsigned i = 0; i < count; i++) { /* so that their numbers are not given again */
         copy_table(f.path, again, after[i]);
     }
+    ck_ok(kv_close(f.store));
     ck_ok(kv_open(store_storage(again), &options, &f.store));
     ck_ok(kv_table_open(f.store, "one", NULL, &f.table));
     ck_ok(kv_compact(f.store));
