@@ -60,7 +60,6 @@ void short_put(unsigned from, unsigned to, int version)
     short_put_to(short_store.table, from, to, 1, version);
 }
 
-/* Every other key, so that a merge has something to drop. */
 void short_delete_even(unsigned to)
 {
     char key[16];
@@ -86,26 +85,27 @@ int short_version_in(struct kv_table *table, unsigned i)
 
 /* ---- files ---- */
 
-static off_t manifest_size(const char *path)
+/* There is one. */
+static void manifest_name(const char *path, char to[600])
 {
     char pattern[600];
-    struct stat st;
     glob_t found;
     snprintf(pattern, sizeof pattern, "%s/*.manifest", path);
     ck_assert_int_eq(glob(pattern, 0, NULL, &found), 0);
     ck_assert_uint_eq(found.gl_pathc, 1);
-    ck_assert(stat(found.gl_pathv[0], &st) == 0);
+    snprintf(to, 600, "%s", found.gl_pathv[0]);
     globfree(&found);
-    return st.st_size;
 }
 
-/* What is said from now on is lost. */
 void short_lose_from_here(void)
 {
-    short_store.end = manifest_size(short_store.path);
+    char name[600];
+    struct stat st;
+    manifest_name(short_store.path, name);
+    ck_assert(stat(name, &st) == 0);
+    short_store.end = st.st_size;
 }
 
-/* Numbers of the tables that are there, ascending. */
 unsigned short_list_tables(const char *path, unsigned numbers[SHORT_TABLES_MAX])
 {
     char name[600];
@@ -134,21 +134,17 @@ void short_copy_table(const char *from, const char *to, unsigned number)
     ck_assert_int_eq(system(command), 0);
 }
 
-/* The process is killed while these read, and the end of the manifest is lost. */
 void short_crash_while_reading(struct kv_iter *one, struct kv_iter *other)
 {
-    char pattern[600];
-    glob_t found;
+    char name[600];
 
     copy_tree(short_store.path, short_store.image);
     kv_iter_destroy(one);
     kv_iter_destroy(other);
     ck_ok(kv_close(short_store.store));
     short_store.store = NULL;
-    snprintf(pattern, sizeof pattern, "%s/*.manifest", short_store.image);
-    ck_assert_int_eq(glob(pattern, 0, NULL, &found), 0);
-    ck_assert(short_store.end == 0 || truncate(found.gl_pathv[0], short_store.end) == 0);
-    globfree(&found);
+    manifest_name(short_store.image, name);
+    ck_assert(short_store.end == 0 || truncate(name, short_store.end) == 0);
 }
 
 void short_crash(void)
@@ -158,7 +154,6 @@ void short_crash(void)
 
 /* ---- judging ---- */
 
-/* Repairs, after it was taken back once. Returns whether `code` was told. */
 bool short_repair(int code)
 {
     struct kv_admin_result result;
@@ -192,7 +187,6 @@ struct kv_store *short_open_image(void)
     return store;
 }
 
-/* `wanted` of a key. */
 void short_expect(int (*wanted)(unsigned key))
 {
     struct kv_store *store = short_open_image();
@@ -214,7 +208,6 @@ static int take_text(void *arg, const struct kv_problem *problem)
     return 0;
 }
 
-/* What is told of the manifest has these words. */
 void short_expect_told(const char *words)
 {
     char text[512] = "";
@@ -227,7 +220,6 @@ void short_expect_told(const char *words)
     ck_assert_msg(strstr(text, words) != NULL, "told is: %s", text);
 }
 
-/* How many keys are as they were; none of the others shows what it was before. */
 unsigned short_count_right(int (*wanted)(unsigned key))
 {
     struct kv_store *store = short_open_image();
