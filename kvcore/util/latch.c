@@ -6,8 +6,12 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* What is waited for is often a few microseconds away, and falling asleep takes as long. */
-enum { SPINS = 100 };
+#include "kvcore/util/clock.h"
+
+/* What is waited for, a write to the log by another thread, is a few microseconds away. To fall
+ * asleep and to be woken takes longer, in a virtual machine several times so. That is a time and
+ * not a number of rounds, since a pause takes 3 ns on some processors and 50 on others. */
+enum { SPIN_NS = 10000, ROUNDS_PER_LOOK = 16 };
 
 static void relax(void)
 {
@@ -18,17 +22,28 @@ static void relax(void)
 #endif
 }
 
+/* Returns the value, or 0 if it was not set in time. */
+static uint32_t spin(struct latch *latch)
+{
+    uint64_t until = clock_monotonic_ns() + SPIN_NS;
+    do {
+        for (unsigned i = 0; i < ROUNDS_PER_LOOK; i++) {
+            uint32_t value = atomic_load_explicit(&latch->value, memory_order_acquire);
+            if (value != 0) {
+                return value;
+            }
+            relax();
+        }
+    } while (clock_monotonic_ns() < until);
+    return 0;
+}
+
 uint32_t latch_wait(struct latch *latch)
 {
-    uint32_t value = 0;
-    for (unsigned i = 0; i < SPINS; i++) {
-        value = atomic_load_explicit(&latch->value, memory_order_acquire);
-        if (value != 0) {
-            return value;
-        }
-        relax();
+    uint32_t value = spin(latch);
+    if (value != 0) {
+        return value;
     }
-    value = 0;
     if (!atomic_compare_exchange_strong_explicit(&latch->value, &value, LATCH_SLEEPS,
                                                  memory_order_acquire, memory_order_acquire)) {
         return value;
