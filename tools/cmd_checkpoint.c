@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* checkpoint: a copy of a store, made by the daemon if it is mounted. */
+/* checkpoint: a copy of a store, mounted or not, that shares its files. */
 #include "tools/cmd.h"
 
 #include <stdlib.h>
 
+#include "tools/copy_place.h"
 #include "tools/store_url.h"
 
 static int make_copy(struct target *target, const char *path)
 {
-    struct control_request request = {.op = CONTROL_CHECKPOINT, .key = kv_slice_str(path)};
-    int r = target_call(target, &request, NULL, NULL);
+    int r = copy_to_place(target, path, false, NULL, NULL);
     if (r == 0) {
         return EXIT_DONE;
     }

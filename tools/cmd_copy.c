@@ -1,20 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* copy: a store made again somewhere else, from a directory to a pool or back, by the daemon if it
- * is mounted. */
+/* copy: a store made again somewhere else, from a directory to a pool or back, mounted or not. */
 #include "tools/cmd.h"
 
 #include <stdlib.h>
 
+#include "tools/copy_place.h"
 #include "tools/progress.h"
 #include "tools/store_url.h"
 
 static int make_copy(struct target *target, const char *to)
 {
-    struct control_request request = {
-        .op = CONTROL_CHECKPOINT, .key = kv_slice_str(to), .flags = CONTROL_COPY};
     struct progress bar;
     progress_begin(&bar, NULL);
-    int r = target_call(target, &request, cmd_show_progress, &bar);
+    int r = copy_to_place(target, to, true, cmd_show_progress, &bar);
     progress_clear(&bar);
     if (r == 0) {
         return EXIT_DONE;

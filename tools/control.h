@@ -32,7 +32,7 @@ enum control_op {
     CONTROL_SNAPSHOT_DROP = 10,  /* key: its name */
     CONTROL_SNAPSHOT_LIST = 11,  /* data: a JSON object */
     CONTROL_VERIFY = 12,         /* data: JSON objects, one in each: findings and progress */
-    CONTROL_CHECKPOINT = 13,     /* key: absolute path of the copy; flag copy */
+    CONTROL_CHECKPOINT = 13,     /* flag copy; asks: what to do with the place of the copy */
     CONTROL_COMPACT = 14,        /* data: JSON objects, one in each: progress */
     CONTROL_BATCH = 15,          /* value: changes; rows: deleted keys that were not there */
     CONTROL_FIND = 16,           /* key: an attribute, value: its value; rows: paths */
@@ -43,6 +43,7 @@ enum control_reply_type {
     CONTROL_DONE = 128,
     CONTROL_DATA = 129,
     CONTROL_ROW = 130,
+    CONTROL_ASK = 131, /* the client does what it says, and answers with a done frame */
 };
 
 enum control_flag {
@@ -51,8 +52,8 @@ enum control_flag {
     CONTROL_PRUNE = 1 << 2,     /* delete, batch: directories that became empty go too */
     CONTROL_MAY_MISS = 1 << 3,  /* batch: a key to delete that is not there is no failure */
     CONTROL_BY_PREFIX = 1 << 4, /* find: all values that begin so; rows: path and value */
-    CONTROL_COPY = 1 << 5,      /* checkpoint: bytes are copied, also to another file system, or to
-                                   the URL in the key; data: JSON objects: progress */
+    CONTROL_COPY = 1 << 5,      /* checkpoint: bytes are copied, files are not shared; data: JSON
+                                   objects: progress */
 };
 enum {
     CONTROL_FLAGS_KNOWN = CONTROL_KEYS_ONLY | CONTROL_REVERSE | CONTROL_PRUNE | CONTROL_MAY_MISS |
@@ -85,11 +86,12 @@ struct control_request {
 struct control_reply {
     enum control_reply_type type;
     int error;             /* done: 0 or a negative errno */
-    struct kv_slice key;   /* row */
-    struct kv_slice bytes; /* row: the value; data: bytes; done: what went wrong, may be empty */
+    struct kv_slice key;   /* row; ask: struct copy_ask */
+    struct kv_slice bytes; /* row: the value; data, ask: bytes; done: what went wrong, or empty */
 };
 
-/* Takes one reply; 0, or a negative errno to end the answer early. */
+/* Takes one reply; 0, or a negative errno to end the answer early, which of an ask tells only how
+ * that went. */
 typedef int control_reply_fn(void *arg, const struct control_reply *reply);
 
 void control_hello_encode(uint32_t version, uint8_t to[CONTROL_HELLO_SIZE]);

@@ -72,6 +72,19 @@ pid_t control_client_pid(const struct control_client *client)
     return client->pid;
 }
 
+/* How what the daemon asked for went. */
+static int answer(struct control_client *client, int result)
+{
+    struct control_reply done = {.type = CONTROL_DONE, .error = result};
+    struct kv_buf frame = {0};
+    int r = control_reply_encode(&done, &frame);
+    if (r == 0) {
+        r = control_send(client->fd, kv_buf_slice(&frame));
+    }
+    kv_buf_finish(&frame);
+    return r;
+}
+
 int control_client_call(struct control_client *client, const struct control_request *request,
                         control_reply_fn *fn, void *arg)
 {
@@ -88,6 +101,7 @@ int control_client_call(struct control_client *client, const struct control_requ
         }
         if (r == 0) {
             r = fn(arg, &reply);
+            r = reply.type == CONTROL_ASK ? answer(client, r) : r;
         }
     }
     return r;

@@ -17,7 +17,8 @@ void control_client_close(struct control_client *client); /* accepts NULL */
 /* Process id of the daemon. */
 pid_t control_client_pid(const struct control_client *client);
 /* Send `request` and give every reply to `fn`, the done reply last. Errors: of the connection, or
- * what `fn` returned; the client is then only good for closing. */
+ * what `fn` returned; the client is then only good for closing. What `fn` returns of an ask goes
+ * to the daemon. */
 KV_MUST_CHECK int control_client_call(struct control_client *client,
                                       const struct control_request *request, control_reply_fn *fn,
                                       void *arg);

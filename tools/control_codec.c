@@ -103,7 +103,7 @@ int control_reply_encode(const struct control_reply *reply, struct kv_buf *frame
     if (r == 0 && reply->type == CONTROL_DONE) {
         r = coding_append_u32(frame, (uint32_t)-reply->error);
     }
-    if (r == 0 && reply->type == CONTROL_ROW) {
+    if (r == 0 && (reply->type == CONTROL_ROW || reply->type == CONTROL_ASK)) {
         r = coding_append_string(frame, reply->key);
     }
     if (r == 0) {
@@ -236,7 +236,7 @@ int control_reply_decode(struct kv_slice body, struct control_reply *ret_reply)
             return -EPROTO; /* no errno is that large */
         }
         reply.error = -(int)error;
-    } else if (type == CONTROL_ROW) {
+    } else if (type == CONTROL_ROW || type == CONTROL_ASK) {
         reply.key = coding_read_string(&c);
     } else if (type != CONTROL_DATA) {
         return -EPROTO;

@@ -1,16 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tools/control_ops.h"
 
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "kvcore/util/clock.h"
 #include "tools/compact_job.h"
+#include "tools/copy_remote.h"
 #include "tools/report.h"
 #include "tools/report_json.h"
-#include "tools/store_open.h"
-#include "tools/store_url.h"
 #include "tools/text.h"
 
 struct execution {
@@ -381,31 +379,6 @@ static void tell_compaction(void *arg, uint64_t bytes, uint64_t bytes_all)
                                   "bytes_all", (json_int_t)bytes_all)));
 }
 
-static const char *copy_fault(int error)
-{
-    switch (-error) {
-    case EEXIST:
-        return "there is something of that name. Choose another, or remove it";
-    case ENOENT:
-        return "the directory above it does not exist. Make it first";
-    case EXDEV:
-        return "it is on another file system, or in a pool. A checkpoint shares files with the "
-               "store; 'kvfs copy' does not, and goes there";
-    case EOPNOTSUPP:
-        return "the file system of the store has no hard links";
-    case EBUSY:
-        return "another copy is being made there";
-    case ENOTEMPTY:
-        return "the directory of that name with .tmp behind it holds files that are no store's";
-    case EROFS:
-        return "the store is mounted read-only. Unmount it and try again";
-    case ECANCELED:
-        return "it was given up";
-    default:
-        return kv_strerror(error);
-    }
-}
-
 static int tell_copying(void *arg, uint64_t bytes, uint64_t bytes_all)
 {
     struct execution *e = arg;
@@ -418,49 +391,27 @@ static int tell_copying(void *arg, uint64_t bytes, uint64_t bytes_all)
                              (json_int_t)bytes_all));
 }
 
-static int open_copy(const char *name, bool copies, struct kv_storage **ret_to)
+static int send_ask(void *arg, const struct control_reply *ask)
 {
-    if (!store_is_url(name)) {
-        return kv_storage_posix_begin(name, ret_to);
-    }
-    if (!copies) {
-        return -EXDEV;
-    }
-    int r = store_url_exists(name);
-    r = r == 0 ? store_url_erase(name) : r > 0 ? -EEXIST : r; /* of one that was cut short */
-    return r < 0 ? r : store_storage_open(name, true, ret_to);
+    const struct execution *e = arg;
+    return e->fn_result != 0 ? e->fn_result : e->fn(e->arg, ask);
 }
 
 /* What the filesystem still has in memory comes too. */
 static int do_checkpoint(struct execution *e)
 {
-    bool copies = (e->request->flags & CONTROL_COPY) != 0;
-    struct kv_slice key = e->request->key;
-    struct kv_storage *to = NULL;
-    struct fault fault;
-    char path[PATH_MAX];
-    int r;
-
-    if (key.size == 0 || key.size >= sizeof path || memchr(key.data, 0, key.size) != NULL) {
-        return -EINVAL;
+    struct copy_remote to;
+    if (e->request->key.size > 0) {
+        return -EOPNOTSUPP; /* the path of a copy, of a command older than this daemon */
     }
-    snprintf(path, sizeof path, "%.*s", (int)key.size, (const char *)key.data);
-    if (path[0] != '/' && kv_storage_is_url(path) != 1) {
-        return -EINVAL;
+    copy_remote_init(&to, send_ask, e);
+    int r = kvfs_sync(e->host->fs);
+    if (r < 0) {
+        return r;
     }
-    r = kvfs_sync(e->host->fs);
-    r = r < 0 ? r : open_copy(path, copies, &to);
-    if (r == 0) {
-        r = copies ? kv_copy(e->host->engine, to, tell_copying, e)
-                   : kv_checkpoint(e->host->engine, to);
-        to->ops->close(to);
-    }
-    if (r < 0 && store_is_url(path) && r != -EEXIST && store_url_explain(path, r, &fault)) {
-        snprintf(e->detail, sizeof e->detail, "%.400s", fault.text);
-    } else if (r < 0) {
-        snprintf(e->detail, sizeof e->detail, "%.300s: %s", path, copy_fault(r));
-    }
-    return r;
+    return (e->request->flags & CONTROL_COPY) != 0
+               ? kv_copy(e->host->engine, &to.base, tell_copying, e)
+               : kv_checkpoint(e->host->engine, &to.base);
 }
 
 /* ---- all of them ----------------------------------------------------------------------------- */

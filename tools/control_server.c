@@ -2,6 +2,7 @@
 #include "tools/control_server.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -47,6 +48,22 @@ static bool is_given_up(struct client *client, const struct control_reply *reply
     return stopping && client->verifying && reply->type == CONTROL_DATA;
 }
 
+/* What the client answers to an ask, however long it works on that. Its end, and ours, show as the
+ * end of what it sends. */
+static int await_answer(struct client *client)
+{
+    struct pollfd readable = {.fd = client->fd, .events = POLLIN};
+    struct control_reply answer = {0};
+    struct kv_buf body = {0};
+    while (poll(&readable, 1, -1) < 0) {
+    }
+    int r = control_receive(client->fd, &body);
+    r = r < 0 ? r : control_reply_decode(kv_buf_slice(&body), &answer);
+    r = r == 0 && answer.type != CONTROL_DONE ? -EPROTO : r;
+    kv_buf_finish(&body);
+    return r < 0 ? r : answer.error;
+}
+
 /* Rows are sent some together, and at the latest before what follows them, which is never nothing:
  * a call for each would cost more than finding them. */
 static int send_reply(void *arg, const struct control_reply *reply)
@@ -60,7 +77,7 @@ static int send_reply(void *arg, const struct control_reply *reply)
         r = control_send(client->fd, kv_buf_slice(&client->frame));
         client->frame.size = 0;
     }
-    return r;
+    return r == 0 && reply->type == CONTROL_ASK ? await_answer(client) : r;
 }
 
 static int refuse(struct client *client, int error)

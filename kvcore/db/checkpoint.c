@@ -130,7 +130,8 @@ static int for_each_file(const struct checkpoint *copy, file_fn *fn)
 static int link_file(const struct checkpoint *copy, struct kv_file_id id)
 {
     struct kv_storage *from = copy->store->storage;
-    return from->ops->object_link(from, id, copy->to);
+    return copy->to->ops->object_take != NULL ? copy->to->ops->object_take(copy->to, from, id)
+                                              : from->ops->object_link(from, id, copy->to);
 }
 
 static int add_size(const struct checkpoint *copy, struct kv_file_id id)

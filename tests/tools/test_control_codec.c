@@ -3,6 +3,7 @@
 
 #include "kvcore/util/rng.h"
 #include "tools/control.h"
+#include "tools/copy_ask.h"
 
 #define BYTES(...) ((const uint8_t[]){__VA_ARGS__}), sizeof((const uint8_t[]){__VA_ARGS__})
 
@@ -135,7 +136,47 @@ START_TEST(replies_have_fixed_bytes)
     struct control_reply data = {.type = CONTROL_DATA, .bytes = kv_slice_str("z")};
     ck_ok(control_reply_encode(&data, &frame));
     frame_is(&frame, BYTES(2, 0, 0, 0, 129, 'z'));
+    frame.size = 0;
+    struct control_reply ask = {
+        .type = CONTROL_ASK, .key = kv_slice_str("ab"), .bytes = kv_slice_str("c")};
+    ck_ok(control_reply_encode(&ask, &frame));
+    frame_is(&frame, BYTES(5, 0, 0, 0, 131, 2, 'a', 'b', 'c'));
     kv_buf_finish(&frame);
+}
+END_TEST
+
+START_TEST(asks_about_a_copy_have_fixed_bytes)
+{
+    static const uint8_t fixed[COPY_ASK_SIZE] = {3, 3, 4, 1, 0, 0, 0, 0, 0, 0, 0, 2};
+    const struct copy_ask object = {
+        .verb = COPY_OBJECT, .id = {.kind = KV_FILE_TABLE, .number = 260}, .size = 512};
+    uint8_t bytes[COPY_ASK_SIZE];
+    struct copy_ask back;
+    copy_ask_encode(&object, bytes);
+    ck_assert_mem_eq(bytes, fixed, sizeof fixed);
+    ck_ok(copy_ask_decode(kv_slice(bytes, sizeof bytes), &back));
+    ck_assert(back.verb == COPY_OBJECT && back.id.kind == KV_FILE_TABLE && back.id.number == 260 &&
+              back.size == 512);
+}
+END_TEST
+
+/* A daemon that was taken over must not have its clients make anything but files of a copy. */
+START_TEST(asks_that_make_no_sense_are_refused)
+{
+    static const uint8_t unfit[][2] = {{0, 0}, {1, 3}, {2, 0}, {2, 3}, {2, 5},  {3, 1}, {3, 4},
+                                       {4, 3}, {9, 1}, {9, 2}, {9, 0}, {10, 4}, {11, 1}};
+    uint8_t bytes[COPY_ASK_SIZE + 1] = {COPY_COMPLETE};
+    struct copy_ask ask;
+    ck_ok(copy_ask_decode(kv_slice(bytes, COPY_ASK_SIZE), &ask));
+    ck_fails(copy_ask_decode(kv_slice(bytes, COPY_ASK_SIZE - 1), &ask), EPROTO);
+    ck_fails(copy_ask_decode(kv_slice(bytes, COPY_ASK_SIZE + 1), &ask), EPROTO);
+    for (size_t i = 0; i < sizeof unfit / sizeof unfit[0]; i++) {
+        memcpy(bytes, unfit[i], 2);
+        ck_fails(copy_ask_decode(kv_slice(bytes, COPY_ASK_SIZE), &ask), EPROTO);
+    }
+    bytes[0] = COPY_COMPLETE + 1;
+    bytes[1] = 0;
+    ck_fails(copy_ask_decode(kv_slice(bytes, COPY_ASK_SIZE), &ask), EOPNOTSUPP);
 }
 END_TEST
 
@@ -270,6 +311,8 @@ Suite *test_suite(void)
     suite_add(suite, "requests_have_fixed_bytes", requests_of_upkeep_have_fixed_bytes);
     suite_add(suite, "changes", changes_of_a_batch_have_fixed_bytes);
     suite_add(suite, "replies_have_fixed_bytes", replies_have_fixed_bytes);
+    suite_add(suite, "asks", asks_about_a_copy_have_fixed_bytes);
+    suite_add(suite, "asks", asks_that_make_no_sense_are_refused);
     suite_add(suite, "what_was_encoded_decodes_to_the_same", what_was_encoded_decodes_to_the_same);
     suite_add(suite, "a_request_cut_anywhere_is_refused_or_has_fewer_fields",
               a_request_cut_anywhere_is_refused_or_has_fewer_fields);

@@ -223,6 +223,9 @@ struct kv_storage_ops {
      * registered before the call counts; whoever is so later reads later. An error: there may be
      * one. */
     int (*followers_oldest)(struct kv_storage *storage, uint64_t *ret_mark);
+    /* Of a place for a copy that others fill: as object_link() of `from` into `storage`, which is
+     * then not called. NULL: it is. */
+    int (*object_take)(struct kv_storage *storage, struct kv_storage *from, struct kv_file_id id);
 };
 
 /* An implementation embeds this first. */
