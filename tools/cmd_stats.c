@@ -93,12 +93,11 @@ static void print_lease(const json_t *lease)
 static void print_status(json_t *json)
 {
     static const char *const fields[][2] = {
-        {"state", "state"},           {"store", "store"},
-        {"mountpoint", "mounted on"}, {"pid", "process"},
-        {"transport", "transport"},   {"transport_reason", "no io_uring"},
-        {"store_id", "store id"},     {"label", "label"},
-        {"health", "health"},         {"health_reason", "reason"},
-        {"suspects", "suspects"},     {"holder", "held by"},
+        {"state", "state"},     {"store", "store"},          {"mountpoint", "mounted on"},
+        {"pid", "process"},     {"transport", "transport"},  {"transport_reason", "no io_uring"},
+        {"sandbox", "sandbox"}, {"store_id", "store id"},    {"label", "label"},
+        {"health", "health"},   {"health_reason", "reason"}, {"suspects", "suspects"},
+        {"holder", "held by"},
     };
     for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++) {
         print_field(json, fields[i][0], fields[i][1]);

@@ -17,6 +17,7 @@ struct control_host {
     const char *mountpoint;   /* NULL: not mounted */
     int pid;                  /* of the daemon that serves the store; 0: opened by a command */
     const char *state;        /* as `kvfs status` says it */
+    const char *sandbox;      /* what the daemon gave up, in words; NULL: no daemon */
     const char
         *no_uring; /* why requests do not come over io_uring; NULL if they do, or should not */
 };

@@ -16,6 +16,7 @@
 #include "tools/health_watch.h"
 #include "tools/heap.h"
 #include "tools/notify.h"
+#include "tools/sandbox.h"
 #include "tools/store_open.h"
 #include "tools/store_url.h"
 #include "tools/suspect_check.h"
@@ -122,21 +123,33 @@ static void stop_helpers(struct helpers *helpers)
     control_server_stop(helpers->server);
 }
 
-static int serve_mount(const struct mount_plan *plan, struct kvfs *fs, struct log *log,
-                       struct starter *starter, struct fault *fault)
+/* What was done before the store is opened, as it takes rights that the daemon then gives up. */
+struct prepared {
+    struct kvfs_guard *guard; /* NULL: nothing is to be mounted */
+    const char *no_uring;     /* why requests do not come over io_uring; NULL: they do */
+    struct sandbox sandbox;
+};
+
+static bool wants_uring(const struct mount_plan *plan, const struct prepared *prepared)
 {
-    const char *no_uring = plan->options.uring == MOUNT_URING_OFF
-                               ? NULL
-                               : kvfs_uring_obstacle(plan->options.uring == MOUNT_URING_ON);
+    return plan->mountpoint != NULL && plan->options.uring != MOUNT_URING_OFF &&
+           prepared->no_uring == NULL;
+}
+
+static int serve_mount(const struct mount_plan *plan, const struct prepared *prepared,
+                       struct kvfs *fs, struct log *log, struct starter *starter,
+                       struct fault *fault)
+{
     struct kvfs_mount_options options = {
         .source = plan->store,
         .mountpoint = plan->mountpoint,
+        .guard = prepared->guard,
         .kernel_options = plan->options.kernel,
         .threads = plan->options.threads,
         .read_only = plan->options.read_only,
         .allow_other = plan->options.allow_other,
         .writeback = plan->options.writeback,
-        .uring = plan->options.uring != MOUNT_URING_OFF && no_uring == NULL,
+        .uring = wants_uring(plan, prepared),
         .debug = plan->debug,
         .ready_fn = on_ready,
         .ready_arg = starter,
@@ -150,16 +163,11 @@ static int serve_mount(const struct mount_plan *plan, struct kvfs *fs, struct lo
                                 .mountpoint = plan->mountpoint,
                                 .pid = getpid(),
                                 .state = "mounted",
-                                .no_uring = no_uring};
+                                .sandbox = prepared->sandbox.text,
+                                .no_uring = prepared->no_uring};
     struct helpers helpers = {0};
     char rest[512];
     char holder[768];
-    if (no_uring != NULL && plan->options.uring == MOUNT_URING_ON) {
-        return fault_set(fault, -ENOTSUP, "cannot mount with uring=on: %s", no_uring);
-    }
-    if (no_uring != NULL) {
-        log_message(log, KV_MESSAGE_INFO, no_uring);
-    }
     int r = kvfs_mount_create(fs, &options, &host.mount);
     if (r < 0) {
         return fault_set(fault, r,
@@ -211,14 +219,16 @@ static int await_end(const sigset_t *signals, const struct control_host *host)
 }
 
 /* Without a mount: through the control socket, until a signal comes. */
-static int serve_socket(const struct mount_plan *plan, struct kvfs *fs, struct log *log,
-                        struct starter *starter, struct fault *fault)
+static int serve_socket(const struct mount_plan *plan, const struct prepared *prepared,
+                        struct kvfs *fs, struct log *log, struct starter *starter,
+                        struct fault *fault)
 {
     struct control_host host = {.fs = fs,
                                 .engine = kvfs_store(fs),
                                 .log = log,
                                 .store = plan->store,
                                 .pid = getpid(),
+                                .sandbox = prepared->sandbox.text,
                                 .state = "serving"};
     struct helpers helpers = {0};
     sigset_t signals;
@@ -266,8 +276,83 @@ static int close_store(const struct mount_plan *plan, struct kvfs *fs, struct lo
     return served;
 }
 
-static int serve_with_log(const struct mount_plan *plan, struct log *log, struct starter *starter,
-                          struct fault *fault)
+static int prepare_uring(const struct mount_plan *plan, struct log *log, struct prepared *prepared,
+                         struct fault *fault)
+{
+    if (plan->mountpoint == NULL || plan->options.uring == MOUNT_URING_OFF) {
+        return 0;
+    }
+    prepared->no_uring = kvfs_uring_obstacle(plan->options.uring == MOUNT_URING_ON);
+    if (prepared->no_uring != NULL && plan->options.uring == MOUNT_URING_ON) {
+        return fault_set(fault, -ENOTSUP, "cannot mount with uring=on: %s", prepared->no_uring);
+    }
+    if (prepared->no_uring != NULL) {
+        log_message(log, KV_MESSAGE_INFO, prepared->no_uring);
+    }
+    return 0;
+}
+
+/* A store's directory is made here, and its name durable, as long as the directory above it may be
+ * opened. The storage syncs that with the first root record, but for who may not read it. Where
+ * there is no such directory, or it cannot be made, opening the store says why. */
+static int settle_directory(const struct mount_plan *plan, struct fault *fault)
+{
+    struct kv_storage *storage = NULL;
+    int r = 0;
+    if (plan->options.read_only || store_is_url(plan->store)) {
+        return 0;
+    }
+    if (plan->create && kv_storage_posix_open(plan->store, true, &storage) == 0) {
+        storage->ops->close(storage);
+    }
+    int store = open(plan->store, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    int above = store >= 0 ? openat(store, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    if (above >= 0 && fsync(above) != 0) {
+        r = fault_set(fault, -errno, "cannot open %s: syncing the directory above it: %s",
+                      plan->store, kv_strerror(-errno));
+    }
+    if (above >= 0) {
+        close(above);
+    }
+    if (store >= 0) {
+        close(store);
+    }
+    return r;
+}
+
+static void enter_sandbox(const struct mount_plan *plan, struct log *log, struct prepared *prepared)
+{
+    struct sandbox_plan rights = {
+        .store = store_is_url(plan->store) ? NULL : plan->store,
+        .uring = wants_uring(plan, prepared),
+    };
+    struct fault text; /* for its room */
+    sandbox_enter(&rights, &prepared->sandbox);
+    if (!prepared->sandbox.complete) {
+        fault_set(&text, 0, "this process keeps rights that it does not need: %s",
+                  prepared->sandbox.text);
+        log_message(log, KV_MESSAGE_WARNING, text.text);
+    }
+}
+
+/* All that takes more rights than serving does, and then no more of them. */
+static int prepare(const struct mount_plan *plan, struct log *log, struct prepared *prepared,
+                   struct fault *fault)
+{
+    int r = store_reach_set(plan->options.client, plan->options.timeout_s);
+    if (r < 0) {
+        return fault_set(fault, r, "cannot open %s: %s", plan->store, kv_strerror(r));
+    }
+    r = prepare_uring(plan, log, prepared, fault);
+    r = r < 0 ? r : settle_directory(plan, fault);
+    if (r == 0) {
+        enter_sandbox(plan, log, prepared);
+    }
+    return r;
+}
+
+static int serve_with_log(const struct mount_plan *plan, struct prepared *prepared, struct log *log,
+                          struct starter *starter, struct fault *fault)
 {
     struct kvfs *fs = NULL;
     char holder[256];
@@ -283,26 +368,32 @@ static int serve_with_log(const struct mount_plan *plan, struct log *log, struct
         .index = plan->options.index,
         .holder = holder,
     };
-    /* Here, where no process is forked any more: a cluster's library has threads of its own. */
-    int r = store_reach_set(plan->options.client, plan->options.timeout_s);
+    int r = prepare(plan, log, prepared, fault);
     if (r < 0) {
-        return fault_set(fault, r, "cannot open %s: %s", plan->store, kv_strerror(r));
+        return r;
     }
+    /* Here, where no process is forked any more: a cluster's library has threads of its own. */
     r = store_open(plan->store, &options, log, &fs, fault);
     if (r < 0) {
         return r;
     }
-    r = plan->mountpoint != NULL ? serve_mount(plan, fs, log, starter, fault)
-                                 : serve_socket(plan, fs, log, starter, fault);
+    r = plan->mountpoint != NULL ? serve_mount(plan, prepared, fs, log, starter, fault)
+                                 : serve_socket(plan, prepared, fs, log, starter, fault);
     return close_store(plan, fs, log, r, fault);
 }
 
 static int serve(const struct mount_plan *plan, const char *log_target, struct starter *starter,
                  struct fault *fault)
 {
+    struct prepared prepared = {0};
     struct log log;
-    int r = log_init(&log, log_target, plan->debug);
+    int r = plan->mountpoint != NULL ? kvfs_guard_start(plan->mountpoint, &prepared.guard) : 0;
     if (r < 0) {
+        return fault_set(fault, r, "cannot start a process that mounts: %s", kv_strerror(r));
+    }
+    r = log_init(&log, log_target, plan->debug);
+    if (r < 0) {
+        kvfs_guard_end(prepared.guard);
         return fault_set(fault, r, "cannot log to %s: %s", log_target, kv_strerror(r));
     }
     starter->log = &log;
@@ -310,7 +401,8 @@ static int serve(const struct mount_plan *plan, const char *log_target, struct s
         plan->mountpoint != NULL ? "READY=1\nSTATUS=Mounted." : "READY=1\nSTATUS=Serving.";
     umask(0); /* modes of files are the callers' business */
     heap_setup();
-    r = serve_with_log(plan, &log, starter, fault);
+    r = serve_with_log(plan, &prepared, &log, starter, fault);
+    kvfs_guard_end(prepared.guard);
     if (r < 0) {
         log_message(&log, KV_MESSAGE_ERROR, fault->text);
     }

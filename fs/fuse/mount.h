@@ -19,6 +19,18 @@
 
 struct kvfs_mount;
 
+/* A process beside the daemon that mounts and unmounts for it, so that the daemon can give up every
+ * right that takes. It is forked before the daemon has threads, holds nothing but its end of a pair
+ * of sockets, and can do nothing but mount a kvfs on the one mount point, sync what is mounted
+ * there and unmount it. It ends with the daemon, and leaves the mount if that crashed: programs
+ * would go on in the directory below. Signals do not end it. */
+struct kvfs_guard;
+
+/* In a process with one thread. `mountpoint`: absolute. Errors: -ENOMEM, -EAGAIN, -EMFILE. */
+KV_MUST_CHECK int kvfs_guard_start(const char *mountpoint, struct kvfs_guard **ret_guard);
+/* Waits until it is gone. Accepts NULL. */
+void kvfs_guard_end(struct kvfs_guard *guard);
+
 /* Called once, from a thread of the mount, when kernel and daemon have agreed and the daemon has no
  * more to do with the mount point: the mount works, and umount(2) does not find it in use. */
 typedef void kvfs_mount_ready_fn(void *arg);
@@ -26,6 +38,7 @@ typedef void kvfs_mount_ready_fn(void *arg);
 struct kvfs_mount_options {
     const char *source;         /* shown in the mount table: the store */
     const char *mountpoint;     /* absolute */
+    struct kvfs_guard *guard;   /* of that mount point, borrowed; NULL: this process does it all */
     const char *kernel_options; /* such as "noatime,nosuid", handed to mount(2); may be NULL */
     unsigned threads;           /* most workers at a time; 0: twice the processors, 2 to 8 */
     bool read_only;

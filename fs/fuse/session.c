@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fs/fuse/session.h"
 
+#include <poll.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "fs/fuse/guard.h"
 #include "fs/fuse/signals.h"
 #include "fs/fuse/tune.h"
 
@@ -101,9 +103,8 @@ static bool is_roots_alone(const struct kvfs_mount_options *options)
     return !options->allow_other && getuid() == 0 && geteuid() == 0 && is_initial_namespace();
 }
 
-/* The argument vector libfuse wants: the options one by one, with commas in values escaped. */
-static int build_args(const struct kvfs_mount_options *options, bool unchecked,
-                      struct fuse_args *args)
+/* The options as libfuse takes them behind -o, with commas in values escaped. */
+static int build_list(const struct kvfs_mount_options *options, bool unchecked, char **ret_list)
 {
     char *list = NULL;
     char *fsname = NULL;
@@ -120,16 +121,21 @@ static int build_args(const struct kvfs_mount_options *options, bool unchecked,
         add_kernel_options(options->kernel_options, &list) != 0) {
         goto out;
     }
-    if (fuse_opt_add_arg(args, "kvfs") != 0 || fuse_opt_add_arg(args, "-o") != 0 ||
-        fuse_opt_add_arg(args, list) != 0 ||
-        (options->debug && fuse_opt_add_arg(args, "-d") != 0)) {
-        goto out;
-    }
     r = 0;
+    *ret_list = list;
+    list = NULL;
 out:
     free(list);
     free(fsname);
     return r;
+}
+
+static int build_args(const char *list, bool debug, struct fuse_args *args)
+{
+    return fuse_opt_add_arg(args, "kvfs") != 0 || fuse_opt_add_arg(args, "-o") != 0 ||
+                   fuse_opt_add_arg(args, list) != 0 || (debug && fuse_opt_add_arg(args, "-d") != 0)
+               ? -ENOMEM
+               : 0;
 }
 
 /* Those that we may run on. */
@@ -146,11 +152,35 @@ static unsigned default_threads(void)
     return threads > THREADS_MAX ? THREADS_MAX : threads;
 }
 
+/* libfuse takes the device of what is mounted already by the name of a descriptor, and then leaves
+ * unmounting to others. */
+static int attach(struct kvfs_mount *mount, const char *list)
+{
+    char device[32];
+    int fd = -1;
+    if (mount->guard == NULL) {
+        return fuse_session_mount(mount->session, mount->mountpoint) != 0 ? -EIO : 0;
+    }
+    int r = guard_mount(mount->guard, list, &fd);
+    if (r < 0) {
+        return r;
+    }
+    snprintf(device, sizeof device, "/dev/fd/%d", fd);
+    if (fuse_session_mount(mount->session, device) != 0) {
+        close(fd);
+        kv_ignore(guard_unmount(mount->guard, true)); /* that it failed is told */
+        return -EIO;
+    }
+    return 0;
+}
+
 static int mount_open(struct kvfs_mount *mount, const struct kvfs_mount_options *options)
 {
     struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
     struct fuse_lowlevel_ops ops = operations();
-    int r = build_args(options, mount->unchecked, &args);
+    char *list = NULL;
+    int r = build_list(options, mount->unchecked, &list);
+    r = r < 0 ? r : build_args(list, options->debug, &args);
     if (r < 0) {
         goto out;
     }
@@ -160,9 +190,7 @@ static int mount_open(struct kvfs_mount *mount, const struct kvfs_mount_options 
         goto out;
     }
     r = notify_init(&mount->notify, mount->session);
-    if (r == 0 && fuse_session_mount(mount->session, mount->mountpoint) != 0) {
-        r = -EIO;
-    }
+    r = r < 0 ? r : attach(mount, list);
 #if FUSE_VERSION < 318
     if (r == 0) {
         r = wire_install(mount->session);
@@ -170,6 +198,7 @@ static int mount_open(struct kvfs_mount *mount, const struct kvfs_mount_options 
 #endif
 out:
     fuse_opt_free_args(&args);
+    free(list);
     return r;
 }
 
@@ -220,6 +249,7 @@ int kvfs_mount_create(struct kvfs *fs, const struct kvfs_mount_options *options,
     mount->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     mount->lost_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     mount->mountpoint = strdup(options->mountpoint);
+    mount->guard = options->guard;
     int r = watch_init(&mount->watch, processor_count());
     r = mount->mountpoint == NULL ? -ENOMEM : r;
     r = r == 0 && (mount->stop_fd < 0 || mount->lost_fd < 0) ? -EMFILE : r;
@@ -265,6 +295,28 @@ int kvfs_mount_run(struct kvfs_mount *mount)
     return r;
 }
 
+/* Whether the mount is still there: the device of one that was unmounted, or that the kernel was
+ * told to give up, says so. */
+static bool is_mounted(const struct kvfs_mount *mount)
+{
+    struct pollfd device = {.fd = fuse_session_fd(mount->session)};
+    return device.fd >= 0 && (poll(&device, 1, 0) != 1 || (device.revents & POLLERR) == 0);
+}
+
+/* As libfuse does where there is no guard. The device is closed before: what the kernel still wants
+ * to write fails then, and unmounting does not wait for us. */
+static void end_session(struct kvfs_mount *mount)
+{
+    bool mounted = mount->guard != NULL && is_mounted(mount);
+    fuse_session_unmount(mount->session);
+    fuse_session_destroy(mount->session);
+    int r = mounted ? guard_unmount(mount->guard, true) : 0;
+    if (r < 0) {
+        message(&mount->sink, KV_MESSAGE_WARNING, "%s could not be unmounted: %s",
+                mount->mountpoint, kv_strerror(r));
+    }
+}
+
 void kvfs_mount_destroy(struct kvfs_mount *mount)
 {
     if (mount == NULL) {
@@ -275,8 +327,7 @@ void kvfs_mount_destroy(struct kvfs_mount *mount)
     defer_finish(&mount->defer); /* its answers go through the session */
     if (mount->session != NULL) {
         notify_finish(&mount->notify);
-        fuse_session_unmount(mount->session);
-        fuse_session_destroy(mount->session);
+        end_session(mount);
     }
     if (mount->stop_fd >= 0) {
         close(mount->stop_fd);

@@ -65,6 +65,7 @@ struct kvfs_mount {
     struct wire wire;
     struct message_sink sink;
     char *mountpoint;
+    struct kvfs_guard *guard; /* borrowed; NULL: none */
     unsigned threads;
     bool writeback;
     bool unchecked;          /* the kernel checks no permissions: only root gets in */

@@ -8,6 +8,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "fs/fuse/guard.h"
 #include "kvcore/util/clock.h"
 
 enum {
@@ -31,17 +32,34 @@ static bool is_quiet(struct kvfs_mount *mount)
     return poll(&waiting, 1, 0) == 0 && begun == done;
 }
 
+static int sync_mount(struct kvfs_mount *mount)
+{
+    if (mount->guard != NULL) {
+        return guard_sync(mount->guard);
+    }
+    int fd = open(mount->mountpoint, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) {
+        return -errno;
+    }
+    (void)syncfs(fd);
+    close(fd);
+    return 0;
+}
+
+static int unmount(struct kvfs_mount *mount)
+{
+    return mount->guard != NULL ? guard_unmount(mount->guard, false)
+                                : kvfs_unmount(mount->mountpoint, false);
+}
+
 /* Have the kernel write back what programs changed through mmap(2), as long as we still answer.
  * syncfs(2) starts the writes but does not wait for those of a FUSE filesystem, so that is done
  * here: until it stayed quiet for a while, as a worker may just have taken a request. */
 static void write_back(struct kvfs_mount *mount)
 {
-    int fd = open(mount->mountpoint, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0) {
+    if (sync_mount(mount) < 0) {
         return;
     }
-    (void)syncfs(fd);
-    close(fd);
     uint64_t deadline = clock_monotonic_ns() + WRITE_BACK_TIMEOUT_NS;
     unsigned quiet = 0;
     while (quiet < QUIET_COUNT && clock_monotonic_ns() < deadline) {
@@ -67,7 +85,7 @@ static void end_loop(struct kvfs_mount *mount)
 
 static void end_mount(struct kvfs_mount *mount)
 {
-    int r = kvfs_unmount(mount->mountpoint, false);
+    int r = unmount(mount);
     if (r == 0) {
         return; /* the loop ends by itself */
     }

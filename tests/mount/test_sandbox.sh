@@ -1,0 +1,175 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# usage: test_sandbox.sh BUILD_DIR
+# What the daemon of a mount gives up, and that its guard, which mounts and unmounts for it, does so whatever happens to
+# either of them; as root and as an ordinary user.
+# shellcheck disable=SC2016 # commands for eval are meant to expand later
+set -uo pipefail
+unset KVFS_STORE
+# shellcheck source=tests/lib/mount.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../lib/mount.sh"
+
+# status_of WORD...: a member of what `kvfs status` says of the store; WORD before the command (setpriv).
+status_of() {
+    local member=$1
+    shift
+    "$@" "$kvfs" status "$store" --json | python3 -c "import json, sys; print(json.load(sys.stdin)['$member'])"
+}
+
+guard_of() {
+    pgrep -P "$1" -x kvfs-guard
+}
+
+is_mounted() {
+    grep -q " $mnt fuse.kvfs " /proc/self/mounts
+}
+
+is_not_mounted() {
+    ! is_mounted
+}
+
+# A zombie is gone, too, where nobody collects orphans.
+has_gone() {
+    [[ $(ps -o stat= -p "$1") = "" || $(ps -o stat= -p "$1") = Z* ]]
+}
+
+begin() {
+    mount_store "$@" && daemon=$(status_of pid) && guard=$(guard_of "$daemon")
+}
+
+# ---- what was given up ----
+
+every_thread_is_confined() {
+    local thread threads=0
+    for thread in /proc/"$daemon"/task/*; do
+        [[ $(awk '/^NoNewPrivs|^Seccomp:/ {print $2}' "$thread/status" | tr '\n' ' ') = "1 2 " ]] || {
+            cat "$thread/comm" "$thread/status"
+            return 1
+        }
+        threads=$((threads + 1))
+    done
+    [ "$threads" -gt 5 ] && [ "$(awk '/^Max core file size/ {print $5, $6}' "/proc/$daemon/limits")" = "0 0" ]
+}
+
+status_tells() {
+    echo "$sandbox"
+    [[ $sandbox = "no core dumps, no new privileges, landlock "[0-9]*", seccomp" ]] && "$kvfs" status "$mnt" | grep -q "^sandbox *no core dumps"
+}
+
+# What the C library writes to, and what it reads when the mount ends.
+threads_have_names() {
+    cat /proc/"$daemon"/task/*/comm | sort -u >"$work/names"
+    cat "$work/names"
+    grep -qx kvfs-notify "$work/names" && grep -qx kvfs-control "$work/names"
+}
+
+guard_holds_nothing() {
+    ls -l "/proc/$guard/fd"
+    [ "$(readlink /proc/"$guard"/fd/* | grep -vc '^/dev/null$')" = 1 ] && readlink /proc/"$guard"/fd/* | grep -q '^socket:' &&
+        [ "$(awk '/^RssAnon/ {print $2}' "/proc/$guard/status")" -lt 2048 ]
+}
+
+# The daemon has no right to either directory.
+copies_are_made_outside() {
+    mkdir "$work/elsewhere" && echo kept >"$mnt/file" && "$kvfs" checkpoint "$mnt" "$work/elsewhere/shared" && "$kvfs" copy "$mnt" "$work/elsewhere/own" &&
+        [ "$("$kvfs" get "$work/elsewhere/shared" file)" = kept ] && [ "$("$kvfs" get "$work/elsewhere/own" file)" = kept ] &&
+        "$kvfs" fsck "$work/elsewhere/shared" && "$kvfs" fsck "$work/elsewhere/own" && [ "$(ls "$work/elsewhere")" = $'own\nshared' ]
+}
+
+# Merges, checks, snapshots, a log that is written, a store that is full of small and large files.
+everything_works_inside() {
+    local i
+    for i in $(seq 1 60); do
+        head -c $((i * 1500)) /dev/urandom >"$mnt/file$i" || return
+    done
+    sync -f "$mnt" && "$kvfs" compact "$mnt" && "$kvfs" verify "$mnt" && "$kvfs" snapshot create "$mnt" one && "$kvfs" snapshot drop "$mnt" one &&
+        "$kvfs" health "$mnt" && "$kvfs" stats "$mnt" && rm "$mnt"/file? && remount_store -o "log=$work/log" && cat "$mnt"/file* >/dev/null &&
+        umount_store && "$kvfs" fsck "$store" && ! grep -i "denied\|not permitted\|error" "$work/log"
+}
+
+# ---- the guard ----
+
+umount_ends_both() {
+    begin && umount_store && wait_for has_gone "$daemon" && wait_for has_gone "$guard" && is_not_mounted
+}
+
+a_crash_leaves_the_mount() {
+    begin && kill -KILL "$daemon" && wait_for has_gone "$daemon" && wait_for has_gone "$guard" && is_mounted && ! touch "$mnt/file" && mount_store &&
+        [ "$(cat "$mnt/file")" = kept ] && umount_store
+}
+
+# The signal of a terminal comes to the whole group.
+an_interrupt_of_all_unmounts() {
+    setsid "$kvfs" mount -f -o "log=$work/log" "$store" "$mnt" &
+    wait_for is_mounted && wait_for status_of pid && daemon=$(status_of pid) && guard=$(guard_of "$daemon") && kill -INT -- "-$daemon" && wait "$!" &&
+        wait_for has_gone "$guard" && is_not_mounted && "$kvfs" fsck "$store"
+}
+
+signals_pass_by_the_guard() {
+    begin && kill -TERM "$guard" && kill -INT "$guard" && kill -HUP "$guard" && kill -TERM "$daemon" && wait_for is_not_mounted && wait_for has_gone "$daemon"
+}
+
+in_use_it_is_detached() {
+    begin && exec 7<"$mnt/file" && kill -TERM "$daemon" && wait_for has_gone "$daemon" && wait_for is_not_mounted && exec 7<&- && "$kvfs" fsck "$store"
+}
+
+without_its_guard_it_ends_all_the_same() {
+    : >"$work/log"
+    begin -o "log=$work/log" && kill -KILL "$guard" && umount_store && wait_for has_gone "$daemon" &&
+        begin -o "log=$work/log" && kill -KILL "$guard" && kill -TERM "$daemon" && wait_for has_gone "$daemon" && grep -q "could not be unmounted" "$work/log" &&
+        "$kvfs" umount "$mnt" && "$kvfs" fsck "$store"
+}
+
+# ---- an ordinary user ----
+
+# In a mount name space where the device is open to all, as it is on most machines: here only root may open it.
+as_a_user() {
+    unshare -m bash -c 'mknod "$1/device" c 10 229 && chmod 666 "$1/device" && mount --bind "$1/device" /dev/fuse && shift && "$@"' _ "$work" "$@"
+}
+
+user() {
+    setpriv --reuid nobody --regid nogroup --clear-groups "$@"
+}
+
+user_mounts() {
+    store=$work/user/store
+    mnt=$work/user/mnt
+    kvfs=$work/user/kvfs
+    user "$kvfs" mkfs -q "$store" && user "$kvfs" mount "$store" "$mnt" && [[ $(status_of sandbox user) = *"no new privileges"*seccomp ]] &&
+        daemon=$(status_of pid user) && guard=$(guard_of "$daemon") && user touch "$mnt/file" && user "$kvfs" checkpoint "$mnt" "$work/user/copy" &&
+        kill -TERM "$daemon" && wait_for has_gone "$daemon" && wait_for is_not_mounted && wait_for has_gone "$guard" || return
+    # Also from under a program that uses it: by fusermount3, which the daemon itself could not start any more.
+    user "$kvfs" mount "$store" "$mnt" && daemon=$(status_of pid user) || return
+    user sh -c "exec 3<$mnt/file; echo; exec sleep 60" >"$work/user/ready" &
+    wait_for test -s "$work/user/ready" && kill -TERM "$daemon" && wait_for has_gone "$daemon" && wait_for is_not_mounted && kill "$!" && user "$kvfs" fsck "$store"
+}
+
+"$kvfs" mkfs -q "$store" || exit 1
+point "a store is mounted by way of a guard" begin
+sandbox=$(status_of sandbox)
+if [[ $sandbox = off:* ]]; then
+    skip "every thread of the daemon is confined" "$sandbox"
+    skip "status tells what is in force" "$sandbox"
+else
+    point "every thread of the daemon is confined" every_thread_is_confined
+    point "status tells what is in force" status_tells
+fi
+point "its threads have their names" threads_have_names
+point "its guard holds a socket and nothing else" guard_holds_nothing
+point "copies are made where the daemon may not write" copies_are_made_outside
+point "all that a daemon does works inside" everything_works_inside
+point "umount ends the daemon and its guard" umount_ends_both
+point "after a crash the guard is gone and the mount is there" a_crash_leaves_the_mount
+point "an interrupt of the whole process group unmounts" an_interrupt_of_all_unmounts
+point "signals do not end the guard" signals_pass_by_the_guard
+point "a mount in use is detached" in_use_it_is_detached
+point "a daemon whose guard was killed ends, and says that the mount is left" without_its_guard_it_ends_all_the_same
+if [ "$(id -u)" -ne 0 ] || ! command -v setpriv unshare fusermount3 >/dev/null; then
+    skip "a user's mount ends by way of its guard" "it takes root, setpriv, unshare and fusermount3"
+else
+    chmod 755 "$work" && install -d -o nobody -g nogroup "$work/user" "$work/user/mnt" && cp "$kvfs" "$work/user"
+    export -f user_mounts user status_of guard_of has_gone wait_for is_mounted is_not_mounted
+    export work kvfs
+    point "a user's mount ends by way of its guard" as_a_user bash -c user_mounts
+fi
+tap_finish
