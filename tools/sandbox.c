@@ -79,14 +79,15 @@ static struct ruleset ruleset_of(int version)
     return set;
 }
 
-/* What is not there needs no rule. The kernel holds on to the file that the path means now. */
+/* What is not there, or not to be reached, needs no rule. The kernel holds on to the file that the
+ * path means now. */
 static int allow(int ruleset, uint64_t handled, const char *path, uint64_t access)
 {
     struct path_rule rule = {.fd = open(path, O_PATH | O_CLOEXEC)};
     struct stat st;
     int r = 0;
     if (rule.fd < 0) {
-        return errno == ENOENT ? 0 : -errno;
+        return errno == ENOENT || errno == ENOTDIR || errno == EACCES ? 0 : -errno;
     }
     if (fstat(rule.fd, &st) != 0) {
         r = -errno;

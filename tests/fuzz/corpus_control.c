@@ -3,6 +3,7 @@
 #include "tests/fuzz/corpus.h"
 
 #include "tools/control.h"
+#include "tools/copy_ask.h"
 
 enum { HELLO, HEADER, REQUEST, REPLY };
 
@@ -60,6 +61,11 @@ void corpus_control(const struct corpus *corpus)
         .type = CONTROL_DONE, .error = -ENOENT, .bytes = kv_slice_str("no such key")};
     const struct control_reply row = {
         .type = CONTROL_ROW, .key = kv_slice_str("a/b"), .bytes = kv_slice_str("value")};
+    const struct copy_ask object = {
+        .verb = COPY_OBJECT, .id = {.kind = KV_FILE_TABLE, .number = 7}, .size = 4096};
+    uint8_t ask_key[COPY_ASK_SIZE];
+    const struct control_reply ask = {.type = CONTROL_ASK,
+                                      .key = kv_slice(ask_key, sizeof ask_key)};
     const struct control_reply data = {.type = CONTROL_DATA, .bytes = kv_slice_str("value")};
     uint8_t hello[CONTROL_HELLO_SIZE];
 
@@ -72,4 +78,6 @@ void corpus_control(const struct corpus *corpus)
     put_reply(corpus, &done, "control/reply_done");
     put_reply(corpus, &row, "control/reply_row");
     put_reply(corpus, &data, "control/reply_data");
+    copy_ask_encode(&object, ask_key);
+    put_reply(corpus, &ask, "control/reply_ask");
 }

@@ -3,6 +3,7 @@
 #include "tests/fuzz/fuzz.h"
 
 #include "tools/control.h"
+#include "tools/copy_ask.h"
 
 static void expect_verdict(int r)
 {
@@ -75,6 +76,19 @@ static void take_request(struct kv_slice bytes)
     kv_buf_finish(&second);
 }
 
+static void take_ask(struct kv_slice bytes)
+{
+    uint8_t back[COPY_ASK_SIZE];
+    struct copy_ask ask;
+    int r = copy_ask_decode(bytes, &ask);
+
+    expect_verdict(r);
+    if (r == 0) {
+        copy_ask_encode(&ask, back);
+        assert(bytes.size == sizeof back && memcmp(back, bytes.data, sizeof back) == 0);
+    }
+}
+
 static void take_reply(struct kv_slice bytes)
 {
     struct control_reply reply, again;
@@ -92,6 +106,7 @@ static void take_reply(struct kv_slice bytes)
     assert(again.type == reply.type && again.error == reply.error);
     assert(kv_slice_equal(again.key, reply.key) && kv_slice_equal(again.bytes, reply.bytes));
     kv_buf_finish(&frame);
+    take_ask(reply.key);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
