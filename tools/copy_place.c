@@ -250,7 +250,9 @@ int copy_to_place(struct target *target, const char *to, bool copies, control_re
     struct copy_place place = {
         .name = to, .store = target->store, .copies = copies, .fn = fn, .arg = arg};
     int r = target_call(target, &request, take_reply, &place);
-    if (r == 0 && !place.complete) {
+    if (place.complete) {
+        r = 0; /* also where the daemon ended before it heard of that */
+    } else if (r == 0) {
         r = -EPROTO;
     }
     if (r < 0) {
