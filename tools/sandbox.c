@@ -2,6 +2,7 @@
 #include "tools/sandbox.h"
 
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -224,6 +225,34 @@ static bool gain_nothing(struct sandbox *sandbox)
     return false;
 }
 
+/* Those that a store of another user, a quota, memory that is locked and the priorities of threads
+ * may take. */
+static const uint32_t kept_capabilities =
+    1U << CAP_CHOWN | 1U << CAP_DAC_OVERRIDE | 1U << CAP_DAC_READ_SEARCH | 1U << CAP_FOWNER |
+    1U << CAP_FSETID | 1U << CAP_IPC_LOCK | 1U << CAP_SYS_NICE | 1U << CAP_SYS_RESOURCE;
+
+/* Of root, and of whoever was given some. A file can be asked for more than its bytes, such as to
+ * freeze its file system. */
+static void drop_capabilities(struct sandbox *sandbox)
+{
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct sets[2]; /* the lower half, the upper half */
+    bool known = syscall(SYS_capget, &header, sets) == 0;
+    if (known && (sets[0].permitted & ~kept_capabilities) == 0 && sets[1].permitted == 0) {
+        return; /* there is nothing to drop */
+    }
+    sets[0].permitted &= kept_capabilities;
+    sets[0].effective &= kept_capabilities;
+    sets[0].inheritable = 0;
+    sets[1] = (struct __user_cap_data_struct){0};
+    if (known && syscall(SYS_capset, &header, sets) == 0) {
+        tell(sandbox, "no capabilities but of files");
+    } else {
+        sandbox->complete = false;
+        tell(sandbox, "capabilities: %s", kv_strerror(-errno));
+    }
+}
+
 void sandbox_enter(const struct sandbox_plan *plan, struct sandbox *ret_sandbox)
 {
     struct sandbox *sandbox = ret_sandbox;
@@ -232,6 +261,9 @@ void sandbox_enter(const struct sandbox_plan *plan, struct sandbox *ret_sandbox)
     leave_no_dumps(sandbox);
     if (!gain_nothing(sandbox)) {
         return;
+    }
+    if (plan->store != NULL) {
+        drop_capabilities(sandbox);
     }
     int r = plan->store != NULL ? restrict_files(plan->store) : 0;
     if (r > 0) {

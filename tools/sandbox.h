@@ -4,20 +4,21 @@
  *
  * 1. It gains no rights by starting programs (no_new_privs), and starts none.
  * 2. It leaves no core dump and cannot be traced but by root: its memory holds contents of files.
- * 3. Landlock, of a store in a directory: files are opened in that directory alone, and for reading
+ * 3. Of capabilities, which a daemon of root has, it keeps those over files, memory and threads.
+ * 4. Landlock, of a store in a directory: files are opened in that directory alone, and for reading
  *    where the C library looks (/usr, /proc, ...); nothing is executed, and no directory, device,
  *    pipe or link is made. No TCP, no signals and no abstract sockets to processes outside.
- * 4. seccomp: system calls that a daemon never makes are refused: other programs and processes,
+ * 5. seccomp: system calls that a daemon never makes are refused: other programs and processes,
  *    mounts, users, modules, keys, clocks; sockets of other kinds than AF_UNIX. What is newer than
  *    this version is answered like an old kernel does.
  *
- * The kernel keeps each thread's own account of 1 and 3, and a new thread has its maker's: so this
- * comes before the first thread. Whatever needs more is done before (the log is opened, the store's
- * directory made), by the guard (fs/fuse/mount.h: mounting and unmounting) or by the command that
- * asks (copy_remote.h: copies).
+ * The kernel keeps each thread's own account of 1, 3 and 4, and a new thread has its maker's: so
+ * this comes before the first thread. Whatever needs more is done before (the log is opened, the
+ * store's directory made), by the guard (fs/fuse/mount.h: mounting and unmounting) or by the
+ * command that asks (copy_remote.h: copies).
  *
- * A store in a pool: its library loads modules, reads files anywhere and speaks TCP, so 3 and the
- * line of 4 about sockets are left out.
+ * A store in a pool: its library loads modules, reads files anywhere and speaks TCP, so 3, 4
+ * and the line of 5 about sockets are left out.
  *
  * Refused: a list of the calls that are allowed. The C library, libfuse and the kernel's own
  * interfaces change which calls they make, and one that fails in the rare path of a full or failing
@@ -34,7 +35,7 @@ struct sandbox_plan {
 
 struct sandbox {
     bool complete;  /* nothing was refused */
-    char text[192]; /* what is in force, such as "no new privileges, no core dumps, landlock 7,
+    char text[192]; /* what is in force, such as "no core dumps, no new privileges, landlock 7,
                        seccomp", and what is not, with the reason */
 };
 

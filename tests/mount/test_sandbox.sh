@@ -48,12 +48,19 @@ every_thread_is_confined() {
         }
         threads=$((threads + 1))
     done
-    [ "$threads" -gt 5 ] && [ "$(awk '/^Max core file size/ {print $5, $6}' "/proc/$daemon/limits")" = "0 0" ]
+    # CAP_SYS_ADMIN, with which root may do nearly everything, has the number 21.
+    [ "$threads" -gt 5 ] && [ $((0x$(awk '/^CapPrm/ {print $2}' "/proc/$daemon/status") & 1 << 21)) = 0 ] && [ "$(awk '/^Max core file size/ {print $5, $6}' "/proc/$daemon/limits")" = "0 0" ]
 }
 
 status_tells() {
     echo "$sandbox"
-    [[ $sandbox = "no core dumps, no new privileges, landlock "[0-9]*", seccomp" ]] && "$kvfs" status "$mnt" | grep -q "^sandbox *no core dumps"
+    # Where securityfs is not mounted nobody tells what the kernel has.
+    if grep -qv landlock /sys/kernel/security/lsm 2>/dev/null; then
+        [[ $sandbox = *", no landlock: "* ]] || return
+    else
+        [[ $sandbox = *", landlock "[0-9]* ]] || return
+    fi
+    [[ $sandbox = "no core dumps, no new privileges, "*", seccomp" ]] && "$kvfs" status "$mnt" | grep -q "^sandbox *no core dumps"
 }
 
 # What the C library writes to, and what it reads when the mount ends.

@@ -3,6 +3,7 @@
 #include "tests/lib/check_main.h"
 
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <sched.h>
 #include <signal.h>
 #include <stddef.h>
@@ -313,6 +314,25 @@ static void look_at_the_process(const struct place *place)
     NEED(getrlimit(RLIMIT_CORE, &core) == 0 && core.rlim_cur == 0 && core.rlim_max == 0);
 }
 
+static void look_at_capabilities(const struct place *place)
+{
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct sets[2];
+    (void)place;
+    NEED(syscall(SYS_capget, &header, sets) == 0);
+    NEED((sets[0].permitted & (1U << CAP_SYS_ADMIN | 1U << CAP_SETUID | 1U << CAP_MKNOD |
+                               1U << CAP_NET_ADMIN | 1U << CAP_SYS_PTRACE)) == 0);
+    NEED(sets[1].permitted == 0 && sets[0].inheritable == 0);
+    /* A store of another user is root's all the same. */
+    NEED(geteuid() != 0 || (sets[0].effective & 1U << CAP_DAC_OVERRIDE) != 0);
+}
+
+START_TEST(root_keeps_no_capabilities_but_those_of_files)
+{
+    in_a_directory(look_at_capabilities);
+}
+END_TEST
+
 START_TEST(it_leaves_no_core_dump_and_gains_no_privileges)
 {
     in_a_directory(look_at_the_process);
@@ -368,7 +388,7 @@ START_TEST(it_says_what_is_in_force)
     ck_assert_int_ge(pid, 0);
     if (pid == 0) {
         sandbox_enter(&plan, &sandbox);
-        snprintf(wanted, sizeof wanted, "landlock %d, seccomp", landlock_version());
+        snprintf(wanted, sizeof wanted, ", landlock %d, seccomp", landlock_version());
         NEED(strncmp(sandbox.text, "off", 3) == 0 || landlock_version() <= 0 ||
              (sandbox.complete && strstr(sandbox.text, wanted) != NULL &&
               strstr(sandbox.text, "no core dumps, no new privileges") != NULL));
@@ -394,6 +414,7 @@ Suite *test_suite(void)
     suite_add(suite, "calls", a_store_in_a_pool_has_files_and_network_and_no_programs);
     suite_add(suite, "calls", io_uring_is_for_mounts_over_it);
     suite_add(suite, "process", it_leaves_no_core_dump_and_gains_no_privileges);
+    suite_add(suite, "process", root_keeps_no_capabilities_but_those_of_files);
     suite_add(suite, "process", threads_that_start_later_are_in_it);
     suite_add(suite, "process", signals_go_to_the_process_itself_alone);
     suite_add(suite, "process", it_says_what_is_in_force);
