@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The filter decides by the number of the call alone, but for socket(2), so that the kernel can
- * keep what it decided (Linux 5.11 on) and a call costs no more than without. */
+ * keep what it decided (Linux 5.11 on) and a call costs some 40 ns more and not the whole filter.
+ */
 #include "tools/sandbox.h"
 
 #include <errno.h>
