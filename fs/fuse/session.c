@@ -311,7 +311,7 @@ static void end_session(struct kvfs_mount *mount)
     fuse_session_unmount(mount->session);
     fuse_session_destroy(mount->session);
     int r = mounted ? guard_unmount(mount->guard, true) : 0;
-    if (r < 0) {
+    if (r < 0 && r != -EINVAL) { /* a copy of the mount may be left in another name space */
         message(&mount->sink, KV_MESSAGE_WARNING, "%s could not be unmounted: %s",
                 mount->mountpoint, kv_strerror(r));
     }

@@ -85,13 +85,34 @@ copies_are_made_outside() {
 
 # Merges, checks, snapshots, a log that is written, a store that is full of small and large files.
 everything_works_inside() {
+    everything_is_tried && remount_store -o "log=$work/log" && cat "$mnt"/file* >/dev/null &&
+        umount_store && "$kvfs" fsck "$store" && ! grep -i "denied\|not permitted\|error" "$work/log"
+}
+
+# Of a whole life. The directory above the store is synced before, and what the storage does then without asking is refused.
+nothing_is_refused() {
+    strace -f -Z -o "$work/failed" "$kvfs" mount -f -o "log=$work/log" "$store" "$mnt" &
+    wait_for is_mounted && wait_for status_of pid && everything_is_tried && "$kvfs" umount "$mnt" && wait "$!" || return
+    [ -s "$work/failed" ] && ! grep -E 'EACCES|EPERM|ENOSYS|EAFNOSUPPORT' "$work/failed" | grep -v 'openat([0-9]*, "\.\.",'
+}
+
+everything_is_tried() {
     local i
     for i in $(seq 1 60); do
         head -c $((i * 1500)) /dev/urandom >"$mnt/file$i" || return
     done
     sync -f "$mnt" && "$kvfs" compact "$mnt" && "$kvfs" verify "$mnt" && "$kvfs" snapshot create "$mnt" one && "$kvfs" snapshot drop "$mnt" one &&
-        "$kvfs" health "$mnt" && "$kvfs" stats "$mnt" && rm "$mnt"/file? && remount_store -o "log=$work/log" && cat "$mnt"/file* >/dev/null &&
-        umount_store && "$kvfs" fsck "$store" && ! grep -i "denied\|not permitted\|error" "$work/log"
+        "$kvfs" health "$mnt" && "$kvfs" stats "$mnt" && "$kvfs" copy "$mnt" "$work/copy" && rm -r "$work/copy" "$mnt"/file?
+}
+
+# A power failure takes no store that was just made.
+store_is_named_before() {
+    mkdir "$work/new-mnt" || return
+    strace -f -y -e trace=fsync,landlock_restrict_self -o "$work/calls" "$kvfs" mount -f --create -o "log=$work/log" "$work/new" "$work/new-mnt" &
+    wait_for mountpoint -q "$work/new-mnt" && wait_for test -S "$work/new/control" && "$kvfs" umount "$work/new-mnt" && wait "$!" && cat "$work/calls" &&
+        grep -n "fsync([0-9]*<$work>)" "$work/calls" | head -n 1 | cut -d: -f1 >"$work/at-sync" &&
+        grep -n 'landlock_restrict_self' "$work/calls" | head -n 1 | cut -d: -f1 >"$work/at-sandbox" && [ -s "$work/at-sync" ] &&
+        { [ ! -s "$work/at-sandbox" ] || [ "$(cat "$work/at-sync")" -lt "$(cat "$work/at-sandbox")" ]; }
 }
 
 # ---- the guard ----
@@ -165,6 +186,13 @@ point "its threads have their names" threads_have_names
 point "its guard holds a socket and nothing else" guard_holds_nothing
 point "copies are made where the daemon may not write" copies_are_made_outside
 point "all that a daemon does works inside" everything_works_inside
+if [[ $sandbox = off:* ]] || ! strace -f -Z true 2>/dev/null; then
+    skip "of all that a daemon does nothing is refused" "it takes strace of 5.2 or later, and a build without sanitizers"
+    skip "a store that is made has its name before" "likewise"
+else
+    point "of all that a daemon does nothing is refused" nothing_is_refused
+    point "a store that is made has its name before" store_is_named_before
+fi
 point "umount ends the daemon and its guard" umount_ends_both
 point "after a crash the guard is gone and the mount is there" a_crash_leaves_the_mount
 point "an interrupt of the whole process group unmounts" an_interrupt_of_all_unmounts
