@@ -89,6 +89,22 @@ everything_works_inside() {
         umount_store && "$kvfs" fsck "$store" && ! grep -i "denied\|not permitted\|error" "$work/log"
 }
 
+# The daemon goes on, and the next copy takes over what was left of the last one.
+dead_commands_copy_is_begun_anew() {
+    local try again=$work/again
+    head -c 64M /dev/urandom >"$mnt/large" && sync -f "$mnt" || return
+    for try in $(seq 1 20); do
+        "$kvfs" copy "$mnt" "$again" &
+        until [ -e "$again.tmp" ] || [ -e "$again" ]; do :; done
+        kill -KILL "$!"
+        wait "$!"
+        [ -e "$again" ] || break
+        echo "try $try: it was done"
+        rm -r "$again"
+    done
+    [ -e "$again.tmp" ] && "$kvfs" copy "$mnt" "$again" && [ ! -e "$again.tmp" ] && "$kvfs" fsck "$again" && cat "$mnt/file" && rm "$mnt/large"
+}
+
 # Of a whole life. The directory above the store is synced before, and what the storage does then without asking is refused.
 nothing_is_refused() {
     strace -f -Z -o "$work/failed" "$kvfs" mount -f -o "log=$work/log" "$store" "$mnt" &
@@ -185,6 +201,7 @@ fi
 point "its threads have their names" threads_have_names
 point "its guard holds a socket and nothing else" guard_holds_nothing
 point "copies are made where the daemon may not write" copies_are_made_outside
+point "a copy whose command was killed is begun anew" dead_commands_copy_is_begun_anew
 point "all that a daemon does works inside" everything_works_inside
 if [[ $sandbox = off:* ]] || ! strace -f -Z true 2>/dev/null; then
     skip "of all that a daemon does nothing is refused" "it takes strace of 5.2 or later, and a build without sanitizers"
