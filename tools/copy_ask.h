@@ -9,7 +9,8 @@
 /* On the wire, never renumber. */
 enum copy_verb {
     COPY_BEGIN = 1,    /* take the place, which must be empty */
-    COPY_LOG = 2,      /* make the log, or the blob, `id`, which then is what is open */
+    COPY_LOG = 2,      /* make the log, or the blob, `id` with room for `size` bytes, which then is
+                          what is open */
     COPY_OBJECT = 3,   /* make the object `id` of about `size` bytes, which then is */
     COPY_WRITE = 4,    /* bytes: append them to what is open */
     COPY_SYNC = 5,     /* the log that is open */
@@ -24,7 +25,7 @@ enum copy_verb {
 struct copy_ask {
     enum copy_verb verb;
     struct kv_file_id id; /* of log, object and link; kind 0 otherwise */
-    uint64_t size;        /* of object */
+    uint64_t size;        /* of log and object; 0: nobody knows */
 };
 
 enum { COPY_ASK_SIZE = 18 };

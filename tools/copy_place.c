@@ -154,7 +154,7 @@ static int carry_out(struct copy_place *place, const struct control_reply *reply
     case COPY_BEGIN:
         return begin(place);
     case COPY_LOG:
-        return to->ops->log_create(to, ask.id, 0, 0, &place->log);
+        return to->ops->log_create(to, ask.id, 0, ask.size, &place->log);
     case COPY_OBJECT:
         return to->ops->object_begin(to, ask.id, ask.size, &place->writer);
     case COPY_WRITE:

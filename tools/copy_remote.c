@@ -109,8 +109,7 @@ static int remote_log_create(struct kv_storage *base, struct kv_file_id id, uint
                              uint64_t preallocate_bytes, struct kv_log **ret_log)
 {
     (void)recycle; /* nothing is there to be used again */
-    (void)preallocate_bytes;
-    int r = ask_file(of_storage(base), COPY_LOG, id, 0);
+    int r = ask_file(of_storage(base), COPY_LOG, id, preallocate_bytes);
     if (r == 0) {
         *ret_log = (struct kv_log *)base;
     }
@@ -160,6 +159,14 @@ static void remote_object_abort(struct kv_object_writer *take_writer)
     }
 }
 
+/* What is left of a file that could not be made goes with all of the copy, which fails. */
+static int remote_remove(struct kv_storage *base, struct kv_file_id id)
+{
+    (void)base;
+    (void)id;
+    return 0;
+}
+
 static int remote_object_take(struct kv_storage *base, struct kv_storage *from,
                               struct kv_file_id id)
 {
@@ -188,6 +195,7 @@ static const struct kv_storage_ops remote_ops = {
     .object_finish = remote_object_finish,
     .object_abort = remote_object_abort,
     .object_take = remote_object_take,
+    .remove = remote_remove,
     .publish = remote_publish,
 };
 
