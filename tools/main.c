@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* kvfs: one program, its subcommands, and the names under which mount(8) and others call it. */
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "tools/cmd.h"
 #include "tools/completions.h"
@@ -149,8 +151,22 @@ static int run_help(int argc, char **argv)
     return run(cmd, 2, with_help);
 }
 
+/* Where the caller closed one of the standard descriptors, the next file that is opened would get
+ * its number, and what is printed, or a daemon that gives them up, would hit that file. Reading and
+ * writing them fails as before. */
+static void keep_standard_descriptors(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+        if (fcntl(fd, F_GETFD) < 0 &&
+            open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) < 0) {
+            return;
+        }
+    }
+}
+
 int main(int argc, char **argv)
 {
+    keep_standard_descriptors();
     const char *slash = argc > 0 ? strrchr(argv[0], '/') : NULL;
     const char *own_name = slash != NULL ? slash + 1 : argc > 0 ? argv[0] : "kvfs";
     const struct cmd *alias = find(aliases, sizeof aliases / sizeof aliases[0], own_name);

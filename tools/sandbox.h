@@ -6,11 +6,17 @@
  * 2. It leaves no core dump and cannot be traced but by root: its memory holds contents of files.
  * 3. Of capabilities, which a daemon of root has, it keeps those over files, memory and threads.
  * 4. Landlock, of a store in a directory: files are opened in that directory alone, and for reading
- *    where the C library looks (/usr, /proc, ...); nothing is executed, and no directory, device,
- *    pipe or link is made. No TCP, no signals and no abstract sockets to processes outside.
+ *    where the C library looks (/usr, ...) and in /proc, where the groups of callers are found;
+ *    nothing is executed, and no directory, device, pipe or link is made. No TCP, no signals and no
+ *    abstract sockets to processes outside.
  * 5. seccomp: system calls that a daemon never makes are refused: other programs and processes,
  *    mounts, users, modules, keys, clocks; sockets of other kinds than AF_UNIX. What is newer than
  *    this version is answered like an old kernel does.
+ *
+ * What /proc means: the daemon can read what any user may of every process (its command line,
+ * state, memory use, groups) and of the kernel, and nothing that takes the rights of a tracer, also
+ * of processes of its own user: their memory, environment, open files and directories. It writes
+ * below its own /proc/self alone.
  *
  * The kernel keeps each thread's own account of 1, 3 and 4, and a new thread has its maker's: so
  * this comes before the first thread. Whatever needs more is done before (the log is opened, the
@@ -46,8 +52,8 @@ void sandbox_enter(const struct sandbox_plan *plan, struct sandbox *ret_sandbox)
 
 /* ---- sandbox_calls.c ---- */
 
-/* Refuse system calls, in all threads. Errors: -ENOTSUP not on this processor; what seccomp(2)
- * says. */
+/* Refuse system calls, in all threads. Errors: -ENOTSUP not on this processor, which is no failure;
+ * what seccomp(2) says. */
 int sandbox_refuse_calls(const struct sandbox_plan *plan);
 
 #endif

@@ -149,6 +149,28 @@ __attribute__((noreturn)) static void run_guard(int fd, const char *mountpoint)
 
 /* ---- the daemon ------------------------------------------------------------------------------ */
 
+/* None of them is one of those that are given up to /dev/null once it serves, which are free where
+ * the caller closed them. */
+static int make_pair(int fds[2])
+{
+    int made[2];
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, made) != 0) {
+        return -errno;
+    }
+    int r = 0;
+    for (int i = 0; i < 2; i++) {
+        fds[i] = fcntl(made[i], F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+        r = fds[i] < 0 ? -errno : r;
+        close(made[i]);
+    }
+    for (int i = 0; r < 0 && i < 2; i++) {
+        if (fds[i] >= 0) {
+            close(fds[i]);
+        }
+    }
+    return r;
+}
+
 int kvfs_guard_start(const char *mountpoint, struct kvfs_guard **ret_guard)
 {
     struct kvfs_guard *guard = calloc(1, sizeof *guard);
@@ -156,10 +178,10 @@ int kvfs_guard_start(const char *mountpoint, struct kvfs_guard **ret_guard)
     if (guard == NULL) {
         return -ENOMEM;
     }
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) != 0) {
-        int error = -errno;
+    int r = make_pair(fds);
+    if (r < 0) {
         free(guard);
-        return error;
+        return r;
     }
     fflush(NULL);
     guard->pid = fork();

@@ -131,7 +131,18 @@ store_is_named_before() {
         { [ ! -s "$work/at-sandbox" ] || [ "$(cat "$work/at-sync")" -lt "$(cat "$work/at-sandbox")" ]; }
 }
 
+# The groups of a caller stand in /proc alone.
+setgid_is_kept_for_a_group_of_the_caller() {
+    echo text >"$mnt/setgid" && chown 4000:5000 "$mnt/setgid" && chmod 2755 "$mnt/setgid" &&
+        setpriv --reuid 4000 --regid 4000 --groups 5000 setfacl -m u:4001:r "$mnt/setgid" && [ "$(stat -c %a "$mnt/setgid")" = 2755 ] &&
+        setpriv --reuid 4000 --regid 4000 --groups 5001 setfacl -m u:4002:r "$mnt/setgid" && [ "$(stat -c %a "$mnt/setgid")" = 755 ]
+}
+
 # ---- the guard ----
+
+closed_descriptors_are_no_matter() {
+    begin <&- >&- && touch "$mnt/file" && umount_store && begin <&- >&- 2>&- && touch "$mnt/file" && umount_store && wait_for has_gone "$guard" && is_not_mounted
+}
 
 umount_ends_both() {
     begin && umount_store && wait_for has_gone "$daemon" && wait_for has_gone "$guard" && is_not_mounted
@@ -210,6 +221,12 @@ else
     point "of all that a daemon does nothing is refused" nothing_is_refused
     point "a store that is made has its name before" store_is_named_before
 fi
+if [ "$(id -u)" -ne 0 ] || ! command -v setpriv setfacl >/dev/null; then
+    skip "setgid stays where the caller is in the group" "it takes root, setpriv and setfacl"
+else
+    point "setgid stays where the caller is in the group" eval 'begin -o allow_other && chmod 755 "$work" && setgid_is_kept_for_a_group_of_the_caller && umount_store'
+fi
+point "a mount works whose caller closed its descriptors" closed_descriptors_are_no_matter
 point "umount ends the daemon and its guard" umount_ends_both
 point "after a crash the guard is gone and the mount is there" a_crash_leaves_the_mount
 point "an interrupt of the whole process group unmounts" an_interrupt_of_all_unmounts

@@ -7,6 +7,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
@@ -182,7 +183,6 @@ static void read_what_the_library_reads(const struct place *place)
     NEED(open("/proc/self/comm", O_RDWR | O_CLOEXEC) >= 0); /* a thread's name, of that thread */
     NEED(open("/usr", O_RDONLY | O_DIRECTORY | O_CLOEXEC) >= 0);
     if (landlock_version() > 0) {
-        REFUSED(open("/proc/1/status", O_RDONLY), EACCES);
         REFUSED(open("/usr/new", O_WRONLY | O_CREAT, 0600), EACCES);
     }
 }
@@ -190,6 +190,40 @@ static void read_what_the_library_reads(const struct place *place)
 START_TEST(what_the_c_library_needs_can_be_read)
 {
     in_a_directory(read_what_the_library_reads);
+}
+END_TEST
+
+/* The parent has the same user, and would be traced. */
+static void look_at_another_process(const struct place *place)
+{
+    char name[64];
+    char line[256] = "";
+    (void)place;
+    snprintf(name, sizeof name, "/proc/%d/task/%d/status", (int)getppid(), (int)getppid());
+    FILE *file = fopen(name, "re");
+    bool found = false;
+    NEED(file != NULL);
+    while (!found && fgets(line, sizeof line, file) != NULL) {
+        found = strncmp(line, "Groups:", 7) == 0;
+    }
+    NEED(found);
+    if (landlock_version() <= 0) {
+        return;
+    }
+    snprintf(name, sizeof name, "/proc/%d/environ", (int)getppid());
+    NEED(open(name, O_RDONLY | O_CLOEXEC) < 0);
+    snprintf(name, sizeof name, "/proc/%d/mem", (int)getppid());
+    NEED(open(name, O_RDONLY | O_CLOEXEC) < 0);
+    snprintf(name, sizeof name, "/proc/%d/root/etc", (int)getppid());
+    NEED(open(name, O_PATH | O_CLOEXEC) < 0);
+    snprintf(name, sizeof name, "/proc/%d/comm", (int)getppid());
+    REFUSED(open(name, O_WRONLY | O_CLOEXEC), EACCES);
+    REFUSED(open("/proc/sys/kernel/core_pattern", O_WRONLY | O_CLOEXEC), EACCES);
+}
+
+START_TEST(groups_of_callers_can_be_read_and_no_more_of_them)
+{
+    in_a_directory(look_at_another_process);
 }
 END_TEST
 
@@ -408,6 +442,7 @@ Suite *test_suite(void)
     suite_add(suite, "files", nothing_outside_is_opened_made_or_removed);
     suite_add(suite, "files", the_store_gets_no_directories_links_pipes_or_devices);
     suite_add(suite, "files", what_the_c_library_needs_can_be_read);
+    suite_add(suite, "files", groups_of_callers_can_be_read_and_no_more_of_them);
     suite_add(suite, "calls", no_program_is_started);
     suite_add(suite, "calls", calls_that_change_the_machine_are_refused);
     suite_add(suite, "calls", a_store_in_a_directory_has_no_network);
