@@ -7,13 +7,20 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "kvcore/util/clock.h"
 #include "kvcore/util/thread.h"
 #include "tools/control_io.h"
 
+#define NS_PER_S 1000000000ULL
+
 enum {
     CLIENTS_MAX = 16,
-    ROWS_SIZE = 32 * 1024, /* so many bytes of rows are sent together */
-    IDLE_TIMEOUT_S = 60,   /* a client that takes or sends nothing for so long is cut off */
+    ROWS_SIZE = 32 * 1024,  /* so many bytes of rows are sent together */
+    IDLE_TIMEOUT_S = 60,    /* a client that takes or sends nothing for so long is cut off */
+    ANSWER_TIMEOUT_S = 600, /* one step of a copy: a command that was stopped holds files of ours */
+    ENDING_TIMEOUT_S = 2,   /* one that takes nothing, once the daemon is to end */
+    COPIES_MAX = 8, /* at a time, so that commands that were stopped leave room for others */
+    SEND_STEP_MS = 100,
 };
 
 struct client {
@@ -22,6 +29,7 @@ struct client {
     struct kvfs_who who;
     struct kv_buf frame; /* replies to be sent; thread-private */
     bool verifying;      /* what it asked for may take hours; thread-private */
+    uint64_t cut_off_ns; /* monotonic, 0: the daemon is not to end; thread-private */
     int fd;              /* -1: the slot is free. Guarded by the server's mu */
     bool ended;          /* the thread is about to return. Guarded by the server's mu */
 };
@@ -34,33 +42,80 @@ struct control_server {
     struct mutex mu;
     struct condvar changed; /* a client ended, or the server is to stop */
     bool stopping;          /* guarded by mu */
+    unsigned copies;        /* that are being made. Guarded by mu */
     struct client clients[CLIENTS_MAX];
 };
 
 /* ---- one client ------------------------------------------------------------------------------ */
 
+static bool is_stopping(struct control_server *server)
+{
+    mutex_lock(&server->mu);
+    bool stopping = server->stopping;
+    mutex_unlock(&server->mu);
+    return stopping;
+}
+
 /* The daemon ends: what takes long is not waited for. */
 static bool is_given_up(struct client *client, const struct control_reply *reply)
 {
-    mutex_lock(&client->server->mu);
-    bool stopping = client->server->stopping;
-    mutex_unlock(&client->server->mu);
-    return stopping && client->verifying && reply->type == CONTROL_DATA;
+    return client->verifying && reply->type == CONTROL_DATA && is_stopping(client->server);
 }
 
-/* What the client answers to an ask, however long it works on that. Its end, and ours, show as the
- * end of what it sends. */
+/* Until the client takes more. Errors: -ETIMEDOUT, which comes soon once the daemon is to end,
+ * however slowly it reads. */
+static int await_room(struct client *client, uint64_t idle_until_ns)
+{
+    struct pollfd writable = {.fd = client->fd, .events = POLLOUT};
+    uint64_t now = clock_monotonic_ns();
+    if (client->cut_off_ns == 0 && is_stopping(client->server)) {
+        client->cut_off_ns = now + ENDING_TIMEOUT_S * NS_PER_S;
+    }
+    if (now >= idle_until_ns || (client->cut_off_ns != 0 && now >= client->cut_off_ns)) {
+        return -ETIMEDOUT;
+    }
+    (void)poll(&writable, 1, SEND_STEP_MS);
+    return 0;
+}
+
+static int send_frame(struct client *client)
+{
+    struct kv_slice rest = kv_buf_slice(&client->frame);
+    uint64_t idle_until_ns = clock_monotonic_ns() + IDLE_TIMEOUT_S * NS_PER_S;
+    int r = 0;
+    while (rest.size > 0 && r == 0) {
+        ssize_t n = send(client->fd, rest.data, rest.size, MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (n >= 0) {
+            rest = kv_slice(rest.data + n, rest.size - (size_t)n);
+            idle_until_ns = clock_monotonic_ns() + IDLE_TIMEOUT_S * NS_PER_S;
+        } else if (errno == EAGAIN) {
+            r = await_room(client, idle_until_ns);
+        } else if (errno != EINTR) {
+            r = -EPIPE;
+        }
+    }
+    client->frame.size = 0;
+    return r;
+}
+
+/* What the client answers to an ask, however long it works on that, but for one that was stopped.
+ * Its end, and ours, show as the end of what it sends. What came after an answer that is missing
+ * would be taken for it: so that is the end. */
 static int await_answer(struct client *client)
 {
     struct pollfd readable = {.fd = client->fd, .events = POLLIN};
     struct control_reply answer = {0};
     struct kv_buf body = {0};
-    while (poll(&readable, 1, -1) < 0) {
+    int ready;
+    while ((ready = poll(&readable, 1, ANSWER_TIMEOUT_S * 1000)) < 0) {
     }
-    int r = control_receive(client->fd, &body);
+    int r = ready == 0 ? -ETIMEDOUT : control_receive(client->fd, &body);
     r = r < 0 ? r : control_reply_decode(kv_buf_slice(&body), &answer);
     r = r == 0 && answer.type != CONTROL_DONE ? -EPROTO : r;
     kv_buf_finish(&body);
+    if (r < 0) {
+        shutdown(client->fd, SHUT_RDWR);
+    }
     return r < 0 ? r : answer.error;
 }
 
@@ -74,16 +129,34 @@ static int send_reply(void *arg, const struct control_reply *reply)
     }
     int r = control_reply_encode(reply, &client->frame);
     if (r == 0 && (reply->type != CONTROL_ROW || client->frame.size >= ROWS_SIZE)) {
-        r = control_send(client->fd, kv_buf_slice(&client->frame));
-        client->frame.size = 0;
+        r = send_frame(client);
     }
     return r == 0 && reply->type == CONTROL_ASK ? await_answer(client) : r;
 }
 
-static int refuse(struct client *client, int error)
+static int refuse(struct client *client, int error, const char *text)
 {
-    struct control_reply done = {.type = CONTROL_DONE, .error = error};
+    struct control_reply done = {.type = CONTROL_DONE, .error = error, .bytes = kv_slice_str(text)};
     return send_reply(client, &done);
+}
+
+static int make_copy(struct client *client, const struct control_request *request,
+                     const struct kvfs_who *who)
+{
+    struct control_server *server = client->server;
+    mutex_lock(&server->mu);
+    bool many = server->copies >= COPIES_MAX;
+    server->copies += many ? 0 : 1;
+    mutex_unlock(&server->mu);
+    if (many) {
+        return refuse(client, -EBUSY,
+                      "too many copies of the store are being made. Try again when one is done");
+    }
+    int r = control_execute(server->host, request, who, send_reply, client);
+    mutex_lock(&server->mu);
+    server->copies--;
+    mutex_unlock(&server->mu);
+    return r;
 }
 
 static int serve_one(struct client *client, struct kv_buf *body)
@@ -95,12 +168,14 @@ static int serve_one(struct client *client, struct kv_buf *body)
     }
     r = control_request_decode(kv_buf_slice(body), &request);
     if (r < 0) {
-        return r == -EOPNOTSUPP ? refuse(client, r) : r;
+        return r == -EOPNOTSUPP ? refuse(client, r, "") : r;
     }
     struct kvfs_who who = client->who;
     who.umask = request.umask;
     client->verifying = request.op == CONTROL_VERIFY;
-    return control_execute(client->server->host, &request, &who, send_reply, client);
+    return request.op == CONTROL_CHECKPOINT
+               ? make_copy(client, &request, &who)
+               : control_execute(client->server->host, &request, &who, send_reply, client);
 }
 
 static void *client_main(void *arg)
@@ -216,14 +291,6 @@ static void accept_one(struct control_server *server)
         close(fd);
     }
     mutex_unlock(&server->mu);
-}
-
-static bool is_stopping(struct control_server *server)
-{
-    mutex_lock(&server->mu);
-    bool stopping = server->stopping;
-    mutex_unlock(&server->mu);
-    return stopping;
 }
 
 static void *server_main(void *arg)

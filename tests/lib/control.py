@@ -7,7 +7,7 @@ import socket
 import struct
 import time
 
-STATUS, GET, PUT, DELETE = 1, 4, 5, 6
+STATUS, GET, PUT, DELETE, CHECKPOINT = 1, 4, 5, 6, 13
 PRUNE = 4  # flag of DELETE
 DONE, DATA = 128, 129
 KEY_FIELD, VALUE_FIELD, FLAGS_FIELD, UMASK_FIELD = 1, 3, 13, 15

@@ -10,17 +10,19 @@ import os
 import re
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
-from control import Control, wait_until_served  # noqa: E402
+from control import CHECKPOINT, GET, KEY_FIELD, Control, field, wait_until_served  # noqa: E402
 from kvfs_mount import Report, attempt  # noqa: E402
 from writers import die_with_parent  # noqa: E402
 
 PATIENCE_S = 60
+MOST_COPIES = 8  # at a time, likewise
 MOST_CLIENTS = 16  # at a time, see tools/control_server.c
 
 
@@ -163,6 +165,40 @@ class Serve:
         assert self.run("get", self.store, "synced") == "yes"
         self.run("umount", self.store)
 
+    def waits_for_no_client_that_does_not_read(self):
+        subprocess.run([self.program, "put", self.store, "large"], input=os.urandom(8 << 20), check=True)
+        server = self.foreground()
+        client = Control(self.store)
+        body = bytes([GET]) + field(KEY_FIELD, b"large")
+        client.socket.sendall(struct.pack("<I", len(body)) + body)
+        client.receive(4)  # it is being answered
+        began = time.monotonic()
+        server.terminate()
+        server.communicate(timeout=2 * PATIENCE_S)
+        assert time.monotonic() - began < PATIENCE_S / 2 and server.returncode == 0
+        client.socket.close()
+
+    def copies_leave_room_for_others(self):
+        """Also those of commands that were stopped."""
+        server = self.foreground()
+        copies = []
+        for _ in range(MOST_COPIES):
+            copies.append(Control(self.store))
+            copies[-1].socket.sendall(struct.pack("<IB", 1, CHECKPOINT))
+            copies[-1].receive(4)  # what to do first
+        assert "too many copies of the store are being made" in self.run(
+            "checkpoint", self.store, self.path("last-copy"), status=5)
+        assert self.status()["pid"] == server.pid
+        copies.pop().socket.close()
+        until = time.monotonic() + PATIENCE_S
+        while subprocess.run([self.program, "checkpoint", self.store, self.path("last-copy")], check=False).returncode:
+            assert time.monotonic() < until
+            time.sleep(0.1)
+        assert self.run("get", self.path("last-copy"), "last") == "value"
+        server.terminate()
+        server.communicate(timeout=PATIENCE_S)
+        assert server.returncode == 0
+
     # ---- starting ----
 
     def tells_the_manager(self):
@@ -225,6 +261,8 @@ def main():
         report.point("umount of the store ends it and waits for that", attempt(test.umount_ends_it))
         report.point("umount of what nobody serves fails", attempt(test.nothing_to_end))
         report.point("signals end it cleanly", attempt(test.signals_end_it))
+        report.point("nobody is waited for who does not read", attempt(test.waits_for_no_client_that_does_not_read))
+        report.point("copies of stopped commands leave room", attempt(test.copies_leave_room_for_others))
         report.point("after a kill the next one goes on with what was synced", attempt(test.killed))
         report.point("in the foreground it tells the service manager", attempt(test.tells_the_manager))
         report.point("it takes the options that need no mount", attempt(test.takes_its_options))
