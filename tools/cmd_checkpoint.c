@@ -50,6 +50,7 @@ int cmd_checkpoint(int argc, char **argv)
     code = target_begin(&target, store, TARGET_WRITE);
     if (code == EXIT_DONE) {
         code = target_end(&target, make_copy(&target, path));
+        copy_end_by_signal();
     }
     free(path);
     return code;

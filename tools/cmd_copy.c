@@ -53,6 +53,7 @@ int cmd_copy(int argc, char **argv)
     code = target_begin(&target, store, TARGET_WRITE);
     if (code == EXIT_DONE) {
         code = target_end(&target, make_copy(&target, to));
+        copy_end_by_signal();
     }
     free(to);
     return code;

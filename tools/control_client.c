@@ -72,6 +72,11 @@ pid_t control_client_pid(const struct control_client *client)
     return client->pid;
 }
 
+int control_client_fd(const struct control_client *client)
+{
+    return client->fd;
+}
+
 /* How what the daemon asked for went. */
 static int answer(struct control_client *client, int result)
 {

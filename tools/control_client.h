@@ -16,6 +16,9 @@ KV_MUST_CHECK int control_client_open(const char *store, struct control_client *
 void control_client_close(struct control_client *client); /* accepts NULL */
 /* Process id of the daemon. */
 pid_t control_client_pid(const struct control_client *client);
+/* The connection: who shuts it down, also in a handler of signals, ends what waits for the daemon.
+ */
+int control_client_fd(const struct control_client *client);
 /* Send `request` and give every reply to `fn`, the done reply last. Errors: of the connection, or
  * what `fn` returned; the client is then only good for closing. What `fn` returns of an ask goes
  * to the daemon. */

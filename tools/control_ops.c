@@ -402,7 +402,11 @@ static int do_checkpoint(struct execution *e)
 {
     struct copy_remote to;
     if (e->request->key.size > 0) {
-        return -EOPNOTSUPP; /* the path of a copy, of a command older than this daemon */
+        snprintf(
+            e->detail, sizeof e->detail,
+            "the command that asks is of an older version than this daemon: it gives the place "
+            "of the copy, and cannot make that itself");
+        return -EOPNOTSUPP;
     }
     copy_remote_init(&to, send_ask, e);
     int r = kvfs_sync(e->host->fs);

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tools/copy_place.h"
 
+#include <signal.h>
 #include <stdio.h>
+#include <sys/socket.h>
 
 #include "tools/copy_ask.h"
 #include "tools/report.h"
@@ -17,9 +19,58 @@ struct copy_place {
     struct kv_log *log;      /* what is open: one of these at most */
     struct kv_object_writer *writer;
     bool leased, complete;
+    bool asked; /* for anything */
     control_reply_fn *fn;
     void *arg;
 };
+
+/* ---- signals --------------------------------------------------------------------------------- */
+
+static volatile sig_atomic_t caught;          /* the signal; 0: none */
+static volatile sig_atomic_t connection = -1; /* to the daemon; -1: the store was opened here */
+
+static void on_signal(int number)
+{
+    int error = errno;
+    caught = number;
+    if (connection >= 0) {
+        shutdown(connection, SHUT_RDWR); /* whatever the daemon is at: it sees that, too */
+    }
+    errno = error;
+}
+
+static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
+enum { SIGNAL_COUNT = sizeof signals / sizeof signals[0] };
+
+/* What is ignored stays so, as under nohup(1). */
+static void catch_signals(const struct target *target, struct sigaction before[SIGNAL_COUNT])
+{
+    struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
+    connection = target->client != NULL ? control_client_fd(target->client) : -1;
+    for (int i = 0; i < SIGNAL_COUNT; i++) {
+        sigaction(signals[i], NULL, &before[i]);
+        if (before[i].sa_handler != SIG_IGN) {
+            sigaction(signals[i], &action, NULL);
+        }
+    }
+}
+
+static void leave_signals(const struct sigaction before[SIGNAL_COUNT])
+{
+    for (int i = 0; i < SIGNAL_COUNT; i++) {
+        sigaction(signals[i], &before[i], NULL);
+    }
+    connection = -1;
+}
+
+void copy_end_by_signal(void)
+{
+    if (caught != 0) {
+        fflush(NULL);
+        signal(caught, SIG_DFL);
+        raise(caught);
+    }
+}
 
 /* ---- one step -------------------------------------------------------------------------------- */
 
@@ -180,6 +231,10 @@ static int carry_out(struct copy_place *place, const struct control_reply *reply
 static int take_reply(void *arg, const struct control_reply *reply)
 {
     struct copy_place *place = arg;
+    if (caught != 0 && reply->type != CONTROL_DONE) {
+        return -ECANCELED;
+    }
+    place->asked = place->asked || reply->type == CONTROL_ASK;
     if (reply->type == CONTROL_ASK) {
         return carry_out(place, reply);
     }
@@ -216,6 +271,13 @@ static const char *fault_of(int error)
 static void explain(const struct copy_place *place, struct target *target, int error)
 {
     struct fault fault;
+    /* It takes the place of the copy as a path, and makes it itself. */
+    if (!place->asked && error == -EINVAL) {
+        snprintf(target->detail, sizeof target->detail,
+                 "the daemon of the store is of an older version than this command. Unmount the "
+                 "store and mount it again, so that the installed version serves it");
+        return;
+    }
     if (target->detail[0] != '\0') {
         return;
     }
@@ -249,9 +311,15 @@ int copy_to_place(struct target *target, const char *to, bool copies, control_re
     struct control_request request = {.op = CONTROL_CHECKPOINT, .flags = copies ? CONTROL_COPY : 0};
     struct copy_place place = {
         .name = to, .store = target->store, .copies = copies, .fn = fn, .arg = arg};
+    struct sigaction before[SIGNAL_COUNT];
+    catch_signals(target, before);
     int r = target_call(target, &request, take_reply, &place);
     if (place.complete) {
-        r = 0; /* also where the daemon ended before it heard of that */
+        r = 0;      /* also where the daemon ended before it heard of that */
+        caught = 0; /* it came too late */
+    } else if (caught != 0) {
+        r = -ECANCELED;
+        target->detail[0] = '\0'; /* that the connection was shut down is what we did */
     } else if (r == 0) {
         r = -EPROTO;
     }
@@ -259,5 +327,6 @@ int copy_to_place(struct target *target, const char *to, bool copies, control_re
         explain(&place, target, r);
     }
     finish(&place);
+    leave_signals(before);
     return r;
 }

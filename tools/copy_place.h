@@ -16,4 +16,9 @@
 KV_MUST_CHECK int copy_to_place(struct target *target, const char *to, bool copies,
                                 control_reply_fn *fn, void *arg);
 
+/* SIGINT, SIGTERM and SIGHUP end a copy that is being made, as a failure: -ECANCELED. A second one
+ * ends the process where it is; what that leaves the next copy to the same place takes over. Then,
+ * when all is put in order, end as the signal would have: returns if there was none. */
+void copy_end_by_signal(void);
+
 #endif

@@ -105,6 +105,41 @@ dead_commands_copy_is_begun_anew() {
     [ -e "$again.tmp" ] && "$kvfs" copy "$mnt" "$again" && [ ! -e "$again.tmp" ] && "$kvfs" fsck "$again" && cat "$mnt/file" && rm "$mnt/large"
 }
 
+# interrupt_copy SIGNAL: a copy in the middle; 2 if it was done before every time.
+interrupt_copy() {
+    local try
+    for try in $(seq 1 20); do
+        "$kvfs" copy "$mnt" "$again" &
+        until [ -e "$again.tmp" ] || [ -e "$again" ]; do :; done
+        kill "-$1" "$!"
+        wait "$!"
+        status=$?
+        [ -e "$again" ] || return 0
+        echo "try $try: it was done"
+        rm -r "$again"
+    done
+    return 2
+}
+
+# What a command began goes with it: files that it shares with the store would keep the room of those.
+interrupted_commands_leave_nothing() {
+    local name again=$work/interrupted status
+    head -c 64M /dev/urandom >"$mnt/large" && sync -f "$mnt" || return
+    for name in TERM HUP; do
+        interrupt_copy "$name" && [ "$status" = $((128 + $(kill -l "$name"))) ] && ! ls -d "$again"* || return
+    done
+    cat "$mnt/file" && "$kvfs" umount "$mnt" && mnt=$store interrupt_copy TERM && ! ls -d "$again"* && [ "$status" = 143 ] && begin && rm "$mnt/large"
+}
+
+# Each link takes a second.
+killed_checkpoint_is_taken_over() {
+    local shared=$work/taken
+    strace -f -o "$work/calls" -e trace=linkat -e inject=linkat:delay_enter=1000000 "$kvfs" checkpoint "$mnt" "$shared" &
+    wait_for test -e "$shared.tmp" && pkill -KILL -P "$!" -x kvfs
+    wait "$!"
+    [ -e "$shared.tmp" ] && [ ! -e "$shared" ] && "$kvfs" checkpoint "$mnt" "$shared" && [ ! -e "$shared.tmp" ] && "$kvfs" fsck "$shared"
+}
+
 # Of a whole life. The directory above the store is synced before, and what the storage does then without asking is refused.
 nothing_is_refused() {
     strace -f -Z -o "$work/failed" "$kvfs" mount -f -o "log=$work/log" "$store" "$mnt" &
@@ -213,6 +248,12 @@ point "its threads have their names" threads_have_names
 point "its guard holds a socket and nothing else" guard_holds_nothing
 point "copies are made where the daemon may not write" copies_are_made_outside
 point "a copy whose command was killed is begun anew" dead_commands_copy_is_begun_anew
+point "a copy whose command is interrupted leaves nothing" interrupted_commands_leave_nothing
+if strace -f -e trace=none true 2>/dev/null; then
+    point "a checkpoint whose command was killed is taken over" killed_checkpoint_is_taken_over
+else
+    skip "a checkpoint whose command was killed is taken over" "it takes strace"
+fi
 point "all that a daemon does works inside" everything_works_inside
 if [[ $sandbox = off:* ]] || ! strace -f -Z true 2>/dev/null; then
     skip "of all that a daemon does nothing is refused" "it takes strace of 5.2 or later, and a build without sanitizers"

@@ -5,6 +5,7 @@
 usage: test_serve.py KVFS
 """
 
+import errno
 import json
 import os
 import re
@@ -17,7 +18,7 @@ import tempfile
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
-from control import CHECKPOINT, GET, KEY_FIELD, Control, field, wait_until_served  # noqa: E402
+from control import CHECKPOINT, DONE, GET, HELLO, KEY_FIELD, Control, field, wait_until_served  # noqa: E402
 from kvfs_mount import Report, attempt  # noqa: E402
 from writers import die_with_parent  # noqa: E402
 
@@ -199,6 +200,30 @@ class Serve:
         server.communicate(timeout=PATIENCE_S)
         assert server.returncode == 0
 
+    def other_versions_are_named(self):
+        server = self.foreground()
+        try:
+            Control(self.store).ask(CHECKPOINT, field(KEY_FIELD, b"/tmp/of-an-older-command"))
+            raise AssertionError("it was taken")
+        except OSError as error:
+            assert error.errno == errno.EOPNOTSUPP and "older version than this daemon" in error.strerror, error
+        server.terminate()
+        server.communicate(timeout=PATIENCE_S)
+        old = self.path("old")
+        os.mkdir(old)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+            listener.bind(os.path.join(old, "control"))
+            listener.listen()
+            command = subprocess.Popen([self.program, "checkpoint", old, self.path("of-old")], stderr=subprocess.PIPE, text=True)
+            connection = listener.accept()[0]
+            connection.sendall(connection.recv(len(HELLO)))
+            connection.recv(4096)
+            connection.sendall(struct.pack("<IBI", 5, DONE, errno.EINVAL))
+            said = command.communicate(timeout=PATIENCE_S)[1]
+            connection.close()
+        assert command.returncode == 1 and "of an older version than this command. Unmount the store and mount it again" in said, said
+        assert not os.path.exists(self.path("of-old")) and not os.path.exists(self.path("of-old.tmp"))
+
     # ---- starting ----
 
     def tells_the_manager(self):
@@ -263,6 +288,7 @@ def main():
         report.point("signals end it cleanly", attempt(test.signals_end_it))
         report.point("nobody is waited for who does not read", attempt(test.waits_for_no_client_that_does_not_read))
         report.point("copies of stopped commands leave room", attempt(test.copies_leave_room_for_others))
+        report.point("a command or daemon of an older version is named as that", attempt(test.other_versions_are_named))
         report.point("after a kill the next one goes on with what was synced", attempt(test.killed))
         report.point("in the foreground it tells the service manager", attempt(test.tells_the_manager))
         report.point("it takes the options that need no mount", attempt(test.takes_its_options))
