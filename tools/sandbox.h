@@ -10,8 +10,9 @@
  *    nothing is executed, and no directory, device, pipe or link is made. No TCP, no signals and no
  *    abstract sockets to processes outside.
  * 5. seccomp: system calls that a daemon never makes are refused: other programs and processes,
- *    mounts, users, modules, keys, clocks; sockets of other kinds than AF_UNIX. What is newer than
- *    this version is answered like an old kernel does.
+ *    mounts, users, modules, keys, clocks; sockets of other kinds than AF_UNIX; modes, owners,
+ *    attributes and times of files, which Landlock does not cover, but the two modes that a store
+ *    gets. What is newer than this version is answered like an old kernel does.
  *
  * What /proc means: the daemon can read what any user may of every process (its command line,
  * state, memory use, groups) and of the kernel, and nothing that takes the rights of a tracer, also
@@ -24,7 +25,11 @@
  * command that asks (copy_remote.h: copies).
  *
  * A store in a pool: its library loads modules, reads files anywhere and speaks TCP, so 3, 4
- * and the line of 5 about sockets are left out.
+ * and what 5 says of sockets and of files are left out.
+ *
+ * What is left: a daemon may connect to sockets of AF_UNIX that have a path, with the rights of its
+ * user: of other services, too. The C library's syslog() connects, and again after the service was
+ * restarted; messages would be lost. Landlock has no rule for that yet.
  *
  * Refused: a list of the calls that are allowed. The C library, libfuse and the kernel's own
  * interfaces change which calls they make, and one that fails in the rare path of a full or failing

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The filter decides by the number of the call alone, but for socket(2), so that the kernel can
- * keep what it decided (Linux 5.11 on) and a call costs some 40 ns more and not the whole filter.
- */
+/* The filter decides by the number of the call alone, but for a few that are rare, so that the
+ * kernel can keep what it decided (Linux 5.11 on) and a call costs some 40 ns more and not the
+ * whole filter. */
 #include "tools/sandbox.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -62,6 +63,19 @@ static const uint16_t refused[] = {
     SYS_rt_sigqueueinfo,
     SYS_rt_tgsigqueueinfo,
     SYS_kcmp,
+    SYS_shmget,
+    SYS_shmat,
+    SYS_shmctl,
+    SYS_msgget,
+    SYS_msgsnd,
+    SYS_msgrcv,
+    SYS_msgctl,
+    SYS_semget,
+    SYS_semop,
+    SYS_semtimedop,
+    SYS_semctl,
+    SYS_mq_open,
+    SYS_mq_unlink,
     /* mounts and name spaces */
     SYS_mount,
     SYS_umount2,
@@ -135,6 +149,36 @@ static const uint16_t refused[] = {
 #endif
 };
 
+/* Landlock says nothing of the modes, owners, attributes and times of files, nor of who watches
+ * them. */
+static const uint16_t refused_in_a_directory[] = {
+    SYS_fchmodat,
+    452, /* fchmodat2 */
+    SYS_fchown,
+    SYS_fchownat,
+    SYS_setxattr,
+    SYS_lsetxattr,
+    SYS_fsetxattr,
+    463, /* setxattrat */
+    SYS_removexattr,
+    SYS_lremovexattr,
+    SYS_fremovexattr,
+    466, /* removexattrat */
+    469, /* file_setattr */
+    SYS_utimensat,
+    SYS_inotify_init1,
+    SYS_inotify_add_watch,
+#ifdef SYS_chmod
+    SYS_chmod,
+    SYS_chown,
+    SYS_lchown,
+    SYS_utime,
+    SYS_utimes,
+    SYS_futimesat,
+    SYS_inotify_init,
+#endif
+};
+
 static const uint16_t refused_without_uring[] = {
     SYS_io_uring_setup,
     SYS_io_uring_enter,
@@ -144,8 +188,9 @@ static const uint16_t refused_without_uring[] = {
 enum {
     REFUSED_COUNT = sizeof refused / sizeof refused[0],
     URING_COUNT = sizeof refused_without_uring / sizeof refused_without_uring[0],
-    FRAME_SIZE = 16, /* all that is not about a single number */
-    PROGRAM_SIZE = 2 * (REFUSED_COUNT + URING_COUNT) + FRAME_SIZE,
+    DIRECTORY_COUNT = sizeof refused_in_a_directory / sizeof refused_in_a_directory[0],
+    FRAME_SIZE = 96, /* all that is not about a single number */
+    PROGRAM_SIZE = 2 * (REFUSED_COUNT + URING_COUNT + DIRECTORY_COUNT) + FRAME_SIZE,
 };
 
 struct program {
@@ -188,15 +233,69 @@ static void add_numbers(struct program *program, const uint16_t *numbers, size_t
     }
 }
 
-/* Sockets of one process of this machine with another, and nothing else. */
-static void add_sockets(struct program *program)
+/* Until the end of the argument: for this call alone, whose argument is looked at. In the order of
+ * bytes of all these processors its lower half comes first, and it has no more. Returns where it
+ * begins. */
+static unsigned short begin_argument(struct program *program, uint32_t number, unsigned argument)
 {
-    /* In the order of bytes of all these processors the lower half of an argument comes first. */
-    add(program, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_socket, 0, 4));
-    add_load(program, offsetof(struct seccomp_data, args));
-    add_if_equal(program, AF_UNIX);
+    unsigned short begin = program->size;
+    add_if_equal(program, number);
+    add_load(program, offsetof(struct seccomp_data, args) + argument * sizeof(uint64_t));
+    return begin;
+}
+
+/* Any other value has the answer `error`. */
+static void end_argument(struct program *program, unsigned short begin, int error)
+{
+    add_answer(program, error);
+    program->steps[begin].jf = (uint8_t)(program->size - begin - 1);
+}
+
+/* With this value of an argument alone. */
+static void add_only(struct program *program, uint32_t number, unsigned argument, uint32_t value,
+                     int error)
+{
+    unsigned short begin = begin_argument(program, number, argument);
+    add_if_equal(program, value);
     add_answer(program, 0);
-    add_answer(program, EAFNOSUPPORT);
+    end_argument(program, begin, error);
+}
+
+/* The modes that a store's directory and the socket in it get. */
+static void add_modes(struct program *program)
+{
+    unsigned short begin = begin_argument(program, SYS_fchmod, 1);
+    add_if_equal(program, 0600);
+    add_answer(program, 0);
+    add_if_equal(program, 0700);
+    add_answer(program, 0);
+    end_argument(program, begin, EPERM);
+}
+
+/* Threads, and none with a name space of its own. Where clone3(2) keeps its flags no filter sees,
+ * and the C library does without. */
+static void add_threads(struct program *program)
+{
+    static const uint32_t name_spaces = CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS |
+                                        CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET;
+    unsigned short begin = begin_argument(program, SYS_clone, 0);
+    add(program, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, name_spaces, 0, 1));
+    add_answer(program, EPERM);
+    end_argument(program, begin, 0);
+    add_if_equal(program, SYS_clone3);
+    add_answer(program, ENOSYS);
+}
+
+/* Limits and priorities of the caller, whose number is 0 here, and of nobody else. */
+static void add_own_limits(struct program *program)
+{
+    add_only(program, SYS_prlimit64, 0, 0, EPERM);
+    add_only(program, SYS_setpriority, 1, 0, EPERM);
+    add_only(program, SYS_ioprio_set, 1, 0, EPERM);
+    add_only(program, SYS_sched_setaffinity, 0, 0, EPERM);
+    add_only(program, SYS_sched_setparam, 0, 0, EPERM);
+    add_only(program, SYS_sched_setscheduler, 0, 0, EPERM);
+    add_only(program, SYS_sched_setattr, 0, 0, EPERM);
 }
 
 static void build(const struct sandbox_plan *plan, struct program *program)
@@ -211,8 +310,13 @@ static void build(const struct sandbox_plan *plan, struct program *program)
     if (!plan->uring) {
         add_numbers(program, refused_without_uring, URING_COUNT);
     }
+    add_threads(program);
+    add_own_limits(program);
     if (plan->store != NULL) {
-        add_sockets(program);
+        add_numbers(program, refused_in_a_directory, DIRECTORY_COUNT);
+        add_modes(program);
+        /* Sockets of one process of this machine with another, and nothing else. */
+        add_only(program, SYS_socket, 0, AF_UNIX, EAFNOSUPPORT);
     }
     add_answer(program, 0);
 }

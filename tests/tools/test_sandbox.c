@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
@@ -18,6 +19,7 @@
 #include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <sys/xattr.h>
 
 #include "kvcore/util/thread.h"
 #include "tests/lib/temp_dir.h"
@@ -269,6 +271,62 @@ START_TEST(calls_that_change_the_machine_are_refused)
 }
 END_TEST
 
+static void change_files(const struct place *place)
+{
+    static const struct timespec times[2];
+    char name[512];
+    REFUSED(chmod(place->secret, 0666), EPERM);
+    REFUSED(fchmodat(AT_FDCWD, place->outside, 0777, 0), EPERM);
+    REFUSED((int)syscall(452, AT_FDCWD, place->secret, 0666, 0), EPERM);
+    REFUSED(chown(place->secret, getuid(), getgid()), EPERM);
+    REFUSED(lchown(place->secret, getuid(), getgid()), EPERM);
+    REFUSED(fchownat(AT_FDCWD, place->secret, getuid(), getgid(), 0), EPERM);
+    REFUSED(setxattr(place->secret, "user.a", "b", 1, 0), EPERM);
+    REFUSED(lsetxattr(place->secret, "user.a", "b", 1, 0), EPERM);
+    REFUSED(removexattr(place->secret, "user.a"), EPERM);
+    REFUSED(utimensat(AT_FDCWD, place->secret, times, 0), EPERM);
+    REFUSED(inotify_init1(0), EPERM);
+    int fd = open(temp_dir_name(&place->dir, "store/00000001.log", name), O_RDWR | O_CLOEXEC);
+    NEED(fd >= 0 && fchmod(fd, 0600) == 0 && fchmod(fd, 0700) == 0);
+    REFUSED(fchmod(fd, 04755), EPERM);
+    REFUSED(fchown(fd, getuid(), getgid()), EPERM);
+    REFUSED(fsetxattr(fd, "user.a", "b", 1, 0), EPERM);
+    REFUSED(futimens(fd, times), EPERM);
+}
+
+START_TEST(modes_owners_attributes_and_times_stay)
+{
+    in_a_directory(change_files);
+}
+END_TEST
+
+static void change_others(const struct place *place)
+{
+    struct rlimit limit = {0, 0};
+    struct sched_param param = {0};
+    cpu_set_t set;
+    pid_t other = getppid();
+    (void)place;
+    NEED(sched_getaffinity(0, sizeof set, &set) == 0);
+    NEED(prlimit(0, RLIMIT_CORE, NULL, &limit) == 0 && sched_setaffinity(0, sizeof set, &set) == 0);
+    REFUSED(prlimit(other, RLIMIT_CORE, NULL, &limit), EPERM);
+    REFUSED(setpriority(PRIO_PROCESS, (id_t)other, 0), EPERM);
+    REFUSED((int)syscall(SYS_ioprio_set, 1, other, 0), EPERM);
+    REFUSED(sched_setaffinity(other, sizeof set, &set), EPERM);
+    REFUSED(sched_setscheduler(other, SCHED_OTHER, &param), EPERM);
+    REFUSED((int)syscall(SYS_shmget, 1, 4096, 0600), EPERM);
+    REFUSED((int)syscall(SYS_msgget, 1, 0600), EPERM);
+    REFUSED((int)syscall(SYS_clone, CLONE_NEWUSER | SIGCHLD, NULL, NULL, NULL, NULL), EPERM);
+    REFUSED((int)syscall(SYS_clone, CLONE_NEWNET | SIGCHLD, NULL, NULL, NULL, NULL), EPERM);
+    REFUSED((int)syscall(435, NULL, 0), ENOSYS); /* clone3 */
+}
+
+START_TEST(other_processes_stay_as_they_are)
+{
+    in_a_directory(change_others);
+}
+END_TEST
+
 static void use_sockets(const struct place *place)
 {
     int pair[2];
@@ -445,6 +503,8 @@ Suite *test_suite(void)
     suite_add(suite, "files", groups_of_callers_can_be_read_and_no_more_of_them);
     suite_add(suite, "calls", no_program_is_started);
     suite_add(suite, "calls", calls_that_change_the_machine_are_refused);
+    suite_add(suite, "calls", modes_owners_attributes_and_times_stay);
+    suite_add(suite, "calls", other_processes_stay_as_they_are);
     suite_add(suite, "calls", a_store_in_a_directory_has_no_network);
     suite_add(suite, "calls", a_store_in_a_pool_has_files_and_network_and_no_programs);
     suite_add(suite, "calls", io_uring_is_for_mounts_over_it);
