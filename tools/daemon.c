@@ -136,11 +136,10 @@ static bool wants_uring(const struct mount_plan *plan, const struct prepared *pr
            prepared->no_uring == NULL;
 }
 
-static int serve_mount(const struct mount_plan *plan, const struct prepared *prepared,
-                       struct kvfs *fs, struct log *log, struct starter *starter,
-                       struct fault *fault)
+static struct kvfs_mount_options mount_options(const struct mount_plan *plan,
+                                               const struct prepared *prepared)
 {
-    struct kvfs_mount_options options = {
+    return (struct kvfs_mount_options){
         .source = plan->store,
         .mountpoint = plan->mountpoint,
         .guard = prepared->guard,
@@ -151,11 +150,14 @@ static int serve_mount(const struct mount_plan *plan, const struct prepared *pre
         .writeback = plan->options.writeback,
         .uring = wants_uring(plan, prepared),
         .debug = plan->debug,
-        .ready_fn = on_ready,
-        .ready_arg = starter,
-        .message_fn = log_message,
-        .message_arg = log,
     };
+}
+
+static int serve_mount(const struct mount_plan *plan, const struct prepared *prepared,
+                       struct kvfs *fs, struct log *log, struct starter *starter,
+                       struct fault *fault)
+{
+    struct kvfs_mount_options options = mount_options(plan, prepared);
     struct control_host host = {.fs = fs,
                                 .engine = kvfs_store(fs),
                                 .log = log,
@@ -168,6 +170,10 @@ static int serve_mount(const struct mount_plan *plan, const struct prepared *pre
     struct helpers helpers = {0};
     char rest[512];
     char holder[768];
+    options.ready_fn = on_ready;
+    options.ready_arg = starter;
+    options.message_fn = log_message;
+    options.message_arg = log;
     int r = kvfs_mount_create(fs, &options, &host.mount);
     if (r < 0) {
         return fault_set(fault, r,
@@ -345,6 +351,13 @@ static int prepare(const struct mount_plan *plan, struct log *log, struct prepar
     }
     r = prepare_uring(plan, log, prepared, fault);
     r = r < 0 ? r : settle_directory(plan, fault);
+    if (r == 0 && plan->mountpoint != NULL) {
+        struct kvfs_mount_options options = mount_options(plan, prepared);
+        r = kvfs_mount_prepare(&options);
+        if (r < 0) {
+            fault_set(fault, r, "cannot mount on %s: %s", plan->mountpoint, kv_strerror(r));
+        }
+    }
     if (r == 0) {
         enter_sandbox(plan, log, prepared);
     }

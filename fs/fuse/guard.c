@@ -7,29 +7,53 @@
 #define FUSE_USE_VERSION 314
 #include <fcntl.h>
 #include <fuse_lowlevel.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "kvcore/util/clock.h"
 #include "kvcore/util/thread.h"
 
+#define STOPPED_NS (STOPPED_S * 1000000000ULL)
+
 enum guard_verb {
-    GUARD_MOUNT = 1, /* followed by the options */
+    GUARD_OPTIONS = 1, /* followed by them */
+    GUARD_MOUNT,
     GUARD_UNMOUNT,
     GUARD_DETACH,
     GUARD_SYNC,
 };
 
-enum { MESSAGE_SIZE_MAX = 16 * 1024 };
+enum {
+    MESSAGE_SIZE_MAX = 16 * 1024,
+    STOPPED_S = 5, /* so long a guard may have been stopped, as by a debugger */
+    END_PAUSE_MS = 10,
+};
+
+#ifndef STATX_MNT_ID_UNIQUE
+#define STATX_MNT_ID_UNIQUE 0x4000U /* Linux 6.8 */
+#endif
 
 struct kvfs_guard {
     struct mutex mu; /* held during a call: one asks at a time */
     int fd;          /* constant until the end */
     pid_t pid;       /* constant */
+    bool lost;       /* what it still says is no answer to the next call. Guarded by mu */
+    bool buried;     /* its number may be another's. Guarded by mu */
+};
+
+/* What the guard keeps. */
+struct charge {
+    const char *mountpoint;
+    char *options;          /* NULL: none came */
+    bool tried, mounted;    /* to mount; and it is there, as far as is known */
+    uint64_t id, unique_id; /* of the mount; 0: the kernel does not tell */
 };
 
 /* ---- the guard ------------------------------------------------------------------------------- */
@@ -56,14 +80,107 @@ static int mount_device(const char *mountpoint, const char *list)
     return r;
 }
 
-static int sync_mount(const char *mountpoint)
+/* Of what is mounted at the path, or with fd >= 0 of what is open. Asks nothing of who serves it.
+ * Where a number is not told it is 0. */
+static int find_ids(const char *mountpoint, int fd, uint64_t *ret_id, uint64_t *ret_unique_id)
 {
-    int fd = open(mountpoint, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0) {
-        return -errno;
+    static const unsigned kinds[] = {STATX_MNT_ID, STATX_MNT_ID_UNIQUE};
+    uint64_t found[2] = {0, 0};
+    for (int i = 0; i < 2; i++) {
+        struct statx info;
+        int flags = AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT | AT_SYMLINK_NOFOLLOW;
+        if (statx(fd, fd < 0 ? mountpoint : "", fd < 0 ? flags : flags | AT_EMPTY_PATH, kinds[i],
+                  &info) != 0) {
+            return -errno;
+        }
+        found[i] = (info.stx_mask & kinds[i]) != 0 ? info.stx_mnt_id : 0;
     }
-    (void)syncfs(fd); /* starts the writes; how they end is seen by who serves them */
+    *ret_id = found[0];
+    *ret_unique_id = found[1];
+    return 0;
+}
+
+/* Whether a mount of this number is in our name space. */
+static bool is_in_table(uint64_t id)
+{
+    FILE *table = fopen("/proc/self/mountinfo", "re");
+    char *line = NULL;
+    size_t size = 0;
+    bool found = table == NULL;
+    while (!found && getline(&line, &size, table) > 0) {
+        found = strtoull(line, NULL, 10) == id;
+    }
+    free(line);
+    if (table != NULL) {
+        fclose(table);
+    }
+    return found;
+}
+
+/* What is at the mount point now, or open as `fd`, is our mount and no other. */
+static int check_mount(const struct charge *charge, int fd)
+{
+    uint64_t id = 0;
+    uint64_t unique_id = 0;
+    if (!charge->mounted) {
+        return -EINVAL;
+    }
+    int r = find_ids(charge->mountpoint, fd, &id, &unique_id);
+    if (r < 0 || (id == charge->id && unique_id == charge->unique_id)) {
+        return r;
+    }
+    return is_in_table(charge->id) ? -EBUSY : -EINVAL;
+}
+
+static int sync_mount(const struct charge *charge)
+{
+    int fd = charge->mounted ? open(charge->mountpoint, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    if (fd < 0) {
+        return charge->mounted ? -errno : -EINVAL;
+    }
+    int r = check_mount(charge, fd);
+    if (r == 0) {
+        (void)syncfs(fd); /* starts the writes; how they end is seen by who serves them */
+    }
     close(fd);
+    return r;
+}
+
+static int unmount(struct charge *charge, bool lazy)
+{
+    int r = check_mount(charge, -1);
+    r = r < 0 ? r : kvfs_unmount(charge->mountpoint, lazy);
+    charge->mounted = charge->mounted && r < 0;
+    return r;
+}
+
+static int keep_options(struct charge *charge, const char *list)
+{
+    if (charge->options != NULL) {
+        return -EPERM;
+    }
+    charge->options = strdup(list);
+    return charge->options != NULL ? 0 : -ENOMEM;
+}
+
+static int mount_once(struct charge *charge, int *ret_device)
+{
+    if (charge->options == NULL || charge->tried) {
+        return -EPERM;
+    }
+    charge->tried = true;
+    int device = mount_device(charge->mountpoint, charge->options);
+    if (device < 0) {
+        return device;
+    }
+    int r = find_ids(charge->mountpoint, -1, &charge->id, &charge->unique_id);
+    if (r < 0) {
+        close(device);
+        kv_ignore(kvfs_unmount(charge->mountpoint, true)); /* the first failure is told */
+        return r;
+    }
+    charge->mounted = true;
+    *ret_device = device;
     return 0;
 }
 
@@ -97,22 +214,24 @@ static bool send_answer(int fd, int result, int device)
     return sendmsg(fd, &message, MSG_NOSIGNAL) == (ssize_t)sizeof result;
 }
 
-static bool carry_out(int fd, const char *mountpoint, const char *message)
+static bool carry_out(int fd, struct charge *charge, const char *message)
 {
     int device = -1;
     int r = -EINVAL;
     switch (message[0]) {
+    case GUARD_OPTIONS:
+        r = keep_options(charge, message + 1);
+        break;
     case GUARD_MOUNT:
-        device = mount_device(mountpoint, message + 1);
-        r = device < 0 ? device : 0;
+        r = mount_once(charge, &device);
         close_stdio(); /* what libfuse had to say was said, and nobody is to wait for us */
         break;
     case GUARD_UNMOUNT:
     case GUARD_DETACH:
-        r = kvfs_unmount(mountpoint, message[0] == GUARD_DETACH);
+        r = unmount(charge, message[0] == GUARD_DETACH);
         break;
     case GUARD_SYNC:
-        r = sync_mount(mountpoint);
+        r = sync_mount(charge);
         break;
     }
     bool sent = send_answer(fd, r, device);
@@ -127,6 +246,7 @@ static bool carry_out(int fd, const char *mountpoint, const char *message)
 __attribute__((noreturn)) static void run_guard(int fd, const char *mountpoint)
 {
     static char message[MESSAGE_SIZE_MAX + 1];
+    struct charge charge = {.mountpoint = mountpoint};
     sigset_t all;
     sigfillset(&all);
     sigprocmask(SIG_SETMASK, &all, NULL);
@@ -141,7 +261,7 @@ __attribute__((noreturn)) static void run_guard(int fd, const char *mountpoint)
             _exit(0); /* the daemon has ended; after a crash the mount stays */
         }
         message[size] = '\0';
-        if (!carry_out(fd, mountpoint, message)) {
+        if (!carry_out(fd, &charge, message)) {
             _exit(0);
         }
     }
@@ -202,14 +322,45 @@ int kvfs_guard_start(const char *mountpoint, struct kvfs_guard **ret_guard)
     return 0;
 }
 
+static bool is_stopped(const struct kvfs_guard *guard)
+{
+    siginfo_t info = {0};
+    return waitid(P_PID, (id_t)guard->pid, &info, WSTOPPED | WNOHANG | WNOWAIT) == 0 &&
+           info.si_pid == guard->pid;
+}
+
+/* The kernel may refuse us that: we gave up to signal others. Then it ends once it goes on. */
+static bool end_stopped(struct kvfs_guard *guard)
+{
+    guard->lost = true;
+    return kill(guard->pid, SIGKILL) == 0;
+}
+
+static void await_end(struct kvfs_guard *guard)
+{
+    uint64_t stopped_ns = 0;
+    while (!guard->buried) {
+        pid_t pid = waitpid(guard->pid, NULL, WNOHANG);
+        uint64_t now = clock_monotonic_ns();
+        guard->buried = pid == guard->pid || (pid < 0 && errno != EINTR);
+        stopped_ns = guard->buried || !is_stopped(guard) ? 0 : stopped_ns == 0 ? now : stopped_ns;
+        bool patient = stopped_ns == 0 || (!guard->lost && now - stopped_ns < STOPPED_NS);
+        if (!patient && !end_stopped(guard)) {
+            return;
+        }
+        if (!guard->buried) {
+            (void)poll(NULL, 0, END_PAUSE_MS);
+        }
+    }
+}
+
 void kvfs_guard_end(struct kvfs_guard *guard)
 {
     if (guard == NULL) {
         return;
     }
     close(guard->fd);
-    while (waitpid(guard->pid, NULL, 0) < 0 && errno == EINTR) {
-    }
+    await_end(guard);
     mutex_finish(&guard->mu);
     free(guard);
 }
@@ -225,8 +376,23 @@ static int take_device(struct msghdr *message)
     return fd;
 }
 
+/* However long it takes what it does, but not that long once it was stopped. */
+static ssize_t receive_from(struct kvfs_guard *guard, struct msghdr *message)
+{
+    for (int stopped = 0; stopped < STOPPED_S;) {
+        struct pollfd readable = {.fd = guard->fd, .events = POLLIN};
+        int ready = poll(&readable, 1, 1000);
+        if (ready > 0) {
+            return recvmsg(guard->fd, message, MSG_CMSG_CLOEXEC);
+        }
+        stopped = ready == 0 && is_stopped(guard) ? stopped + 1 : 0;
+    }
+    (void)end_stopped(guard);
+    return -ETIMEDOUT;
+}
+
 /* `ret_fd` NULL: none comes. */
-static int receive_answer(int fd, int *ret_fd)
+static int receive_answer(struct kvfs_guard *guard, int *ret_fd)
 {
     union {
         struct cmsghdr header;
@@ -240,10 +406,10 @@ static int receive_answer(int fd, int *ret_fd)
                              .msg_controllen = sizeof control.bytes};
     ssize_t size;
     do {
-        size = recvmsg(fd, &message, MSG_CMSG_CLOEXEC);
-    } while (size < 0 && errno == EINTR);
+        size = receive_from(guard, &message);
+    } while (size == -1 && errno == EINTR);
     if (size != (ssize_t)sizeof result) {
-        return -EPIPE;
+        return size == -ETIMEDOUT ? -ETIMEDOUT : -EPIPE;
     }
     if (result == 0 && ret_fd != NULL) {
         int device = take_device(&message);
@@ -265,15 +431,21 @@ static int call(struct kvfs_guard *guard, enum guard_verb verb, const char *text
         return -E2BIG;
     }
     mutex_lock(&guard->mu);
-    int r =
-        sendmsg(guard->fd, &message, MSG_NOSIGNAL) < 0 ? -EPIPE : receive_answer(guard->fd, ret_fd);
+    int r = guard->lost                                      ? -ETIMEDOUT
+            : sendmsg(guard->fd, &message, MSG_NOSIGNAL) < 0 ? -EPIPE
+                                                             : receive_answer(guard, ret_fd);
     mutex_unlock(&guard->mu);
     return r;
 }
 
-int guard_mount(struct kvfs_guard *guard, const char *list, int *ret_fd)
+int guard_options(struct kvfs_guard *guard, const char *list)
 {
-    return call(guard, GUARD_MOUNT, list, ret_fd);
+    return call(guard, GUARD_OPTIONS, list, NULL);
+}
+
+int guard_mount(struct kvfs_guard *guard, int *ret_fd)
+{
+    return call(guard, GUARD_MOUNT, "", ret_fd);
 }
 
 int guard_unmount(struct kvfs_guard *guard, bool lazy)
@@ -284,4 +456,25 @@ int guard_unmount(struct kvfs_guard *guard, bool lazy)
 int guard_sync(struct kvfs_guard *guard)
 {
     return call(guard, GUARD_SYNC, "", NULL);
+}
+
+int guard_fd(const struct kvfs_guard *guard)
+{
+    return guard->fd;
+}
+
+void guard_bury(struct kvfs_guard *guard)
+{
+    mutex_lock(&guard->mu);
+    while (!guard->buried) {
+        guard->buried = waitpid(guard->pid, NULL, 0) >= 0 || errno != EINTR;
+    }
+    mutex_unlock(&guard->mu);
+}
+
+const char *guard_strerror(int error)
+{
+    return error == -EPIPE       ? "the process that unmounts it has ended"
+           : error == -ETIMEDOUT ? "the process that unmounts it was stopped"
+                                 : kv_strerror(error);
 }

@@ -21,9 +21,11 @@ struct kvfs_mount;
 
 /* A process beside the daemon that mounts and unmounts for it, so that the daemon can give up every
  * right that takes. It is forked before the daemon has threads, holds nothing but its end of a pair
- * of sockets, and can do nothing but mount a kvfs on the one mount point, sync what is mounted
- * there and unmount it. It ends with the daemon, and leaves the mount if that crashed: programs
- * would go on in the directory below. Signals do not end it. */
+ * of sockets, and can do nothing but mount a kvfs on the one mount point, once and with the options
+ * that it was told first, sync that mount and unmount it: what was there before and what is mounted
+ * on it is not touched. It ends with the daemon, and leaves the mount if that crashed: programs
+ * would go on in the directory below. Signals do not end it, but SIGKILL, of which the log tells;
+ * one that was stopped is given up after some seconds. */
 struct kvfs_guard;
 
 /* In a process with one thread. `mountpoint`: absolute. Errors: -ENOMEM, -EAGAIN, -EMFILE. */
@@ -55,6 +57,10 @@ struct kvfs_mount_options {
     void *message_arg;
 };
 
+/* Tell the guard what to mount with, of which create() then needs the same: while whoever says so
+ * is still to be trusted. The functions of `options` are not looked at. Errors: -ENOMEM, -E2BIG;
+ * -EPIPE the guard is gone. */
+KV_MUST_CHECK int kvfs_mount_prepare(const struct kvfs_mount_options *options);
 /* Mount `fs`. Requests wait until kvfs_mount_run(). Errors: -EIO when libfuse or the kernel refuse
  * (libfuse says why on stderr), -ENOMEM, -EAGAIN. */
 KV_MUST_CHECK int kvfs_mount_create(struct kvfs *fs, const struct kvfs_mount_options *options,

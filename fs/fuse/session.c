@@ -154,14 +154,14 @@ static unsigned default_threads(void)
 
 /* libfuse takes the device of what is mounted already by the name of a descriptor, and then leaves
  * unmounting to others. */
-static int attach(struct kvfs_mount *mount, const char *list)
+static int attach(struct kvfs_mount *mount)
 {
     char device[32];
     int fd = -1;
     if (mount->guard == NULL) {
         return fuse_session_mount(mount->session, mount->mountpoint) != 0 ? -EIO : 0;
     }
-    int r = guard_mount(mount->guard, list, &fd);
+    int r = guard_mount(mount->guard, &fd);
     if (r < 0) {
         return r;
     }
@@ -190,7 +190,7 @@ static int mount_open(struct kvfs_mount *mount, const struct kvfs_mount_options 
         goto out;
     }
     r = notify_init(&mount->notify, mount->session);
-    r = r < 0 ? r : attach(mount, list);
+    r = r < 0 ? r : attach(mount);
 #if FUSE_VERSION < 318
     if (r == 0) {
         r = wire_install(mount->session);
@@ -225,6 +225,15 @@ static void on_store_lost(void *arg)
 {
     struct kvfs_mount *mount = arg;
     (void)eventfd_write(mount->lost_fd, 1);
+}
+
+int kvfs_mount_prepare(const struct kvfs_mount_options *options)
+{
+    char *list = NULL;
+    int r = build_list(options, is_roots_alone(options), &list);
+    r = r < 0 ? r : guard_options(options->guard, list);
+    free(list);
+    return r;
 }
 
 int kvfs_mount_create(struct kvfs *fs, const struct kvfs_mount_options *options,
@@ -313,7 +322,7 @@ static void end_session(struct kvfs_mount *mount)
     int r = mounted ? guard_unmount(mount->guard, true) : 0;
     if (r < 0 && r != -EINVAL) { /* a copy of the mount may be left in another name space */
         message(&mount->sink, KV_MESSAGE_WARNING, "%s could not be unmounted: %s",
-                mount->mountpoint, kv_strerror(r));
+                mount->mountpoint, guard_strerror(r));
     }
 }
 

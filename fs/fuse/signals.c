@@ -89,8 +89,13 @@ static void end_mount(struct kvfs_mount *mount)
     if (r == 0) {
         return; /* the loop ends by itself */
     }
-    message(&mount->sink, KV_MESSAGE_WARNING, "%s is still in use; unmounting it from its users",
-            mount->mountpoint);
+    if (r == -EPIPE || r == -ETIMEDOUT) {
+        message(&mount->sink, KV_MESSAGE_WARNING, "%s cannot be unmounted: %s", mount->mountpoint,
+                guard_strerror(r));
+    } else {
+        message(&mount->sink, KV_MESSAGE_WARNING,
+                "%s is still in use; unmounting it from its users", mount->mountpoint);
+    }
     write_back(mount);
     notify_stop(&mount->notify);
     end_loop(mount);
@@ -123,16 +128,31 @@ static void lose_mount(struct kvfs_mount *mount)
     end_loop(mount);
 }
 
+/* What it was needed for is to be done by somebody else, who hears of that. */
+static void lose_guard(struct kvfs_mount *mount)
+{
+    guard_bury(mount->guard);
+    message(
+        &mount->sink, KV_MESSAGE_WARNING,
+        "the process that unmounts %s was killed: end the mount with umount(8) or 'kvfs umount'",
+        mount->mountpoint);
+}
+
 static void *signals_main(void *arg)
 {
     struct signals *s = arg;
     struct signalfd_siginfo info;
     struct pollfd fds[] = {{.fd = s->fd, .events = POLLIN},
                            {.fd = s->mount->stop_fd, .events = POLLIN},
-                           {.fd = s->mount->lost_fd, .events = POLLIN}};
+                           {.fd = s->mount->lost_fd, .events = POLLIN},
+                           {.fd = s->mount->guard != NULL ? guard_fd(s->mount->guard) : -1}};
     for (;;) {
-        if (poll(fds, 3, -1) < 0) {
+        if (poll(fds, 4, -1) < 0) {
             continue;
+        }
+        if (fds[3].revents != 0) {
+            lose_guard(s->mount);
+            fds[3].fd = -1; /* hears no more */
         }
         if ((fds[1].revents & POLLIN) != 0) {
             return NULL;
@@ -140,6 +160,9 @@ static void *signals_main(void *arg)
         if ((fds[2].revents & POLLIN) != 0) {
             lose_mount(s->mount);
             return NULL;
+        }
+        if ((fds[0].revents & POLLIN) == 0) {
+            continue;
         }
         if (read(s->fd, &info, sizeof info) != (ssize_t)sizeof info) {
             continue;

@@ -204,6 +204,29 @@ in_use_it_is_detached() {
     begin && exec 7<"$mnt/file" && kill -TERM "$daemon" && wait_for has_gone "$daemon" && wait_for is_not_mounted && exec 7<&- && "$kvfs" fsck "$store"
 }
 
+# Also when the mount ends: what is on it is somebody else's.
+what_covers_it_stays() {
+    : >"$work/log"
+    begin -o "log=$work/log" && mount -t tmpfs over "$mnt" && touch "$mnt/theirs" && kill -TERM "$daemon" && wait_for has_gone "$daemon" &&
+        [ -e "$mnt/theirs" ] && grep -q "could not be unmounted" "$work/log" && umount "$mnt" && is_mounted && "$kvfs" umount "$mnt" && "$kvfs" fsck "$store"
+}
+
+# As by a debugger; what the kernel lets the daemon do about it hangs on its version.
+a_stopped_guard_holds_up_nobody() {
+    local began=$SECONDS
+    : >"$work/log"
+    begin -o "log=$work/log" && kill -STOP "$guard" && umount_store && wait_for has_gone "$daemon" && { kill -KILL "$guard" || true; } &&
+        begin -o "log=$work/log" && kill -STOP "$guard" && kill -TERM "$daemon" && wait_for has_gone "$daemon" && { kill -KILL "$guard" || true; } &&
+        grep -q "cannot be unmounted: the process that unmounts it was stopped" "$work/log" && [ $((SECONDS - began)) -lt 50 ] &&
+        "$kvfs" umount "$mnt" && "$kvfs" fsck "$store"
+}
+
+a_killed_guard_is_told() {
+    : >"$work/log"
+    begin -o "log=$work/log" && kill -KILL "$guard" && wait_for grep -q "the process that unmounts .* was killed" "$work/log" &&
+        wait_for [ ! -e "/proc/$guard" ] && kill -TERM "$daemon" && wait_for has_gone "$daemon" && ! grep "still in use" "$work/log" && "$kvfs" umount "$mnt"
+}
+
 without_its_guard_it_ends_all_the_same() {
     : >"$work/log"
     begin -o "log=$work/log" && kill -KILL "$guard" && umount_store && wait_for has_gone "$daemon" &&
@@ -275,6 +298,13 @@ point "an interrupt of the whole process group unmounts" an_interrupt_of_all_unm
 point "signals do not end the guard" signals_pass_by_the_guard
 point "a mount in use is detached" in_use_it_is_detached
 point "a daemon whose guard was killed ends, and says that the mount is left" without_its_guard_it_ends_all_the_same
+point "a guard that was killed is told of, and no zombie" a_killed_guard_is_told
+point "a guard that was stopped holds up nobody" a_stopped_guard_holds_up_nobody
+if [ "$(id -u)" -ne 0 ]; then
+    skip "what is mounted on it stays" "it takes root"
+else
+    point "what is mounted on it stays" what_covers_it_stays
+fi
 if [ "$(id -u)" -ne 0 ] || ! command -v setpriv unshare fusermount3 >/dev/null; then
     skip "a user's mount ends by way of its guard" "it takes root, setpriv, unshare and fusermount3"
 else
