@@ -108,6 +108,8 @@ int cmd_mount(int argc, char **argv)
         "  warm                read indexes, then names and attributes, then data into memory at "
         "once\n"
         "  uring=auto|on|off   FUSE over io_uring where it is to be had; else fail; never\n"
+        "  idle_poll=auto|on|off   idle processors poll while requests come quickly: in virtual\n"
+        "                      machines, as root; always; never\n"
         "  suid, dev, noexec, noatime, nodiratime, sync, dirsync   as in mount(8)\n\n"
         "Exit codes are those of mount(8).",
         NULL,

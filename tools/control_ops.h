@@ -19,7 +19,8 @@ struct control_host {
     const char *state;        /* as `kvfs status` says it */
     const char *sandbox;      /* what the daemon gave up, in words; NULL: no daemon */
     const char
-        *no_uring; /* why requests do not come over io_uring; NULL if they do, or should not */
+        *no_uring;  /* why requests do not come over io_uring; NULL if they do, or should not */
+    bool idle_poll; /* idle processors poll while requests come in quick succession */
 };
 
 /* Carry out `request` for `who` and give every reply to `fn`, the done reply last. Any thread may.

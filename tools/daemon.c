@@ -127,12 +127,13 @@ static void stop_helpers(struct helpers *helpers)
 struct prepared {
     struct kvfs_guard *guard; /* NULL: nothing is to be mounted */
     const char *no_uring;     /* why requests do not come over io_uring; NULL: they do */
+    int idle_poll_fd;         /* -1: idle processors may halt */
     struct sandbox sandbox;
 };
 
 static bool wants_uring(const struct mount_plan *plan, const struct prepared *prepared)
 {
-    return plan->mountpoint != NULL && plan->options.uring != MOUNT_URING_OFF &&
+    return plan->mountpoint != NULL && plan->options.uring != MOUNT_OFF &&
            prepared->no_uring == NULL;
 }
 
@@ -149,6 +150,7 @@ static struct kvfs_mount_options mount_options(const struct mount_plan *plan,
         .allow_other = plan->options.allow_other,
         .writeback = plan->options.writeback,
         .uring = wants_uring(plan, prepared),
+        .idle_poll_fd = prepared->idle_poll_fd,
         .debug = plan->debug,
     };
 }
@@ -166,7 +168,8 @@ static int serve_mount(const struct mount_plan *plan, const struct prepared *pre
                                 .pid = getpid(),
                                 .state = "mounted",
                                 .sandbox = prepared->sandbox.text,
-                                .no_uring = prepared->no_uring};
+                                .no_uring = prepared->no_uring,
+                                .idle_poll = prepared->idle_poll_fd >= 0};
     struct helpers helpers = {0};
     char rest[512];
     char holder[768];
@@ -285,15 +288,33 @@ static int close_store(const struct mount_plan *plan, struct kvfs *fs, struct lo
 static int prepare_uring(const struct mount_plan *plan, struct log *log, struct prepared *prepared,
                          struct fault *fault)
 {
-    if (plan->mountpoint == NULL || plan->options.uring == MOUNT_URING_OFF) {
+    if (plan->mountpoint == NULL || plan->options.uring == MOUNT_OFF) {
         return 0;
     }
-    prepared->no_uring = kvfs_uring_obstacle(plan->options.uring == MOUNT_URING_ON);
-    if (prepared->no_uring != NULL && plan->options.uring == MOUNT_URING_ON) {
+    prepared->no_uring = kvfs_uring_obstacle(plan->options.uring == MOUNT_ON);
+    if (prepared->no_uring != NULL && plan->options.uring == MOUNT_ON) {
         return fault_set(fault, -ENOTSUP, "cannot mount with uring=on: %s", prepared->no_uring);
     }
     if (prepared->no_uring != NULL) {
         log_message(log, KV_MESSAGE_INFO, prepared->no_uring);
+    }
+    return 0;
+}
+
+/* Where that is not to be had by itself, nothing is wrong. */
+static int prepare_idle_poll(const struct mount_plan *plan, struct prepared *prepared,
+                             struct fault *fault)
+{
+    bool always = plan->options.idle_poll == MOUNT_ON;
+    prepared->idle_poll_fd = -1;
+    if (plan->mountpoint == NULL || plan->options.idle_poll == MOUNT_OFF) {
+        return 0;
+    }
+    prepared->idle_poll_fd = kvfs_idle_poll_open(always);
+    if (prepared->idle_poll_fd < 0 && always) {
+        return fault_set(fault, prepared->idle_poll_fd,
+                         "cannot mount with idle_poll=on: /dev/cpu_dma_latency: %s. It takes root.",
+                         kv_strerror(prepared->idle_poll_fd));
     }
     return 0;
 }
@@ -350,6 +371,7 @@ static int prepare(const struct mount_plan *plan, struct log *log, struct prepar
         return fault_set(fault, r, "cannot open %s: %s", plan->store, kv_strerror(r));
     }
     r = prepare_uring(plan, log, prepared, fault);
+    r = r < 0 ? r : prepare_idle_poll(plan, prepared, fault);
     r = r < 0 ? r : settle_directory(plan, fault);
     if (r == 0 && plan->mountpoint != NULL) {
         struct kvfs_mount_options options = mount_options(plan, prepared);

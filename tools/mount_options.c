@@ -29,6 +29,7 @@ static const char *const for_kernel[] = {
 static const char *const ours[] = {
     "memory",    "threads", "sync_interval", "ro",   "rw",    "allow_other", "noallow_other",
     "writeback", "log",     "uring",         "warm", "index", "id",          "timeout",
+    "idle_poll",
 };
 
 /* What says something of a store that is served without a mount. */
@@ -115,13 +116,13 @@ static int apply_memory(struct mount_options *options, const char *value)
     return 0;
 }
 
-static int apply_uring(struct mount_options *options, const char *value)
+static int parse_choice(enum mount_choice *to, const char *value)
 {
     static const char *const names[] = {
-        [MOUNT_URING_AUTO] = "auto", [MOUNT_URING_OFF] = "off", [MOUNT_URING_ON] = "on"};
+        [MOUNT_AUTO] = "auto", [MOUNT_OFF] = "off", [MOUNT_ON] = "on"};
     for (unsigned i = 0; value != NULL && i < COUNT_OF(names); i++) {
         if (strcmp(value, names[i]) == 0) {
-            options->uring = (enum mount_uring)i;
+            *to = (enum mount_choice)i;
             return 0;
         }
     }
@@ -178,7 +179,10 @@ static int apply_valued(struct mount_options *options, const char *name, const c
         r = parse_number(&options->sync_interval_ms, value, 1, SYNC_INTERVAL_MS_MAX);
         wanted = "milliseconds from 1 to 3600000";
     } else if (strcmp(name, "uring") == 0) {
-        r = apply_uring(options, value);
+        r = parse_choice(&options->uring, value);
+        wanted = "auto, on or off";
+    } else if (strcmp(name, "idle_poll") == 0) {
+        r = parse_choice(&options->idle_poll, value);
         wanted = "auto, on or off";
     } else if (strcmp(name, "log") == 0) {
         r = apply_log(options, value);

@@ -10,11 +10,11 @@
 
 enum { MOUNT_KERNEL_OPTIONS_SIZE = 512 };
 
-/* FUSE over io_uring. */
-enum mount_uring {
-    MOUNT_URING_AUTO, /* where it is to be had */
-    MOUNT_URING_OFF,
-    MOUNT_URING_ON, /* or fail; root turns it on in the kernel */
+/* Of what this machine may not offer. */
+enum mount_choice {
+    MOUNT_AUTO, /* where it is to be had */
+    MOUNT_OFF,
+    MOUNT_ON, /* or fail */
 };
 
 struct mount_options {
@@ -25,8 +25,9 @@ struct mount_options {
     bool allow_other;
     bool writeback;
     bool warm;
-    bool no_mount; /* the store is served without one: what only mounts have is refused */
-    enum mount_uring uring;
+    bool no_mount;           /* the store is served without one: what only mounts have is refused */
+    enum mount_choice uring; /* FUSE over io_uring; with `on` root turns it on in the kernel */
+    enum mount_choice idle_poll; /* idle processors poll; with `on` on machines of any kind */
     char *log;          /* owned; a file, or "syslog"; NULL: syslog, or stderr in the foreground */
     char *client;       /* owned; who asks the cluster of a URL; NULL: as the environment says */
     unsigned timeout_s; /* how long it is waited for; 0: likewise */

@@ -99,19 +99,21 @@ json_t *report_status_json(const struct control_host *host)
     kv_identify(host->engine, &identity);
     kv_health(host->engine, &health);
     text_uuid(identity.store_id, id);
-    return json_pack(
-        "{s:i, s:s, s:o, s:o, s:s?, s:s?, s:s?, s:o, s:s, s:o, s:i, s:s, s:o, s:o, s:o, s:o, s:s, "
-        "s:o, s:o}",
-        "format_version", FORMAT_VERSION, "state", host->state, "pid",
-        host->pid != 0 ? json_integer(host->pid) : json_null(), "mountpoint",
-        text_json(host->mountpoint), "transport",
-        host->mount != NULL ? kvfs_mount_transport(host->mount) : NULL, "transport_reason",
-        host->no_uring, "sandbox", host->sandbox, "store", text_json(host->store), "store_id", id,
-        "label", text_json(identity.label), "store_format", (int)identity.format_version, "health",
-        health_name(health.state), "health_reason", text_json(health.reason), "suspects",
-        suspects_json(host->engine), "index", index_json(host->fs), "log",
-        text_json(host->log != NULL ? host->log->target : NULL), "version", KVFS_VERSION, "holder",
-        holder_json(host), "lease", report_lease_json(kv_storage_of(host->engine)));
+    return json_pack("{s:i, s:s, s:o, s:o, s:s?, s:s?, s:o, s:s?, s:o, s:s, s:o, "
+                     "s:i, s:s, s:o, s:o, s:o, s:o, s:s, s:o, s:o}",
+                     "format_version", FORMAT_VERSION, "state", host->state, "pid",
+                     host->pid != 0 ? json_integer(host->pid) : json_null(), "mountpoint",
+                     text_json(host->mountpoint), "transport",
+                     host->mount != NULL ? kvfs_mount_transport(host->mount) : NULL,
+                     "transport_reason", host->no_uring, "idle_poll",
+                     host->mount != NULL ? json_boolean(host->idle_poll) : json_null(), "sandbox",
+                     host->sandbox, "store", text_json(host->store), "store_id", id, "label",
+                     text_json(identity.label), "store_format", (int)identity.format_version,
+                     "health", health_name(health.state), "health_reason", text_json(health.reason),
+                     "suspects", suspects_json(host->engine), "index", index_json(host->fs), "log",
+                     text_json(host->log != NULL ? host->log->target : NULL), "version",
+                     KVFS_VERSION, "holder", holder_json(host), "lease",
+                     report_lease_json(kv_storage_of(host->engine)));
 }
 
 static json_t *counters_json(const struct kv_stats *s)

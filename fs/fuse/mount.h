@@ -48,9 +48,10 @@ struct kvfs_mount_options {
      * for itself alone nobody checks any: root passes them all, and checking costs the kernel a
      * request for the attributes of a directory after each change in it. */
     bool allow_other;
-    bool writeback; /* the kernel's write-back cache: weakens durability, see docs */
-    bool uring;     /* ask for FUSE over io_uring; only if kvfs_uring_obstacle() finds none */
-    bool debug;     /* libfuse prints every request on stderr */
+    bool writeback;   /* the kernel's write-back cache: weakens durability, see docs */
+    bool uring;       /* ask for FUSE over io_uring; only if kvfs_uring_obstacle() finds none */
+    int idle_poll_fd; /* of kvfs_idle_poll_open(), taken over; -1: idle processors may halt */
+    bool debug;       /* libfuse prints every request on stderr */
     kvfs_mount_ready_fn *ready_fn; /* may be NULL */
     void *ready_arg;
     kv_message_fn *message_fn;
@@ -96,6 +97,12 @@ const char *kvfs_uring_obstacle(bool set);
 /* "io_uring" or "dev_fuse", whichever is in use. Forgets, interrupts and what the daemon tells by
  * itself go through /dev/fuse on either. */
 const char *kvfs_mount_transport(const struct kvfs_mount *mount);
+
+/* While requests come in quick succession idle processors poll, where waking one that was halted
+ * takes long: in virtual machines, or anywhere with `always`. As root, and before the right to open
+ * files is given up. Returns a descriptor. Errors: -ENOTSUP the idle driver of the kernel is
+ * another than haltpoll; those of open(2). */
+KV_MUST_CHECK int kvfs_idle_poll_open(bool always);
 
 /* Unmount as umount(8) would, also without being root. `lazy` detaches a mount in use. Errors:
  * -EBUSY in use, -EINVAL not a mount point, -EPERM, -EIO the helper failed. */

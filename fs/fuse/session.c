@@ -246,6 +246,7 @@ int kvfs_mount_create(struct kvfs *fs, const struct kvfs_mount_options *options,
     mount->fs = fs;
     buffers_init(&mount->buffers);
     defer_init(&mount->defer);
+    idle_poll_init(&mount->idle_poll, options->idle_poll_fd);
     mount->sink = (struct message_sink){.fn = options->message_fn, .arg = options->message_arg};
     mount->threads = options->threads != 0 ? options->threads : default_threads();
     mount->writeback = options->writeback;
@@ -287,6 +288,7 @@ int kvfs_mount_run(struct kvfs_mount *mount)
     }
     mount->main_thread = gettid();
     int r = mount->uring ? defer_start(&mount->defer) : 0;
+    r = r == 0 ? idle_poll_start(&mount->idle_poll) : r;
     r = r == 0 ? signals_start(&signals, mount) : r;
     if (r == 0) {
         fuse_loop_cfg_set_max_threads(config, mount->threads);
@@ -344,6 +346,7 @@ void kvfs_mount_destroy(struct kvfs_mount *mount)
     if (mount->lost_fd >= 0) {
         close(mount->lost_fd);
     }
+    idle_poll_finish(&mount->idle_poll);
     watch_finish(&mount->watch);
     buffers_finish(&mount->buffers);
     free(mount->mountpoint);

@@ -9,6 +9,7 @@
 
 #include "fs/fuse/buffers.h"
 #include "fs/fuse/defer.h"
+#include "fs/fuse/idle_poll.h"
 #include "fs/fuse/mount.h"
 #include "fs/fuse/notify.h"
 #include "fs/fuse/watch.h"
@@ -72,6 +73,7 @@ struct kvfs_mount {
     bool uring;              /* rings were asked for */
     _Atomic bool uring_seen; /* a request came through one */
     struct defer defer;
+    struct idle_poll idle_poll;
     bool noatime, nodiratime; /* reading leaves no trace: anywhere, in directories */
     kvfs_mount_ready_fn *ready_fn;
     void *ready_arg;
@@ -92,6 +94,7 @@ static inline struct kvfs *request_begin(fuse_req_t req, enum request_kind kind)
 {
     struct kvfs_mount *mount = fuse_req_userdata(req);
     __atomic_add_fetch(&mount->requests[kind], 1, __ATOMIC_RELAXED);
+    idle_poll_request(&mount->idle_poll);
     KV_PROBE(1, request, (unsigned)kind);
 #if FUSE_VERSION >= 318
     if (mount->uring && !atomic_load_explicit(&mount->uring_seen, memory_order_relaxed) &&

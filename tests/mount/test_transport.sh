@@ -34,7 +34,31 @@ by_itself_says_why() {
     mount_store && works_through dev_fuse && json '"libfuse" in j["transport_reason"] or "kernel" in j["transport_reason"]' && umount_store
 }
 
+# holds_idle_device: whether the daemon can have idle processors polled.
+holds_idle_device() {
+    ls -l "/proc/$(daemon_pid)/fd" | grep -q '/dev/cpu_dma_latency$'
+}
+
+never_polls() {
+    mount_store -o idle_poll=off && json 'j["idle_poll"] is False' && ! holds_idle_device && umount_store
+}
+
+always_polls() {
+    mount_store -o idle_poll=on && json 'j["idle_poll"] is True' && holds_idle_device && umount_store
+}
+
+polls_in_guests() {
+    mount_store && json "j['idle_poll'] is ($(grep -c haltpoll /sys/devices/system/cpu/cpuidle/current_driver) > 0)" && umount_store
+}
+
 "$kvfs" mkfs -q "$store"
+if [ -w /dev/cpu_dma_latency ]; then
+    point "idle_poll=off: idle processors may always halt" never_polls
+    point "idle_poll=on: they poll on any machine" always_polls
+    point "by itself a mount has them poll in a virtual machine" polls_in_guests
+else
+    point "idle_poll=on fails where it is not to be had, and says why" eval '"$kvfs" mount -o idle_poll=on "$store" "$mnt" 2>&1 | grep "idle_poll=on: /dev/cpu_dma_latency"'
+fi
 point "uring=off: requests go through /dev/fuse" told_off
 point "by itself a mount takes /dev/fuse where there is no io_uring, and status says why" by_itself_says_why
 

@@ -43,7 +43,7 @@ START_TEST(each_option_reaches_its_field)
     mount_options_init(&options, false);
     parses(&options,
            "memory=64M,threads=3,sync_interval=250,ro,writeback,warm,log=/var/log/k\\,v,uring=off,"
-           "index=user.a\\,b,id=kvfs,timeout=30");
+           "index=user.a\\,b,id=kvfs,timeout=30,idle_poll=on");
     ck_assert_uint_eq(options.memory_bytes, 64 << 20);
     ck_assert_uint_eq(options.threads, 3);
     ck_assert_uint_eq(options.sync_interval_ms, 250);
@@ -53,14 +53,16 @@ START_TEST(each_option_reaches_its_field)
     ck_assert_str_eq(options.log, "/var/log/k,v");
     ck_assert_str_eq(options.client, "kvfs");
     ck_assert_uint_eq(options.timeout_s, 30);
-    ck_assert_int_eq(options.uring, MOUNT_URING_OFF);
-    parses(&options, "rw,log=syslog,uring=on");
+    ck_assert_int_eq(options.uring, MOUNT_OFF);
+    ck_assert_int_eq(options.idle_poll, MOUNT_ON);
+    parses(&options, "rw,log=syslog,uring=on,idle_poll=off");
     ck_assert(!options.read_only);
-    ck_assert_int_eq(options.uring, MOUNT_URING_ON);
+    ck_assert_int_eq(options.uring, MOUNT_ON);
+    ck_assert_int_eq(options.idle_poll, MOUNT_OFF);
     ck_assert_str_eq(options.index, "user.a,b");
     parses(&options, "uring=auto,index=");
     ck_assert_str_eq(options.index, "");
-    ck_assert_int_eq(options.uring, MOUNT_URING_AUTO);
+    ck_assert_int_eq(options.uring, MOUNT_AUTO);
     ck_assert_str_eq(options.log, "syslog");
     mount_options_finish(&options);
 }
@@ -86,6 +88,7 @@ START_TEST(unknown_and_malformed_options_are_refused_by_name)
     refuses("threads=0", "threads=0");
     refuses("threads=many", "threads=many");
     refuses("uring=yes", "auto, on or off");
+    refuses("idle_poll", "auto, on or off");
     refuses("log=", "log=");
     refuses("id=", "id=");
     refuses("id=a --keyring=b", "id=a --keyring=b");
