@@ -10,7 +10,7 @@
 
 static const char opening[] = "the next opening sees to it";
 static const char unvalued[] = "reading the keys whose values are lost is an error from then on";
-static const char found[] = "another is made, if a log tells the seed";
+static const char found[] = "another is made, if a log or manifest tells the seed";
 static const char rebuilt[] =
     "the tables tell what belongs; their rows go to new ones, named snapshots are dropped";
 static const char remade[] = "the manifest is written anew without it";

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "kvcore/admin/seed.h"
 
-#include <assert.h>
 #include <stdlib.h>
 
 #include "kvcore/log/log_format.h"
 #include "kvcore/util/checksum.h"
 #include "kvcore/util/coding.h"
 
-enum { PIECE_BYTES = 64 * 1024, SALT_OFFSET = LOG_HEADER_SIZE + 24 };
+enum { BEGIN_BYTES = 4096 };
 
-/* ---- steps taken back ---- */
+/* ---- an id for a seed ---- */
 
+/* What v ^ v >> by was made of. */
 static uint64_t unshift(uint64_t v, unsigned by)
 {
     uint64_t result = v;
@@ -21,38 +21,10 @@ static uint64_t unshift(uint64_t v, unsigned by)
     return result;
 }
 
-/* Of hash_u64(). The factors are the inverses of its own modulo 2^64. */
-static uint64_t unmix(uint64_t v)
-{
-    v = unshift(v, 31) * 0x319642b2d24d8ec3ULL;
-    v = unshift(v, 27) * 0x96de1b173f119089ULL;
-    return unshift(v, 30);
-}
-
-/* Of the last steps of XXH3 for short inputs, as the specification of xxHash has them. */
-static uint64_t unavalanche_empty(uint64_t v)
-{
-    v = unshift(v, 32) * 0xe9e9f4c41d6df849ULL;
-    v = unshift(v, 29) * 0x0ba79078168d4bafULL;
-    return unshift(v, 33);
-}
-
+/* The last steps of XXH3 for short inputs, as the specification of xxHash has them, taken back. */
 static uint64_t unavalanche(uint64_t v)
 {
     return unshift(unshift(v, 32) * 0x8da8ee41d6df849ULL, 37);
-}
-
-/* The seed with which no bytes have this checksum. */
-static uint64_t seed_of_empty(uint64_t checksum)
-{
-    uint64_t constant = unavalanche_empty(hash_bytes(kv_slice(NULL, 0), 0));
-    return unavalanche_empty(checksum) ^ constant;
-}
-
-/* What file_seed = mix(mix(store_seed + kind) + number) was made of. */
-static uint64_t store_seed_of(uint64_t file_seed, uint64_t number)
-{
-    return unmix(unmix(file_seed) - number) - KV_FILE_LOG;
 }
 
 void seed_make_id(uint64_t seed, uint8_t ret_id[16])
@@ -65,98 +37,87 @@ void seed_make_id(uint64_t seed, uint8_t ret_id[16])
 
 /* ---- the search ---- */
 
-struct search {
-    struct scan *scan;
-    struct kv_log *log;
-    uint64_t number;
-    uint64_t salt;
-    uint8_t head[LOG_HEADER_SIZE];
-    uint8_t *piece;
-};
-
-/* A header of a record without payload, as far as can be told without the seed. */
-static bool looks_empty(const uint8_t *bytes, uint64_t number)
+/* The seed that the head record of a log tells, if it verifies that record; 0 if not. */
+static uint64_t seed_of_head(struct kv_file_id id, const uint8_t *begin, size_t size)
 {
-    return coding_get_u64(bytes + 16) == number && coding_get_u32(bytes + 12) == 0 &&
-           (bytes[36] == LOG_RECORD_MARK || bytes[36] == LOG_RECORD_CLOSE) && bytes[37] == 0 &&
-           bytes[38] == 0 && bytes[39] == 0;
-}
-
-static bool try_header(const struct search *search, const uint8_t *bytes, uint64_t offset,
-                       uint64_t *ret_seed)
-{
-    uint64_t mixed = seed_of_empty(coding_get_u64(bytes));
-    uint64_t salted = unmix(mixed) - (offset + LOG_HEADER_SIZE);
-    uint64_t file_seed = unmix(salted) - search->salt;
-    uint64_t seed = store_seed_of(file_seed, search->number);
+    size_t rest = size < LOG_HEADER_SIZE ? 0 : size - LOG_HEADER_SIZE;
+    struct kv_slice payload = kv_slice(begin + LOG_HEADER_SIZE, 0);
     struct log_header header;
+    struct log_head head;
+    uint64_t file_seed;
 
-    if (log_header_decode(bytes, file_seed, offset, &header) < 0 ||
-        log_header_decode(search->head, file_seed, 0, &header) < 0) {
-        return false;
+    payload.size = rest > 0 ? coding_get_u32(begin + 12) : 0;
+    if (payload.size == 0 || payload.size > rest || log_head_decode(payload, &head) < 0) {
+        return 0;
     }
-    assert(checksum_file_seed(seed, KV_FILE_LOG, search->number) == file_seed);
-    *ret_seed = seed;
-    return true;
+    file_seed = checksum_file_seed(head.store_seed, id.kind, id.number);
+    if (log_header_decode(begin, file_seed, 0, &header) < 0 || header.number != id.number ||
+        checksum_at(file_seed, LOG_HEADER_SIZE, payload) != header.payload_checksum) {
+        return 0;
+    }
+    return head.store_seed;
 }
 
-static int search_pieces(struct search *search, uint64_t *ret_seed)
-{
-    const struct kv_storage_ops *ops = search->scan->storage->ops;
-    uint64_t offset = 0;
-
-    for (;;) {
-        size_t got = 0;
-        int r = ops->log_read(search->log, offset, search->piece, PIECE_BYTES, &got);
-        if (r < 0 || got < LOG_HEADER_SIZE) {
-            return r == -ENOMEM ? r : 0; /* what cannot be read tells nothing */
-        }
-        for (size_t i = 0; i + LOG_HEADER_SIZE <= got; i += LOG_ALIGNMENT) {
-            if (looks_empty(search->piece + i, search->number) &&
-                try_header(search, search->piece + i, offset + i, ret_seed)) {
-                return 1;
-            }
-        }
-        offset += ((got - LOG_HEADER_SIZE) / LOG_ALIGNMENT + 1) * LOG_ALIGNMENT;
-        r = scan_spend(search->scan, got);
-        if (r < 0) {
-            return r;
-        }
-    }
-}
-
-static int search_log(struct scan *scan, uint64_t number, uint64_t *ret_seed)
+static int seed_of_log(struct scan *scan, struct kv_file_id id, uint64_t *ret_seed)
 {
     const struct kv_storage_ops *ops = scan->storage->ops;
-    struct kv_file_id id = {.kind = KV_FILE_LOG, .number = number};
-    struct search search = {.scan = scan, .number = number};
-    uint8_t begin[SALT_OFFSET + sizeof(uint64_t)];
+    uint8_t begin[BEGIN_BYTES];
+    struct kv_log *log = NULL;
     size_t got = 0;
-    int r = ops->log_open(scan->storage, id, &search.log);
+    int r = ops->log_open(scan->storage, id, &log);
 
-    if (r < 0) {
-        return r == -ENOMEM ? r : 0;
+    *ret_seed = 0;
+    r = r < 0 ? r : ops->log_read(log, 0, begin, sizeof begin, &got);
+    if (r == 0) {
+        *ret_seed = seed_of_head(id, begin, got);
     }
-    search.piece = malloc(PIECE_BYTES);
-    r = search.piece != NULL ? 0 : -ENOMEM;
-    if (r == 0 && ops->log_read(search.log, 0, begin, sizeof begin, &got) == 0 &&
-        got == sizeof begin) {
-        search.salt = coding_get_u64(begin + SALT_OFFSET);
-        memcpy(search.head, begin, sizeof search.head);
-        r = search_pieces(&search, ret_seed);
+    if (log != NULL) {
+        ops->log_close(log);
     }
-    free(search.piece);
-    ops->log_close(search.log);
-    return r;
+    /* What cannot be read tells nothing. */
+    return r == -ENOMEM ? r : scan_spend(scan, got);
+}
+
+static int compare_seeds(const void *a, const void *b)
+{
+    uint64_t left = *(const uint64_t *)a, right = *(const uint64_t *)b;
+    return (left > right) - (left < right);
+}
+
+/* What most of them say: a file of another store may have come among them. */
+static uint64_t most_frequent(uint64_t *seeds, size_t count)
+{
+    size_t begin = 0, most = 0;
+    uint64_t result = 0;
+
+    qsort(seeds, count, sizeof *seeds, compare_seeds);
+    for (size_t i = 0; i < count; i++) {
+        begin = seeds[i] == seeds[begin] ? begin : i;
+        if (i - begin + 1 > most) {
+            most = i - begin + 1;
+            result = seeds[i];
+        }
+    }
+    return result;
 }
 
 int seed_search(struct scan *scan, uint64_t *ret_seed)
 {
-    int r = 0;
+    uint64_t *seeds = calloc(scan->file_count + 1, sizeof *seeds);
+    size_t count = 0;
+    int r = seeds != NULL ? 0 : -ENOMEM;
+
     for (size_t i = 0; i < scan->file_count && r == 0; i++) {
-        if (scan->files[i].id.kind == KV_FILE_LOG && scan->files[i].is_ours) {
-            r = search_log(scan, scan->files[i].id.number, ret_seed);
+        const struct scan_file *file = &scan->files[i];
+        if (file->is_ours && (file->id.kind == KV_FILE_LOG || file->id.kind == KV_FILE_MANIFEST)) {
+            r = seed_of_log(scan, file->id, &seeds[count]);
+            count += seeds[count] != 0;
         }
     }
+    if (r == 0 && count > 0) {
+        *ret_seed = most_frequent(seeds, count);
+        r = 1;
+    }
+    free(seeds);
     return r;
 }

@@ -10,6 +10,7 @@ enum {
     CHECKSUM_OFFSET = 8, /* of the header's own checksum, which covers what is around it */
     CHECKSUM_SIZE = 4,
     LOG_HEAD_SIZE = 32, /* without fields */
+    HEAD_STORE_SEED = 2,
 };
 
 static uint32_t header_checksum(const uint8_t header[LOG_HEADER_SIZE], uint64_t file_seed,
@@ -83,13 +84,17 @@ static bool end_is_valid(const struct log_end *end)
 
 int log_head_encode(const struct log_head *head, struct kv_buf *to)
 {
-    uint8_t bytes[LOG_HEAD_SIZE];
+    uint8_t bytes[LOG_HEAD_SIZE], seed[sizeof(uint64_t)];
+    int r;
+
     assert(end_is_valid(&head->previous));
     coding_put_u64(bytes, head->previous.number);
     coding_put_u64(bytes + 8, head->previous.size);
     coding_put_u64(bytes + 16, head->previous.chain);
     coding_put_u64(bytes + 24, head->salt);
-    return kv_buf_append(to, kv_slice(bytes, sizeof bytes));
+    coding_put_u64(seed, head->store_seed);
+    r = kv_buf_append(to, kv_slice(bytes, sizeof bytes));
+    return r < 0 ? r : coding_append_field(to, HEAD_STORE_SEED, kv_slice(seed, sizeof seed));
 }
 
 int log_head_decode(struct kv_slice from, struct log_head *ret_head)
@@ -104,7 +109,12 @@ int log_head_decode(struct kv_slice from, struct log_head *ret_head)
     head.previous.chain = coding_read_u64(&c);
     head.salt = coding_read_u64(&c);
     while (coding_read_field(&c, &tag, &value)) {
-        if (tag % 2 == 1) {
+        if (tag == HEAD_STORE_SEED) {
+            if (value.size != sizeof head.store_seed) {
+                return -KV_EDAMAGED;
+            }
+            head.store_seed = coding_get_u64(value.data);
+        } else if (tag % 2 == 1) {
             return -KV_EFORMAT;
         }
     }

@@ -70,6 +70,7 @@ static inline uint64_t log_record_size(uint64_t payload_size)
 struct log_head {
     struct log_end previous; /* end of the predecessor; number 0: none */
     uint64_t salt;           /* random: tells this life of the log's number from any other */
+    uint64_t store_seed;     /* of the root record, should that be lost; 0: not said */
 };
 
 /* Checksum seed of the payloads behind the head. All headers, and the head's payload, use the

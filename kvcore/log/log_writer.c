@@ -211,7 +211,7 @@ uint64_t log_writer_synced_bytes(const struct log_writer *writer)
 /* The head record; what follows it has a seed of its own. */
 static int add_head(struct log_writer *writer, const struct log_writer_options *options)
 {
-    struct log_head head = {.salt = options->salt};
+    struct log_head head = {.salt = options->salt, .store_seed = options->store_seed};
     struct kv_buf payload = {0};
     struct kv_slice part;
     int r;

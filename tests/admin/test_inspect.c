@@ -431,7 +431,7 @@ END_TEST
 
 /* ---- without a root record ---- */
 
-START_TEST(without_a_root_record_the_logs_tell_the_seed)
+START_TEST(without_a_root_record_logs_and_manifests_tell_the_seed)
 {
     struct seen seen;
     char name[NAME_SIZE], command[1200];
@@ -442,8 +442,38 @@ START_TEST(without_a_root_record_the_logs_tell_the_seed)
     ck_assert_uint_eq(seen.rows, seen.row_count);
     snprintf(command, sizeof command, "rm %s/*.log", clean);
     ck_assert_int_eq(system(command), 0);
+    ck_ok(look(clean, name, &seen));
+    snprintf(command, sizeof command, "rm %s/*.manifest", clean);
+    ck_assert_int_eq(system(command), 0);
     ck_fails(look(clean, name, &seen), ENODATA);
     ck_assert_uint_eq(seen.files, 0);
+}
+END_TEST
+
+START_TEST(a_seed_counts_that_verifies_its_record_and_that_most_of_them_tell)
+{
+    enum { SEED_OFFSET = 74 }; /* of the head record of a log */
+    static const uint8_t one[8] = {1};
+    struct seen seen;
+    char name[NAME_SIZE], log[NAME_SIZE], path[PATH_SIZE], command[2400];
+
+    find(clean, ".table", name);
+    find(clean, ".log", log);
+    if (_i == 0) {
+        snprintf(path, sizeof path, "%s/%s", clean, log);
+        int fd = open(path, O_WRONLY | O_CLOEXEC);
+        ck_assert_int_eq(pwrite(fd, one, sizeof one, SEED_OFFSET), sizeof one);
+        close(fd);
+        snprintf(command, sizeof command, "rm %s/ROOT", clean);
+    } else {
+        ck_assert_int_eq(mkdir(work, 0700), 0);
+        store_make_both(work);
+        snprintf(command, sizeof command, "cp %s/clean/*.log %s/00000900.log && rm %s/ROOT", work,
+                 clean, clean);
+    }
+    ck_assert_int_eq(system(command), 0);
+    ck_ok(look(clean, name, &seen));
+    ck_assert_uint_eq(seen.rows, seen.row_count);
 }
 END_TEST
 
@@ -509,7 +539,9 @@ Suite *test_suite(void)
     tcase_add_test(tcase, sizes_and_names_that_cannot_be_are_survived);
     tcase_add_test(tcase, a_file_of_another_store_is_told_as_one);
     tcase_add_loop_test(tcase, what_makes_no_sense_is_told, 0, 5);
-    tcase_add_test(tcase, without_a_root_record_the_logs_tell_the_seed);
+    tcase_add_test(tcase, without_a_root_record_logs_and_manifests_tell_the_seed);
+    tcase_add_loop_test(tcase, a_seed_counts_that_verifies_its_record_and_that_most_of_them_tell, 0,
+                        2);
     tcase_add_test(tcase, a_file_elsewhere_is_looked_into_with_the_store_named);
     tcase_add_loop_test(tcase, the_caller_ends_it_where_it_likes, 0, 2);
     suite_add_tcase(suite, tcase);

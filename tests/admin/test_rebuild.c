@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Stores that lost every manifest, and where a log tells the seed ROOT, too: after repair every row
+/* Stores that lost every manifest, and most of them ROOT, too: after repair every row
  * that counted is there, and none that was deleted or overwritten. The stores are random; half of
  * them were cut short at a random change of the directory, in the middle of flushes, merges and
  * removals. */
@@ -235,7 +235,8 @@ static bool make_store(struct trial *t)
 
 /* ---- loss ---- */
 
-/* Every manifest ends anywhere. Of a store that was closed nobody knows so without ROOT. */
+/* Every manifest ends anywhere. Of a store that was closed nobody knows so without ROOT. Whether
+ * it is lost of one that was not is tossed. */
 static void lose_ends(const char *path, struct rng *rng, bool with_root)
 {
     char file[1024];
@@ -312,16 +313,17 @@ struct totals {
  * table that was merged to nothing. */
 static bool damage(struct trial *t, bool only_ends, bool closed, int codes[64])
 {
+    bool root = closed || rng_below(&t->rng, 4) > 0;
     struct kv_admin_result result;
 
     if (only_ends) {
-        lose_ends(t->path, &t->rng, closed);
+        lose_ends(t->path, &t->rng, root);
     } else {
-        lose(t->path, closed);
+        lose(t->path, root);
     }
     ck_ok(store_check(t->path, KV_ADMIN_REPAIR, false, codes, &result));
     if (!only_ends) {
-        ck_assert(has_code(codes, closed ? KV_PROBLEM_ROOT_MISSING : KV_PROBLEM_MANIFEST_MISSING));
+        ck_assert(has_code(codes, root ? KV_PROBLEM_ROOT_MISSING : KV_PROBLEM_MANIFEST_MISSING));
     }
     if (only_ends && has_code(codes, KV_PROBLEM_MANIFEST_SHORT) &&
         (has_code(codes, KV_PROBLEM_TABLE_MISSING) || has_code(codes, KV_PROBLEM_LOG_MISSING))) {

@@ -9,7 +9,7 @@
 #include "kvcore/log/log_reader.h"
 #include "kvcore/log/log_writer.h"
 
-enum { RIG_RECORDS_MAX = 64 };
+enum { RIG_RECORDS_MAX = 64, RIG_HEAD_SIZE = 42 /* of the payload of a head */ };
 
 static const uint64_t rig_seed = 0x1122334455667788;
 static const struct kv_file_id rig_id = {KV_FILE_LOG, 7};

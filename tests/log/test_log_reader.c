@@ -207,9 +207,9 @@ static void expect_after_flip(const struct example *example, size_t at, size_t s
     while (example->ends[hit].size <= at) {
         hit++;
     }
-    bool padding = hit == 0 ? false
-                            : at >= example->ends[hit - 1].size + LOG_HEADER_SIZE +
-                                        strlen(example_texts[hit - 1]);
+    bool padding = at >= (hit == 0 ? LOG_HEADER_SIZE + RIG_HEAD_SIZE
+                                   : example->ends[hit - 1].size + LOG_HEADER_SIZE +
+                                         strlen(example_texts[hit - 1]));
     expect_prefix(read);
     if (padding) {
         /* Carries nothing: no harm. */
