@@ -13,6 +13,7 @@ from peers import choose  # noqa: F401  by name, as peers are
 SMALL = ["create", "stat", "list", "read", "overwrite", "rename", "unlink"]
 LARGE = ["seqwrite", "seqread", "fsync4k"]
 COLD = ["stat", "list", "read", "rename", "unlink"]
+AGAIN = ["stat", "read"]  # right after the first time, from the kernel's caches
 FILES_A_DIRECTORY = 40
 
 
@@ -38,6 +39,8 @@ def all_loads(args):
         for workload in SMALL + LARGE:
             unit = "MB/s" if workload.startswith("seq") else "1/s"
             found.append(Load(workload + suffix, unit, workload=workload, threads=threads))
+            if workload in AGAIN:
+                found.append(Load(f"warm-{workload}{suffix}", unit, workload=workload, threads=threads))
         for workload in COLD:
             found.append(Load(f"cold-{workload}{suffix}", "1/s", workload=workload, threads=threads, cold=True))
     for name, script in SCRIPTS.items():
