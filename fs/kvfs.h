@@ -328,6 +328,8 @@ struct kvfs_check_counts {
     uint64_t inodes, directories, entries, extents, xattrs;
     uint64_t orphans;      /* unlinked and still in use; none where nothing is in use */
     uint64_t lost_extents; /* known to be lost; not counted as faults */
+    uint64_t lost_holes;   /* files of which all that has no extent is lost, up to some offset; nor
+                              these */
     uint64_t faults;
 };
 /* A fault: its code (enum kv_problem_code, 701 to 799), and a sentence that names the inode or the
@@ -381,7 +383,9 @@ struct kvfs_lost_range {
 };
 /* Not 0 ends the listing, which returns it. */
 typedef int kvfs_lost_fn(void *arg, const struct kvfs_lost_range *range);
-/* All of them, ascending by inode number and place. Errors: those of reading; -ENOMEM. */
+/* All of them, ascending by inode number and place. Takes memory for each file whose holes are
+ * lost, 16 bytes. What a repair would tell first is passed over. Errors: those of reading; -ENOMEM.
+ */
 KV_MUST_CHECK int kvfs_lost_ranges(struct kvfs *fs, kvfs_lost_fn *fn, void *arg);
 
 /* ---- keys are paths

@@ -427,6 +427,7 @@ static int check_totals(struct check *c, const struct subject *s)
     }
     if (S_ISREG(s->inode.mode)) {
         expect(c, s, "the number of bytes allocated", s->inode.allocated, s->extent_bytes);
+        c->counts.lost_holes += s->inode.lost_below > 0;
     } else if (s->extent_end != 0) {
         fault(c, KV_PROBLEM_FS_TYPE, s->ino, "it has extents and is no regular file");
     }

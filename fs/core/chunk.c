@@ -220,13 +220,20 @@ static bool is_wanted(enum joining joining, uint32_t old, uint32_t fresh)
     }
 }
 
+/* Whether what no piece has from `at` on may be lost: zeros in its place would hide that. */
+static bool is_lost_hole(const struct chunk *chunk, uint32_t at)
+{
+    return chunk->base + at < chunk->node->node.inode.lost_below;
+}
+
 static int join_left(struct chunk *chunk, enum joining joining, struct span *span)
 {
     int r = 1;
     while (r == 1) {
         size_t before = count_before(chunk, span->start);
         const struct piece *piece = before > 0 ? &chunk->pieces[before - 1] : NULL;
-        if (piece == NULL || (piece->end < span->start && joining != JOIN_ALL) ||
+        bool hole = piece != NULL && piece->end < span->start;
+        if (piece == NULL || (hole && (joining != JOIN_ALL || is_lost_hole(chunk, piece->end))) ||
             !is_wanted(joining, span->start - piece->start, span->end - span->start)) {
             return 0;
         }
@@ -241,7 +248,8 @@ static int join_right(struct chunk *chunk, enum joining joining, struct span *sp
     while (r == 1) {
         size_t i = first_behind(chunk, span->end);
         const struct piece *piece = i < chunk->count ? &chunk->pieces[i] : NULL;
-        if (piece == NULL || (piece->start > span->end && joining != JOIN_ALL) ||
+        bool hole = piece != NULL && piece->start > span->end;
+        if (piece == NULL || (hole && (joining != JOIN_ALL || is_lost_hole(chunk, span->end))) ||
             !is_wanted(joining, piece->end - span->end, span->end - span->start)) {
             return 0;
         }

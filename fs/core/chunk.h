@@ -10,7 +10,8 @@
  *                                           append; an append that fills the chunk makes one of all
  *   more than CHUNK_PIECES_MAX extents      become one; holes between them become zeros
  *
- * Bytes that cannot be read any more are left where they are, and cut as lost extents. */
+ * Bytes that cannot be read any more are left where they are, and cut as lost extents. A hole below
+ * `lost_below` of the inode is never filled by joining. */
 #ifndef FS_CORE_CHUNK_H
 #define FS_CORE_CHUNK_H
 

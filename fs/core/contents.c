@@ -150,8 +150,16 @@ static int punch_range(struct txn *txn, struct txn_node *node, struct kv_iter *i
 
 int contents_punch(struct txn *txn, struct txn_node *node, uint64_t start, uint64_t end)
 {
+    struct inode *inode = &node->node.inode;
     struct kv_iter *iter = NULL;
     struct rowkey bounds[2];
+    if (end < inode->lost_below) {
+        return -EOPNOTSUPP;
+    }
+    inode->lost_below = min_u64(inode->lost_below, start);
+    if (inode->allocated == 0) {
+        return 0;
+    }
     int r = extent_iter(txn->fs, NULL, node->node.ino, chunk_base(start), bounds, &iter);
     if (r == 0) {
         r = punch_range(txn, node, iter, start, end);
@@ -165,6 +173,7 @@ int contents_cut(struct txn *txn, struct txn_node *node, uint64_t size)
     struct inode *inode = &node->node.inode;
     bool all = size == 0;
     int r = all ? -EIO : 0;
+    inode->lost_below = min_u64(inode->lost_below, size);
     if (size >= inode->size || inode->allocated == 0) {
         return 0;
     }
@@ -231,6 +240,8 @@ int contents_share(struct txn *txn, const struct contents_sharing *sharing)
     struct rowkey bounds[2];
     int r = 0;
     assert(sharing->offset % CHUNK_BYTES == 0 && sharing->size % CHUNK_BYTES == 0);
+    assert(sharing->from->node.inode.lost_below <= sharing->from_offset);
+    assert(sharing->to->node.inode.lost_below <= sharing->offset);
     if (sharing->to->node.inode.allocated > 0 && sharing->offset < sharing->to->node.inode.size) {
         r = contents_punch(txn, sharing->to, sharing->offset, sharing->offset + sharing->size);
     }

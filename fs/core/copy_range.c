@@ -3,7 +3,8 @@
  *
  * One call is one batch, of at most SHARE_MAX bytes that are shared or COPY_MAX that are copied;
  * the caller goes on from there. What is shared are whole chunks of the target; the parts of chunks
- * before and behind them are read and written. */
+ * before and behind them are read and written, and so is what lies below `lost_below` of either
+ * file: there a hole is an error to read, and zeros take its place in the target. */
 #include "fs/core/contents.h"
 #include "fs/core/file.h"
 #include "fs/core/flags.h"
@@ -55,11 +56,8 @@ static int copy_bytes(struct copying *copying, uint64_t size)
     if (r < 0) {
         return r;
     }
-    if (r > 0) {
-        return copying->out->node.inode.allocated == 0
-                   ? 0
-                   : contents_punch(txn, copying->out, copying->offset_out,
-                                    copying->offset_out + size);
+    if (r > 0 && copying->out->node.inode.lost_below <= copying->offset_out) {
+        return contents_punch(txn, copying->out, copying->offset_out, copying->offset_out + size);
     }
     r = kv_buf_reserve(&bytes, (size_t)size);
     if (r == 0) {
@@ -134,6 +132,15 @@ static int check(struct copying *copying, uint64_t *ret_size)
     return 0;
 }
 
+/* Holes are shared, too: they must be ones in both files. */
+static bool can_share(const struct copying *copying)
+{
+    return copying->offset_in % PAGE_BYTES == copying->offset_out % PAGE_BYTES &&
+           copying->size >= CHUNK_BYTES &&
+           copying->in->node.inode.lost_below <= copying->offset_in &&
+           copying->out->node.inode.lost_below <= copying->offset_out;
+}
+
 static int run(struct copying *copying, uint64_t *ret_size)
 {
     struct inode *inode = &copying->out->node.inode;
@@ -146,8 +153,7 @@ static int run(struct copying *copying, uint64_t *ret_size)
         *ret_size = 0;
         return 0;
     }
-    if (copying->offset_in % PAGE_BYTES == copying->offset_out % PAGE_BYTES &&
-        copying->size >= CHUNK_BYTES) {
+    if (can_share(copying)) {
         copying->size = min_u64(copying->size, SHARE_MAX);
         r = share(copying);
     } else {

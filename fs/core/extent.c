@@ -87,8 +87,8 @@ static int take_kept(struct extent_view *view)
 int extent_view_open(struct extent_view *view, struct kvfs *fs, const struct kv_snapshot *snapshot,
                      const struct node *node, uint64_t offset)
 {
-    *view = (struct extent_view){.fs = fs, .ino = node->ino};
-    if (node->inode.allocated == 0) {
+    *view = (struct extent_view){.fs = fs, .ino = node->ino, .lost_below = node->inode.lost_below};
+    if (node->inode.allocated == 0 && node->inode.lost_below == 0) {
         return 0;
     }
     int r = snapshot == NULL && node->inode.nlink == 0 ? take_kept(view) : -ENOENT;
@@ -107,6 +107,18 @@ void extent_view_close(struct extent_view *view)
     kv_pinned_release(&view->whole);
     kv_buf_finish(&view->kept);
     *view = (struct extent_view){0};
+}
+
+/* No extent has bytes of [from, to), of which the first goes to `bytes`. */
+static int read_hole(struct extent_view *view, uint64_t from, uint64_t to, uint8_t *bytes)
+{
+    struct rowkey key;
+    if (from < to && from < view->lost_below) {
+        rowkey_extent(&key, view->ino, to);
+        return fs_row_damaged(view->fs, rowkey_slice(&key), "the bytes up to here are lost");
+    }
+    memset(bytes, 0, (size_t)(to - from));
+    return 0;
 }
 
 /* Clear the holes and ask for the bytes of the extents between them. */
@@ -129,7 +141,10 @@ static int collect_rows(struct extent_view *view, struct kv_gather *gather, uint
             return fs_row_damaged(view->fs, kv_iter_key(iter), "the extent's bytes are lost");
         }
         if (extent.start > at) {
-            memset(to + (at - offset), 0, (size_t)(extent.start - at));
+            r = read_hole(view, at, extent.start, to + (at - offset));
+            if (r < 0) {
+                return r;
+            }
             at = extent.start;
         }
         uint64_t stop = extent.end < end ? extent.end : end;
@@ -141,10 +156,7 @@ static int collect_rows(struct extent_view *view, struct kv_gather *gather, uint
         at = stop;
     }
     int r = at < end ? fs_iter_result(iter) : 0;
-    if (r == 0) {
-        memset(to + (at - offset), 0, (size_t)(end - at));
-    }
-    return r;
+    return r < 0 ? r : read_hole(view, at, end, to + (at - offset));
 }
 
 int extent_view_read(struct extent_view *view, uint64_t offset, uint8_t *to, size_t size)
@@ -181,6 +193,13 @@ int extent_seek(struct kvfs *fs, const struct node *node, uint64_t offset, bool 
     struct extent extent;
     uint64_t at = offset;
     bool found = !data;
+    if (offset < node->inode.lost_below) {
+        if (data) {
+            *ret_offset = offset;
+            return 0;
+        }
+        at = offset = node->inode.lost_below;
+    }
     int r = extent_iter(fs, NULL, node->ino, offset, bounds, &iter);
     if (r < 0) {
         return r;

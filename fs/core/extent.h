@@ -9,7 +9,10 @@
  * A row that is known to be lost has no length. It stands for everything between the extent before
  * it (or the start of its chunk) and its end; who makes the extent before it shorter stores zeros
  * in that place. A row whose value makes no sense is treated as lost too, so that it can be
- * overwritten and removed. */
+ * overwritten and removed.
+ *
+ * A file of which more was lost than rows should say has a number in its inode in place of them:
+ * below `lost_below` no range is a hole, and what no extent has is lost. */
 #ifndef FS_CORE_EXTENT_H
 #define FS_CORE_EXTENT_H
 
@@ -35,6 +38,7 @@ KV_MUST_CHECK int extent_decode(struct kvfs *fs, struct kv_iter *iter, uint64_t 
 struct extent_view {
     struct kvfs *fs;
     uint64_t ino;
+    uint64_t lost_below;     /* of the inode */
     struct kv_iter *iter;    /* NULL: see below */
     struct kv_pinned whole;  /* a file of one extent, or with no bytes one that is a hole */
     struct kv_buf kept;      /* the bytes of `whole` if they are in no row any more (unlinked.h) */
@@ -46,14 +50,15 @@ struct extent_view {
 KV_MUST_CHECK int extent_view_open(struct extent_view *view, struct kvfs *fs,
                                    const struct kv_snapshot *snapshot, const struct node *node,
                                    uint64_t offset);
-/* Copy [offset, offset + size), which lies below the size of the file, to `to`; holes are zeros. */
+/* Copy [offset, offset + size), which lies below the size of the file, to `to`; holes are zeros.
+ * -EIO: bytes of it are lost. */
 KV_MUST_CHECK int extent_view_read(struct extent_view *view, uint64_t offset, uint8_t *to,
                                    size_t size);
 /* Accepts an all-zero one. */
 void extent_view_close(struct extent_view *view);
 
 /* First byte of data, or of a hole, at or behind `offset`, which is below the size. The end of the
- * file counts as a hole; -ENXIO no data. */
+ * file counts as a hole, what may be lost as data; -ENXIO no data. */
 KV_MUST_CHECK int extent_seek(struct kvfs *fs, const struct node *node, uint64_t offset, bool data,
                               uint64_t *ret_offset);
 /* Bytes that the stored extents have below `limit`. */

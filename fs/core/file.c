@@ -235,7 +235,7 @@ static int fallocate_once(struct kvfs *fs, uint64_t ino, int mode, uint64_t offs
     r = punches ? flags_check_change(inode) : flags_check_write(inode, UINT64_MAX);
     if (r == 0 && punches) {
         txn_frees_space(txn);
-        r = inode->allocated > 0 ? contents_punch(txn, node, offset, offset + size) : 0;
+        r = contents_punch(txn, node, offset, offset + size);
     }
     if (r == 0) {
         if ((mode & FALLOC_FL_KEEP_SIZE) == 0 && offset + size > inode->size) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The rows of the filesystem; docs/format.md, "Rows of the filesystem", is the specification.
  *
- *   meta  M name                   a fact: schema, next_inode, index
+ *   meta  M name                   a fact: schema, next_inode, index, lost_below
  *         D parent:8 name          u8 1, u64 ino, inode     entry that holds its inode
  *                                  u8 2, u64 ino, u8 type   entry that refers to an I row
  *         I ino:8                  inode of the root, of files with (once) several links, of
@@ -49,6 +49,7 @@ enum inode_tag {
     INODE_TAG_PROJECT = 13,
     INODE_TAG_ALLOCATED = 15,
     INODE_TAG_HINTS = 16,
+    INODE_TAG_LOST_BELOW = 17,
 };
 
 enum {
@@ -72,6 +73,7 @@ enum {
 #define FORMAT_TABLE_INDEX     "index:meta:xattr"
 #define FORMAT_FACT_SCHEMA     "schema"
 #define FORMAT_FACT_INDEX      "index"
+#define FORMAT_FACT_LOST_BELOW "lost_below"
 #define FORMAT_FACT_NEXT_INODE "next_inode"
 #define FORMAT_INO_LIMIT       ((uint64_t)1 << 48) /* every number is below */
 

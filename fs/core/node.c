@@ -167,6 +167,8 @@ void node_entry(const struct node *node, struct kvfs_entry *ret_entry)
 {
     const struct inode *inode = &node->inode;
     uint64_t allocated = S_ISREG(inode->mode) ? inode->allocated : 0;
+    /* What may be lost is no hole: programs take a file of no blocks for zeros, unread. */
+    allocated = allocated > inode->lost_below ? allocated : inode->lost_below;
     *ret_entry = (struct kvfs_entry){
         .ino = node->ino,
         .stat =

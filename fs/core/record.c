@@ -39,9 +39,10 @@ bool inode_is_sound(const struct inode *inode)
         return false;
     }
     if (S_ISREG(inode->mode)) {
-        return inode->target.size == 0 && inode->allocated <= inode->size;
+        return inode->target.size == 0 && inode->allocated <= inode->size &&
+               inode->lost_below <= inode->size;
     }
-    if (inode->allocated != inode->size) {
+    if (inode->allocated != inode->size || inode->lost_below != 0) {
         return false;
     }
     if (S_ISLNK(inode->mode)) {
@@ -128,6 +129,7 @@ size_t inode_encode(uint8_t to[INODE_SIZE_MAX], const struct inode *inode)
     at = put_varint_field(at, INODE_TAG_PROJECT, inode->project, 0);
     at = put_varint_field(at, INODE_TAG_ALLOCATED, inode->allocated, inode->size);
     at = put_varint_field(at, INODE_TAG_HINTS, inode->hints, 0);
+    at = put_varint_field(at, INODE_TAG_LOST_BELOW, inode->lost_below, 0);
     assert(at - to <= INODE_SIZE_MAX);
     return (size_t)(at - to);
 }
@@ -237,6 +239,9 @@ static int read_field(struct coding_cursor *c, uint64_t tag, struct kv_slice val
         return 0;
     case INODE_TAG_HINTS:
         inode->hints = coding_field_varint(c, value);
+        return 0;
+    case INODE_TAG_LOST_BELOW:
+        inode->lost_below = coding_field_varint(c, value);
         return 0;
     default:
         return tag % 2 == 0 ? 0 : -KV_EFORMAT;

@@ -16,8 +16,10 @@ struct inode {
     uint64_t rdev;
     uint64_t flags; /* FS_IOC_GETFLAGS */
     uint64_t project;
-    uint64_t allocated;     /* regular file: bytes in extents; others: equals size */
-    uint64_t hints;         /* INODE_HINT_* */
+    uint64_t allocated; /* regular file: bytes in extents; others: equals size */
+    uint64_t hints;     /* INODE_HINT_* */
+    uint64_t
+        lost_below; /* regular file: what no extent has is lost below, and zeros from here on */
     struct kv_slice target; /* symbolic link only; borrowed */
 };
 

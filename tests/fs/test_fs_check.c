@@ -261,6 +261,19 @@ static void value_that_is_none(struct fs_tree *t)
     fs_tree_change(t, "meta", &key, &value);
 }
 
+/* Of the file that has no bytes one is lost. */
+static void lost_behind_the_end(struct fs_tree *t)
+{
+    const uint8_t field[] = {INODE_TAG_LOST_BELOW, 1, 1};
+    struct rowkey key;
+    rowkey_inode(&key, t->linked);
+    struct kv_buf value = fs_tree_get(t, &key);
+    ck_ok(kv_buf_append(&value, kv_slice(field, sizeof field)));
+    struct kv_slice bytes = kv_buf_slice(&value);
+    fs_tree_change(t, "meta", &key, &bytes);
+    kv_buf_finish(&value);
+}
+
 /* `dir` is moved into `inner`, which lies in it: entry, back-pointer and counts agree. */
 static void ring(struct fs_tree *t)
 {
@@ -347,6 +360,7 @@ static const struct contradiction {
     {unknown_kind, KV_PROBLEM_FS_ROW_UNKNOWN, "no row of this kind belongs here", true},
     {key_of_no_inode, KV_PROBLEM_FS_ROW_UNKNOWN, "it belongs to no inode", true},
     {value_that_is_none, KV_PROBLEM_FS_INODE, "it is no inode", true},
+    {lost_behind_the_end, KV_PROBLEM_FS_INODE, "it is no inode", true},
     {fs_tree_lose_entry, KV_PROBLEM_FS_ROW_LOST, "it cannot be read", true},
     {entry_lost_for_good, KV_PROBLEM_FS_ROW_LOST, "it cannot be read", true},
     {inode_lost, KV_PROBLEM_FS_ROW_LOST, "it cannot be read", true},

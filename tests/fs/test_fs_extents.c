@@ -388,7 +388,29 @@ struct model {
     uint64_t ino, size;
     uint16_t bytes[FILE_MAX];
     bool loses;
+    uint64_t refused; /* holes that were not made */
 };
+
+/* As its entry says; behind the filesystem's back that says afterwards that holes are lost below
+ * `lost_below`, unless it is NULL. Then the filesystem must be opened again. */
+static struct inode stored_inode(struct fs_fixture *f, const uint64_t *lost_below)
+{
+    uint8_t bytes[DIRENT_SIZE_MAX];
+    struct kv_table *meta = fixture_table(f, "meta");
+    struct kv_buf old = {0};
+    struct dir_entry entry;
+    struct rowkey key;
+    rowkey_dirent(&key, ROOT, kv_slice_str("f"));
+    ck_ok(kv_get_copy(meta, NULL, rowkey_slice(&key), &old));
+    ck_ok(dirent_decode(kv_buf_slice(&old), &entry));
+    if (lost_below != NULL) {
+        entry.inode.lost_below = *lost_below;
+        size_t size = dirent_encode_inode(bytes, entry.ino, &entry.inode);
+        ck_ok(kv_put(meta, rowkey_slice(&key), kv_slice(bytes, size), KV_DURABLE_WRITE));
+    }
+    kv_buf_finish(&old);
+    return entry.inode;
+}
 
 static uint64_t pick(struct model *m, uint64_t bound)
 {
@@ -495,8 +517,15 @@ static void op_allocate(struct model *m)
     int mode = modes[pick(m, 5)];
     uint64_t offset = pick_offset(m);
     uint64_t size = pick_size(m, offset);
-    ck_ok(kvfs_fallocate(m->f.fs, m->ino, mode, offset, size));
-    if ((mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE)) != 0) {
+    bool punches = (mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE)) != 0;
+    bool refused = punches && offset + size < stored_inode(&m->f, NULL).lost_below;
+    ck_assert_int_eq(kvfs_fallocate(m->f.fs, m->ino, mode, offset, size),
+                     refused ? -EOPNOTSUPP : 0);
+    m->refused += refused;
+    if (refused) {
+        return;
+    }
+    if (punches) {
         clear(m, offset, offset + size);
     }
     if ((mode & FALLOC_FL_KEEP_SIZE) == 0) {
@@ -579,6 +608,7 @@ static void op_seek(struct model *m)
             ck_abort_msg("byte %" PRIu64 " is called a hole (seed %" PRIu64 ")", i, test_seed());
         }
     }
+    ck_assert(data || found == m->size || m->bytes[found] == 0);
 }
 
 /* Lose the extent that covers a position or comes next; it takes the hole before it along. */
@@ -605,6 +635,39 @@ static void op_lose(struct model *m)
             m->bytes[i] = LOST;
         }
     }
+}
+
+/* All holes up to some offset. */
+static void op_lose_holes(struct model *m)
+{
+    struct kv_iter *iter = NULL;
+    struct rowkey bounds[2];
+    struct extent extent = {0};
+    uint64_t below = m->size > 0 ? 1 + pick(m, m->size) : 0;
+    uint64_t at = 0;
+    if (!m->loses || pick(m, 100) != 0) {
+        return;
+    }
+    below = pick(m, 3) == 0 ? m->size : below;
+    if (below < stored_inode(&m->f, NULL).lost_below) {
+        return;
+    }
+    stored_inode(&m->f, &below);
+    fixture_reopen(&m->f);
+    ck_ok(extent_iter(m->f.fs, NULL, m->ino, 0, bounds, &iter));
+    kv_iter_seek_first(iter);
+    while (at < below) {
+        extent.start = extent.end = m->size;
+        if (kv_iter_valid(iter)) {
+            ck_ok(extent_decode(m->f.fs, iter, m->ino, at, &extent));
+            kv_iter_next(iter);
+        }
+        for (; at < extent.start && at < below; at++) {
+            m->bytes[at] = LOST;
+        }
+        at = extent.end;
+    }
+    kv_iter_destroy(iter);
 }
 
 /* Overwrite what is lost; then every invariant holds. */
@@ -637,9 +700,9 @@ static void check_all(struct model *m)
 static void run(bool loses, uint64_t steps)
 {
     typedef void op_fn(struct model * m);
-    static op_fn *const ops[] = {op_write, op_write,    op_write,    op_append, op_append,
-                                 op_read,  op_read,     op_truncate, op_copy,   op_copy,
-                                 op_seek,  op_allocate, op_lose};
+    static op_fn *const ops[] = {op_write, op_write,    op_write,    op_append,    op_append,
+                                 op_read,  op_read,     op_truncate, op_copy,      op_copy,
+                                 op_seek,  op_allocate, op_lose,     op_lose_holes};
     struct model *m = calloc(1, sizeof *m);
     m->rng.state = test_seed();
     m->loses = loses;
@@ -652,6 +715,7 @@ static void run(bool loses, uint64_t steps)
         }
     }
     check_all(m);
+    ck_assert(!loses || steps < 5000 || m->refused > 0);
     fixture_close(&m->f);
     free(m);
 }

@@ -77,10 +77,12 @@ START_TEST(an_inode_with_every_field_has_its_golden_bytes)
     inode.project = 7;
     inode.allocated = 0;
     inode.hints = INODE_HINT_XATTRS;
+    inode.lost_below = 256;
     size_t size = inode_encode(to, &inode);
     ck_bytes(to + 22, size - 22, 1, 12, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x0c, 0x0b,
              0x0a, 0, 3, 12, 8, 7, 6, 5, 4, 3, 2, 1, 0xff, 0xc9, 0x9a, 0x3b, 5, 12, 1, 0, 0, 0, 0,
-             0, 0, 0, 2, 0, 0, 0, 7, 1, 5, 11, 1, 6, 13, 1, 7, 15, 1, 0, 16, 1, 1);
+             0, 0, 0, 2, 0, 0, 0, 7, 1, 5, 11, 1, 6, 13, 1, 7, 15, 1, 0, 16, 1, 1, 17, 2, 0x80,
+             0x02);
     struct inode back;
     ck_ok(inode_decode(kv_slice(to, size), &back));
     ck_assert_int_eq(back.ctime.tv_sec, -1);
@@ -88,6 +90,7 @@ START_TEST(an_inode_with_every_field_has_its_golden_bytes)
     ck_assert_uint_eq(back.project, 7);
     ck_assert_uint_eq(back.allocated, 0);
     ck_assert_uint_eq(back.hints, INODE_HINT_XATTRS);
+    ck_assert_uint_eq(back.lost_below, 256);
 }
 END_TEST
 
@@ -141,10 +144,10 @@ START_TEST(unknown_even_fields_are_ignored_and_odd_ones_refused)
     struct inode inode = plain();
     struct inode back;
     size_t size = inode_encode(to, &inode);
-    to[size] = 18;
+    to[size] = 20;
     to[size + 1] = 0;
     ck_ok(inode_decode(kv_slice(to, size + 2), &back));
-    to[size] = 17;
+    to[size] = 19;
     ck_fails(inode_decode(kv_slice(to, size + 2), &back), KV_EFORMAT);
 }
 END_TEST
@@ -170,6 +173,16 @@ START_TEST(impossible_inodes_are_damage)
     bad[size + 1] = 2;
     bad[size + 2] = 0xad;
     bad[size + 3] = 2;
+    ck_fails(inode_decode(kv_slice(bad, size + 4), &back), KV_EDAMAGED);
+    bad[size] = INODE_TAG_LOST_BELOW; /* and lost behind its end */
+    ck_fails(inode_decode(kv_slice(bad, size + 4), &back), KV_EDAMAGED);
+    bad[size + 2] = 0xac;
+    ck_ok(inode_decode(kv_slice(bad, size + 4), &back));
+    ck_assert_uint_eq(back.lost_below, 300);
+    bad[1] = 0xed; /* of a directory */
+    bad[2] = 0x83;
+    bad[2] = 0x81;
+    bad[3] = 0x01;
     ck_fails(inode_decode(kv_slice(bad, size + 4), &back), KV_EDAMAGED);
 }
 END_TEST
