@@ -203,7 +203,8 @@ KV_MUST_CHECK int kvfs_read(struct kvfs *fs, uint64_t ino, uint64_t offset, size
 KV_MUST_CHECK int kvfs_write(struct kvfs *fs, uint64_t ino, uint64_t offset, struct kv_slice data,
                              bool append, bool kill_priv);
 /* fallocate(2): mode 0, FALLOC_FL_KEEP_SIZE, PUNCH_HOLE|KEEP_SIZE, ZERO_RANGE[|KEEP_SIZE]. Space is
- * not reserved. */
+ * not reserved. -EOPNOTSUPP: another mode; the hole would lie in front of bytes that are lost and
+ * that only the inode tells of (docs/format.md, "Lost below"). */
 KV_MUST_CHECK int kvfs_fallocate(struct kvfs *fs, uint64_t ino, int mode, uint64_t offset,
                                  uint64_t size);
 /* What to copy: [offset_in, offset_in + size) of one file over what stands at offset_out in
@@ -215,10 +216,11 @@ struct kvfs_copy {
 };
 /* copy_file_range(2): copies as much as one operation can, `ret_size` tells how much; 0 at the end
  * of the first file. Where both offsets lie alike within 4 KiB the stored bytes are shared. Holes
- * stay holes. -EINVAL the ranges overlap; -EISDIR; -EFBIG; -EIO the first bytes are damaged. */
+ * stay holes, but for those that come where bytes are lost. -EINVAL the ranges overlap; -EISDIR;
+ * -EFBIG; -EIO the first bytes are damaged. */
 KV_MUST_CHECK int kvfs_copy_range(struct kvfs *fs, const struct kvfs_copy *copy,
                                   uint64_t *ret_size);
-/* lseek(2) with SEEK_DATA or SEEK_HOLE. -ENXIO. */
+/* lseek(2) with SEEK_DATA or SEEK_HOLE; what is lost is data. -ENXIO. */
 KV_MUST_CHECK int kvfs_seek(struct kvfs *fs, uint64_t ino, uint64_t offset, int whence,
                             uint64_t *ret_offset);
 /* Durable: the inode, its data and its names. */

@@ -70,7 +70,7 @@ struct walk {
     struct fsck_report *report;
     enum kv_admin_mode mode;
     bool tell;
-    uint64_t notes, problems, unsafe, lost_extents;
+    uint64_t notes, problems, unsafe, lost_extents, lost_holes;
     bool index_is_unbuilt;
     bool unfinished; /* not all that follows from what was lost is known, or written */
     struct kvfs_lost_table lost_table; /* for want of it there was no walk; no name: none is lost */
@@ -98,13 +98,19 @@ static void take_fault(void *arg, int code, const char *text)
     }
 }
 
-static void tell_lost_extents(struct walk *walk)
+static void tell_lost(struct walk *walk)
 {
     char text[128];
     if (walk->lost_extents > 0) {
         snprintf(text, sizeof text,
                  "%" PRIu64 " extents of files are known to be lost: reading them fails",
                  walk->lost_extents);
+        take_fault(walk, KV_PROBLEM_FS_LOST_EXTENTS, text);
+    }
+    if (walk->lost_holes > 0) {
+        snprintf(text, sizeof text,
+                 "holes of %" PRIu64 " files are known to be lost: reading them fails",
+                 walk->lost_holes);
         take_fault(walk, KV_PROBLEM_FS_LOST_EXTENTS, text);
     }
 }
@@ -219,6 +225,7 @@ static int walk_rows(struct fsck_rows *rows, struct walk *walk, struct kv_batch 
         r = r == 0 ? closed : r;
     }
     walk->lost_extents = counts.lost_extents;
+    walk->lost_holes = counts.lost_holes;
     return is_damage(r) ? take_unreadable(rows, walk) : r;
 }
 
@@ -300,7 +307,6 @@ static int replace_table(struct fsck_rows *rows, struct walk *walk, struct kv_ba
 static int mend(struct fsck_rows *rows, struct walk *walk, struct kv_batch *batch)
 {
     uint64_t best = walk->problems;
-    uint64_t lost = walk->lost_extents;
     unsigned vain = 0;
     int step = 0;
     int r = 0;
@@ -314,9 +320,7 @@ static int mend(struct fsck_rows *rows, struct walk *walk, struct kv_batch *batc
         kv_batch_clear(batch);
         *walk = (struct walk){.report = rows->report, .mode = rows->mode};
         r = r < 0 ? r : walk_rows(rows, walk, batch);
-        /* Of a file that lost much each step says so of a part. */
-        vain = walk->problems < best || walk->lost_extents > lost ? 0 : vain + 1;
-        lost = walk->lost_extents;
+        vain = walk->problems < best ? 0 : vain + 1;
         best = walk->problems < best ? walk->problems : best;
     }
     walk->unfinished |= step == STEPS_MAX;
@@ -371,10 +375,10 @@ int fsck_rows_run(struct fsck_rows *rows)
     }
     walk.tell = true;
     if (r == 0) {
-        tell_lost_extents(&walk);
+        tell_lost(&walk);
         tell_unbuilt_index(&walk);
     }
-    if (r == 0 && rows->report->damage && walk.lost_extents > 0) {
+    if (r == 0 && rows->report->damage && walk.lost_extents + walk.lost_holes > 0) {
         r = list_lost(rows);
     }
     rows->result->problems += told;

@@ -26,15 +26,19 @@ static void note(struct mend *m, int r)
     m->rows += r == 0;
 }
 
-bool mend_is_full(const struct mend *m)
-{
-    return m->bytes > BATCH_BYTES;
-}
-
+/* From the first row on that finds none. */
 static bool has_no_room(struct mend *m, size_t bytes)
 {
     m->bytes += bytes + ROW_BYTES;
-    return mend_is_full(m);
+    return m->bytes > BATCH_BYTES;
+}
+
+bool mend_has_room(struct mend *m, size_t extents)
+{
+    size_t wanted = extents * (ROWKEY_SIZE_MAX + ROW_BYTES) + 2 * DIRENT_SIZE_MAX;
+    bool has_room = m->bytes + wanted <= BATCH_BYTES;
+    m->bytes = has_room ? m->bytes : BATCH_BYTES + 1;
+    return has_room;
 }
 
 static void put(struct check *c, const struct rowkey *key, struct kv_slice value)
@@ -390,6 +394,7 @@ static void rewrite(struct check *c, const struct subject *s, const struct inode
         entry.inode.nlink = want->nlink;
         entry.inode.size = want->size;
         entry.inode.allocated = want->allocated;
+        entry.inode.lost_below = want->lost_below;
         entry.inode.hints = want->hints;
     }
     if (r == 0 && s->own_row && inode_is_sound(&entry.inode)) {
@@ -405,34 +410,19 @@ static bool is_orphan(const struct subject *s)
     return s->orphan && s->own_row && s->inode.nlink == 0 && s->links == 0;
 }
 
-/* Lost extents count as allocated, and a batch may take only a part of those of a file. So that the
- * next walk, also one after a kill, still finds bytes missing, the file says in front of them, in
- * the same batch, that it has all it can have. */
-static void claim_all_bytes(struct check *c, const struct subject *s, uint64_t size)
-{
-    struct inode all = s->inode;
-    all.size = size;
-    all.allocated = size;
-    if (s->inode.allocated != size) {
-        rewrite(c, s, &all);
-    }
-}
-
-/* Sets what a regular file should say of its extents; false: that is known only once all of its
- * holes that may be lost are lost extents. */
+/* Sets what a regular file should say of its extents; false: the next walk does. */
 static bool settle_extents(struct check *c, const struct subject *s, struct inode *want)
 {
-    uint64_t bytes = s->extent_bytes;
     want->size = s->extent_end > want->size ? s->extent_end : want->size;
-    if (bytes < s->inode.allocated) {
-        claim_all_bytes(c, s, want->size);
-        bytes += mend_holes_lose(c, s);
-        if (mend_is_full(c->mend)) {
-            return false;
-        }
-    }
-    want->allocated = at_most(bytes, want->size); /* they may overlap still */
-    return true;
+    want->allocated = at_most(s->extent_bytes, want->size); /* they may overlap still */
+    return s->extent_bytes >= s->inode.allocated || mend_holes_lose(c, s, want);
+}
+
+static bool differs(const struct subject *s, const struct inode *want)
+{
+    return want->nlink != s->inode.nlink || want->size != s->inode.size ||
+           want->allocated != s->inode.allocated || want->lost_below != s->inode.lost_below ||
+           want->hints != s->inode.hints;
 }
 
 void mend_totals(struct check *c, const struct subject *s)
@@ -459,9 +449,7 @@ void mend_totals(struct check *c, const struct subject *s)
     }
     if (!S_ISDIR(want.mode) && s->links == 0 && !is_orphan(s)) {
         adopt(c, s, &want);
-    } else if (s->home.size > 0 &&
-               (want.nlink != s->inode.nlink || want.size != s->inode.size ||
-                want.allocated != s->inode.allocated || want.hints != s->inode.hints)) {
+    } else if (s->home.size > 0 && differs(s, &want)) {
         rewrite(c, s, &want);
     }
 }
@@ -510,6 +498,18 @@ void mend_facts(struct check *c)
 {
     if (c->mend != NULL) {
         c->mend->bad_facts = true;
+        c->mend->may_have_lost_below = true; /* who knows which others there were */
+    }
+}
+
+void mend_note_lost_below(struct check *c)
+{
+    const uint8_t zero = 0;
+    struct rowkey key;
+    if (!c->mend->has_lost_below_fact) {
+        c->mend->has_lost_below_fact = true;
+        rowkey_fact(&key, FORMAT_FACT_LOST_BELOW);
+        put(c, &key, kv_slice(&zero, 1));
     }
 }
 
@@ -523,12 +523,10 @@ void mend_index(struct check *c)
     }
 }
 
-/* Of a file that is made anew. If the batch is full, it is not made yet. */
-static void lose_holes_of(struct check *c, const struct subject *s, struct inode *inode)
+/* Of a file that is made anew. False: the next walk does. */
+static bool lose_holes_of(struct check *c, const struct subject *s, struct inode *inode)
 {
-    if (S_ISREG(inode->mode)) {
-        inode->allocated = at_most(s->extent_bytes + mend_holes_lose(c, s), inode->size);
-    }
+    return !S_ISREG(inode->mode) || mend_holes_lose(c, s, inode);
 }
 
 /* Nothing says what it was but its rows. */
@@ -547,8 +545,9 @@ static void adopt_unknown(struct check *c, const struct subject *s)
     }
     summary.mode = (uint16_t)guessed_mode(s->entries > 0 ? DT_DIR : DT_REG);
     inode = rebuilt(c, s, &summary);
-    lose_holes_of(c, s, &inode);
-    adopt(c, s, &inode);
+    if (lose_holes_of(c, s, &inode)) {
+        adopt(c, s, &inode);
+    }
 }
 
 void mend_no_inode(struct check *c, const struct subject *s)
@@ -569,7 +568,9 @@ void mend_no_inode(struct check *c, const struct subject *s)
         return;
     }
     inode = rebuilt(c, s, &s->summary);
-    lose_holes_of(c, s, &inode);
+    if (!lose_holes_of(c, s, &inode)) {
+        return;
+    }
     if (!inode_is_sound(&inode)) {
         adopt_unknown(c, s);
     } else if (s->lost_home.size > 0) {
@@ -583,6 +584,23 @@ void mend_no_inode(struct check *c, const struct subject *s)
 /* ---- the whole --------------------------------------------------------------------------------
  */
 
+/* It is there or not; one that cannot be read was there. */
+static void read_lost_below_fact(struct check *c)
+{
+    struct mend *m = c->mend;
+    struct kv_pinned pinned;
+    struct rowkey key;
+    rowkey_fact(&key, FORMAT_FACT_LOST_BELOW);
+    int r = fs_get(c->fs->meta, c->snapshot, &key, &pinned);
+    if (r == 0) {
+        kv_pinned_release(&pinned);
+    } else if (r != -ENOENT && !check_is_lost(r)) {
+        note(m, r);
+    }
+    m->has_lost_below_fact = r == 0;
+    m->may_have_lost_below |= r != -ENOENT;
+}
+
 void mend_begin(struct check *c)
 {
     struct mend *m = c->mend;
@@ -594,6 +612,7 @@ void mend_begin(struct check *c)
         return;
     }
     clock_gettime(CLOCK_REALTIME, &m->now);
+    read_lost_below_fact(c);
     m->owner = (struct summary){.uid = geteuid(), .gid = getegid()};
     rowkey_inode(&key, KVFS_ROOT_INO);
     if (get(c, &key, &pinned)) {
@@ -673,6 +692,9 @@ int mend_end(struct check *c)
     }
     if (m->bad_facts || (m->wants_lost_found && is_free)) {
         put_facts(c, next);
+    }
+    if (m->may_have_lost_below) {
+        mend_note_lost_below(c);
     }
     if (m->entries_lost > 0 && m->last_resort) {
         drop_lost_entries(c);

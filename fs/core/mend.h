@@ -10,7 +10,8 @@
  * What decides: an inode is where its I row or its entry says. Where that is lost, a back-pointer
  * says which name it had, its type, mode and owner, and its extents how large it is. What has no
  * name goes to `lost+found`, named by its number. Bytes that may have been lost are lost extents,
- * never zeros. A failure is kept and returned in the end. */
+ * or below a number in their inode, never zeros (mend_holes.h). A failure is kept and returned in
+ * the end. */
 #ifndef FS_CORE_MEND_H
 #define FS_CORE_MEND_H
 
@@ -32,13 +33,16 @@ struct mend {
     bool made_root;
     bool bad_facts; /* they have to be said anew */
     bool index_emptied;
+    bool may_have_lost_below; /* inodes that are lost may have said what of their files is lost */
+    bool has_lost_below_fact; /* which a fact tells, or a row that was collected */
 };
 
 /* ---- single rows ---- */
 
 void mend_begin(struct check *c);
-/* A row found no room in the batch, and none does from then on. */
-bool mend_is_full(const struct mend *m);
+/* Whether so many extents and the inode they belong to find room in the batch. If not, nothing does
+ * from then on: the next walk mends it. */
+bool mend_has_room(struct mend *m, size_t extents);
 void mend_delete_row(struct check *c, struct kv_table *table, struct kv_slice key);
 /* A row that cannot be read or makes no sense. An entry is not removed yet: a back-pointer may say
  * what it was. */
@@ -66,6 +70,8 @@ void mend_unnamed_entry(struct check *c, struct kv_slice key, const struct dir_e
 void mend_totals(struct check *c, const struct subject *s);
 /* A number that some row has. */
 void mend_note_number(struct check *c, uint64_t ino);
+/* Some inode is going to say what of its file is lost. */
+void mend_note_lost_below(struct check *c);
 /* Facts are missing or senseless. */
 void mend_facts(struct check *c);
 void mend_no_root(struct check *c);

@@ -50,7 +50,8 @@ static uint64_t first_lost(const struct check *c, const struct subject *s, uint6
     bool lacks = s->known && s->extent_bytes < s->inode.allocated;
     uint64_t at = to;
     bool unknown = lost == NULL || lost->count == 0;
-    if ((lost != NULL && lost->anywhere) || (unknown && lacks)) {
+    bool forgotten = !s->known && c->mend->may_have_lost_below; /* what it said of its holes */
+    if ((lost != NULL && lost->anywhere) || (unknown && lacks) || forgotten) {
         return from;
     }
     for (size_t i = 0; !unknown && i < lost->count && from < to; i++) {
@@ -60,21 +61,36 @@ static uint64_t first_lost(const struct check *c, const struct subject *s, uint6
     return at;
 }
 
-/* Of the hole [from, to). Returns their bytes. */
-static uint64_t lose_hole(struct check *c, const struct subject *s, uint64_t from, uint64_t to)
+/* Lost extents of one file. */
+struct losing {
+    struct check *c;
+    const struct subject *s;
+    size_t count;
+    uint64_t bytes; /* of all of them */
+    bool too_many;
+    uint64_t ends[MEND_LOST_EXTENTS_MAX];
+};
+
+/* Of the hole [from, to). Below what the inode knows to be lost there are none. */
+static void lose_hole(struct losing *l, uint64_t from, uint64_t to)
 {
-    uint64_t bytes = 0;
-    from = first_lost(c, s, from, to);
-    while (from < to && !mend_is_full(c->mend)) {
-        uint64_t end = chunk_start(from + 1) + FORMAT_CHUNK_BYTES;
-        struct rowkey key;
-        end = end < to ? end : to;
-        rowkey_extent(&key, s->ino, end);
-        mend_lost_extent(c, rowkey_slice(&key));
-        bytes += end - from;
-        from = first_lost(c, s, end, to);
+    uint64_t lost = l->s->inode.lost_below;
+    if (to <= lost) {
+        return;
     }
-    return bytes;
+    lost -= lost % FORMAT_CHUNK_BYTES; /* a lost extent begins with its chunk */
+    from = first_lost(l->c, l->s, from > lost ? from : lost, to);
+    while (from < to && !l->too_many) {
+        uint64_t end = chunk_start(from + 1) + FORMAT_CHUNK_BYTES;
+        end = end < to ? end : to;
+        if (l->count == MEND_LOST_EXTENTS_MAX) {
+            l->too_many = true;
+        } else {
+            l->ends[l->count++] = end;
+            l->bytes += end - from;
+            from = first_lost(l->c, l->s, end, to);
+        }
+    }
 }
 
 /* A lost extent does not say where it began: at its chunk, or behind what lies before it there. */
@@ -84,39 +100,62 @@ static uint64_t extent_start(const struct kv_iter *iter, uint64_t end)
     return size > 0 && size <= end ? end - size : chunk_start(end);
 }
 
-/* Between extents; `ret_end` is where the last one ends. */
-static uint64_t lose_between(struct check *c, const struct subject *s, struct kv_iter *iter,
-                             uint64_t *ret_end)
+/* Between extents, and behind the last one up to the end of the file. */
+static void lose_between(struct losing *l, struct kv_iter *iter, uint64_t size)
 {
-    uint64_t bytes = 0, at = 0, ino, end;
-    for (kv_iter_seek_first(iter); kv_iter_valid(iter); kv_iter_next(iter)) {
+    uint64_t at = 0, ino, end;
+    for (kv_iter_seek_first(iter); kv_iter_valid(iter) && !l->too_many; kv_iter_next(iter)) {
         if (rowkey_decode_extent(kv_iter_key(iter), &ino, &end)) {
             uint64_t start = extent_start(iter, end);
-            bytes += start > at ? lose_hole(c, s, at, start) : 0;
+            if (start > at) {
+                lose_hole(l, at, start);
+            }
             at = end;
         }
     }
-    *ret_end = at;
-    return bytes;
+    if (size > at) {
+        lose_hole(l, at, size);
+    }
 }
 
-uint64_t mend_holes_lose(struct check *c, const struct subject *s)
+static int find_lost(struct losing *l, uint64_t size)
 {
+    struct check *c = l->c;
     struct rowkey bounds[2];
     struct kv_iter *iter = NULL;
-    uint64_t bytes = 0, end = 0;
-    int r;
-    rowkey_extent(&bounds[0], s->ino, 1);
-    rowkey_kind_end(&bounds[1], ROW_EXTENT, s->ino);
-    r = fs_iter(c->fs->data, c->snapshot, &bounds[0], &bounds[1], &iter);
+    rowkey_extent(&bounds[0], l->s->ino, 1);
+    rowkey_kind_end(&bounds[1], ROW_EXTENT, l->s->ino);
+    int r = fs_iter(c->fs->data, c->snapshot, &bounds[0], &bounds[1], &iter);
     if (r == 0) {
-        bytes = lose_between(c, s, iter, &end);
+        lose_between(l, iter, size);
         r = fs_iter_result(iter);
         kv_iter_destroy(iter);
     }
+    return r;
+}
+
+bool mend_holes_lose(struct check *c, const struct subject *s, struct inode *want)
+{
+    struct losing l = {.c = c, .s = s};
+    uint64_t room = want->size - want->allocated;
+    int r = find_lost(&l, want->size);
     if (r < 0) {
         c->mend->error = c->mend->error < 0 ? c->mend->error : r;
-        return bytes;
+        return false;
     }
-    return s->known ? bytes + lose_hole(c, s, end, s->inode.size) : bytes;
+    if (l.too_many) {
+        mend_note_lost_below(c);
+        want->lost_below = want->size;
+        return true;
+    }
+    if (!mend_has_room(c->mend, l.count)) {
+        return false;
+    }
+    for (size_t i = 0; i < l.count; i++) {
+        struct rowkey key;
+        rowkey_extent(&key, s->ino, l.ends[i]);
+        mend_lost_extent(c, rowkey_slice(&key));
+    }
+    want->allocated += l.bytes < room ? l.bytes : room;
+    return true;
 }

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Mending rows: what comes back of files whose rows were lost or contradict each other, and under
  * which names. */
+#include <linux/falloc.h>
 #include <stdio.h>
 
+#include "fs/core/mend_holes.h"
 #include "tests/fs/fs_tree.h"
 
 enum { ROOT = KVFS_ROOT_INO };
@@ -157,25 +159,232 @@ START_TEST(a_file_without_any_of_its_contents_keeps_all_else_and_cannot_be_read)
 }
 END_TEST
 
-/* A batch takes some 6 GiB of lost extents, which is far more than the file ever had bytes. */
-START_TEST(a_sparse_file_that_takes_several_batches_has_no_zeros_in_the_end)
+/* ---- more than is told by rows ----------------------------------------------------------------
+ */
+
+enum { CHUNK = FORMAT_CHUNK_BYTES, BOUND = MEND_LOST_EXTENTS_MAX };
+
+static void set_size(struct fs_tree *t, uint64_t ino, uint64_t size)
 {
-    uint64_t at = (uint64_t)8 << 30;
-    uint64_t inside = at - (uint64_t)3 * FORMAT_CHUNK_BYTES;
-    const struct stat longer = {.st_size = (off_t)(2 * at)};
+    const struct stat attr = {.st_size = (off_t)size};
     struct kvfs_entry entry;
+    ck_ok(kvfs_setattr(t->f.fs, ino, &attr, KVFS_SET_SIZE, &entry));
+}
+
+static void huge(struct inode *inode)
+{
+    inode->size = inode->allocated = KVFS_FILE_SIZE_MAX;
+}
+
+static void expect_lost_below(struct fs_tree *t, const uint64_t *offsets)
+{
+    for (; *offsets != UINT64_MAX; offsets++) {
+        expect_read(t, *offsets, 10, -EIO);
+    }
+}
+
+/* A damaged size may be any number, and so may what is said to be allocated. */
+START_TEST(a_file_of_any_size_is_mended_in_one_walk_by_a_few_rows)
+{
+    static const uint64_t lost[] = {10,         (uint64_t)3 * CHUNK - 10, (uint64_t)3 * CHUNK + 13,
+                                    1ULL << 61, KVFS_FILE_SIZE_MAX - 10,  UINT64_MAX};
+    struct fs_tree t;
+    fs_tree_make(&t);
+    fs_tree_change_entry(&t, t.inner, "file", huge);
+    fixture_reopen(&t.f);
+    ck_assert_uint_eq(fs_tree_mend(&t), 2);
+    mend_all(&t);
+    ck_assert_uint_eq(t.counts.lost_holes, 1);
+    ck_assert_uint_eq(t.counts.lost_extents, 0);
+    ck_assert_uint_eq(fixture_count_rows(&t.f, "data", ROW_EXTENT), 2);
+    ck_assert_str_eq(fixture_text(&t.f, t.linked), "");
+    expect_lost_below(&t, lost);
+    expect_read(&t, 0, 10, 10);
+    expect_read(&t, (uint64_t)3 * CHUNK, 13, 13);
+    set_size(&t, t.file, 20);
+    expect_read(&t, 10, 10, -EIO);
+    fixture_close(&t.f);
+}
+END_TEST
+
+START_TEST(a_sparse_file_without_its_contents_has_no_zeros)
+{
+    uint64_t at = (uint64_t)1 << 40;
+    const uint64_t lost[] = {0, at / 2, at - (uint64_t)3 * CHUNK, at, UINT64_MAX};
     struct fs_tree t;
     fs_tree_make(&t);
     fixture_write(&t.f, t.file, at, "at the end");
     empty_contents(&t);
+    ck_assert_uint_eq(fs_tree_mend(&t), 2);
     mend_all(&t);
-    ck_assert_uint_ge(t.counts.lost_extents, at / FORMAT_CHUNK_BYTES + 1);
-    expect_read(&t, 0, 10, -EIO);
-    expect_read(&t, inside, 10, -EIO);
-    expect_read(&t, at, 10, -EIO);
-    ck_ok(kvfs_setattr(t.f.fs, t.file, &longer, KVFS_SET_SIZE, &entry));
+    ck_assert_uint_eq(fixture_count_rows(&t.f, "data", ROW_EXTENT), 0);
+    expect_lost_below(&t, lost);
+    set_size(&t, t.file, 2 * at);
     ck_assert_uint_eq(fs_tree_mend(&t), 1); /* what came later is a hole */
-    expect_read(&t, at + 2 * FORMAT_CHUNK_BYTES, 10, 10);
+    expect_read(&t, at + 10, 10, 10);
+    fixture_close(&t.f);
+}
+END_TEST
+
+/* With a byte in the last chunk, which is lost. */
+static void mend_file_of(struct fs_tree *t, uint64_t chunks)
+{
+    fs_tree_make(t);
+    fixture_write(&t->f, t->file, chunks * CHUNK - 1, "x");
+    empty_contents(t);
+    mend_all(t);
+    expect_read(t, 0, 10, -EIO);
+    expect_read(t, chunks * CHUNK - 1, 1, -EIO);
+    expect_read(t, chunks * CHUNK / 2, 1, -EIO);
+}
+
+START_TEST(a_file_has_lost_extents_up_to_a_bound)
+{
+    struct fs_tree t;
+    mend_file_of(&t, BOUND);
+    ck_assert_uint_eq(t.counts.lost_extents, BOUND);
+    ck_assert_uint_eq(t.counts.lost_holes, 0);
+    ck_ok(kvfs_fallocate(t.f.fs, t.file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 10));
+    expect_read(&t, 0, 10, 10);
+    fixture_close(&t.f);
+    mend_file_of(&t, BOUND + 1);
+    ck_assert_uint_eq(t.counts.lost_extents, 0);
+    ck_assert_uint_eq(t.counts.lost_holes, 1);
+    fixture_close(&t.f);
+}
+END_TEST
+
+/* All files together take more lost extents than a batch does, and no file is mended in part. */
+START_TEST(files_that_take_several_batches_have_no_zeros_in_the_end)
+{
+    enum { FILES = 220 };
+    uint64_t size = (uint64_t)BOUND * CHUNK;
+    uint64_t inos[FILES];
+    char name[16];
+    struct fs_tree t;
+    fs_tree_make(&t);
+    for (unsigned i = 0; i < FILES; i++) {
+        snprintf(name, sizeof name, "%u", i);
+        inos[i] = fixture_file(&t.f, ROOT, name);
+        fixture_write(&t.f, inos[i], size - 1, "x");
+    }
+    empty_contents(&t);
+    ck_assert_uint_gt(fs_tree_mend(&t), 2);
+    mend_all(&t);
+    ck_assert_uint_eq(t.counts.lost_holes, 0);
+    for (unsigned i = 0; i < FILES; i++) {
+        t.file = inos[i];
+        expect_read(&t, 0, 10, -EIO);
+        expect_read(&t, size / 2, 10, -EIO);
+        expect_read(&t, size - 1, 1, -EIO);
+    }
+    fixture_close(&t.f);
+}
+END_TEST
+
+/* The file of the tree, of 3 chunks and 13 bytes and once more 2,000 chunks, in which all that has
+ * no extent is lost but for what was added since: 4 chunks. */
+static void make_lost_holes(struct fs_tree *t)
+{
+    uint64_t size = (uint64_t)2000 * CHUNK;
+    fs_tree_make(t);
+    fixture_write(&t->f, t->file, size - 1, "x");
+    empty_contents(t);
+    mend_all(t);
+    ck_assert_uint_eq(t->counts.lost_holes, 1);
+    fixture_write(&t->f, t->file, 0, "0123456789");
+    set_size(t, t->file, size + (uint64_t)4 * CHUNK);
+    expect_read(t, 10, 1, -EIO);
+    expect_read(t, size, 1, 1);
+}
+
+START_TEST(what_is_lost_of_such_a_file_later_is_lost_as_well)
+{
+    uint64_t size = (uint64_t)2000 * CHUNK;
+    struct rowkey key;
+    struct fs_tree t;
+    make_lost_holes(&t);
+    fixture_write(&t.f, t.file, size + CHUNK, "behind");
+    fs_tree_drop_extent(&t); /* of the ten bytes at the beginning */
+    mend_all(&t);
+    ck_assert_uint_eq(t.counts.lost_holes, 1);
+    expect_read(&t, 0, 10, -EIO);
+    expect_read(&t, size, 1, -EIO); /* nobody knows where they were */
+    expect_read(&t, size + CHUNK, 6, 6);
+    rowkey_extent(&key, t.file, size + CHUNK + 6);
+    fs_tree_change(&t, "data", &key, NULL);
+    mend_all(&t);
+    expect_read(&t, size + CHUNK, 1, -EIO);
+    ck_assert_uint_eq(t.counts.lost_extents, 4);
+    fixture_close(&t.f);
+}
+END_TEST
+
+/* What the inode said is lost with it; a fact tells that there was such a one. */
+START_TEST(holes_of_a_lost_inode_are_lost_where_one_may_have_said_so)
+{
+    struct rowkey key;
+    struct fs_tree t;
+    make_lost_holes(&t);
+    fixture_write(&t.f, t.file, (uint64_t)1500 * CHUNK, "last");
+    rowkey_fact(&key, FORMAT_FACT_LOST_BELOW);
+    if (_i == 1) {
+        fs_tree_lose(&t, "meta", &key);
+    } else if (_i == 2) {
+        fs_tree_change(&t, "meta", &key, NULL);
+        rowkey_fact(&key, FORMAT_FACT_NEXT_INODE);
+        fs_tree_change(&t, "meta", &key, NULL);
+    }
+    fs_tree_lose_entry(&t);
+    mend_all(&t);
+    ck_assert_uint_eq(find(&t, t.inner, "file"), t.file);
+    expect_read(&t, 0, 10, 10);
+    expect_read(&t, 10, 1, -EIO);
+    expect_read(&t, (uint64_t)1000 * CHUNK, 10, -EIO);
+    expect_read(&t, (uint64_t)1500 * CHUNK, 4, 4);
+    fixture_close(&t.f);
+}
+END_TEST
+
+static void huge_and_not_allocated(struct inode *inode)
+{
+    inode->size = KVFS_FILE_SIZE_MAX;
+}
+
+START_TEST(a_hole_that_lacks_nothing_stays_one_whatever_its_size)
+{
+    struct fs_tree t;
+    fs_tree_make(&t);
+    fs_tree_change_entry(&t, t.inner, "file", huge_and_not_allocated);
+    fixture_reopen(&t.f);
+    ck_assert_uint_eq(fs_tree_mend(&t), 1);
+    expect_read(&t, 10, 10, 10);
+    fixture_close(&t.f);
+}
+END_TEST
+
+START_TEST(an_inode_without_a_name_keeps_what_is_lost_of_it)
+{
+    struct rowkey key;
+    char name[32];
+    struct fs_tree t;
+    fs_tree_make(&t);
+    fs_tree_change_inode(&t, t.linked, huge);
+    rowkey_dirent(&key, ROOT, kv_slice_str("two"));
+    fs_tree_change(&t, "meta", &key, NULL);
+    rowkey_backlink(&key, t.linked, ROOT, kv_slice_str("two"));
+    fs_tree_change(&t, "meta", &key, NULL);
+    rowkey_dirent(&key, t.dir, kv_slice_str("one"));
+    fs_tree_change(&t, "meta", &key, NULL);
+    rowkey_backlink(&key, t.linked, t.dir, kv_slice_str("one"));
+    fs_tree_change(&t, "meta", &key, NULL);
+    mend_all(&t);
+    snprintf(name, sizeof name, "#%llu", (unsigned long long)t.linked);
+    t.file = find(&t, find(&t, ROOT, "lost+found"), name);
+    ck_assert_uint_eq(t.file, t.linked);
+    expect_read(&t, (uint64_t)1 << 50, 10, -EIO);
+    ck_assert_uint_eq(t.counts.lost_holes, 1);
+    ck_assert_uint_eq(t.counts.lost_extents, 0);
     fixture_close(&t.f);
 }
 END_TEST
@@ -290,7 +499,16 @@ Suite *test_suite(void)
     suite_add(suite, "lost_bytes", bytes_that_were_lost_are_errors_and_never_zeros);
     suite_add(suite, "no_contents",
               a_file_without_any_of_its_contents_keeps_all_else_and_cannot_be_read);
-    suite_add(suite, "batches", a_sparse_file_that_takes_several_batches_has_no_zeros_in_the_end);
+    suite_add(suite, "huge", a_file_of_any_size_is_mended_in_one_walk_by_a_few_rows);
+    suite_add(suite, "sparse", a_sparse_file_without_its_contents_has_no_zeros);
+    suite_add(suite, "bound", a_file_has_lost_extents_up_to_a_bound);
+    suite_add(suite, "batches", files_that_take_several_batches_have_no_zeros_in_the_end);
+    suite_add(suite, "again", what_is_lost_of_such_a_file_later_is_lost_as_well);
+    TCase *forgotten = tcase_create("forgotten");
+    tcase_add_loop_test(forgotten, holes_of_a_lost_inode_are_lost_where_one_may_have_said_so, 0, 3);
+    suite_add_tcase(suite, forgotten);
+    suite_add(suite, "huge_hole", a_hole_that_lacks_nothing_stays_one_whatever_its_size);
+    suite_add(suite, "nameless", an_inode_without_a_name_keeps_what_is_lost_of_it);
     suite_add(suite, "lost_before", bytes_in_front_of_a_lost_extent_are_lost_with_it);
     suite_add(suite, "index_name", a_store_whose_index_has_no_name_any_more_is_opened_without_one);
     suite_add(suite, "taken", nothing_in_lost_and_found_makes_way_for_what_comes_there);

@@ -28,10 +28,13 @@ static void put_inodes(const struct corpus *corpus)
                          .size = 6,
                          .allocated = 6,
                          .target = kv_slice_str("target")};
+    struct inode lost = {.mode = S_IFREG | 0600, .nlink = 1, .size = 500, .lost_below = 300};
     struct inode device = {.mode = S_IFCHR | 0600, .nlink = 1, .rdev = 0x103};
 
     corpus_put_flagged(corpus, "fs_record/inode_file", INODE,
                        kv_slice(bytes, inode_encode(bytes, &file_inode)));
+    corpus_put_flagged(corpus, "fs_record/inode_lost", INODE,
+                       kv_slice(bytes, inode_encode(bytes, &lost)));
     corpus_put_flagged(corpus, "fs_record/inode_link", INODE,
                        kv_slice(bytes, inode_encode(bytes, &link)));
     corpus_put_flagged(corpus, "fs_record/inode_device", INODE,
@@ -118,6 +121,29 @@ static void put_file_rows(const struct corpus *corpus)
     kv_buf_finish(&rows);
 }
 
+/* In a file whose holes are lost small extents, full chunks, a lost one, and a hole behind. */
+static void put_lost_rows(const struct corpus *corpus)
+{
+    const uint64_t chunk = 32768;
+    struct inode lost = file_inode, none = file_inode;
+    struct kv_buf rows = {0};
+
+    lost.size = 20 * chunk;
+    lost.lost_below = 9 * chunk + 100;
+    lost.allocated = 10 + 10 + chunk + 5000;
+    lost.hints = none.hints = 0;
+    add_entry(&rows, 1, "lost", 17, &lost);
+    add_extent(&rows, 17, 20, 10);
+    add_extent(&rows, 17, 50, 10);
+    add_extent(&rows, 17, 3 * chunk, chunk);
+    add_extent(&rows, 17, 5 * chunk + 5000, 0);
+    none.allocated = 0;
+    none.lost_below = none.size;
+    add_entry(&rows, 1, "none", 18, &none);
+    corpus_put(corpus, "fs_rows/lost_holes", kv_slice(NULL, 0), kv_buf_slice(&rows));
+    kv_buf_finish(&rows);
+}
+
 static void put_tree_rows(const struct corpus *corpus)
 {
     struct inode dir = {.mode = S_IFDIR | 0755, .nlink = 2, .size = 1, .allocated = 1};
@@ -143,5 +169,6 @@ void corpus_fs(const struct corpus *corpus)
     put_inodes(corpus);
     put_keys(corpus);
     put_file_rows(corpus);
+    put_lost_rows(corpus);
     put_tree_rows(corpus);
 }

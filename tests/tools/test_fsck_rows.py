@@ -319,6 +319,24 @@ class Stores:
         shutil.rmtree(self.store + "/lost+found.d")
         self.expect_as_damaged()
 
+    def huge_files_take_one_row(self):
+        """A chunk of 32 KiB each of 2^40 bytes would be 33 million rows."""
+        size = 1 << 40
+        self.take_copy()
+        self.add_sparse_file("sparse", [(0, b"begin" * 2000), (size - 10, b"at the end")], size)
+        self.lose_table("data")
+        self.repair()
+        listed = json.loads(self.run("fsck", "--damage", "--json", self.store).stdout)["lost"]
+        assert [(lost["offset"], lost["bytes"]) for lost in listed if lost["path"] == "sparse"] == [(0, size)], listed
+        line = f"lost: {size} bytes at offset 0 of inode "
+        said = self.run("fsck", "-v", "--damage", self.store).stdout.decode()
+        assert "FS_LOST_EXTENTS (724): holes of 1 files are known to be lost: reading them fails" in said and line in said, said
+        self.run("get", self.store, "sparse", statuses=(1, 4))
+        self.run("put", self.store, "sparse", data=b"new")
+        said = self.run("fsck", "-v", self.store).stdout.decode()
+        assert "holes of" not in said, said
+        assert self.run("get", self.store, "sparse").stdout == b"new"
+
     def signals_end_it(self):
         """One that waits to tell how far it is, to a pipe that is full."""
         for sent, mode in ((signal.SIGINT, "-n"), (signal.SIGTERM, "-y")):
@@ -430,6 +448,7 @@ def main():
         report.point("what logs still have of lost contents is kept", attempt(test.logs_keep_contents))
         report.point("contents without names are in lost+found", attempt(test.contents_without_names_are_found))
         report.point("holes of a file of which only contents are left are errors", attempt(test.holes_of_unknown_files_are_errors))
+        report.point("a file of any size that lost its contents takes one row", attempt(test.huge_files_take_one_row))
         report.point("a signal ends it before it changes anything", attempt(test.signals_end_it))
         report.point("a store whose repair was cut short before the rows is refused, not read as zeros", attempt(test.half_a_repair_is_refused))
         print(f"# replay with KV_SEED={seed}")
