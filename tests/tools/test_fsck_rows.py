@@ -287,25 +287,25 @@ class Stores:
         assert sorted(found.values()) == sorted(self.tree[path][2] for path in self.full_files())
         self.take_back()
 
-    def add_sparse_file(self, path, parts, size):
+    def add_sparse_file(self, store, path, parts, size):
         """`parts`: offset and bytes; in the sparse format 1.0 of GNU tar."""
         numbers = [len(parts)] + [number for offset, data in parts for number in (offset, len(data))]
         sparse_map = "".join(f"{number}\n" for number in numbers).encode()
-        data = sparse_map.ljust(512, b"\0") + b"".join(data for _, data in parts)
+        data = sparse_map.ljust(-(-len(sparse_map) // 512) * 512, b"\0") + b"".join(data for _, data in parts)
         packed = io.BytesIO()
         with tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as archive:
             header = tarfile.TarInfo(path)
             header.size, header.mode, header.uid, header.gid = len(data), 0o640, os.getuid(), os.getgid()
             header.pax_headers = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.name": path, "GNU.sparse.realsize": str(size)}
             archive.addfile(header, io.BytesIO(data))
-        self.run("import", self.store, data=packed.getvalue())
+        self.run("import", store, data=packed.getvalue())
 
     def holes_of_unknown_files_are_errors(self):
         """Tables of their contents may be gone with the manifest, and what is there looks like all of it. The second time, as after a
         kill between the steps, nothing is left of what the first run knew."""
         size = 300000
         self.take_copy()
-        self.add_sparse_file("sparse", [(0, b"begin" * 2000), (size - 10, b"at the end")], size)
+        self.add_sparse_file(self.store, "sparse", [(0, b"begin" * 2000), (size - 10, b"at the end")], size)
         found = self.read()[0]["sparse"]
         assert found.size == size and found.issparse(), "it has no hole"
         self.lose_table("meta")
@@ -323,7 +323,7 @@ class Stores:
         """A chunk of 32 KiB each of 2^40 bytes would be 33 million rows."""
         size = 1 << 40
         self.take_copy()
-        self.add_sparse_file("sparse", [(0, b"begin" * 2000), (size - 10, b"at the end")], size)
+        self.add_sparse_file(self.store, "sparse", [(0, b"begin" * 2000), (size - 10, b"at the end")], size)
         self.lose_table("data")
         self.repair()
         listed = json.loads(self.run("fsck", "--damage", "--json", self.store).stdout)["lost"]
@@ -419,8 +419,20 @@ class Stores:
     def every_code_was_told(self):
         assert self.told >= TOLD_BY_THE_COMMAND, TOLD_BY_THE_COMMAND - self.told
 
+    def make_large_holes(self):
+        """More of them than a repair has lost extents for."""
+        size, rng = 40 << 20, random.Random(8)
+        starts = sorted(rng.sample(range(0, size // 65536), 60))
+        parts = [(start * 65536, rng.randbytes(rng.choice([10, 3000, 40000]))) for start in starts] + [(size - 10, b"at the end")]
+        data = bytearray(size)
+        for offset, part in parts:
+            data[offset:offset + len(part)] = part
+        self.add_sparse_file(self.sound, "sparse", parts, size)
+        self.tree["sparse"] = (tarfile.REGTYPE, 0o640, bytes(data))
+
     def any_damage(self, steps):
-        damaged = 0
+        self.make_large_holes()
+        damaged = in_number = 0
         for _ in range(steps):
             self.take_copy()
             for _ in range(self.rng.choice([1, 1, 2, 4])):
@@ -429,8 +441,9 @@ class Stores:
                 self.overwrite(path, offset, self.rng.choice([1, 1, 64, 3000, 9000]))
             damaged += "repaired" in self.repair()
             self.read()
+            in_number += b"holes of 1 files are known to be lost" in self.run("fsck", "-v", self.store).stdout
             self.take_back()
-        print(f"# tried: {steps} stores damaged at random, of which {damaged} were repaired")
+        print(f"# tried: {steps} stores damaged at random, of which {damaged} were repaired, {in_number} with a file that lost its holes")
 
 
 def main():
