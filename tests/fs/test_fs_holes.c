@@ -336,6 +336,30 @@ START_TEST(emptying_a_file_makes_it_sound)
 }
 END_TEST
 
+START_TEST(lost_bytes_meet_no_condition_of_a_batch_and_are_replaced_by_one)
+{
+    struct holes h;
+    struct kvfs_batch *batch = NULL;
+    make(&h);
+    uint64_t ino = fixture_file(&h.t.f, ROOT, "g");
+    set_size(&h, ino, 3);
+    lose_holes(&h, "g", 3);
+    ck_ok(kvfs_batch_create(&batch));
+    ck_ok(kvfs_batch_if_equal(batch, kv_slice_str("g"), kv_slice("\0\0\0", 3)));
+    ck_ok(kvfs_batch_put(batch, kv_slice_str("g"), kv_slice_str("new")));
+    ck_fails(kvfs_batch_commit(h.fs, &fixture_who, batch), EIO);
+    kvfs_batch_destroy(batch);
+    expect(&h, ino, 0, NULL, 1);
+    ck_ok(kvfs_batch_create(&batch));
+    ck_ok(kvfs_batch_put(batch, kv_slice_str("g"), kv_slice_str("n")));
+    ck_ok(kvfs_batch_commit(h.fs, &fixture_who, batch));
+    kvfs_batch_destroy(batch);
+    set_size(&h, ino, 3);
+    expect(&h, ino, 0, "n\0", 3);
+    done(&h);
+}
+END_TEST
+
 START_TEST(a_file_that_has_all_of_its_bytes_again_is_sound)
 {
     struct holes h;
@@ -450,6 +474,7 @@ Suite *test_suite(void)
     suite_add(suite, "grow", growing_a_file_makes_holes_that_are_none_of_the_lost_ones);
     suite_add(suite, "cut", truncating_and_growing_again_shows_zeros);
     suite_add(suite, "empty", emptying_a_file_makes_it_sound);
+    suite_add(suite, "batch", lost_bytes_meet_no_condition_of_a_batch_and_are_replaced_by_one);
     suite_add(suite, "whole", a_file_that_has_all_of_its_bytes_again_is_sound);
     suite_add(suite, "punch", no_hole_is_made_in_front_of_what_is_lost);
     suite_add(suite, "copy_from", what_is_lost_is_not_copied);
