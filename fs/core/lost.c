@@ -89,13 +89,31 @@ static int by_ino(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+/* An inode that several rows hold is told once. */
+static void sort_files(struct lost_list *l)
+{
+    size_t last = 0;
+    if (l->file_count == 0) {
+        return;
+    }
+    qsort(l->files, l->file_count, sizeof *l->files, by_ino);
+    for (size_t i = 1; i < l->file_count; i++) {
+        struct lost_file *at = &l->files[last];
+        const struct lost_file *next = &l->files[i];
+        if (next->ino != at->ino) {
+            l->files[++last] = *next;
+        } else if (next->below > at->below) {
+            at->below = next->below;
+        }
+    }
+    l->file_count = last + 1;
+}
+
 static int find_all_files(struct lost_list *l)
 {
     int r = find_files(l, ROW_DIRENT);
     r = r < 0 ? r : find_files(l, ROW_INODE);
-    if (r == 0 && l->file_count > 0) {
-        qsort(l->files, l->file_count, sizeof *l->files, by_ino);
-    }
+    sort_files(l);
     return r;
 }
 
