@@ -17,6 +17,20 @@ static uint64_t min_u64(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
+static uint64_t max_u64(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+/* A file that has all of its bytes, of `size`, lacks none that are lost. Only who changed its
+ * extents may say so: what is counted of rows that are damaged can be any number. */
+static void forget_lost(struct inode *inode, uint64_t size)
+{
+    if (inode->allocated == size) {
+        inode->lost_below = 0;
+    }
+}
+
 /* ---- writing ----------------------------------------------------------------------------------
  */
 
@@ -41,11 +55,13 @@ static int write_chunks(struct txn *txn, struct txn_node *node, uint64_t offset,
 
 int contents_write(struct txn *txn, struct txn_node *node, uint64_t offset, struct kv_slice data)
 {
+    struct inode *inode = &node->node.inode;
+    uint64_t before = inode->allocated;
     struct kv_iter *iter = NULL;
     struct rowkey bounds[2];
     uint64_t base = chunk_base(offset);
     /* Nothing is stored behind the end of the file: appends of whole chunks read nothing. */
-    if (base < node->node.inode.size && node->node.inode.allocated > 0) {
+    if (base < inode->size && inode->allocated > 0) {
         int r = extent_iter(txn->fs, NULL, node->node.ino, base, bounds, &iter);
         if (r < 0) {
             return r;
@@ -53,6 +69,9 @@ int contents_write(struct txn *txn, struct txn_node *node, uint64_t offset, stru
     }
     int r = write_chunks(txn, node, offset, data, iter);
     kv_iter_destroy(iter);
+    if (r == 0 && inode->allocated > before) {
+        forget_lost(inode, max_u64(inode->size, offset + data.size));
+    }
     return r;
 }
 
@@ -186,6 +205,9 @@ int contents_cut(struct txn *txn, struct txn_node *node, uint64_t size)
         delete_chunks(txn, node, 0, KVFS_FILE_SIZE_MAX);
         r = txn->error;
     }
+    if (r == 0) {
+        forget_lost(inode, size);
+    }
     return r;
 }
 
@@ -251,6 +273,10 @@ int contents_share(struct txn *txn, const struct contents_sharing *sharing)
     }
     if (r == 0) {
         r = share_rows(txn, sharing, iter);
+    }
+    if (r == 0) {
+        struct inode *inode = &sharing->to->node.inode;
+        forget_lost(inode, max_u64(inode->size, sharing->offset + sharing->size));
     }
     kv_iter_destroy(iter);
     return r;

@@ -354,14 +354,6 @@ static int put_summaries(struct txn *txn, const struct node *node)
     return r;
 }
 
-/* A file that has all of its bytes lacks none that are lost. */
-static void forget_lost(struct inode *inode)
-{
-    if (inode->allocated == inode->size) {
-        inode->lost_below = 0;
-    }
-}
-
 static int collect_nodes(struct txn *txn)
 {
     int r = 0;
@@ -370,7 +362,6 @@ static int collect_nodes(struct txn *txn)
         if (slot->gone || !slot->dirty) {
             continue;
         }
-        forget_lost(&slot->node.inode);
         txn_put_inode(txn, &slot->node);
         if (slot->resummarize && slot->node.loc.parent != 0) {
             txn_put_backptr(txn, &slot->node);
