@@ -223,6 +223,12 @@ KV_MUST_CHECK int kvfs_copy_range(struct kvfs *fs, const struct kvfs_copy *copy,
 /* lseek(2) with SEEK_DATA or SEEK_HOLE; what is lost is data. -ENXIO. */
 KV_MUST_CHECK int kvfs_seek(struct kvfs *fs, uint64_t ino, uint64_t offset, int whence,
                             uint64_t *ret_offset);
+enum kvfs_part { KVFS_PART_DATA, KVFS_PART_HOLE, KVFS_PART_LOST };
+/* What the bytes from `offset` on are, and the end of all that are the same. Lost is what is known
+ * to be lost: reading it is -EIO, and data may turn out to be damaged as well. -ENXIO: the offset
+ * is not in front of the end. */
+KV_MUST_CHECK int kvfs_part_at(struct kvfs *fs, uint64_t ino, uint64_t offset,
+                               enum kvfs_part *ret_part, uint64_t *ret_end);
 /* Durable: the inode, its data and its names. */
 KV_MUST_CHECK int kvfs_fsync(struct kvfs *fs, uint64_t ino);
 

@@ -230,6 +230,59 @@ int extent_seek(struct kvfs *fs, const struct node *node, uint64_t offset, bool 
     return r;
 }
 
+/* Bytes of one kind, up to `end`. */
+struct run {
+    enum kvfs_part part;
+    bool any;
+    uint64_t end;
+};
+
+/* Whether those up to `end` are of that kind, too; then they are taken along. */
+static bool take_part(struct run *run, enum kvfs_part part, uint64_t end)
+{
+    bool same = !run->any || run->part == part;
+    if (same) {
+        *run = (struct run){.part = part, .any = true, .end = end};
+    }
+    return same;
+}
+
+/* The same of what no extent has in front of `to`. */
+static bool take_hole(struct run *run, uint64_t lost_below, uint64_t to)
+{
+    uint64_t lost = to < lost_below ? to : lost_below;
+    bool same = run->end >= lost || take_part(run, KVFS_PART_LOST, lost);
+    return same && (run->end >= to || take_part(run, KVFS_PART_HOLE, to));
+}
+
+int extent_part(struct kvfs *fs, const struct node *node, uint64_t offset, enum kvfs_part *ret_part,
+                uint64_t *ret_end)
+{
+    const struct inode *inode = &node->inode;
+    struct run run = {.end = offset};
+    struct kv_iter *iter = NULL;
+    struct rowkey bounds[2];
+    struct extent extent;
+    bool same = true;
+    int r = extent_iter(fs, NULL, node->ino, offset, bounds, &iter);
+    if (r < 0) {
+        return r;
+    }
+    for (kv_iter_seek_first(iter); r == 0 && same && kv_iter_valid(iter); kv_iter_next(iter)) {
+        r = extent_decode(fs, iter, node->ino, run.any ? run.end : 0, &extent);
+        same = r == 0 && take_hole(&run, inode->lost_below, extent.start) &&
+               take_part(&run, extent.lost ? KVFS_PART_LOST : KVFS_PART_DATA, extent.end);
+    }
+    r = r != 0 ? r : fs_iter_result(iter);
+    kv_iter_destroy(iter);
+    if (r == 0 && same) {
+        same = take_hole(&run, inode->lost_below, inode->size);
+    }
+    *ret_part = run.part;
+    *ret_end = run.end < inode->size ? run.end : inode->size;
+    return r;
+}
+
 int extent_count(struct kvfs *fs, uint64_t ino, uint64_t limit, uint64_t *ret_bytes)
 {
     struct kv_iter *iter = NULL;

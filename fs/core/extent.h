@@ -61,6 +61,10 @@ void extent_view_close(struct extent_view *view);
  * file counts as a hole, what may be lost as data; -ENXIO no data. */
 KV_MUST_CHECK int extent_seek(struct kvfs *fs, const struct node *node, uint64_t offset, bool data,
                               uint64_t *ret_offset);
+/* What the bytes from `offset` on are, which is below the size, and the end of all that are the
+ * same. */
+KV_MUST_CHECK int extent_part(struct kvfs *fs, const struct node *node, uint64_t offset,
+                              enum kvfs_part *ret_part, uint64_t *ret_end);
 /* Bytes that the stored extents have below `limit`. */
 KV_MUST_CHECK int extent_count(struct kvfs *fs, uint64_t ino, uint64_t limit, uint64_t *ret_bytes);
 

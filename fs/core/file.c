@@ -140,6 +140,28 @@ int kvfs_seek(struct kvfs *fs, uint64_t ino, uint64_t offset, int whence, uint64
     return r;
 }
 
+int kvfs_part_at(struct kvfs *fs, uint64_t ino, uint64_t offset, enum kvfs_part *ret_part,
+                 uint64_t *ret_end)
+{
+    struct node node;
+    stripe_lock(&fs->stripes, ino);
+    int r = node_load(fs, ino, NULL, &node);
+    if (r == 0) {
+        r = file_check_regular(&node.inode);
+    }
+    if (r == 0 && offset >= node.inode.size) {
+        r = -ENXIO;
+    }
+    if (r == 0 && node.inode.nlink == 0 && node.inode.allocated == node.inode.size) {
+        *ret_part = KVFS_PART_DATA; /* its rows may be gone already (unlinked.h) */
+        *ret_end = node.inode.size;
+    } else if (r == 0) {
+        r = extent_part(fs, &node, offset, ret_part, ret_end);
+    }
+    stripe_unlock(&fs->stripes, ino);
+    return r;
+}
+
 /* ---- writing ----------------------------------------------------------------------------------
  */
 

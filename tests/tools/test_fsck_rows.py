@@ -16,6 +16,7 @@ import json
 import os
 import random
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -65,6 +66,10 @@ def pack(tree):
                 header.linkname = data.decode()
             archive.addfile(header, io.BytesIO(data) if kind == tarfile.REGTYPE else None)
     return packed.getvalue()
+
+
+def limit_files():
+    resource.setrlimit(resource.RLIMIT_FSIZE, (64 << 20, 64 << 20))
 
 
 class Stores:
@@ -331,11 +336,40 @@ class Stores:
         line = f"lost: {size} bytes at offset 0 of inode "
         said = self.run("fsck", "-v", "--damage", self.store).stdout.decode()
         assert "FS_LOST_EXTENTS (724): holes of 1 files are known to be lost: reading them fails" in said and line in said, said
+        archive = self.store + ".tar"
+        with open(archive, "wb") as file:
+            exported = subprocess.run([self.program, "export", self.store], stdout=file, stderr=subprocess.PIPE, check=False,
+                                      timeout=PATIENCE_S, preexec_fn=limit_files)
+        assert exported.returncode == 4, exported
+        assert UNREADABLE.findall(exported.stderr.decode()).count("./sparse") == 1, exported.stderr
+        with tarfile.open(archive) as members:
+            assert members.getmember("./sparse").size == size
         self.run("get", self.store, "sparse", statuses=(1, 4))
         self.run("put", self.store, "sparse", data=b"new")
         said = self.run("fsck", "-v", self.store).stdout.decode()
         assert "holes of" not in said, said
         assert self.run("get", self.store, "sparse").stdout == b"new"
+
+    def what_can_be_read_is_exported(self):
+        """A damaged value is a piece of 32 KiB, of a file that is read in larger steps; nobody repaired it."""
+        piece = 32 << 10
+        data = random.Random(9).randbytes(3 * piece)
+        self.take_copy()
+        self.run("import", self.store, data=pack({"pieces": (tarfile.REGTYPE, 0o640, data)}))
+        middle = data[piece + 100:piece + 200]
+        found = 0
+        for path in self.files(".blob"):
+            with open(path, "rb") as file:
+                place = file.read().find(middle)
+            if place >= 0:
+                self.overwrite(path, place, 1)
+                found += 1
+        assert found == 1, found
+        exported = self.run("export", self.store, statuses=(4,))
+        assert UNREADABLE.findall(exported.stderr.decode()) == ["./pieces"], exported.stderr
+        with tarfile.open(fileobj=io.BytesIO(exported.stdout)) as archive:
+            read = archive.extractfile("./pieces").read()
+        assert read == data[:piece] + bytes(piece) + data[2 * piece:], "more is missing than one piece"
 
     def signals_end_it(self):
         """One that waits to tell how far it is, to a pipe that is full."""
@@ -462,6 +496,7 @@ def main():
         report.point("contents without names are in lost+found", attempt(test.contents_without_names_are_found))
         report.point("holes of a file of which only contents are left are errors", attempt(test.holes_of_unknown_files_are_errors))
         report.point("a file of any size that lost its contents takes one row", attempt(test.huge_files_take_one_row))
+        report.point("all of a damaged file that can be read is exported", attempt(test.what_can_be_read_is_exported))
         report.point("a signal ends it before it changes anything", attempt(test.signals_end_it))
         report.point("a store whose repair was cut short before the rows is refused, not read as zeros", attempt(test.half_a_repair_is_refused))
         print(f"# replay with KV_SEED={seed}")

@@ -16,6 +16,7 @@
 
 enum {
     STEP_SIZE = 1 << 20,
+    PIECE_SIZE = 32 << 10,  /* no more than that is lost with one damaged value */
     ZEROS_SIZE = 1 << 30,   /* read as holes; never touched by the library, so it takes no memory */
     RECORD_SIZE = 20 * 512, /* tar's archives are multiples of it */
 };
@@ -30,6 +31,7 @@ struct exporting {
     uint64_t files, bytes, bytes_all;
     struct kv_buf value, names, data;
     const uint8_t *zeros;  /* mapped when first needed */
+    bool told;             /* that the file cannot be read */
     int code;              /* what to exit with if nothing worse comes */
     locale_t utf8, before; /* of this thread, see use_utf8() */
 };
@@ -50,6 +52,15 @@ static int note_unreadable(void *arg, const char *path, int error)
     /* The filesystem says EIO of damage as system calls do. */
     x->code = error == -EIO ? EXIT_DAMAGED : (int)exit_code_of(error);
     return 0;
+}
+
+/* Of one file it is told once, however much of it is lost. */
+static void note_contents(struct exporting *x, const char *path, int error)
+{
+    if (!x->told) {
+        note_unreadable(x, path, error);
+        x->told = true;
+    }
 }
 
 /* A failure of the archive or of whoever reads it: the end. */
@@ -142,30 +153,40 @@ static void describe(struct exporting *x, const char *path, const struct kvfs_en
 /* ---- contents -------------------------------------------------------------------------------- */
 
 /* Where the data that begins at or behind `offset` begins and ends; both the file's size at its
- * end.
- */
-static int next_data(struct exporting *x, const struct kvfs_entry *from, uint64_t offset,
-                     uint64_t *ret_begin, uint64_t *ret_end)
+ * end. What is known to be lost is passed over as holes are, since there may be any amount of it:
+ * that is told here. */
+static int next_data(struct exporting *x, const char *path, const struct kvfs_entry *from,
+                     uint64_t offset, uint64_t *ret_begin, uint64_t *ret_end)
 {
-    *ret_begin = *ret_end = (uint64_t)from->stat.st_size;
-    int r = kvfs_seek(x->fs, from->ino, offset, SEEK_DATA, ret_begin);
-    if (r == 0) {
-        r = kvfs_seek(x->fs, from->ino, *ret_begin, SEEK_HOLE, ret_end);
+    uint64_t size = (uint64_t)from->stat.st_size;
+    enum kvfs_part part = KVFS_PART_HOLE;
+    int r = 0;
+    *ret_begin = *ret_end = offset;
+    while (r == 0 && part != KVFS_PART_DATA && *ret_end < size) {
+        *ret_begin = *ret_end;
+        r = kvfs_part_at(x->fs, from->ino, *ret_begin, &part, ret_end);
+        if (r == 0 && part == KVFS_PART_LOST) {
+            note_contents(x, path, -EIO);
+        }
     }
-    return r == -ENXIO ? 0 : r;
+    if (part != KVFS_PART_DATA) {
+        *ret_begin = *ret_end = size;
+    }
+    return r;
 }
 
-static int describe_holes(struct exporting *x, const struct kvfs_entry *from)
+static int describe_holes(struct exporting *x, const char *path, const struct kvfs_entry *from)
 {
     uint64_t size = (uint64_t)from->stat.st_size;
     uint64_t begin = 0;
     uint64_t end = 0;
     int r = 0;
-    if ((uint64_t)from->stat.st_blocks * 512 >= size) {
+    /* What is lost counts as blocks; of a file of that size all can be tried. */
+    if (size <= STEP_SIZE && (uint64_t)from->stat.st_blocks * 512 >= size) {
         return 0;
     }
     while (r == 0 && end < size) {
-        r = next_data(x, from, end, &begin, &end);
+        r = next_data(x, path, from, end, &begin, &end);
         /* An empty part at the end says that a hole is there. */
         archive_entry_sparse_add_entry(x->entry, (int64_t)begin, (int64_t)(end - begin));
     }
@@ -197,6 +218,23 @@ static int put_zeros(struct exporting *x, uint64_t size)
     return r;
 }
 
+/* Up to `size` bytes; if not all can be read those of one extent at most. Returns how many it
+ * asked for. */
+static size_t read_step(struct exporting *x, const struct kvfs_entry *from, uint64_t offset,
+                        size_t size, int *ret_error)
+{
+    size_t piece = PIECE_SIZE - (size_t)(offset % PIECE_SIZE);
+    *ret_error = kvfs_read(x->fs, from->ino, offset, size, &x->data);
+    if (*ret_error < 0 && size > piece) {
+        size = piece;
+        *ret_error = kvfs_read(x->fs, from->ino, offset, size, &x->data);
+    }
+    if (*ret_error == 0 && x->data.size < size) {
+        *ret_error = -EIO;
+    }
+    return size;
+}
+
 /* [offset, end) of the file; what cannot be read as zeros, for the header has told the size. */
 static int put_data(struct exporting *x, const char *path, const struct kvfs_entry *from,
                     uint64_t offset, uint64_t end)
@@ -204,9 +242,10 @@ static int put_data(struct exporting *x, const char *path, const struct kvfs_ent
     int r = 0;
     while (r == 0 && offset < end) {
         size_t want = end - offset < STEP_SIZE ? (size_t)(end - offset) : STEP_SIZE;
-        int read = kvfs_read(x->fs, from->ino, offset, want, &x->data);
-        if (read < 0 || x->data.size < want) {
-            note_unreadable(x, path, read < 0 ? read : -EIO);
+        int read;
+        want = read_step(x, from, offset, want, &read);
+        if (read < 0) {
+            note_contents(x, path, read);
             r = put_zeros(x, want);
         } else {
             r = put_bytes(x, x->data.data, want);
@@ -227,7 +266,7 @@ static int put_contents(struct exporting *x, const char *path, const struct kvfs
     int r = has_holes ? 0 : put_data(x, path, from, 0, size);
     while (has_holes && r == 0 && end < size) {
         uint64_t at = end;
-        r = next_data(x, from, at, &begin, &end);
+        r = next_data(x, path, from, at, &begin, &end);
         r = r < 0 ? r : put_zeros(x, begin - at);
         r = r < 0 ? r : put_data(x, path, from, begin, end);
     }
@@ -247,10 +286,11 @@ static int put_file(void *arg, const char *path, const struct kvfs_entry *from)
     /* Turns the second name of a file into a link to the first. Nothing is put off with pax. */
     archive_entry_linkify(x->links, &x->entry, &spare);
     bool has_contents = S_ISREG(from->stat.st_mode) && archive_entry_hardlink(x->entry) == NULL;
-    int r = has_contents ? describe_holes(x, from) : 0;
+    x->told = false;
+    int r = has_contents ? describe_holes(x, path, from) : 0;
     if (r < 0) {
         archive_entry_sparse_clear(x->entry);
-        note_unreadable(x, path, r);
+        note_contents(x, path, r);
     }
     if (archive_write_header(x->archive, x->entry) < ARCHIVE_WARN) {
         return fail_archive(x);
