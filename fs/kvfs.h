@@ -352,7 +352,7 @@ typedef void kvfs_fault_fn(void *arg, int code, const char *text);
 KV_MUST_CHECK int kvfs_check(struct kvfs *fs, kvfs_fault_fn *fn, void *arg,
                              struct kvfs_check_counts *ret_counts);
 
-/* Keys of file data, both included, among which rows were lost; `to` empty: no bound. */
+/* Keys of one table, both included, among which rows were lost; `to` empty: no bound. */
 struct kvfs_key_range {
     struct kv_buf from, to;
 };
@@ -361,12 +361,18 @@ struct kvfs_lost_keys {
     size_t count;
     bool anywhere; /* and among others, too */
 };
+/* What a repair of the engine lost of file data, and of all else. Outside of these keys nothing. */
+struct kvfs_lost_rows {
+    struct kvfs_lost_keys data, meta;
+    bool repaired; /* it was one that wrote something, and more may be written: what is lost of
+                      files is noted in their inodes, also where nothing is wrong with these */
+};
 /* The same, and collect in `rows` what would put right what it tells (docs/architecture.md, "Rows
  * that contradict each other"). Nothing is written: the batch is for kv_admin_amend(), once the
- * store is closed. Then walk again, until nothing is collected any more. `lost` NULL: none are
- * known of; a file that lacks bytes may then lack them in any of its holes. */
+ * store is closed. Then walk again, until nothing is collected any more. `lost` NULL: nobody knows;
+ * a file whose bytes do not add up may then lack them in any of its holes. */
 KV_MUST_CHECK int kvfs_mend(struct kvfs *fs, kvfs_fault_fn *fn, void *arg,
-                            const struct kvfs_lost_keys *lost, struct kv_batch *rows,
+                            const struct kvfs_lost_rows *lost, struct kv_batch *rows,
                             struct kvfs_check_counts *ret_counts);
 
 /* A table of a filesystem that is lost as a whole, with all that named it. Such a store does not

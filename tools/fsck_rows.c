@@ -29,21 +29,16 @@ static bool may_lose_rows(int code)
            (code >= KV_PROBLEM_TABLE_MISSING && code <= KV_PROBLEM_TABLE_OTHER);
 }
 
-static int lose(struct fsck_rows *rows, const struct kv_problem *problem)
+static int lose_keys(struct kvfs_lost_keys *lost, const struct kv_problem *problem)
 {
-    struct kvfs_lost_keys *lost = &rows->lost;
     int code = problem->kind->code;
     bool knows = code == KV_PROBLEM_TABLE_MISSING || code == KV_PROBLEM_TABLE_BLOCK;
     struct kvfs_key_range range = {{0}, {0}};
     struct kvfs_key_range *larger;
     int r;
 
-    if (!may_lose_rows(code) || problem->kind->severity != KV_SEVERITY_LOSS ||
-        (problem->table != NULL && strcmp(problem->table, "data") != 0)) {
-        return 0;
-    }
     if (!knows) {
-        rows->lost.anywhere = true;
+        lost->anywhere = true;
         return 0;
     }
     larger = realloc(lost->ranges, (lost->count + 1) * sizeof *larger);
@@ -54,6 +49,23 @@ static int lose(struct fsck_rows *rows, const struct kv_problem *problem)
     r = kv_buf_assign(&range.from, problem->from);
     r = r < 0 ? r : kv_buf_assign(&range.to, problem->to);
     larger[lost->count++] = range;
+    return r;
+}
+
+static int lose(struct fsck_rows *rows, const struct kv_problem *problem)
+{
+    bool any = problem->table == NULL; /* which of them is not known */
+    int r = 0;
+
+    if (!may_lose_rows(problem->kind->code) || problem->kind->severity != KV_SEVERITY_LOSS) {
+        return 0;
+    }
+    if (any || strcmp(problem->table, "data") == 0) {
+        r = lose_keys(&rows->lost.data, problem);
+    }
+    if (r == 0 && (any || strcmp(problem->table, "meta") == 0)) {
+        r = lose_keys(&rows->lost.meta, problem);
+    }
     return r;
 }
 
@@ -218,6 +230,7 @@ static int walk_rows(struct fsck_rows *rows, struct walk *walk, struct kv_batch 
         return take_no_filesystem(rows, walk);
     }
     if (r == 0) {
+        rows->lost.repaired |= rows->result->repaired > 0;
         r = batch == NULL ? kvfs_check(fs, take_fault, walk, &counts)
                           : kvfs_mend(fs, take_fault, walk, &rows->lost, batch, &counts);
         walk->index_is_unbuilt = is_index_unbuilt(fs);
@@ -298,7 +311,8 @@ static int replace_table(struct fsck_rows *rows, struct walk *walk, struct kv_ba
     }
     rows->result->problems++;
     rows->result->repaired++;
-    rows->lost.anywhere |= strcmp(lost->name, "data") == 0;
+    rows->lost.data.anywhere |= strcmp(lost->name, "data") == 0;
+    rows->lost.meta.anywhere |= strcmp(lost->name, "meta") == 0;
     *walk = (struct walk){.report = rows->report, .mode = rows->mode, .tell = true};
     return walk_rows(rows, walk, batch);
 }
@@ -359,7 +373,9 @@ int fsck_rows_run(struct fsck_rows *rows)
 
     if (unchecked) {
         tell_unchecked(rows);
-        rows->lost.anywhere = true; /* that repair knew where, and nobody else does */
+        rows->lost.repaired = true;
+        /* That repair knew where, and nobody else does. */
+        rows->lost.data.anywhere = rows->lost.meta.anywhere = true;
     }
     r = r < 0 ? r : walk_rows(rows, &walk, batch);
     while (r == 0 && walk.lost_table.name != NULL && rows->mode == KV_ADMIN_REPAIR) {
@@ -387,11 +403,17 @@ int fsck_rows_run(struct fsck_rows *rows)
     return r;
 }
 
+static void finish_keys(struct kvfs_lost_keys *lost)
+{
+    for (size_t i = 0; i < lost->count; i++) {
+        kv_buf_finish(&lost->ranges[i].from);
+        kv_buf_finish(&lost->ranges[i].to);
+    }
+    free(lost->ranges);
+}
+
 void fsck_rows_finish(struct fsck_rows *rows)
 {
-    for (size_t i = 0; i < rows->lost.count; i++) {
-        kv_buf_finish(&rows->lost.ranges[i].from);
-        kv_buf_finish(&rows->lost.ranges[i].to);
-    }
-    free(rows->lost.ranges);
+    finish_keys(&rows->lost.data);
+    finish_keys(&rows->lost.meta);
 }

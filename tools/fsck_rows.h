@@ -19,11 +19,11 @@ struct fsck_rows {
     enum kv_admin_mode mode;
     struct fsck_report *report;
     struct kv_admin_result *result; /* of the engine's part; is added to */
-    struct kvfs_lost_keys lost;     /* what fsck_rows_take() noted */
+    struct kvfs_lost_rows lost;     /* what fsck_rows_take() noted */
 };
 
-/* The engine's part tells of it; `arg` is the rows. It goes to the report, and keys of file data
- * may be among what it lost. Returns -ENOMEM, or what the report does. */
+/* The engine's part tells of it; `arg` is the rows. It goes to the report, and keys of either
+ * table may be among what it lost. Returns -ENOMEM, or what the report does. */
 KV_MUST_CHECK int fsck_rows_take(void *arg, const struct kv_problem *problem);
 /* A store that cannot be opened was told of already; one that holds no filesystem has no such rows.
  * Errors: those of kvfs_open(), kv_admin_amend(). */

@@ -235,7 +235,7 @@ static int replace_contents(const struct batch_writing *w, struct batch_file *fi
         return r;
     }
     inode->size = 0;
-    inode->allocated = 0;
+    inode->allocated = inode->lost_bytes = 0;
     r = contents_write(w->txn, node, 0, file->value);
     if (r == 0) {
         inode->size = file->value.size;

@@ -18,6 +18,7 @@
 #include <kv/admin.h>
 
 #include "fs/core/acl.h"
+#include "fs/core/check_facts.h"
 #include "fs/core/check_index.h"
 #include "fs/core/mend.h"
 #include "kvcore/util/coding.h"
@@ -44,7 +45,7 @@ __attribute__((format(printf, 4, 5))) static void fault(struct check *c, int cod
     c->fn(c->arg, code, text);
 }
 
-static void row_fault(struct check *c, int code, struct kv_slice key, const char *why)
+void check_tell_row(struct check *c, int code, struct kv_slice key, const char *why)
 {
     char printed[400];
     char text[512];
@@ -73,7 +74,7 @@ static void cursor_settle(struct check *c, struct cursor *cursor)
             cursor->ino = ino;
             return;
         }
-        row_fault(c, KV_PROBLEM_FS_ROW_UNKNOWN, key, "it belongs to no inode");
+        check_tell_row(c, KV_PROBLEM_FS_ROW_UNKNOWN, key, "it belongs to no inode");
         mend_delete_row(c, cursor_table(c, cursor), key);
         kv_iter_next(cursor->iter);
     }
@@ -107,9 +108,7 @@ static uint64_t next_ino(const struct check *c)
     return ino;
 }
 
-/* Whether the row is missing or lost. What else went wrong with reading it ends the walk: nobody
- * may be told then that something is lost, and nothing be written in its place. */
-static bool is_gone(struct check *c, int error)
+bool check_is_gone(struct check *c, int error)
 {
     bool gone = error == -ENOENT || check_is_lost(error);
     if (!gone && c->error == 0) {
@@ -144,9 +143,13 @@ static void each_row(struct check *c, enum cursor_id id, struct subject *s, row_
         if (r == 0) {
             c->counts.lost_extents += lost;
             fn(c, s, kv_iter_key(cursor->iter), value);
-        } else if (is_gone(c, r)) {
-            row_fault(c, KV_PROBLEM_FS_ROW_LOST, kv_iter_key(cursor->iter), "it cannot be read");
+        } else if (check_is_gone(c, r)) {
+            check_tell_row(c, KV_PROBLEM_FS_ROW_LOST, kv_iter_key(cursor->iter),
+                           "it cannot be read");
             mend_lost_row(c, id, kv_iter_key(cursor->iter));
+            if (id == EXTENTS) { /* its key tells of it */
+                fn(c, s, kv_iter_key(cursor->iter), value);
+            }
         }
         kv_iter_next(cursor->iter);
         cursor_settle(c, cursor);
@@ -173,7 +176,7 @@ static void read_inode_row(struct check *c, struct subject *s, struct kv_slice k
     struct rowkey home;
     uint64_t ino;
     if (!rowkey_decode_ino(key, ROW_INODE, &ino) || inode_decode(value, &inode) < 0) {
-        row_fault(c, KV_PROBLEM_FS_INODE, key, "it is no inode");
+        check_tell_row(c, KV_PROBLEM_FS_INODE, key, "it is no inode");
         mend_lost_row(c, INODES, key);
         return;
     }
@@ -186,7 +189,7 @@ static void read_orphan_row(struct check *c, struct subject *s, struct kv_slice 
 {
     uint64_t ino;
     if (!rowkey_decode_ino(key, ROW_ORPHAN, &ino) || value.size != 1 || value.data[0] != 0) {
-        row_fault(c, KV_PROBLEM_FS_ORPHAN, key, "it is no mark of an orphan");
+        check_tell_row(c, KV_PROBLEM_FS_ORPHAN, key, "it is no mark of an orphan");
         mend_lost_row(c, ORPHANS, key);
         return;
     }
@@ -211,8 +214,8 @@ static void check_named_entry(struct check *c, struct subject *s, const struct b
     struct dir_entry entry;
     bool senseless = dirent_decode(value, &entry) < 0;
     if (senseless || entry.ino != s->ino) {
-        row_fault(c, KV_PROBLEM_FS_BACK_POINTER_ENTRY, backptr,
-                  "the entry it names is not one of this inode");
+        check_tell_row(c, KV_PROBLEM_FS_BACK_POINTER_ENTRY, backptr,
+                       "the entry it names is not one of this inode");
         if (senseless) {
             mend_missing_entry(c, s, &pointer->entry, backptr, pointer->is_link);
         } else {
@@ -221,20 +224,21 @@ static void check_named_entry(struct check *c, struct subject *s, const struct b
         return;
     }
     if (entry.has_inode == s->own_row) {
-        row_fault(c, KV_PROBLEM_FS_BACK_POINTER_ENTRY, backptr,
-                  "the inode must stand either in its entry or in a row of its own");
+        check_tell_row(c, KV_PROBLEM_FS_BACK_POINTER_ENTRY, backptr,
+                       "the inode must stand either in its entry or in a row of its own");
         return;
     }
     if (entry.has_inode && s->known) {
-        row_fault(c, KV_PROBLEM_FS_BACK_POINTER_ENTRY, backptr,
-                  "it is one of several entries that hold the inode");
+        check_tell_row(c, KV_PROBLEM_FS_BACK_POINTER_ENTRY, backptr,
+                       "it is one of several entries that hold the inode");
         return;
     }
     if (entry.has_inode) {
         take_inode(s, &entry.inode, &pointer->entry, false);
     }
     if ((mode_t)DTTOIF(entry.type) != (s->inode.mode & S_IFMT)) {
-        row_fault(c, KV_PROBLEM_FS_TYPE, backptr, "the entry tells another type than the inode");
+        check_tell_row(c, KV_PROBLEM_FS_TYPE, backptr,
+                       "the entry tells another type than the inode");
         mend_type(c, s, &pointer->entry);
     }
     s->links++;
@@ -255,7 +259,7 @@ static void read_backptr(struct check *c, struct subject *s, struct kv_slice key
                             : backptr_decode(value, &pointer.parent, &pointer.name, &summary);
     }
     if (r < 0) {
-        row_fault(c, KV_PROBLEM_FS_BACK_POINTER, key, "it is no back-pointer");
+        check_tell_row(c, KV_PROBLEM_FS_BACK_POINTER, key, "it is no back-pointer");
         mend_lost_row(c, BACKPTRS, key);
         return;
     }
@@ -265,8 +269,8 @@ static void read_backptr(struct check *c, struct subject *s, struct kv_slice key
     s->link_pointers += pointer.is_link;
     rowkey_dirent(&pointer.entry, pointer.parent, pointer.name);
     r = fs_get(c->fs->meta, c->snapshot, &pointer.entry, &pinned);
-    if (r < 0 && is_gone(c, r)) {
-        row_fault(c, KV_PROBLEM_FS_BACK_POINTER_ENTRY, key, "the entry it names is missing");
+    if (r < 0 && check_is_gone(c, r)) {
+        check_tell_row(c, KV_PROBLEM_FS_BACK_POINTER_ENTRY, key, "the entry it names is missing");
         mend_missing_entry(c, s, &pointer.entry, key, pointer.is_link);
     }
     if (r < 0) {
@@ -276,8 +280,8 @@ static void read_backptr(struct check *c, struct subject *s, struct kv_slice key
     kv_pinned_release(&pinned);
     if (s->known && (summary.mode != s->inode.mode || summary.uid != s->inode.uid ||
                      summary.gid != s->inode.gid)) {
-        row_fault(c, KV_PROBLEM_FS_BACK_POINTER_SUMMARY, key,
-                  "its mode or owner are not the inode's");
+        check_tell_row(c, KV_PROBLEM_FS_BACK_POINTER_SUMMARY, key,
+                       "its mode or owner are not the inode's");
         mend_summary(c, s, pointer.parent, pointer.name, pointer.is_link);
     }
 }
@@ -291,14 +295,34 @@ static void read_entry(struct check *c, struct subject *s, struct kv_slice key,
     c->counts.entries++;
     s->entries++;
     if (!rowkey_decode_dirent(key, &parent, &name) || dirent_decode(value, &entry) < 0) {
-        row_fault(c, KV_PROBLEM_FS_ENTRY, key, "it is no entry");
+        check_tell_row(c, KV_PROBLEM_FS_ENTRY, key, "it is no entry");
         mend_lost_row(c, ENTRIES, key);
         return;
     }
     s->subdirectories += entry.type == DT_DIR;
 }
 
-/* `value` has no bytes, only a size. */
+/* What makes an extent of that size lost, as it does for who reads; false: nothing. */
+static bool tell_extent(struct check *c, const struct subject *s, struct kv_slice key, uint64_t end,
+                        uint64_t size)
+{
+    uint64_t chunk = (end - 1) / FORMAT_CHUNK_BYTES * FORMAT_CHUNK_BYTES;
+    bool is_none = size > end;
+    bool overlaps = !is_none && end - size < s->extent_end;
+    bool crosses = !is_none && end - size < chunk;
+    if (is_none) {
+        check_tell_row(c, KV_PROBLEM_FS_EXTENT, key, "it is no extent");
+    }
+    if (overlaps) {
+        check_tell_row(c, KV_PROBLEM_FS_EXTENT_OVERLAP, key, "it overlaps the extent before it");
+    }
+    if (crosses) {
+        check_tell_row(c, KV_PROBLEM_FS_EXTENT, key, "it crosses the border of a chunk");
+    }
+    return is_none || overlaps || crosses;
+}
+
+/* `value` has no bytes, only a size; none: it is lost. */
 static void read_extent(struct check *c, struct subject *s, struct kv_slice key,
                         struct kv_slice value)
 {
@@ -306,30 +330,23 @@ static void read_extent(struct check *c, struct subject *s, struct kv_slice key,
     uint64_t end;
     c->counts.extents++;
     if (!rowkey_decode_extent(key, &ino, &end)) {
-        row_fault(c, KV_PROBLEM_FS_EXTENT, key, "it is no extent");
+        check_tell_row(c, KV_PROBLEM_FS_EXTENT, key, "it is no extent");
         mend_delete_row(c, c->fs->data, key);
         return;
     }
-    if (value.size > end) {
-        row_fault(c, KV_PROBLEM_FS_EXTENT, key, "it is no extent");
-        mend_lost_extent(c, key);
-        return;
-    }
     uint64_t start = end - value.size;
-    uint64_t chunk = (end - 1) / FORMAT_CHUNK_BYTES * FORMAT_CHUNK_BYTES;
-    if (value.size == 0) {
-        start = s->extent_end > chunk ? s->extent_end : chunk; /* it is lost */
-    }
-    if (start < s->extent_end) {
-        row_fault(c, KV_PROBLEM_FS_EXTENT_OVERLAP, key, "it overlaps the extent before it");
+    bool is_lost = value.size == 0;
+    if (!is_lost && tell_extent(c, s, key, end, value.size)) {
         mend_lost_extent(c, key);
+        is_lost = true;
     }
-    if (start < chunk) {
-        row_fault(c, KV_PROBLEM_FS_EXTENT, key, "it crosses the border of a chunk");
-        mend_lost_extent(c, key);
+    if (is_lost) {
+        uint64_t chunk = (end - 1) / FORMAT_CHUNK_BYTES * FORMAT_CHUNK_BYTES;
+        start = s->extent_end > chunk ? s->extent_end : chunk;
+        s->lost_bytes += end - start;
     }
     if (s->known && end > s->inode.size) {
-        row_fault(c, KV_PROBLEM_FS_EXTENT_BEYOND, key, "it ends beyond the end of the file");
+        check_tell_row(c, KV_PROBLEM_FS_EXTENT_BEYOND, key, "it ends beyond the end of the file");
     }
     s->extent_end = end;
     s->extent_bytes += end - start;
@@ -342,7 +359,7 @@ static void read_xattr(struct check *c, struct subject *s, struct kv_slice key,
     uint64_t ino;
     c->counts.xattrs++;
     if (!rowkey_decode_xattr(key, &ino, &name) || value.size < 1 || value.data[0] != 0) {
-        row_fault(c, KV_PROBLEM_FS_XATTR, key, "it is no extended attribute");
+        check_tell_row(c, KV_PROBLEM_FS_XATTR, key, "it is no extended attribute");
         mend_lost_row(c, XATTRS, key);
         return;
     }
@@ -352,8 +369,8 @@ static void read_xattr(struct check *c, struct subject *s, struct kv_slice key,
         return;
     }
     if ((s->inode.hints & INODE_HINT_XATTRS) == 0) {
-        row_fault(c, KV_PROBLEM_FS_XATTR_HINT, key,
-                  "the inode says that it has no extended attributes");
+        check_tell_row(c, KV_PROBLEM_FS_XATTR_HINT, key,
+                       "the inode says that it has no extended attributes");
     }
     if (kind == ACL_NONE) {
         return;
@@ -363,7 +380,7 @@ static void read_xattr(struct check *c, struct subject *s, struct kv_slice key,
                 (kind != ACL_ACCESS || acl_mode(acl) == (s->inode.mode & 0777)) &&
                 (kind != ACL_DEFAULT || S_ISDIR(s->inode.mode));
     if (!fits || !acl_may_exist(&s->inode, kind)) {
-        row_fault(c, KV_PROBLEM_FS_ACL, key, "it is no ACL that this inode can have");
+        check_tell_row(c, KV_PROBLEM_FS_ACL, key, "it is no ACL that this inode can have");
     }
     if (!fits) {
         mend_lost_row(c, XATTRS, key);
@@ -415,6 +432,22 @@ static int check_directory(struct check *c, const struct subject *s)
     return note_directory(c, s);
 }
 
+/* Without the fact the next repair takes holes of a lost inode for holes. */
+static void check_lost_below(struct check *c, const struct subject *s)
+{
+    struct rowkey key;
+    if (s->inode.lost_below == 0) {
+        return;
+    }
+    c->counts.lost_holes++;
+    if (!c->has_lost_below_fact) {
+        rowkey_fact(&key, FORMAT_FACT_LOST_BELOW);
+        check_tell_row(c, KV_PROBLEM_FS_FACT, rowkey_slice(&key), "it is missing");
+        mend_note_lost_below(c);
+        c->has_lost_below_fact = true;
+    }
+}
+
 static int check_totals(struct check *c, const struct subject *s)
 {
     c->counts.inodes++;
@@ -427,7 +460,7 @@ static int check_totals(struct check *c, const struct subject *s)
     }
     if (S_ISREG(s->inode.mode)) {
         expect(c, s, "the number of bytes allocated", s->inode.allocated, s->extent_bytes);
-        c->counts.lost_holes += s->inode.lost_below > 0;
+        check_lost_below(c, s);
     } else if (s->extent_end != 0) {
         fault(c, KV_PROBLEM_FS_TYPE, s->ino, "it has extents and is no regular file");
     }
@@ -510,7 +543,7 @@ static bool entry_is_matched(struct check *c, struct kv_slice key, struct kv_sli
     }
     int r = fs_get(c->fs->meta, c->snapshot, &backptr, &pinned);
     if (r < 0) {
-        return !is_gone(c, r);
+        return !check_is_gone(c, r);
     }
     bool matched = !entry.has_inode ||
                    (backptr_decode(pinned.value, &back_parent, &back_name, &summary) == 0 &&
@@ -527,8 +560,8 @@ static int find_unmatched_entries(struct check *c)
     for (kv_iter_seek_first(iter); kv_iter_valid(iter); kv_iter_next(iter)) {
         if (kv_iter_value(iter, &value) == 0 &&
             !entry_is_matched(c, kv_iter_key(iter), value, &entry)) {
-            row_fault(c, KV_PROBLEM_FS_ENTRY_UNNAMED, kv_iter_key(iter),
-                      "no back-pointer of its inode names it");
+            check_tell_row(c, KV_PROBLEM_FS_ENTRY_UNNAMED, kv_iter_key(iter),
+                           "no back-pointer of its inode names it");
             mend_unnamed_entry(c, kv_iter_key(iter), &entry);
         }
     }
@@ -581,7 +614,7 @@ static int check_kinds(struct check *c, struct kv_table *table, const char *kind
         struct kv_slice key = kv_iter_key(iter);
         uint8_t kind = key.size == 0 ? 0 : key.data[0];
         if (kind == 0 || strchr(kinds, kind) == NULL) {
-            row_fault(c, KV_PROBLEM_FS_ROW_UNKNOWN, key, "no row of this kind belongs here");
+            check_tell_row(c, KV_PROBLEM_FS_ROW_UNKNOWN, key, "no row of this kind belongs here");
             mend_delete_row(c, table, key);
             kv_iter_next(iter);
             continue;
@@ -627,64 +660,11 @@ static int check_all(struct check *c)
     return r == 0 ? check_index(c->fs, c->snapshot, index_fault, c) : r;
 }
 
-/* A fact that is a number of `size` bytes. False: it is told what is wrong with it. */
-static bool read_fact(struct check *c, const char *name, size_t size, uint8_t *ret_value)
-{
-    struct kv_pinned pinned;
-    struct rowkey key;
-    const char *fault = NULL;
-    rowkey_fact(&key, name);
-    int r = fs_get(c->fs->meta, c->snapshot, &key, &pinned);
-    if (r < 0) {
-        fault = r == -ENOENT ? "it is missing" : "it cannot be read";
-    } else {
-        fault = pinned.value.size != size ? "it is no number" : NULL;
-        memcpy(ret_value, pinned.value.data, fault == NULL ? size : 0);
-        kv_pinned_release(&pinned);
-    }
-    if (fault != NULL) {
-        row_fault(c, KV_PROBLEM_FS_FACT, rowkey_slice(&key), fault);
-        mend_facts(c);
-    }
-    return fault == NULL;
-}
-
-/* Without it there is no index, as in a store that never had one. */
-static void check_index_name(struct check *c)
-{
-    struct kv_pinned pinned;
-    struct rowkey key;
-    rowkey_fact(&key, FORMAT_FACT_INDEX);
-    int r = fs_get(c->fs->meta, c->snapshot, &key, &pinned);
-    if (r == 0) {
-        kv_pinned_release(&pinned);
-        r = c->fs->index.name_size == 0 ? -KV_EDAMAGED : 0;
-    }
-    if (r < 0 && r != -ENOENT && is_gone(c, r)) {
-        row_fault(c, KV_PROBLEM_FS_FACT, rowkey_slice(&key), "it is no name of an attribute");
-        mend_facts(c);
-        mend_delete_row(c, c->fs->meta, rowkey_slice(&key));
-    }
-}
-
-/* Every number in use is below the fact, which is moved ahead before a number is given out. */
-static void read_facts(struct check *c)
-{
-    uint8_t schema[4];
-    uint8_t next[8];
-    kv_ignore(read_fact(c, FORMAT_FACT_SCHEMA, sizeof schema, schema));
-    c->ino_limit = FORMAT_INO_LIMIT;
-    if (read_fact(c, FORMAT_FACT_NEXT_INODE, sizeof next, next)) {
-        c->ino_limit = coding_get_u64(next);
-    }
-    check_index_name(c);
-}
-
 static int check(struct check *c, struct kvfs_check_counts *ret_counts)
 {
     int r = kv_snapshot_create(c->fs->store, &c->snapshot);
     if (r == 0) {
-        read_facts(c);
+        check_facts(c);
         mend_begin(c);
         r = check_all(c);
     }
@@ -718,16 +698,31 @@ static void tell_nobody(void *arg, int code, const char *text)
     (void)text;
 }
 
-int kvfs_mend(struct kvfs *fs, kvfs_fault_fn *fn, void *arg, const struct kvfs_lost_keys *lost,
-              struct kv_batch *rows, struct kvfs_check_counts *ret_counts)
+static int mend(struct kvfs *fs, kvfs_fault_fn *fn, void *arg, const struct mend *how,
+                struct kvfs_check_counts *ret_counts)
 {
-    struct mend mend = {.batch = rows, .lost = lost};
-    struct check c = {.fs = fs, .fn = fn, .arg = arg, .mend = &mend};
+    struct mend once = *how;
+    struct check c = {.fs = fs, .fn = fn, .arg = arg, .mend = &once};
     int r = check(&c, ret_counts);
-    if (r == 0 && ret_counts->faults > 0 && kv_batch_is_empty(rows)) {
-        struct mend last = {.batch = rows, .lost = lost, .last_resort = true};
+    if (r == 0 && ret_counts->faults > 0 && kv_batch_is_empty(how->batch)) {
+        struct mend last = *how;
+        last.last_resort = true;
         c = (struct check){.fs = fs, .fn = tell_nobody, .mend = &last};
         r = check(&c, ret_counts);
     }
+    return r;
+}
+
+int kvfs_mend(struct kvfs *fs, kvfs_fault_fn *fn, void *arg, const struct kvfs_lost_rows *lost,
+              struct kv_batch *rows, struct kvfs_check_counts *ret_counts)
+{
+    const struct kvfs_lost_rows none = {0};
+    struct mend how = {
+        .batch = rows, .knows_lost = lost != NULL, .notes_lost = lost == NULL || lost->repaired};
+    int r = lost_keys_init(&how.data, lost != NULL ? &lost->data : &none.data);
+    r = r < 0 ? r : lost_keys_init(&how.meta, lost != NULL ? &lost->meta : &none.meta);
+    r = r < 0 ? r : mend(fs, fn, arg, &how, ret_counts);
+    lost_keys_finish(&how.data);
+    lost_keys_finish(&how.meta);
     return r;
 }

@@ -29,6 +29,7 @@ struct check {
     struct cursor cursors[CURSORS];
     uint64_t matched; /* entries with their back-pointers */
     uint64_t ino_limit;
+    bool has_lost_below_fact;      /* or it was told that it is missing */
     struct directory *directories; /* ascending */
     size_t directory_count, directory_capacity;
     int error;         /* first failure of reading that says nothing of what is stored */
@@ -42,6 +43,12 @@ static inline bool check_is_lost(int error)
     return error == -EIO || error == -KV_EDAMAGED;
 }
 
+/* Whether the row is missing or lost. What else went wrong with reading it ends the walk: nobody
+ * may be told then that something is lost, and nothing be written in its place. */
+bool check_is_gone(struct check *c, int error);
+/* Something is wrong with the row. */
+void check_tell_row(struct check *c, int code, struct kv_slice key, const char *why);
+
 /* The inode whose rows are being read. */
 struct subject {
     uint64_t ino;
@@ -51,6 +58,7 @@ struct subject {
     bool own_row; /* it is an I row */
     bool orphan;
     uint64_t links, entries, subdirectories, extent_bytes, extent_end;
+    uint64_t lost_bytes; /* of extent_bytes: those of lost extents, which count too many */
     /* for mending */
     struct rowkey home;     /* the row that holds the inode; size 0: none was found */
     uint64_t hints;         /* INODE_HINT_* that its attributes ask for */

@@ -304,6 +304,7 @@ static int put_rest(struct chunk *chunk, const struct piece *piece, uint32_t fro
                      to - from);
     if (r == -KV_EDAMAGED) {
         put_lost(chunk, to);
+        chunk->node->node.inode.lost_bytes += to - from;
         r = 0;
     }
     return r;
@@ -313,7 +314,7 @@ static int put_rest(struct chunk *chunk, const struct piece *piece, uint32_t fro
  * to be overwritten (0: none). */
 static int cut_pieces(struct chunk *chunk, const struct span *span, uint32_t keep)
 {
-    uint64_t old = 0;
+    uint64_t old = 0, lost = 0;
     int r = 0;
     for (size_t i = first_behind(chunk, span->start); i < chunk->count && r == 0; i++) {
         const struct piece *piece = &chunk->pieces[i];
@@ -323,6 +324,7 @@ static int cut_pieces(struct chunk *chunk, const struct span *span, uint32_t kee
         uint32_t from = piece->start > span->start ? piece->start : span->start;
         uint32_t to = piece->end < span->end ? piece->end : span->end;
         old += to - from;
+        lost += piece->lost ? to - from : 0;
         if (piece->end > span->end) {
             r = put_rest(chunk, piece, span->end, piece->end);
         } else if (piece->end != keep) {
@@ -333,6 +335,7 @@ static int cut_pieces(struct chunk *chunk, const struct span *span, uint32_t kee
         }
     }
     chunk->node->node.inode.allocated -= old;
+    chunk->node->node.inode.lost_bytes -= lost;
     return r != 0 ? r : chunk->txn->error;
 }
 

@@ -11,7 +11,10 @@
  *   more than CHUNK_PIECES_MAX extents      become one; holes between them become zeros
  *
  * Bytes that cannot be read any more are left where they are, and cut as lost extents. A hole below
- * `lost_below` of the inode is never filled by joining. */
+ * `lost_below` of the inode is never filled by joining. So what is written in pieces between lost
+ * bytes stays as many extents: one for each second byte at most, half as many as a chunk has bytes,
+ * and each write to such a chunk looks at all of them (some 0.2 ms with 8,192). Emptying or
+ * overwriting the chunk joins them. */
 #ifndef FS_CORE_CHUNK_H
 #define FS_CORE_CHUNK_H
 

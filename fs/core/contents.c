@@ -120,6 +120,7 @@ static int clear_rows(struct txn *txn, struct txn_node *node, struct kv_iter *it
             break;
         }
         node->node.inode.allocated -= extent.end - extent.start;
+        node->node.inode.lost_bytes -= extent.lost ? extent.end - extent.start : 0;
         if (++rows <= TXN_DELETE_MAX) {
             rowkey_extent(&key, node->node.ino, extent.end);
             txn_delete(txn, txn->fs->data, &key);
@@ -138,7 +139,8 @@ static int clear_chunks(struct txn *txn, struct txn_node *node, struct kv_iter *
 {
     struct inode *inode = &node->node.inode;
     uint64_t stop = min_u64(end, inode->size);
-    if (inode->allocated != inode->size || stop < start + TXN_DELETE_MAX * CHUNK_BYTES) {
+    if (inode->allocated != inode->size || inode->lost_bytes > 0 ||
+        stop < start + TXN_DELETE_MAX * CHUNK_BYTES) {
         return clear_rows(txn, node, iter, start, end);
     }
     /* The file has no hole, so what goes is known without a look at every row. */
@@ -201,7 +203,7 @@ int contents_cut(struct txn *txn, struct txn_node *node, uint64_t size)
     }
     if (r == -EIO && all) {
         /* There are many extents, or what cannot be read: what was there does not matter. */
-        inode->allocated = 0;
+        inode->allocated = inode->lost_bytes = 0;
         delete_chunks(txn, node, 0, KVFS_FILE_SIZE_MAX);
         r = txn->error;
     }

@@ -283,27 +283,29 @@ int extent_part(struct kvfs *fs, const struct node *node, uint64_t offset, enum 
     return r;
 }
 
-int extent_count(struct kvfs *fs, uint64_t ino, uint64_t limit, uint64_t *ret_bytes)
+int extent_count(struct kvfs *fs, uint64_t ino, uint64_t *ret_bytes, uint64_t *ret_lost)
 {
     struct kv_iter *iter = NULL;
     struct rowkey bounds[2];
     struct extent extent = {0};
-    uint64_t bytes = 0;
+    uint64_t bytes = 0, lost = 0;
     int r = extent_iter(fs, NULL, ino, 0, bounds, &iter);
     if (r < 0) {
         return r;
     }
     for (kv_iter_seek_first(iter); kv_iter_valid(iter); kv_iter_next(iter)) {
         r = extent_decode(fs, iter, ino, extent.end, &extent);
-        if (r < 0 || extent.start >= limit) {
+        if (r < 0) {
             break;
         }
-        bytes += (extent.end < limit ? extent.end : limit) - extent.start;
+        bytes += extent.end - extent.start;
+        lost += extent.lost ? extent.end - extent.start : 0;
     }
     r = r != 0 ? r : fs_iter_result(iter);
     kv_iter_destroy(iter);
     if (r == 0) {
         *ret_bytes = bytes;
+        *ret_lost = lost;
     }
     return r;
 }

@@ -65,7 +65,8 @@ KV_MUST_CHECK int extent_seek(struct kvfs *fs, const struct node *node, uint64_t
  * same. */
 KV_MUST_CHECK int extent_part(struct kvfs *fs, const struct node *node, uint64_t offset,
                               enum kvfs_part *ret_part, uint64_t *ret_end);
-/* Bytes that the stored extents have below `limit`. */
-KV_MUST_CHECK int extent_count(struct kvfs *fs, uint64_t ino, uint64_t limit, uint64_t *ret_bytes);
+/* Bytes that the stored extents have, and how many of them those that are lost. */
+KV_MUST_CHECK int extent_count(struct kvfs *fs, uint64_t ino, uint64_t *ret_bytes,
+                               uint64_t *ret_lost);
 
 #endif

@@ -50,6 +50,7 @@ enum inode_tag {
     INODE_TAG_ALLOCATED = 15,
     INODE_TAG_HINTS = 16,
     INODE_TAG_LOST_BELOW = 17,
+    INODE_TAG_LOST_BYTES = 18,
 };
 
 enum {

@@ -188,7 +188,7 @@ static int put_existing(struct txn *txn, const struct key_walk *walk, struct kv_
         return r;
     }
     inode->size = 0;
-    inode->allocated = 0;
+    inode->allocated = inode->lost_bytes = 0;
     r = contents_write(txn, node, 0, value);
     if (r == 0) {
         inode->size = value.size;

@@ -179,6 +179,7 @@ static struct inode rebuilt(const struct check *c, const struct subject *s,
     } else if (S_ISREG(inode.mode)) {
         inode.size = s->extent_end;
         inode.allocated = at_most(s->extent_bytes, inode.size);
+        inode.lost_bytes = at_most(s->lost_bytes, inode.allocated);
     }
     return inode;
 }
@@ -395,6 +396,7 @@ static void rewrite(struct check *c, const struct subject *s, const struct inode
         entry.inode.size = want->size;
         entry.inode.allocated = want->allocated;
         entry.inode.lost_below = want->lost_below;
+        entry.inode.lost_bytes = want->lost_bytes;
         entry.inode.hints = want->hints;
     }
     if (r == 0 && s->own_row && inode_is_sound(&entry.inode)) {
@@ -414,15 +416,17 @@ static bool is_orphan(const struct subject *s)
 static bool settle_extents(struct check *c, const struct subject *s, struct inode *want)
 {
     want->size = s->extent_end > want->size ? s->extent_end : want->size;
-    want->allocated = at_most(s->extent_bytes, want->size); /* they may overlap still */
-    return s->extent_bytes >= s->inode.allocated || mend_holes_lose(c, s, want);
+    want->allocated = at_most(s->extent_bytes, want->size);
+    want->lost_bytes = at_most(s->lost_bytes, want->allocated);
+    return mend_holes_lose(c, s, want);
 }
 
-static bool differs(const struct subject *s, const struct inode *want)
+static bool differs(const struct check *c, const struct subject *s, const struct inode *want)
 {
+    bool notes = c->mend->notes_lost && want->lost_bytes != s->inode.lost_bytes;
     return want->nlink != s->inode.nlink || want->size != s->inode.size ||
            want->allocated != s->inode.allocated || want->lost_below != s->inode.lost_below ||
-           want->hints != s->inode.hints;
+           want->hints != s->inode.hints || notes;
 }
 
 void mend_totals(struct check *c, const struct subject *s)
@@ -449,7 +453,7 @@ void mend_totals(struct check *c, const struct subject *s)
     }
     if (!S_ISDIR(want.mode) && s->links == 0 && !is_orphan(s)) {
         adopt(c, s, &want);
-    } else if (s->home.size > 0 && differs(s, &want)) {
+    } else if (s->home.size > 0 && differs(c, s, &want)) {
         rewrite(c, s, &want);
     }
 }
@@ -498,7 +502,7 @@ void mend_facts(struct check *c)
 {
     if (c->mend != NULL) {
         c->mend->bad_facts = true;
-        c->mend->may_have_lost_below = true; /* who knows which others there were */
+        mend_note_lost_below(c); /* who knows which others there were */
     }
 }
 
@@ -506,8 +510,8 @@ void mend_note_lost_below(struct check *c)
 {
     const uint8_t zero = 0;
     struct rowkey key;
-    if (!c->mend->has_lost_below_fact) {
-        c->mend->has_lost_below_fact = true;
+    if (c->mend != NULL && !c->has_lost_below_fact) {
+        c->has_lost_below_fact = true;
         rowkey_fact(&key, FORMAT_FACT_LOST_BELOW);
         put(c, &key, kv_slice(&zero, 1));
     }
@@ -584,23 +588,6 @@ void mend_no_inode(struct check *c, const struct subject *s)
 /* ---- the whole --------------------------------------------------------------------------------
  */
 
-/* It is there or not; one that cannot be read was there. */
-static void read_lost_below_fact(struct check *c)
-{
-    struct mend *m = c->mend;
-    struct kv_pinned pinned;
-    struct rowkey key;
-    rowkey_fact(&key, FORMAT_FACT_LOST_BELOW);
-    int r = fs_get(c->fs->meta, c->snapshot, &key, &pinned);
-    if (r == 0) {
-        kv_pinned_release(&pinned);
-    } else if (r != -ENOENT && !check_is_lost(r)) {
-        note(m, r);
-    }
-    m->has_lost_below_fact = r == 0;
-    m->may_have_lost_below |= r != -ENOENT;
-}
-
 void mend_begin(struct check *c)
 {
     struct mend *m = c->mend;
@@ -612,7 +599,9 @@ void mend_begin(struct check *c)
         return;
     }
     clock_gettime(CLOCK_REALTIME, &m->now);
-    read_lost_below_fact(c);
+    rowkey_fact(&key, FORMAT_FACT_LOST_BELOW);
+    m->may_have_lost_below =
+        c->has_lost_below_fact || lost_keys_may_have(&m->meta, rowkey_slice(&key));
     m->owner = (struct summary){.uid = geteuid(), .gid = getegid()};
     rowkey_inode(&key, KVFS_ROOT_INO);
     if (get(c, &key, &pinned)) {
@@ -692,9 +681,6 @@ int mend_end(struct check *c)
     }
     if (m->bad_facts || (m->wants_lost_found && is_free)) {
         put_facts(c, next);
-    }
-    if (m->may_have_lost_below) {
-        mend_note_lost_below(c);
     }
     if (m->entries_lost > 0 && m->last_resort) {
         drop_lost_entries(c);

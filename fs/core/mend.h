@@ -16,10 +16,13 @@
 #define FS_CORE_MEND_H
 
 #include "fs/core/check.h"
+#include "fs/core/lost_keys.h"
 
 struct mend {
     struct kv_batch *batch;
-    const struct kvfs_lost_keys *lost;
+    struct lost_keys data, meta; /* among which rows were lost; not owned */
+    bool knows_lost;             /* of no others; else nobody knows */
+    bool notes_lost;             /* see kvfs_lost_rows */
     bool last_resort; /* nothing else is left to be mended: what has no name is moved, what nobody
                          can read or make anew is removed */
     struct timespec now;
@@ -34,7 +37,6 @@ struct mend {
     bool bad_facts; /* they have to be said anew */
     bool index_emptied;
     bool may_have_lost_below; /* inodes that are lost may have said what of their files is lost */
-    bool has_lost_below_fact; /* which a fact tells, or a row that was collected */
 };
 
 /* ---- single rows ---- */
@@ -70,7 +72,8 @@ void mend_unnamed_entry(struct check *c, struct kv_slice key, const struct dir_e
 void mend_totals(struct check *c, const struct subject *s);
 /* A number that some row has. */
 void mend_note_number(struct check *c, uint64_t ino);
-/* Some inode is going to say what of its file is lost. */
+/* Some inode is going to say what of its file is lost, or one that is lost may have said it: the
+ * fact is there from now on. */
 void mend_note_lost_below(struct check *c);
 /* Facts are missing or senseless. */
 void mend_facts(struct check *c);

@@ -40,9 +40,9 @@ bool inode_is_sound(const struct inode *inode)
     }
     if (S_ISREG(inode->mode)) {
         return inode->target.size == 0 && inode->allocated <= inode->size &&
-               inode->lost_below <= inode->size;
+               inode->lost_below <= inode->size && inode->lost_bytes <= inode->allocated;
     }
-    if (inode->allocated != inode->size || inode->lost_below != 0) {
+    if (inode->allocated != inode->size || inode->lost_below != 0 || inode->lost_bytes != 0) {
         return false;
     }
     if (S_ISLNK(inode->mode)) {
@@ -130,6 +130,7 @@ size_t inode_encode(uint8_t to[INODE_SIZE_MAX], const struct inode *inode)
     at = put_varint_field(at, INODE_TAG_ALLOCATED, inode->allocated, inode->size);
     at = put_varint_field(at, INODE_TAG_HINTS, inode->hints, 0);
     at = put_varint_field(at, INODE_TAG_LOST_BELOW, inode->lost_below, 0);
+    at = put_varint_field(at, INODE_TAG_LOST_BYTES, inode->lost_bytes, 0);
     assert(at - to <= INODE_SIZE_MAX);
     return (size_t)(at - to);
 }
@@ -242,6 +243,9 @@ static int read_field(struct coding_cursor *c, uint64_t tag, struct kv_slice val
         return 0;
     case INODE_TAG_LOST_BELOW:
         inode->lost_below = coding_field_varint(c, value);
+        return 0;
+    case INODE_TAG_LOST_BYTES:
+        inode->lost_bytes = coding_field_varint(c, value);
         return 0;
     default:
         return tag % 2 == 0 ? 0 : -KV_EFORMAT;

@@ -20,6 +20,7 @@ struct inode {
     uint64_t hints;     /* INODE_HINT_* */
     uint64_t
         lost_below; /* regular file: what no extent has is lost below, and zeros from here on */
+    uint64_t lost_bytes;    /* regular file: what lost extents have of `allocated`, or less */
     struct kv_slice target; /* symbolic link only; borrowed */
 };
 

@@ -183,6 +183,7 @@ int txn_load_first(struct txn *txn, uint64_t ino, const struct location *hint,
     }
     slot->dirty = slot->resummarize = slot->gone = slot->recounted = false;
     slot->stored = slot->node.inode.allocated;
+    slot->stored_lost = slot->node.inode.lost_bytes;
     slot->kept = NULL;
     txn->node_count++;
     *ret_node = slot;
@@ -215,7 +216,7 @@ struct txn_node *txn_add(struct txn *txn, uint64_t ino)
     slot->node.loc.parent = 0;
     slot->node.loc.name_size = 0;
     slot->dirty = slot->resummarize = slot->gone = slot->recounted = false;
-    slot->stored = 0;
+    slot->stored = slot->stored_lost = 0;
     slot->kept = NULL;
     return slot;
 }
@@ -281,14 +282,16 @@ int txn_put_part(struct txn *txn, struct kv_table *table, const struct rowkey *k
 
 int txn_recount(struct txn *txn, struct txn_node *node)
 {
-    uint64_t bytes;
+    uint64_t bytes, lost;
     if (node->recounted) {
         return 0;
     }
-    int r = extent_count(txn->fs, node->node.ino, UINT64_MAX, &bytes);
+    int r = extent_count(txn->fs, node->node.ino, &bytes, &lost);
     if (r == 0) {
         node->node.inode.allocated += bytes - node->stored;
+        node->node.inode.lost_bytes += lost - node->stored_lost;
         node->stored = bytes;
+        node->stored_lost = lost;
         node->recounted = true;
     }
     return r;
@@ -399,6 +402,7 @@ static void update_cache(struct txn *txn, bool committed)
         }
         slot->dirty = slot->resummarize = false;
         slot->stored = slot->node.inode.allocated;
+        slot->stored_lost = slot->node.inode.lost_bytes;
     }
 }
 

@@ -27,6 +27,7 @@ struct txn_node {
     bool gone;             /* its rows were deleted: write nothing, forget it */
     bool recounted;        /* see txn_recount() */
     uint64_t stored;       /* bytes allocated, as the last commit left it */
+    uint64_t stored_lost;  /* and those of them that are lost */
     struct unlinked *kept; /* what outlives its rows once these are gone, or NULL (unlinked.h) */
 };
 

@@ -187,3 +187,12 @@ uint64_t fixture_count_rows(struct fs_fixture *f, const char *table, enum row_ki
     kv_iter_destroy(iter);
     return count;
 }
+
+void fixture_put_lost_below(struct fs_fixture *f)
+{
+    const uint8_t zero = 0;
+    struct rowkey key;
+    rowkey_fact(&key, FORMAT_FACT_LOST_BELOW);
+    ck_ok(
+        kv_put(fixture_table(f, "meta"), rowkey_slice(&key), kv_slice(&zero, 1), KV_DURABLE_WRITE));
+}

@@ -43,5 +43,8 @@ const char *fixture_list(struct fs_fixture *f, uint64_t ino);
 struct kv_table *fixture_table(struct fs_fixture *f, const char *name);
 uint64_t fixture_count_rows(struct fs_fixture *f, const char *table, enum row_kind kind);
 uint64_t fixture_count_entries(struct kvfs *fs); /* of the index */
+/* The fact that inodes may say up to where their holes are lost, as all stores have it that have
+ * such an inode. */
+void fixture_put_lost_below(struct fs_fixture *f);
 
 #endif

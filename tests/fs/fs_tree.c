@@ -100,22 +100,36 @@ void fs_tree_lose(struct fs_tree *t, const char *table, const struct rowkey *key
     kv_batch_destroy(batch);
 }
 
-unsigned fs_tree_mend(struct fs_tree *t)
+/* False: there was nothing to write. */
+static bool mend_once(struct fs_tree *t, const struct kvfs_lost_rows *lost)
 {
     struct kv_batch *rows = NULL;
-    unsigned rounds = 0;
-    bool done = false;
     ck_ok(kv_batch_create(&rows));
-    while (!done) {
-        kv_batch_clear(rows);
-        t->faults[0] = 0;
-        ck_ok(kvfs_mend(t->f.fs, fs_tree_tell, t, NULL, rows, &t->counts));
-        done = kv_batch_is_empty(rows);
-        ck_ok(done ? 0 : kv_write(kvfs_store(t->f.fs), rows, KV_DURABLE_WRITE));
+    t->faults[0] = 0;
+    ck_ok(kvfs_mend(t->f.fs, fs_tree_tell, t, lost, rows, &t->counts));
+    bool any = !kv_batch_is_empty(rows);
+    ck_ok(any ? kv_write(kvfs_store(t->f.fs), rows, KV_DURABLE_WRITE) : 0);
+    kv_batch_destroy(rows);
+    return any;
+}
+
+void fs_tree_mend_once(struct fs_tree *t)
+{
+    ck_assert(mend_once(t, NULL));
+}
+
+unsigned fs_tree_mend_lost(struct fs_tree *t, const struct kvfs_lost_rows *lost)
+{
+    unsigned rounds = 1;
+    while (mend_once(t, lost)) {
         ck_assert_uint_lt(rounds++, 8);
     }
-    kv_batch_destroy(rows);
     return rounds;
+}
+
+unsigned fs_tree_mend(struct fs_tree *t)
+{
+    return fs_tree_mend_lost(t, NULL);
 }
 
 void fs_tree_lose_entry(struct fs_tree *t)

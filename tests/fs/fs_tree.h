@@ -25,6 +25,10 @@ void fs_tree_tell(void *arg, int code, const char *text);
 void fs_tree_walk(struct fs_tree *t);
 /* Walk and write what mends it until nothing is left to write. Returns how often that took. */
 unsigned fs_tree_mend(struct fs_tree *t);
+/* Once, without knowing what was lost. */
+void fs_tree_mend_once(struct fs_tree *t);
+/* Until the end, where it is known. */
+unsigned fs_tree_mend_lost(struct fs_tree *t, const struct kvfs_lost_rows *lost);
 
 /* Changes one row; `value` NULL deletes it. */
 void fs_tree_change(struct fs_tree *t, const char *table, const struct rowkey *key,

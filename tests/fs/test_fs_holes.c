@@ -71,6 +71,7 @@ static void make(struct holes *h)
     h->ino = fixture_file(&h->t.f, ROOT, "f");
     fixture_write(&h->t.f, h->ino, DATA, "abc");
     set_size(h, h->ino, SIZE);
+    fixture_put_lost_below(&h->t.f);
     lose_holes(h, "f", BELOW);
 }
 
@@ -244,6 +245,60 @@ START_TEST(lost_holes_are_listed_with_lost_extents_in_the_order_of_files)
 }
 END_TEST
 
+START_TEST(a_file_that_two_entries_hold_is_listed_once)
+{
+    struct rowkey key;
+    struct holes h;
+    make(&h);
+    lose_holes(&h, "f", CHUNK);
+    rowkey_dirent(&key, ROOT, kv_slice_str("f"));
+    struct kv_buf value = fs_tree_get(&h.t, &key);
+    struct kv_slice other = kv_buf_slice(&value);
+    rowkey_dirent(&key, ROOT, kv_slice_str("other"));
+    fs_tree_change(&h.t, "meta", &key, &other);
+    kv_buf_finish(&value);
+    expect_ranges(&h, "f 0 32768\n");
+    fs_tree_drop(&h.t);
+}
+END_TEST
+
+static void expect_part(struct holes *h, uint64_t offset, enum kvfs_part wanted, uint64_t end)
+{
+    enum kvfs_part part;
+    uint64_t at;
+    ck_ok(kvfs_part_at(h->fs, h->ino, offset, &part, &at));
+    ck_assert_int_eq(part, wanted);
+    ck_assert_uint_eq(at, end);
+}
+
+START_TEST(a_file_is_parts_of_data_of_holes_and_of_what_is_lost)
+{
+    enum kvfs_part part;
+    uint64_t at;
+    struct rowkey key;
+    struct holes h;
+    make(&h);
+    expect_part(&h, 0, KVFS_PART_LOST, DATA);
+    expect_part(&h, 5, KVFS_PART_LOST, DATA);
+    expect_part(&h, DATA, KVFS_PART_DATA, DATA + 3);
+    expect_part(&h, DATA + 2, KVFS_PART_DATA, DATA + 3);
+    expect_part(&h, DATA + 3, KVFS_PART_LOST, BELOW);
+    expect_part(&h, BELOW, KVFS_PART_HOLE, SIZE);
+    write_byte(&h, BELOW + CHUNK, 'x', 2 * CHUNK);
+    rowkey_extent(&key, h.ino, BELOW + 3 * CHUNK);
+    fs_tree_lose(&h.t, "data", &key);
+    expect_part(&h, BELOW + 1, KVFS_PART_HOLE, BELOW + CHUNK);
+    expect_part(&h, BELOW + CHUNK, KVFS_PART_DATA, BELOW + 2 * CHUNK);
+    expect_part(&h, BELOW + 2 * CHUNK, KVFS_PART_LOST, BELOW + 3 * CHUNK);
+    rowkey_extent(&key, h.ino, BELOW + CHUNK);
+    fs_tree_lose(&h.t, "data", &key); /* it lies behind what is lost anyway */
+    expect_part(&h, DATA + 3, KVFS_PART_LOST, BELOW + CHUNK);
+    ck_fails(kvfs_part_at(h.fs, h.ino, SIZE, &part, &at), ENXIO);
+    ck_fails(kvfs_part_at(h.fs, ROOT, 0, &part, &at), EISDIR);
+    fs_tree_drop(&h.t);
+}
+END_TEST
+
 /* ---- changing ---------------------------------------------------------------------------------
  */
 
@@ -401,6 +456,55 @@ START_TEST(no_hole_is_made_in_front_of_what_is_lost)
 }
 END_TEST
 
+static void count_all(struct inode *inode)
+{
+    inode->allocated = inode->size;
+}
+
+START_TEST(what_is_counted_wrongly_makes_no_file_sound_that_nobody_wrote_to)
+{
+    const struct stat attr = {.st_mode = 0600};
+    struct kvfs_entry entry;
+    struct holes h;
+    make(&h);
+    lose_holes(&h, "f", SIZE);
+    fs_tree_change_entry(&h.t, ROOT, "f", count_all);
+    fixture_reopen(&h.t.f);
+    h.fs = h.t.f.fs;
+    ck_ok(kvfs_setattr(h.fs, h.ino, &attr, KVFS_SET_MODE, &entry));
+    expect_below(&h, SIZE);
+    fixture_write(&h.t.f, h.ino, DATA, "xyz"); /* of what there is */
+    expect_below(&h, SIZE);
+    expect_lost(&h, 0);
+    fs_tree_drop(&h.t);
+}
+END_TEST
+
+START_TEST(a_file_of_which_the_lost_part_is_cut_off_is_sound)
+{
+    struct holes h;
+    uint64_t size;
+    make(&h);
+    for (uint64_t at = 0; at < 3 * CHUNK; at += CHUNK) {
+        write_byte(&h, at, 'w', CHUNK);
+    }
+    expect_below(&h, BELOW);
+    set_size(&h, h.ino, 3 * CHUNK);
+    expect_below(&h, 0);
+    /* And one whose last bytes are copied to it. */
+    lose_holes(&h, "f", 0);
+    set_size(&h, h.ino, 5 * CHUNK);
+    lose_holes(&h, "f", 4 * CHUNK);
+    write_byte(&h, 3 * CHUNK, 'w', CHUNK);
+    expect_below(&h, 4 * CHUNK);
+    struct kvfs_copy range = {
+        .ino_in = h.ino, .ino_out = h.ino, .offset_out = 4 * CHUNK, .size = CHUNK};
+    ck_ok(kvfs_copy_range(h.fs, &range, &size));
+    expect_below(&h, 0);
+    done(&h);
+}
+END_TEST
+
 /* ---- copying ----------------------------------------------------------------------------------
  */
 
@@ -469,6 +573,8 @@ Suite *test_suite(void)
     suite_add(suite, "none", a_file_without_any_extent_is_lost_and_not_zeros);
     suite_add(suite, "unlinked", an_unlinked_file_that_is_open_stays_an_error);
     suite_add(suite, "list", lost_holes_are_listed_with_lost_extents_in_the_order_of_files);
+    suite_add(suite, "twice", a_file_that_two_entries_hold_is_listed_once);
+    suite_add(suite, "parts", a_file_is_parts_of_data_of_holes_and_of_what_is_lost);
     suite_add(suite, "write", what_is_written_can_be_read_and_nothing_beside_it);
     suite_add(suite, "join", joining_small_extents_fills_no_lost_hole_with_zeros);
     suite_add(suite, "grow", growing_a_file_makes_holes_that_are_none_of_the_lost_ones);
@@ -476,6 +582,8 @@ Suite *test_suite(void)
     suite_add(suite, "empty", emptying_a_file_makes_it_sound);
     suite_add(suite, "batch", lost_bytes_meet_no_condition_of_a_batch_and_are_replaced_by_one);
     suite_add(suite, "whole", a_file_that_has_all_of_its_bytes_again_is_sound);
+    suite_add(suite, "wrong", what_is_counted_wrongly_makes_no_file_sound_that_nobody_wrote_to);
+    suite_add(suite, "cut_off", a_file_of_which_the_lost_part_is_cut_off_is_sound);
     suite_add(suite, "punch", no_hole_is_made_in_front_of_what_is_lost);
     suite_add(suite, "copy_from", what_is_lost_is_not_copied);
     suite_add(suite, "copy_onto", holes_that_are_copied_onto_what_is_lost_are_zeros);

@@ -91,6 +91,13 @@ START_TEST(an_inode_with_every_field_has_its_golden_bytes)
     ck_assert_uint_eq(back.allocated, 0);
     ck_assert_uint_eq(back.hints, INODE_HINT_XATTRS);
     ck_assert_uint_eq(back.lost_below, 256);
+    inode = plain();
+    inode.allocated = 299;
+    inode.lost_bytes = 256;
+    size = inode_encode(to, &inode);
+    ck_bytes(to + 22, size - 22, 15, 2, 0xab, 2, 18, 2, 0x80, 2);
+    ck_ok(inode_decode(kv_slice(to, size), &back));
+    ck_assert_uint_eq(back.lost_bytes, 256);
 }
 END_TEST
 
@@ -179,6 +186,12 @@ START_TEST(impossible_inodes_are_damage)
     bad[size + 2] = 0xac;
     ck_ok(inode_decode(kv_slice(bad, size + 4), &back));
     ck_assert_uint_eq(back.lost_below, 300);
+    bad[size] = INODE_TAG_LOST_BYTES; /* more of them than are allocated, which is the size */
+    ck_ok(inode_decode(kv_slice(bad, size + 4), &back));
+    ck_assert_uint_eq(back.lost_bytes, 300);
+    bad[size + 2] = 0xad;
+    ck_fails(inode_decode(kv_slice(bad, size + 4), &back), KV_EDAMAGED);
+    bad[size + 2] = 0xac;
     bad[1] = 0xed; /* of a directory */
     bad[2] = 0x83;
     bad[2] = 0x81;

@@ -115,7 +115,8 @@ static uint64_t repair_rows(void)
     struct fsck_rows rows = {
         .path = path, .mode = KV_ADMIN_REPAIR, .report = &report, .result = &result};
     ck_ok(fsck_rows_run(&rows));
-    ck_assert(rows.lost.anywhere); /* nobody knows what the repair before this one left out */
+    /* Nobody knows what the repair before this one left out. */
+    ck_assert(rows.lost.data.anywhere && rows.lost.meta.anywhere);
     fsck_rows_finish(&rows);
     return result.problems - result.repaired;
 }
@@ -126,8 +127,9 @@ static bool is_lost_anywhere(int code)
     struct fsck_rows rows = {.path = path};
     const struct kv_problem problem = {.kind = kv_problem_kind(code), .will_repair = true};
     ck_ok(fsck_rows_take(&rows, &problem));
-    ck_assert_uint_eq(rows.lost.count, 0);
-    return rows.lost.anywhere;
+    ck_assert_uint_eq(rows.lost.data.count + rows.lost.meta.count, 0);
+    ck_assert_int_eq(rows.lost.data.anywhere, rows.lost.meta.anywhere);
+    return rows.lost.data.anywhere;
 }
 
 START_TEST(tables_may_be_missing_that_a_new_manifest_does_not_know_of)
@@ -141,6 +143,31 @@ START_TEST(tables_may_be_missing_that_a_new_manifest_does_not_know_of)
     ck_assert(!is_lost_anywhere(KV_PROBLEM_MANIFEST_TORN));
     ck_assert(!is_lost_anywhere(KV_PROBLEM_SNAPSHOT_AHEAD));
     ck_assert(!is_lost_anywhere(KV_PROBLEM_LOG_DAMAGED)); /* what is kept is all there was once */
+}
+END_TEST
+
+/* How many ranges of keys are noted of data, and ten times that of the other table. */
+static size_t count_lost_keys(const char *table)
+{
+    struct fsck_rows rows = {.path = path};
+    const struct kv_problem problem = {.kind = kv_problem_kind(KV_PROBLEM_TABLE_MISSING),
+                                       .table = table,
+                                       .from = kv_slice_str("A"),
+                                       .to = kv_slice_str("M"),
+                                       .will_repair = true};
+    ck_ok(fsck_rows_take(&rows, &problem));
+    ck_assert(!rows.lost.data.anywhere && !rows.lost.meta.anywhere);
+    size_t count = rows.lost.data.count + 10 * rows.lost.meta.count;
+    fsck_rows_finish(&rows);
+    return count;
+}
+
+START_TEST(lost_keys_are_noted_of_the_table_they_are_of)
+{
+    ck_assert_uint_eq(count_lost_keys("data"), 1);
+    ck_assert_uint_eq(count_lost_keys("meta"), 10);
+    ck_assert_uint_eq(count_lost_keys(NULL), 11);
+    ck_assert_uint_eq(count_lost_keys("other"), 0);
 }
 END_TEST
 
@@ -173,6 +200,7 @@ Suite *test_suite(void)
     TCase *tcase = tcase_create("fsck_mark");
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_test(tcase, tables_may_be_missing_that_a_new_manifest_does_not_know_of);
+    tcase_add_test(tcase, lost_keys_are_noted_of_the_table_they_are_of);
     tcase_add_loop_test(tcase, the_mark_stays_where_files_may_be_that_this_version_cannot_read, 0,
                         3);
     tcase_add_test(tcase, the_mark_is_taken_away_where_there_are_no_files);
