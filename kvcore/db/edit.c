@@ -236,6 +236,9 @@ static int encode_added(const struct file_meta *file, struct kv_buf *to)
     r |= append_varint_if_set(to, FILE_TAG_RANGE_DELETES, file->range_delete_count);
     r |= append_varint_if_set(to, FILE_TAG_HIDDEN_BYTES, file->hidden_bytes);
     r |= append_varint_if_set(to, FILE_TAG_DELETE_RUN, file->longest_delete_run);
+    if (file->range_list.size > 0) {
+        r |= coding_append_field(to, FILE_TAG_RANGE_LIST, kv_buf_slice(&file->range_list));
+    }
     return r;
 }
 

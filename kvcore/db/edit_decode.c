@@ -2,6 +2,7 @@
 /* Edits from bytes, which may be anything. */
 #include "kvcore/db/edit.h"
 #include "kvcore/db/edit_format.h"
+#include "kvcore/table/range_list.h"
 #include "kvcore/util/codec.h"
 #include "kvcore/util/coding.h"
 
@@ -115,11 +116,44 @@ static int decode_file_fields(struct coding_cursor *c, struct file_meta *file)
             file->hidden_bytes = coding_field_varint(c, value);
         } else if (tag == FILE_TAG_DELETE_RUN) {
             file->longest_delete_run = coding_field_varint(c, value);
+        } else if (tag == FILE_TAG_RANGE_LIST) {
+            r = kv_buf_assign(&file->range_list, value);
         } else if (tag % 2 == 1) {
             r = -KV_EFORMAT;
         }
     }
     return r == 0 && !coding_done(c) ? -KV_EDAMAGED : r;
+}
+
+/* Ranges that the table could have: repair goes by them. */
+static bool list_fits(const struct range_list *list, const struct file_meta *file)
+{
+    const struct range_dels *dels = list->dels;
+    struct kv_slice from = dels->fragments[0].from;
+    struct kv_slice to = dels->fragments[dels->count - 1].to;
+
+    return (list->is_exact ? dels->delete_count == file->range_delete_count
+                           : dels->delete_count <= file->range_delete_count) &&
+           dels->sequence_min >= file->sequence_min && dels->sequence_max <= file->sequence_max &&
+           kv_slice_compare(kv_buf_slice(&file->smallest), from) <= 0 &&
+           kv_slice_compare(to, kv_buf_slice(&file->largest)) <= 0;
+}
+
+static int check_range_list(struct file_meta *file)
+{
+    struct range_list list = {0};
+    int r = 0;
+
+    if (file->range_list.size > 0) {
+        r = range_list_decode(kv_buf_slice(&file->range_list), &list);
+        if (r == -KV_EFORMAT) {
+            file->range_list.size = 0; /* it only says what the table says, too */
+            return 0;
+        }
+        r = r == 0 && !list_fits(&list, file) ? -KV_EDAMAGED : r;
+        range_list_finish(&list);
+    }
+    return r;
 }
 
 static int decode_added(struct coding_cursor *c, struct edit *edit)
@@ -147,6 +181,7 @@ static int decode_added(struct coding_cursor *c, struct edit *edit)
     r = decode_file_fields(c, file);
     r = r < 0 ? r : kv_buf_append(&file->smallest, smallest);
     r = r < 0 ? r : kv_buf_append(&file->largest, largest);
+    r = r < 0 ? r : check_range_list(file);
     if (r == 0) {
         r = added_is_sound(file) ? edit_add_file(edit, file) : -KV_EDAMAGED;
     }

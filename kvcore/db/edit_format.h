@@ -27,6 +27,7 @@ enum file_tag {
     FILE_TAG_HIDDEN_BYTES = 2,
     FILE_TAG_RANGE_DELETES = 3,
     FILE_TAG_DELETE_RUN = 4,
+    FILE_TAG_RANGE_LIST = 6,
 };
 
 /* Of a blob. */

@@ -82,7 +82,9 @@ static int builder_begin(struct kv_store *store, struct output_job *job)
                                   .flushed_sequence = job->flushed_sequence,
                                   .released_log = job->released_log,
                                   .inputs = kv_buf_slice(&job->inputs),
-                                  .replaced = kv_buf_slice(&job->replaced)};
+                                  .replaced = kv_buf_slice(&job->replaced),
+                                  /* Rows that are hidden are kept for snapshots alone. */
+                                  .rows_shown = job->snapshot_count == 0};
     struct table_builder_options options = {0};
     const struct kv_table *table;
     int r = finish_whole(job, false);
@@ -133,6 +135,7 @@ int file_from_properties(const struct table_properties *properties, uint64_t siz
     file->longest_delete_run = properties->longest_delete_run;
     r = kv_buf_append(&file->smallest, kv_buf_slice(&properties->smallest_key));
     r = r < 0 ? r : kv_buf_append(&file->largest, kv_buf_slice(&properties->largest_key));
+    r = r < 0 ? r : kv_buf_append(&file->range_list, kv_buf_slice(&properties->range_list));
     r = r < 0 ? r : blob_uses_copy(&properties->blobs, &file->blobs);
     if (r < 0) {
         file_meta_unref(file);

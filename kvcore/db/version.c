@@ -41,6 +41,7 @@ int file_meta_copy(const struct file_meta *from, struct file_meta **ret_file)
     file->hidden_bytes = from->hidden_bytes;
     r = kv_buf_append(&file->smallest, kv_buf_slice(&from->smallest));
     r = r < 0 ? r : kv_buf_append(&file->largest, kv_buf_slice(&from->largest));
+    r = r < 0 ? r : kv_buf_append(&file->range_list, kv_buf_slice(&from->range_list));
     r = r < 0 ? r : blob_uses_copy(&from->blobs, &file->blobs);
     if (r < 0) {
         file_meta_unref(file);
@@ -64,6 +65,7 @@ void file_meta_unref(struct file_meta *file)
     table_close(atomic_load_explicit(&file->table, memory_order_relaxed));
     kv_buf_finish(&file->smallest);
     kv_buf_finish(&file->largest);
+    kv_buf_finish(&file->range_list);
     blob_uses_finish(&file->blobs);
     file_meta_unref(file->moved_to);
     free(file);

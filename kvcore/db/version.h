@@ -32,6 +32,7 @@ struct file_meta {
     uint64_t row_count, tombstone_count;
     struct blob_uses blobs; /* that its rows refer to */
     uint64_t range_delete_count;
+    struct kv_buf range_list; /* what is known of them without the table: range_list.h; or empty */
     uint64_t longest_delete_run;
     uint64_t hidden_bytes; /* of deeper tables, covered by its range deletes when it was written */
 

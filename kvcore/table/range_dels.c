@@ -123,8 +123,7 @@ static struct range_delete copy_row(const struct rows_block *rows, uint32_t inde
     return row;
 }
 
-/* Put the row behind those before it. False: it does not belong there. */
-static bool take_row(struct range_dels *dels, const struct range_delete *row)
+bool range_dels_push(struct range_dels *dels, const struct range_delete *row)
 {
     const struct range_fragment *last = dels->count > 0 ? &dels->fragments[dels->count - 1] : NULL;
 
@@ -143,28 +142,40 @@ static bool take_row(struct range_dels *dels, const struct range_delete *row)
     return true;
 }
 
+int range_dels_create(size_t deletes, size_t key_bytes, struct range_dels **ret_dels)
+{
+    struct range_dels *dels = NULL;
+    int r = dels_create(deletes, deletes, &dels);
+
+    if (r < 0) {
+        return r;
+    }
+    dels->bytes = malloc(key_bytes + 1);
+    if (dels->bytes == NULL) {
+        range_dels_destroy(dels);
+        return -ENOMEM;
+    }
+    dels->memory_bytes += key_bytes + 1;
+    *ret_dels = dels;
+    return 0;
+}
+
 int range_dels_from_block(const struct rows_block *rows, struct range_dels **ret_dels)
 {
     struct range_dels *dels = NULL;
     size_t bytes = (size_t)rows->count * rows->prefix.size +
                    (size_t)(rows->bytes + rows->size - rows->suffixes);
     uint8_t *at;
-    int r = rows->single_kind == ROW_RANGE_DELETE ? dels_create(rows->count, rows->count, &dels)
+    int r = rows->single_kind == ROW_RANGE_DELETE ? range_dels_create(rows->count, bytes, &dels)
                                                   : -KV_EDAMAGED;
 
     if (r < 0) {
         return r;
     }
-    dels->bytes = malloc(bytes + 1);
-    if (dels->bytes == NULL) {
-        range_dels_destroy(dels);
-        return -ENOMEM;
-    }
-    dels->memory_bytes += bytes + 1;
     at = dels->bytes;
     for (uint32_t i = 0; i < rows->count; i++) {
         struct range_delete row = copy_row(rows, i, &at);
-        if (!take_row(dels, &row)) {
+        if (!range_dels_push(dels, &row)) {
             range_dels_destroy(dels);
             return -KV_EDAMAGED;
         }

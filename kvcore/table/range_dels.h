@@ -59,6 +59,12 @@ static inline bool range_window_holds(const struct range_window *window, struct 
 /* Make the window end where the other one does, if that comes first. */
 void range_window_narrow(struct range_window *window, const struct range_window *other);
 
+/* Empty, with room for so many deletes, and behind `bytes` for so many bytes of their keys. Errors:
+ * -ENOMEM. */
+KV_MUST_CHECK int range_dels_create(size_t deletes, size_t key_bytes, struct range_dels **ret_dels);
+/* Put it behind those before it, of one fragment newest first. There is room, and the keys live as
+ * long. False: it does not belong there. */
+KV_MUST_CHECK bool range_dels_push(struct range_dels *dels, const struct range_delete *row);
 /* From the rows of a block. Keys are copied. Errors: -KV_EDAMAGED rows that are no fragments,
  * -ENOMEM. */
 KV_MUST_CHECK int range_dels_from_block(const struct rows_block *rows,

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "kvcore/table/filter.h"
+#include "kvcore/table/range_list.h"
 #include "kvcore/table/rows_block.h"
 #include "kvcore/table/table_index.h"
 #include "kvcore/util/checksum.h"
@@ -32,6 +33,7 @@ struct table_builder {
     struct rows_builder *ranges;
     uint64_t range_sequence_min, range_sequence_max;
     struct kv_buf range_start; /* of the first range delete */
+    bool rows_shown;
     uint64_t range_start_trailer;
     struct rows_builder *index;
     uint64_t index_sequence_min, index_sequence_max;
@@ -83,6 +85,7 @@ int table_builder_create(struct kv_storage *storage, uint64_t store_seed, uint64
     b->properties.flushed_sequence = origin->flushed_sequence;
     b->properties.released_log = origin->released_log;
     b->properties.by_repair = origin->by_repair;
+    b->rows_shown = origin->rows_shown;
     r = kv_buf_assign(&b->properties.table_name, origin->table_name);
     r = r < 0 ? r : create_parts(b);
     if (r == 0) {
@@ -491,6 +494,19 @@ static int widen_bounds(struct table_builder *b, struct kv_slice last_end)
     return r;
 }
 
+/* What the manifest shall say of them. */
+static int list_ranges(struct table_builder *b)
+{
+    struct rows_block rows;
+    struct range_dels *dels = NULL;
+    int r = rows_block_parse(kv_buf_slice(&b->raw), &rows);
+
+    r = r < 0 ? r : range_dels_from_block(&rows, &dels);
+    r = r < 0 ? r : range_list_encode(dels, b->rows_shown, &b->properties.range_list);
+    range_dels_destroy(dels);
+    return r;
+}
+
 static int finish_ranges(struct table_builder *b)
 {
     struct block_header header = {
@@ -506,6 +522,7 @@ static int finish_ranges(struct table_builder *b)
     }
     r = widen_bounds(b, rows_builder_last(b->ranges).value);
     r = r < 0 ? r : rows_builder_finish(b->ranges, &b->raw);
+    r = r < 0 ? r : list_ranges(b);
     return r < 0 ? r
                  : write_block(b, &header, kv_buf_slice(&b->raw), b->options.codec,
                                &b->properties.range_deletes);

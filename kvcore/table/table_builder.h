@@ -30,6 +30,7 @@ struct table_origin {
     struct kv_slice inputs;     /* varints; must outlive the builder, as does the next */
     struct kv_slice replaced;
     bool by_repair;
+    bool rows_shown; /* its range deletes hide no row of its own; see range_list.h */
 };
 
 KV_MUST_CHECK int table_builder_create(struct kv_storage *storage, uint64_t store_seed,

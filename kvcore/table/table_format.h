@@ -89,6 +89,9 @@ struct table_properties {
     uint32_t by_repair;        /* 1: written by a repair, which nobody may know of; else 0 */
     struct kv_buf table_name;  /* of the keyspace */
     struct blob_uses blobs;    /* that its rows refer to */
+    /* Not in the table itself: its range deletes for the manifest, of who has just written it;
+     * see range_list.h. */
+    struct kv_buf range_list;
 };
 
 KV_MUST_CHECK int table_properties_encode(const struct table_properties *properties,

@@ -402,6 +402,7 @@ void table_properties_finish(struct table_properties *properties)
     kv_buf_finish(&properties->inputs);
     kv_buf_finish(&properties->replaced);
     kv_buf_finish(&properties->table_name);
+    kv_buf_finish(&properties->range_list);
     blob_uses_finish(&properties->blobs);
     *properties = (struct table_properties){0};
 }

@@ -278,13 +278,17 @@ END_TEST
 START_TEST(the_bytes_of_a_table_of_range_deletes_alone_never_change)
 {
     static const uint8_t golden[] = {
-        15, 36,  2,    0, 13,                                       /* added: table 13 of level 0 */
+        15, 54,  2,    0, 13,                                       /* added: table 13 of level 0 */
         64, 1,   'a',  3, 8,    0,    0,    0,    0,    0,    0,    /* from a, as of row 8 */
         2,  'b', 'c',  3, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, /* up to bc, not covered */
-        8,  9,   0,    0, /* rows 8 and 9; none in blocks */
-        3,  1,   2,       /* 2 range deletes */
-        2,  2,   0xac, 2, /* they hide 300 bytes */
+        8,  9,   0,    0,                      /* rows 8 and 9; none in blocks */
+        3,  1,   2,                            /* 2 range deletes */
+        2,  2,   0xac, 2,                      /* they hide 300 bytes */
+        6,  16,  1,                            /* they are exactly: */
+        0,  1,   'a',  0, 1,    'b',  1,    9, /* [a, b), one, of row 9 */
+        1,  0,   1,    1, 'c',  1,    8,       /* [b, bc), one, of row 8 */
     };
+    static const uint8_t list[] = {1, 0, 1, 'a', 0, 1, 'b', 1, 9, 1, 0, 1, 1, 'c', 1, 8};
     struct edit edit = {0};
     struct edit back;
     struct kv_buf bytes = {0};
@@ -301,6 +305,7 @@ START_TEST(the_bytes_of_a_table_of_range_deletes_alone_never_change)
     file->hidden_bytes = 300;
     ck_ok(kv_buf_append(&file->smallest, kv_slice_str("a")));
     ck_ok(kv_buf_append(&file->largest, kv_slice_str("bc")));
+    ck_ok(kv_buf_append(&file->range_list, kv_slice(list, sizeof list)));
     ck_ok(edit_add_file(&edit, file));
     ck_ok(edit_encode(&edit, &bytes));
     ck_assert_uint_eq(bytes.size, sizeof golden);
@@ -308,10 +313,63 @@ START_TEST(the_bytes_of_a_table_of_range_deletes_alone_never_change)
     ck_ok(edit_decode(kv_buf_slice(&bytes), &back));
     ck_assert_uint_eq(back.added[0]->range_delete_count, 2);
     ck_assert_uint_eq(back.added[0]->hidden_bytes, 300);
+    ck_assert(
+        kv_slice_equal(kv_buf_slice(&back.added[0]->range_list), kv_slice(list, sizeof list)));
     file_meta_unref(file);
     edit_finish(&edit);
     edit_finish(&back);
     kv_buf_finish(&bytes);
+}
+END_TEST
+
+/* What such a table may not say of its range deletes, [a, b) of rows 8 to 9; and what is passed
+ * over. */
+START_TEST(a_list_of_range_deletes_fits_its_table)
+{
+    static const struct {
+        uint8_t bytes[16];
+        size_t size;
+        int error;
+        size_t kept;
+    } lists[] = {
+        {{1, 0, 1, 'a', 0, 1, 'b', 2, 9, 1}, 10, 0, 10},
+        {{0, 0, 1, 'a', 0, 1, 'b', 1, 9}, 9, 0, 9},
+        {{2, 0, 1, 'a', 0, 1, 'b', 1, 8}, 9, 0, 9},
+        {{4, 0, 1, 'a'}, 4, 0, 0},                                   /* of a later version */
+        {{1, 0, 1, 'a', 0, 1, 'b', 1, 9}, 9, KV_EDAMAGED, 0},        /* exactly two */
+        {{0, 0, 1, 'a', 0, 1, 'b', 3, 9, 1, 1}, 11, KV_EDAMAGED, 0}, /* three */
+        {{0, 0, 1, 'A', 0, 1, 'b', 1, 9}, 9, KV_EDAMAGED, 0},        /* before its first key */
+        {{0, 0, 1, 'a', 0, 1, 'c', 1, 9}, 9, KV_EDAMAGED, 0},        /* behind its last one */
+        {{0, 0, 1, 'a', 0, 1, 'b', 1, 10}, 9, KV_EDAMAGED, 0},       /* newer than all of it */
+        {{0, 0, 1, 'a', 0, 1, 'b', 1, 7}, 9, KV_EDAMAGED, 0},        /* older */
+        {{0}, 1, KV_EDAMAGED, 0},                                    /* none */
+    };
+    for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) {
+        struct edit edit = {0}, back = {0};
+        struct kv_buf bytes = {0};
+        struct file_meta *file = NULL;
+        ck_ok(file_meta_create(&file));
+        file->table_id = 2;
+        file->number = 13;
+        file->smallest_trailer = row_trailer(9, ROW_RANGE_DELETE);
+        file->largest_trailer = RANGE_END_TRAILER;
+        file->sequence_min = 8;
+        file->sequence_max = 9;
+        file->range_delete_count = 2;
+        ck_ok(kv_buf_append(&file->smallest, kv_slice_str("a")));
+        ck_ok(kv_buf_append(&file->largest, kv_slice_str("b")));
+        ck_ok(kv_buf_append(&file->range_list, kv_slice(lists[i].bytes, lists[i].size)));
+        ck_ok(edit_add_file(&edit, file));
+        ck_ok(edit_encode(&edit, &bytes));
+        ck_assert_int_eq(edit_decode(kv_buf_slice(&bytes), &back), -lists[i].error);
+        if (lists[i].error == 0) {
+            ck_assert_uint_eq(back.added[0]->range_list.size, lists[i].kept);
+            edit_finish(&back);
+        }
+        file_meta_unref(file);
+        edit_finish(&edit);
+        kv_buf_finish(&bytes);
+    }
 }
 END_TEST
 
@@ -544,6 +602,7 @@ Suite *test_suite(void)
     suite_add(s, "edit", the_bytes_of_an_edit_of_blobs_never_change);
     suite_add(s, "edit", a_blob_that_makes_no_sense_is_damage);
     suite_add(s, "edit", the_bytes_of_a_table_of_range_deletes_alone_never_change);
+    suite_add(s, "edit", a_list_of_range_deletes_fits_its_table);
     suite_add(s, "edit", the_bytes_of_a_dropped_table_never_change);
     suite_add(s, "edit", the_bytes_of_named_snapshots_never_change);
     suite_add(s, "edit", a_named_snapshot_that_makes_no_sense_is_damage_or_newer);
