@@ -67,7 +67,7 @@ static const struct kv_problem_kind kinds[] = {
     {KV_PROBLEM_TABLE_PROPERTIES, "TABLE_PROPERTIES", MINOR, true, rescued},
     {KV_PROBLEM_TABLE_INDEX, "TABLE_INDEX", MINOR, true, rescued},
     {KV_PROBLEM_TABLE_FILTER, "TABLE_FILTER", MINOR, true, rescued},
-    {KV_PROBLEM_TABLE_RANGE_DELETES, "TABLE_RANGE_DELETES", LOSS, false, NULL},
+    {KV_PROBLEM_TABLE_RANGE_DELETES, "TABLE_RANGE_DELETES", LOSS, false, rescued},
     {KV_PROBLEM_TABLE_BLOCK, "TABLE_BLOCK", LOSS, false, rescued},
     {KV_PROBLEM_TABLE_OTHER, "TABLE_OTHER", LOSS, false, rescued},
     {KV_PROBLEM_TABLE_SUMS, "TABLE_SUMS", MINOR, true, rescued},

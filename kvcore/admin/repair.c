@@ -45,15 +45,6 @@ static bool has_snapshot_ahead(const struct scan *scan)
     return ahead;
 }
 
-static bool has_bad_table(const struct scan *scan)
-{
-    bool bad = false;
-    for (size_t i = 0; i < scan->bad_table_count; i++) {
-        bad |= !scan->bad_tables[i].alone;
-    }
-    return bad;
-}
-
 /* The oldest first: what is older than a table has to be sound when that is rescued. */
 static int compare_age(const void *a, const void *b)
 {
@@ -65,30 +56,11 @@ static int compare_age(const void *a, const void *b)
     return (fa->sequence_max > fb->sequence_max) - (fa->sequence_max < fb->sequence_max);
 }
 
-/* What a table hid is found by reading what is older. Where that is left alone nobody can say, so
- * that what lies above a table left alone is left alone as well. */
-static void leave_alone(struct scan *scan)
+static void sort_tables(struct scan *scan)
 {
     if (scan->bad_table_count > 0) {
         qsort(scan->bad_tables, scan->bad_table_count, sizeof scan->bad_tables[0], compare_age);
     }
-    for (size_t i = 0; i < scan->bad_table_count; i++) {
-        struct scan_table *bad = &scan->bad_tables[i];
-        bad->alone = bad->ranges_lost;
-        for (size_t n = 0; n < i && !bad->alone; n++) {
-            bad->alone =
-                scan->bad_tables[n].alone && rescue_reads(bad->file, scan->bad_tables[n].file);
-        }
-    }
-}
-
-static bool is_left_alone(const struct scan *scan)
-{
-    bool alone = false;
-    for (size_t i = 0; i < scan->bad_table_count; i++) {
-        alone |= scan->bad_tables[i].alone;
-    }
-    return alone;
 }
 
 static uint64_t larger(uint64_t a, uint64_t b)
@@ -102,13 +74,11 @@ static void plan(struct repair *repair)
     struct admin_state *state = &scan->state;
 
     repair->root = scan->root;
-    leave_alone(scan);
-    if (!is_left_alone(scan)) {
-        repair->root.suspects = (struct kv_suspects){0};
-    }
+    repair->root.suspects = (struct kv_suspects){0};
+    sort_tables(scan);
     repair->new_state = scan->has_state && (scan->cut_back || scan->keyspaces_added ||
                                             scan->logs_cut || has_snapshot_ahead(scan) ||
-                                            has_bad_table(scan) || scan->bad_blob_count > 0);
+                                            scan->bad_table_count > 0 || scan->bad_blob_count > 0);
     if (scan->rebuilt) {
         repair->new_state = rebuild_can(scan);
         repair->root.clean = false;
@@ -230,7 +200,7 @@ static int keep_state(struct repair *repair)
 
     for (size_t i = 0; i < scan->bad_table_count && r == 0; i++) {
         id = (struct kv_file_id){KV_FILE_TABLE, scan->bad_tables[i].file->number};
-        r = scan->bad_tables[i].alone ? 0 : keep_file(repair, id, false);
+        r = keep_file(repair, id, false);
     }
     r = r < 0 ? r : keep_blobs(repair);
     return r == 0 && scan->logs_cut ? keep_logs(repair) : r;
@@ -296,7 +266,7 @@ static int replace_tables(struct repair *repair)
     int r = 0;
 
     for (size_t i = 0; i < scan->bad_table_count && r == 0; i++) {
-        r = scan->bad_tables[i].alone ? 0 : replace_table(repair, &scan->bad_tables[i]);
+        r = replace_table(repair, &scan->bad_tables[i]);
     }
     return r;
 }
@@ -437,8 +407,7 @@ static int make_tables(struct repair *repair)
         return r;
     }
     r = replace_tables(repair);
-    /* A table that is left alone may point there still. */
-    return r == 0 && !is_left_alone(scan) ? drop_blobs(scan) : r;
+    return r < 0 ? r : drop_blobs(scan);
 }
 
 static int make_state(struct repair *repair)
@@ -535,9 +504,7 @@ static void remove_replaced(struct repair *repair)
     }
     remove_file(repair, KV_FILE_MANIFEST, scan->root.manifest);
     for (size_t i = 0; i < scan->bad_table_count; i++) {
-        if (!scan->bad_tables[i].alone) {
-            remove_file(repair, KV_FILE_TABLE, scan->bad_tables[i].file->number);
-        }
+        remove_file(repair, KV_FILE_TABLE, scan->bad_tables[i].file->number);
     }
     for (size_t i = 0; scan->logs_cut && i < scan->file_count; i++) {
         const struct scan_file *file = &scan->files[i];

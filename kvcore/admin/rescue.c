@@ -7,6 +7,7 @@
 #include "kvcore/admin/scan_values.h"
 #include "kvcore/db/merge_iter.h"
 #include "kvcore/db/output.h"
+#include "kvcore/table/range_list.h"
 #include "kvcore/table/table_builder.h"
 
 struct rescue {
@@ -26,17 +27,21 @@ struct rescue {
     struct table **older_tables;
     size_t older_count;
     struct iter *older;
+    /* Where its range deletes are lost, which are not known exactly: ranges that hold them all, and
+     * what is older in them. */
+    struct range_list doubt;
+    struct iter *doubtful; /* NULL: nothing is in doubt, or no more */
+    struct kv_buf doubtful_key;
 };
 
 /* ---- what is older ---- */
 
-static int open_older(struct rescue *rescue, struct iter_list *list, const struct file_meta *file)
+static int open_older(struct rescue *rescue, const struct file_meta *file)
 {
     struct scan *scan = rescue->scan;
     struct table **larger =
         realloc(rescue->older_tables, (rescue->older_count + 1) * sizeof(struct table *));
     struct table *table = NULL;
-    struct iter *iter = NULL;
     int r;
 
     if (larger == NULL) {
@@ -48,8 +53,7 @@ static int open_older(struct rescue *rescue, struct iter_list *list, const struc
         return r == -ENOENT ? -KV_EDAMAGED : r;
     }
     larger[rescue->older_count++] = table;
-    r = table_iter_create(table, true, &iter);
-    return r < 0 ? r : iter_list_add(list, iter);
+    return 0;
 }
 
 static bool is_older(const struct file_meta *file, const struct file_meta *than)
@@ -58,32 +62,43 @@ static bool is_older(const struct file_meta *file, const struct file_meta *than)
            (file->level == 0 && than->level == 0 && file->sequence_max < than->sequence_min);
 }
 
-bool rescue_reads(const struct file_meta *bad, const struct file_meta *file)
+/* `ret_iter` is NULL if there are no rows. */
+static int merge_older(const struct rescue *rescue, struct iter **ret_iter)
 {
-    return file->table_id == bad->table_id && file->row_count > 0 && is_older(file, bad) &&
-           file_overlaps(file, kv_buf_slice(&bad->smallest), kv_buf_slice(&bad->largest));
+    struct iter_list list = {0};
+    int r = 0;
+
+    *ret_iter = NULL;
+    for (size_t i = 0; i < rescue->older_count && r == 0; i++) {
+        struct iter *iter = NULL;
+        if (table_properties(rescue->older_tables[i])->row_count > 0) {
+            r = table_iter_create(rescue->older_tables[i], true, &iter);
+            r = r < 0 ? r : iter_list_add(&list, iter);
+        }
+    }
+    if (r == 0 && list.count > 0) {
+        r = iter_list_merge(&list, ret_iter);
+    }
+    iter_list_finish(&list);
+    return r;
 }
 
 static int open_all_older(struct rescue *rescue)
 {
     const struct file_meta *bad = rescue->file;
     const struct table_files *files = version_table(rescue->scan->state.version, bad->table_id);
-    struct iter_list list = {0};
     int r = 0;
 
     for (int level = 0; files != NULL && level < KV_LEVEL_COUNT; level++) {
         for (size_t i = 0; i < files->levels[level].count && r == 0; i++) {
             const struct file_meta *file = files->levels[level].files[i];
-            if (rescue_reads(bad, file)) {
-                r = open_older(rescue, &list, file);
+            if (is_older(file, bad) &&
+                file_overlaps(file, kv_buf_slice(&bad->smallest), kv_buf_slice(&bad->largest))) {
+                r = open_older(rescue, file);
             }
         }
     }
-    if (r == 0 && list.count > 0) {
-        r = iter_list_merge(&list, &rescue->older);
-    }
-    iter_list_finish(&list);
-    return r;
+    return r < 0 ? r : merge_older(rescue, &rescue->older);
 }
 
 /* ---- writing ---- */
@@ -126,7 +141,7 @@ static bool is_in_order(const struct rescue *rescue, const struct row *row)
                        row->trailer) < 0;
 }
 
-static int add_row(struct rescue *rescue, const struct row *row)
+static int append_row(struct rescue *rescue, const struct row *row)
 {
     struct row stored = *row;
     int r = 0;
@@ -144,14 +159,129 @@ static int add_row(struct rescue *rescue, const struct row *row)
     return r;
 }
 
-static int add_damaged(struct rescue *rescue, struct kv_slice key, uint64_t sequence)
+static struct row damaged_row(const struct rescue *rescue, struct kv_slice key, uint64_t sequence)
 {
     const struct file_meta *bad = rescue->file;
-    struct row row = {.key = key, .value = kv_slice(NULL, 0)};
     if (bad->level == 0 && sequence < bad->sequence_min) {
         sequence = bad->sequence_min;
     }
-    row.trailer = row_trailer(sequence, ROW_DAMAGED);
+    return (struct row){
+        .key = key, .trailer = row_trailer(sequence, ROW_DAMAGED), .value = kv_slice(NULL, 0)};
+}
+
+/* ---- range deletes that are lost ---- */
+
+/* The manifest knows them, or ranges that cover them; else they may have been anywhere in the
+ * table. */
+static int find_ranges(const struct file_meta *file, struct range_list *ret_list)
+{
+    struct kv_slice from = kv_buf_slice(&file->smallest), to = kv_buf_slice(&file->largest);
+    struct range_delete all = {from, to, file->sequence_max};
+    int r;
+
+    if (file->range_list.size > 0) {
+        return range_list_decode(kv_buf_slice(&file->range_list), ret_list);
+    }
+    r = range_dels_create(1, 0, &ret_list->dels);
+    if (r == 0 && !range_dels_push(ret_list->dels, &all)) {
+        range_list_finish(ret_list); /* of one key: it has none */
+    }
+    return r;
+}
+
+static int begin_doubt(struct rescue *rescue)
+{
+    const struct range_list *doubt = &rescue->doubt;
+    int r;
+
+    if (rescue->file->range_delete_count == 0 ||
+        (rescue->salvage != NULL && rescue->salvage->has_ranges)) {
+        return 0;
+    }
+    r = find_ranges(rescue->file, &rescue->doubt);
+    if (r == 0 && doubt->dels != NULL && !doubt->is_exact) {
+        r = merge_older(rescue, &rescue->doubtful);
+    }
+    if (r == 0 && rescue->doubtful != NULL) {
+        iter_seek(rescue->doubtful, doubt->dels->fragments[0].from, UINT64_MAX);
+    }
+    return r;
+}
+
+static uint64_t deleted_by(const struct range_dels *dels, struct kv_slice key)
+{
+    struct range_window window = {0};
+    if (dels != NULL && dels->count > 0) {
+        range_dels_window(dels, key, ROW_SEQUENCE_MAX, &window);
+    }
+    return window.sequence;
+}
+
+/* Deleted also without the table. */
+static bool is_away(const struct rescue *rescue, const struct row *row)
+{
+    uint64_t sequence = row_sequence(row->trailer);
+    bool away = row_kind(row->trailer) == ROW_DELETE;
+    for (size_t i = 0; i < rescue->older_count && !away; i++) {
+        away = deleted_by(table_range_dels(rescue->older_tables[i]), row->key) > sequence;
+    }
+    return away;
+}
+
+/* Older rows of the keys before `to` (NULL: all) that may have been deleted: nobody shall see them.
+ * Where the table has newer rows of the key they stand behind those, for readers at snapshots. */
+static int add_doubtful(struct rescue *rescue, const struct kv_slice *to)
+{
+    struct iter *it = rescue->doubtful;
+    int r = 0;
+
+    while (r == 0 && it != NULL && it->valid &&
+           (to == NULL || kv_slice_compare(it->row->key, *to) < 0)) {
+        struct kv_slice key;
+        r = kv_buf_assign(&rescue->doubtful_key, it->row->key);
+        key = kv_buf_slice(&rescue->doubtful_key);
+        if (r == 0 && deleted_by(rescue->doubt.dels, key) > 0 && !is_away(rescue, it->row)) {
+            struct row row = damaged_row(rescue, key, row_sequence(it->row->trailer));
+            r = append_row(rescue, &row);
+        }
+        while (it->valid && kv_slice_equal(it->row->key, key)) {
+            iter_next(it);
+        }
+    }
+    return r == 0 && it != NULL ? it->error : r;
+}
+
+/* Rows of the table itself may be hidden, too, where it was written for a snapshot. */
+static bool is_doubtful(const struct rescue *rescue, const struct row *row)
+{
+    int kind = row_kind(row->trailer);
+    return rescue->doubt.dels != NULL && !rescue->doubt.is_exact && !rescue->doubt.rows_shown &&
+           kind != ROW_DELETE && kind != ROW_DAMAGED &&
+           deleted_by(rescue->doubt.dels, row->key) > row_sequence(row->trailer);
+}
+
+/* ---- rows ---- */
+
+static int add_row(struct rescue *rescue, const struct row *row)
+{
+    int r = 0;
+    if (!kv_slice_equal(row->key, kv_buf_slice(&rescue->last_key))) {
+        r = add_doubtful(rescue, &row->key);
+    }
+    return r < 0 ? r : append_row(rescue, row);
+}
+
+/* One that the table has. */
+static int add_own(struct rescue *rescue, const struct row *row)
+{
+    struct row damaged = {.key = row->key,
+                          .trailer = row_trailer(row_sequence(row->trailer), ROW_DAMAGED)};
+    return add_row(rescue, is_doubtful(rescue, row) ? &damaged : row);
+}
+
+static int add_damaged(struct rescue *rescue, struct kv_slice key, uint64_t sequence)
+{
+    struct row row = damaged_row(rescue, key, sequence);
     return add_row(rescue, &row);
 }
 
@@ -191,7 +321,8 @@ static int add_lost(struct rescue *rescue, struct kv_slice to, const struct row 
     if (older != NULL) {
         iter_seek(older, kv_buf_slice(&rescue->lost_from), UINT64_MAX);
     }
-    while (r == 0 && older != NULL && older->valid && kv_slice_compare(older->row->key, to) <= 0) {
+    while (r == 0 && older != NULL && older->valid && kv_slice_compare(older->row->key, to) <= 0 &&
+           file_compare_end(rescue->file, older->row->key) >= 0) {
         uint64_t sequence = row_sequence(older->row->trailer);
         bool known = row_kind(older->row->trailer) == ROW_DAMAGED;
         r = copy_key(&key, older->row->key);
@@ -227,7 +358,7 @@ static int add_block(struct rescue *rescue, const struct rows_block *rows)
             struct row row = {.key = kv_buf_slice(&key),
                               .trailer = rows_block_trailer(rows, i),
                               .value = rows_block_value(rows, i)};
-            r = add_row(rescue, &row);
+            r = add_own(rescue, &row);
         }
     }
     kv_buf_finish(&key);
@@ -334,6 +465,8 @@ static int take_range_deletes(struct rescue *rescue)
 {
     const struct range_dels *dels = rescue->salvage != NULL ? rescue->salvage->range_dels : NULL;
     int r = 0;
+
+    dels = rescue->doubt.is_exact ? rescue->doubt.dels : dels;
     for (size_t i = 0; dels != NULL && i < dels->count && r == 0; i++) {
         const struct range_fragment *fragment = &dels->fragments[i];
         for (size_t n = 0; n < fragment->count && r == 0; n++) {
@@ -368,6 +501,9 @@ static int finish_builder(struct rescue *rescue, struct file_meta **ret_file)
 static void finish(struct rescue *rescue)
 {
     iter_destroy(rescue->older);
+    iter_destroy(rescue->doubtful);
+    range_list_finish(&rescue->doubt);
+    kv_buf_finish(&rescue->doubtful_key);
     for (size_t i = 0; i < rescue->older_count; i++) {
         table_close(rescue->older_tables[i]);
     }
@@ -392,8 +528,10 @@ int rescue_table(struct scan *scan, const struct scan_table *bad, uint64_t numbe
                          &rescue.salvage);
     }
     r = r < 0 ? r : open_all_older(&rescue);
+    r = r < 0 ? r : begin_doubt(&rescue);
     r = r < 0 ? r : begin_builder(&rescue);
     r = r < 0 ? r : take_rows(&rescue);
+    r = r < 0 ? r : add_doubtful(&rescue, NULL);
     r = r < 0 ? r : take_range_deletes(&rescue);
     r = r < 0 ? r : finish_builder(&rescue, ret_file);
     finish(&rescue);

@@ -8,6 +8,10 @@
  * is an error until it is written or deleted. A key of which nothing older is known is gone; the
  * scan has told between which keys.
  *
+ * Range deletes that are lost are known from the manifest, which repeats them (range_list.h). Where
+ * that has only ranges that cover them, or nothing, what is older in these ranges is treated alike,
+ * as are rows of the table itself that they may have hidden.
+ *
  * The damaged row stands right before the newest older row of its key: it takes that one's sequence
  * number, and its kind sorts before the others. In level 0 it takes the smallest number of the lost
  * table, since tables there stand in the order of their numbers. */
@@ -21,7 +25,5 @@
  * reference. Errors: -KV_EDAMAGED an older table is damaged, too; -ENOSPC, -EIO, -ENOMEM. */
 KV_MUST_CHECK int rescue_table(struct scan *scan, const struct scan_table *bad, uint64_t number,
                                struct file_meta **ret_file);
-/* Whether what is left of `bad` cannot be written without reading `file`, which is older. */
-bool rescue_reads(const struct file_meta *bad, const struct file_meta *file);
 
 #endif

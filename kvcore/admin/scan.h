@@ -35,13 +35,11 @@ struct scan_file {
     _Atomic bool has_lost_values; /* a blob: rows that point into it become damaged ones */
 };
 
-/* A table that is not as it should be: the plan makes another of it, or leaves it out. */
+/* A table that is not as it should be: the plan makes another of it. */
 struct scan_table {
     struct file_meta *file; /* owned reference */
     bool missing;
-    bool ranges_lost; /* its range deletes cannot be read: it cannot be made anew */
-    bool alone;       /* so it is left alone, or since it lies above one that is */
-    bool unsound;     /* rows of its own are damaged, not only what they point at */
+    bool unsound; /* rows of its own are damaged, not only what they point at */
 };
 
 struct scan {
@@ -124,8 +122,7 @@ struct scan_file *scan_find(struct scan *scan, enum kv_file_kind kind, uint64_t 
 void scan_file_name(struct kv_file_id id, char to[48]);
 
 /* Plan another table in the place of `file`; what is planned already is added to. */
-KV_MUST_CHECK int scan_note_table(struct scan *scan, struct file_meta *file, bool missing,
-                                  bool ranges_lost);
+KV_MUST_CHECK int scan_note_table(struct scan *scan, struct file_meta *file, bool missing);
 
 /* The passes. Problems are told; an error ends the run. */
 KV_MUST_CHECK int scan_root(struct scan *scan);

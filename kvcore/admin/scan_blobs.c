@@ -57,8 +57,7 @@ static int note_tables(struct scan *scan, uint64_t number)
         for (int level = 0; files != NULL && level < KV_LEVEL_COUNT; level++) {
             for (size_t i = 0; i < files->levels[level].count && r == 0; i++) {
                 struct file_meta *file = files->levels[level].files[i];
-                r = blob_uses_have(&file->blobs, number) ? scan_note_table(scan, file, false, false)
-                                                         : 0;
+                r = blob_uses_have(&file->blobs, number) ? scan_note_table(scan, file, false) : 0;
             }
         }
     }

@@ -7,6 +7,7 @@
 #include "kvcore/admin/salvage.h"
 #include "kvcore/admin/scan_crew.h"
 #include "kvcore/admin/scan_values.h"
+#include "kvcore/table/range_list.h"
 
 struct table_scan {
     struct scan *scan;
@@ -39,7 +40,7 @@ static int note_value(struct table_scan *t, uint64_t number)
     if (file != NULL) {
         file->has_lost_values = true;
     }
-    return scan_note_table(t->scan, t->file, false, false);
+    return scan_note_table(t->scan, t->file, false);
 }
 
 static int tell_value(struct table_scan *t, uint64_t number, const char *what)
@@ -138,21 +139,20 @@ static int compare(struct table_scan *t, const struct table *table, bool *ret_ot
     if (!same_uses(&p->blobs, &t->file->blobs) || !same_uses(&t->uses, &t->file->blobs)) {
         tell(t, KV_PROBLEM_BLOB_USES, MESSAGE_NO_OFFSET,
              "its rows point at other large values than the manifest says");
-        return scan_note_table(t->scan, t->file, false, false);
+        return scan_note_table(t->scan, t->file, false);
     }
     return 0;
 }
 
 /* ---- damage ---- */
 
-int scan_note_table(struct scan *scan, struct file_meta *file, bool missing, bool ranges_lost)
+int scan_note_table(struct scan *scan, struct file_meta *file, bool missing)
 {
     struct scan_table *larger;
 
     for (size_t i = 0; i < scan->bad_table_count; i++) {
         if (scan->bad_tables[i].file == file) {
             scan->bad_tables[i].missing |= missing;
-            scan->bad_tables[i].ranges_lost |= ranges_lost;
             return 0;
         }
     }
@@ -162,15 +162,14 @@ int scan_note_table(struct scan *scan, struct file_meta *file, bool missing, boo
     }
     scan->bad_tables = larger;
     file_meta_ref(file);
-    larger[scan->bad_table_count++] =
-        (struct scan_table){.file = file, .missing = missing, .ranges_lost = ranges_lost};
+    larger[scan->bad_table_count++] = (struct scan_table){.file = file, .missing = missing};
     return 0;
 }
 
-static int note_bad(struct table_scan *t, bool missing, bool ranges_lost)
+static int note_bad(struct table_scan *t, bool missing)
 {
     struct scan *scan = t->scan;
-    int r = scan_note_table(scan, t->file, missing, ranges_lost);
+    int r = scan_note_table(scan, t->file, missing);
     for (size_t i = 0; r == 0 && i < scan->bad_table_count; i++) {
         scan->bad_tables[i].unsound |= scan->bad_tables[i].file == t->file;
     }
@@ -249,8 +248,24 @@ static bool has_sound(const struct salvage *s, int type)
     return false;
 }
 
-/* The blocks at the end, and the footer. Returns whether the range deletes are lost. */
-static bool tell_rest(const struct table_scan *t, const struct salvage *s, uint64_t *told)
+static void tell_ranges(const struct table_scan *t)
+{
+    struct range_list list = {0};
+    bool known = range_list_decode(kv_buf_slice(&t->file->range_list), &list) == 0;
+    const char *what = "the range deletes are damaged, but the manifest repeats them";
+
+    if (!known) {
+        what = "the range deletes are damaged: any row that they may have deleted is lost";
+    } else if (!list.is_exact) {
+        what = "the range deletes are damaged, and too many for the manifest to repeat them: any "
+               "row that they may have deleted is lost";
+    }
+    tell(t, KV_PROBLEM_TABLE_RANGE_DELETES, MESSAGE_NO_OFFSET, what);
+    range_list_finish(&list);
+}
+
+/* The blocks at the end, and the footer. */
+static void tell_rest(const struct table_scan *t, const struct salvage *s, uint64_t *told)
 {
     bool wants_ranges = t->file->range_delete_count > 0;
     bool wants_rows = t->file->row_count > 0;
@@ -269,11 +284,9 @@ static bool tell_rest(const struct table_scan *t, const struct salvage *s, uint6
         tell(t, KV_PROBLEM_TABLE_FILTER, s->properties.filter.offset, "the filter is damaged");
     }
     if (wants_ranges && !s->has_ranges) {
-        tell(t, KV_PROBLEM_TABLE_RANGE_DELETES, MESSAGE_NO_OFFSET,
-             "the range deletes are damaged: what they deleted would show again");
+        tell_ranges(t);
     }
     *told += t->scan->result.problems - before;
-    return wants_ranges && !s->has_ranges;
 }
 
 static int classify(struct table_scan *t)
@@ -281,12 +294,11 @@ static int classify(struct table_scan *t)
     struct scan *scan = t->scan;
     struct salvage *s = NULL;
     uint64_t told = 0;
-    bool ranges_lost = false;
     int r = salvage_open(scan->storage, scan->seed, t->file->number, scan_read_fn, scan, &s);
 
     if (r == -ELOOP || r == -KV_EDAMAGED) {
         tell(t, KV_PROBLEM_FILE_UNREADABLE, MESSAGE_NO_OFFSET, "it cannot be opened");
-        return note_bad(t, true, t->file->range_delete_count > 0);
+        return note_bad(t, true);
     }
     if (r == 0 && s->newer) {
         tell(t, KV_PROBLEM_TABLE_NEWER, MESSAGE_NO_OFFSET,
@@ -295,14 +307,14 @@ static int classify(struct table_scan *t)
     }
     if (r == 0) {
         r = tell_data(t, s, &told);
-        ranges_lost = tell_rest(t, s, &told);
+        tell_rest(t, s, &told);
     }
     if (r == 0 && told == 0) {
         tell(t, KV_PROBLEM_TABLE_SUMS, scan->said_offset,
              "its blocks are sound, but do not fit each other");
     }
     salvage_close(s);
-    return r < 0 ? r : note_bad(t, false, ranges_lost);
+    return r < 0 ? r : note_bad(t, false);
 }
 
 /* ---- one table ---- */
@@ -327,7 +339,7 @@ static int read_table(struct table_scan *t)
     }
     table_close(table);
     if (other) {
-        return note_bad(t, true, t->file->range_delete_count > 0);
+        return note_bad(t, true);
     }
     return r == -KV_EDAMAGED || r == -EIO || r == -ELOOP || r == -KV_EFORMAT ? classify(t) : r;
 }
@@ -344,9 +356,7 @@ static int check_table(struct scan *scan, struct file_meta *meta)
         at.to = kv_buf_slice(&meta->largest);
         scan_tell(scan, &at, "table %08" PRIu64 " of %" PRIu64 " bytes is missing", meta->number,
                   meta->size);
-        /* Most of those that a store that goes back misses had been replaced, and it has to open.
-         * Nothing older shows: all keys of the table count as lost. */
-        return note_bad(&t, true, meta->range_delete_count > 0 && !scan->cut_back);
+        return note_bad(&t, true);
     }
     file->wanted = true;
     if (file->size != meta->size) {

@@ -15,6 +15,7 @@
 #include "kvcore/log/log_reader.h"
 #include "kvcore/log/log_writer.h"
 #include "kvcore/storage/posix_raw.h"
+#include "kvcore/table/range_list.h"
 #include "kvcore/table/table_builder.h"
 #include "kvcore/util/checksum.h"
 
@@ -153,6 +154,52 @@ static void count_rows_wrongly(struct craft *craft, struct edit *edit)
 void craft_table_other(const char *path)
 {
     write_manifest(path, count_rows_wrongly, kv_slice(NULL, 0));
+}
+
+/* As of a table that has many. */
+static void cover_ranges(struct file_meta *file)
+{
+    struct range_list list;
+    ck_ok(range_list_decode(kv_buf_slice(&file->range_list), &list));
+    const struct range_dels *dels = list.dels;
+    struct kv_buf *to = &file->range_list;
+    to->size = 0;
+    ck_ok(coding_append_varint(to, list.rows_shown ? 2 : 0));
+    ck_ok(coding_append_varint(to, 0));
+    ck_ok(coding_append_string(to, dels->fragments[0].from));
+    ck_ok(coding_append_varint(to, 0));
+    ck_ok(coding_append_string(to, dels->fragments[dels->count - 1].to));
+    ck_ok(coding_append_varint(to, 1));
+    ck_ok(coding_append_varint(to, dels->sequence_max));
+    range_list_finish(&list);
+}
+
+static void cover_all(struct craft *craft, struct edit *edit)
+{
+    (void)craft;
+    for (size_t i = 0; i < edit->added_count; i++) {
+        if (edit->added[i]->range_delete_count > 0) {
+            cover_ranges(edit->added[i]);
+        }
+    }
+}
+
+void craft_ranges_covered(const char *path)
+{
+    write_manifest(path, cover_all, kv_slice(NULL, 0));
+}
+
+static void forget_all(struct craft *craft, struct edit *edit)
+{
+    (void)craft;
+    for (size_t i = 0; i < edit->added_count; i++) {
+        edit->added[i]->range_list.size = 0;
+    }
+}
+
+void craft_ranges_unknown(const char *path)
+{
+    write_manifest(path, forget_all, kv_slice(NULL, 0));
 }
 
 static void count_uses_wrongly(struct craft *craft, struct edit *edit)

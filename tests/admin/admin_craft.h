@@ -11,6 +11,10 @@ void craft_manifest_newer(const char *path);
 void craft_table_other(const char *path);
 void craft_table_newer(const char *path);
 void craft_table_sums(const char *path);
+/* What the manifest repeats of range deletes: one range for each table that covers them; or
+ * nothing, as of an earlier version. */
+void craft_ranges_covered(const char *path);
+void craft_ranges_unknown(const char *path);
 void craft_blob_uses(const char *path);
 void craft_blob_pointer(const char *path);
 /* Of a store that was not closed. */

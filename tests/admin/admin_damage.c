@@ -438,7 +438,7 @@ const struct damage damages[] = {
     {"damaged properties", KV_PROBLEM_TABLE_PROPERTIES, false, true, 0, false, table_props},
     {"a damaged index", KV_PROBLEM_TABLE_INDEX, false, true, 0, false, table_index},
     {"a damaged filter", KV_PROBLEM_TABLE_FILTER, false, true, 0, false, table_filter},
-    {"damaged range deletes", KV_PROBLEM_TABLE_RANGE_DELETES, false, false, 0, false, table_ranges},
+    {"damaged range deletes", KV_PROBLEM_TABLE_RANGE_DELETES, false, true, 0, false, table_ranges},
     {"a damaged block of newer rows", KV_PROBLEM_TABLE_BLOCK, false, true, 205, false, newer_block},
     {"a damaged block of the oldest rows", KV_PROBLEM_TABLE_BLOCK, false, true, 200, false,
      older_block},

@@ -127,11 +127,11 @@ START_TEST(damage_is_told_repaired_and_taken_back)
 }
 END_TEST
 
-/* A table whose range deletes are lost is left alone, and so is a damaged one that lies above it:
- * what that hid cannot be looked up. All else is repaired. */
-START_TEST(what_lies_above_a_table_left_alone_is_left_alone_as_well)
+/* What is older than a damaged table is looked up in what was made anew of it. */
+START_TEST(what_lies_above_a_table_without_range_deletes_is_repaired_as_well)
 {
     struct kv_admin_result result;
+    struct verdict verdict;
     char name[600];
     unsigned newest = 0;
     int codes[64];
@@ -150,7 +150,14 @@ START_TEST(what_lies_above_a_table_left_alone_is_left_alone_as_well)
     ck_assert(has_code(codes, KV_PROBLEM_TABLE_RANGE_DELETES));
     ck_assert(has_code(codes, KV_PROBLEM_TABLE_BLOCK));
     ck_assert(has_code(codes, KV_PROBLEM_ROOT_COPY_DAMAGED));
-    ck_assert_uint_eq(result.repaired, 1);
+    ck_assert_uint_eq(result.repaired, result.problems);
+    ck_ok(store_check(damaged, KV_ADMIN_REPORT, false, codes, &result));
+    ck_assert_uint_eq(result.problems, 0);
+    struct kv_table *table = NULL;
+    struct kv_store *store = store_open(damaged, false, &table);
+    store_judge_table(table, 2, &verdict);
+    ck_ok(kv_close(store));
+    ck_assert_uint_eq(verdict.stale, 0);
 }
 END_TEST
 
@@ -212,7 +219,7 @@ START_TEST(the_values_of_a_suspected_blob_are_read_without_being_asked_to)
 }
 END_TEST
 
-START_TEST(what_repair_leaves_alone_stays_suspected)
+START_TEST(what_is_made_anew_is_not_suspected_any_more)
 {
     static const char *const names[] = {"damaged range deletes", "a damaged footer"};
     struct kv_admin_result result;
@@ -224,7 +231,7 @@ START_TEST(what_repair_leaves_alone_stays_suspected)
     ck_assert(has_code(codes, KV_PROBLEM_ROOT_CHECK_NEEDED));
     ck_assert(has_code(codes, find_damage(names[_i])->code));
     ck_ok(store_check(clean, KV_ADMIN_REPORT, false, codes, &result));
-    ck_assert_int_eq(has_code(codes, KV_PROBLEM_ROOT_CHECK_NEEDED), _i == 0);
+    ck_assert_uint_eq(result.problems, 0);
 }
 END_TEST
 
@@ -469,8 +476,8 @@ Suite *test_suite(void)
     tcase_add_test(tcase, a_store_of_which_nothing_tells_the_seed_is_told_and_left_alone);
     tcase_add_test(tcase, what_loses_rows_is_not_repaired_unattended);
     tcase_add_test(tcase, the_values_of_a_suspected_blob_are_read_without_being_asked_to);
-    tcase_add_test(tcase, what_lies_above_a_table_left_alone_is_left_alone_as_well);
-    tcase_add_loop_test(tcase, what_repair_leaves_alone_stays_suspected, 0, 2);
+    tcase_add_test(tcase, what_lies_above_a_table_without_range_deletes_is_repaired_as_well);
+    tcase_add_loop_test(tcase, what_is_made_anew_is_not_suspected_any_more, 0, 2);
     tcase_add_loop_test(tcase, a_repair_that_is_cut_short_anywhere_is_finished_by_the_next, 0,
                         (int)damage_count);
     tcase_add_test(tcase, a_flipped_byte_is_repaired_or_told);
