@@ -96,7 +96,9 @@ static void plan(struct repair *repair)
     repair->tables_from = state->next_table;
     repair->tables_to = state->next_table;
     if (scan->logs_cut) {
-        repair->log = larger(scan->highest[KV_FILE_LOG], state->first_log) + 1;
+        /* Where none is there any more: nor one of a number that counts as released. */
+        uint64_t known = larger(state->first_log, state->released_log);
+        repair->log = larger(scan->highest[KV_FILE_LOG], known) + 1;
         repair->root.clean = false;
     }
 }

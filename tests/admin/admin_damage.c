@@ -260,6 +260,15 @@ static void log_missing(const char *path)
     drop(path, ".log");
 }
 
+static void logs_missing(const char *path)
+{
+    char name[NAME_SIZE], file[PATH_SIZE];
+    for (unsigned number = 1; number < 100; number++) {
+        snprintf(name, sizeof name, "%08u.log", number);
+        unlink(file_path(path, name, file));
+    }
+}
+
 static void log_flip(const char *path)
 {
     char name[NAME_SIZE];
@@ -430,6 +439,7 @@ const struct damage damages[] = {
     {"an empty manifest", KV_PROBLEM_MANIFEST_HEAD, true, true, 0, false, manifest_head},
     {"a torn manifest", KV_PROBLEM_MANIFEST_TORN, true, true, 0, false, manifest_torn},
     {"no log", KV_PROBLEM_LOG_MISSING, true, true, 40, false, log_missing},
+    {"no log is left", KV_PROBLEM_LOG_MISSING, false, true, 40, false, logs_missing},
     {"a damaged log", KV_PROBLEM_LOG_DAMAGED, true, true, 40, false, log_flip},
     {"a log without head", KV_PROBLEM_LOG_HEAD, true, true, 40, false, log_head},
     {"a missing table", KV_PROBLEM_TABLE_MISSING, false, true, 600, false, table_missing},
