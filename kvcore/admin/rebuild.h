@@ -61,9 +61,10 @@ KV_MUST_CHECK int rebuild_make_state(struct rebuild *rebuild);
 void rebuild_begin(struct rebuild *rebuild, struct scan *scan);
 void rebuild_finish(struct rebuild *rebuild);
 bool rebuild_knows(const struct rebuild_known *known, uint64_t number);
-/* Whether nothing is damaged of what is to be merged: of a damaged table it is not known what it
- * hid, and where the other rows stood neither. After the tables were read. */
+/* Whether all that is to be merged can be read, at least in part. After the tables were read. */
 bool rebuild_can(const struct scan *scan);
+/* Whether nothing of it is damaged, so that nothing but what is damaged elsewhere is lost. */
+bool rebuild_is_sound(const struct scan *scan);
 /* 1 and the log, 0 if it cannot be read, which the pass over logs tells, or an error. */
 KV_MUST_CHECK int rebuild_open_log(struct scan *scan, uint64_t number,
                                    struct log_reader **ret_reader);

@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* All tables of a keyspace merged into new ones of the deepest level. The newest row of each key is
  * what counts, whatever table it is in; deletes hide what they hide and are then done with, since
- * nothing is left outside of the merge but logs, whose rows are newer. */
+ * nothing is left outside of the merge but logs, whose rows are newer.
+ *
+ * Of a damaged table what is left goes to one that is merged in its place. A row that something
+ * lost of it may have hidden becomes a damaged one. */
 #include <stdlib.h>
 
 #include "kvcore/admin/rebuild.h"
+#include "kvcore/admin/rescue.h"
 #include "kvcore/admin/scan_values.h"
 #include "kvcore/db/merge_iter.h"
 #include "kvcore/db/output.h"
@@ -20,6 +24,9 @@ struct merging {
     const struct file_list *files;
     struct table **tables;
     size_t table_count;
+    struct lost_rows *lost; /* of damaged tables */
+    size_t lost_count;
+    struct kv_buf left; /* numbers of the tables with what is left of them, as varints */
     struct iter *rows;
     struct range_dels *deletes;
     struct table_builder *builder; /* of the output being written */
@@ -33,14 +40,61 @@ struct merging {
 
 /* ---- inputs ---- */
 
+static const struct scan_table *find_bad(const struct scan *scan, const struct file_meta *file)
+{
+    for (size_t i = 0; i < scan->bad_table_count; i++) {
+        if (scan->bad_tables[i].file->number == file->number && scan->bad_tables[i].unsound) {
+            return &scan->bad_tables[i];
+        }
+    }
+    return NULL;
+}
+
+/* The number of the table to be merged in the place of `file`; 0: nothing is left of it. */
+static int find_number(struct merging *m, const struct file_meta *file, uint64_t *ret_number)
+{
+    const struct scan_table *bad = find_bad(m->scan, file);
+    struct file_meta *left = NULL;
+    uint64_t number = file->number;
+    int r = 0;
+
+    if (bad != NULL) {
+        number = m->scan->state.next_table++;
+        r = rescue_alone(m->scan, bad, number, &left, &m->lost[m->lost_count++]);
+        number = left != NULL ? number : 0;
+        r = r == 0 && left != NULL ? coding_append_varint(&m->left, number) : r;
+        file_meta_unref(left);
+    }
+    *ret_number = number;
+    return r;
+}
+
+/* They were never part of the store. */
+static void remove_left(const struct merging *m)
+{
+    struct coding_cursor cursor = coding_cursor(kv_buf_slice(&m->left));
+    while (coding_ok(&cursor) && coding_left(&cursor) > 0) {
+        struct kv_file_id id = {KV_FILE_TABLE, coding_read_varint(&cursor)};
+        char name[48];
+        scan_file_name(id, name);
+        kv_ignore(raw_remove(m->scan->storage, name)); /* else the next opening does it */
+    }
+}
+
 static int open_input(struct merging *m, struct iter_list *list, struct range_builder *ranges,
                       const struct file_meta *file)
 {
     struct scan *scan = m->scan;
     struct table **opened = &m->tables[m->table_count];
     struct iter *iter = NULL;
-    int r = table_open(scan->storage, scan->seed, file->number, NULL, &scan->sink, opened);
+    uint64_t number = 0;
+    int r = coding_append_varint(&m->inputs, file->number);
 
+    r = r < 0 ? r : find_number(m, file, &number);
+    if (r < 0 || number == 0) {
+        return r;
+    }
+    r = table_open(scan->storage, scan->seed, number, NULL, &scan->sink, opened);
     if (r < 0) {
         return r;
     }
@@ -48,11 +102,11 @@ static int open_input(struct merging *m, struct iter_list *list, struct range_bu
     if (table_range_dels(*opened) != NULL) {
         r = range_builder_add_all(ranges, table_range_dels(*opened));
     }
-    if (r == 0 && file->row_count > 0) {
+    if (r == 0 && table_properties(*opened)->row_count > 0) {
         r = table_iter_create(*opened, true, &iter);
         r = r < 0 ? r : iter_list_add(list, iter);
     }
-    return r < 0 ? r : coding_append_varint(&m->inputs, file->number);
+    return r;
 }
 
 static int open_inputs(struct merging *m)
@@ -62,7 +116,8 @@ static int open_inputs(struct merging *m)
     int r = 0;
 
     m->tables = calloc(m->files->count + 1, sizeof(struct table *));
-    if (m->tables == NULL) {
+    m->lost = calloc(m->files->count + 1, sizeof *m->lost);
+    if (m->tables == NULL || m->lost == NULL) {
         return -ENOMEM;
     }
     for (size_t i = 0; i < m->files->count && r == 0; i++) {
@@ -137,10 +192,24 @@ static bool is_deleted(const struct merging *m, const struct row *row)
     return window.sequence > row_sequence(row->trailer);
 }
 
+static bool may_be_hidden(const struct merging *m, const struct row *row)
+{
+    bool may = false;
+    for (size_t i = 0; i < m->lost_count && !may; i++) {
+        may = lost_rows_may_hide(&m->lost[i], row);
+    }
+    return may;
+}
+
 static int add_row(struct merging *m, const struct row *row)
 {
     struct row stored = *row;
     int r = 0;
+
+    if (may_be_hidden(m, row)) {
+        stored.trailer = row_trailer(row_sequence(row->trailer), ROW_DAMAGED);
+        stored.value = kv_slice(NULL, 0);
+    }
 
     if (m->builder != NULL && table_builder_size(m->builder) >= table_bytes_max) {
         r = end_output(m, false);
@@ -184,6 +253,12 @@ static void finish(struct merging *m)
         table_close(m->tables[i]);
     }
     free(m->tables);
+    for (size_t i = 0; i < m->lost_count; i++) {
+        lost_rows_finish(&m->lost[i]);
+    }
+    free(m->lost);
+    remove_left(m);
+    kv_buf_finish(&m->left);
     range_dels_destroy(m->deletes);
     value_reader_finish(&m->reader);
     table_builder_destroy(m->builder);

@@ -277,7 +277,16 @@ bool rebuild_can(const struct scan *scan)
 {
     bool can = scan->rebuilt;
     for (size_t i = 0; i < scan->bad_table_count; i++) {
-        can &= !scan->bad_tables[i].unsound;
+        can &= !scan->bad_tables[i].unsound || !scan->bad_tables[i].missing;
     }
     return can;
+}
+
+bool rebuild_is_sound(const struct scan *scan)
+{
+    bool sound = scan->rebuilt;
+    for (size_t i = 0; i < scan->bad_table_count; i++) {
+        sound &= !scan->bad_tables[i].unsound;
+    }
+    return sound;
 }

@@ -23,6 +23,8 @@ struct rescue {
     uint64_t last_trailer;
     struct kv_buf lost_from; /* where the lost part begins that is being passed */
     bool is_lost;
+    bool lost_with_from;    /* no row of that key was read before */
+    struct lost_rows *lost; /* takes what is lost; NULL: what is older is looked up instead */
     /* What is older than the damaged table, merged. */
     struct table **older_tables;
     size_t older_count;
@@ -299,6 +301,7 @@ static int begin_lost(struct rescue *rescue, struct kv_slice from)
         return 0; /* it goes on */
     }
     rescue->is_lost = true;
+    rescue->lost_with_from = kv_slice_compare(from, smallest) < 0;
     return copy_key(&rescue->lost_from, kv_slice_compare(from, smallest) < 0 ? smallest : from);
 }
 
@@ -309,6 +312,23 @@ static bool may_be_lost(const struct rescue *rescue, struct kv_slice key)
            filter_may_match(&rescue->salvage->filter, filter_hash_key(key));
 }
 
+static int note_lost(const struct rescue *rescue, struct kv_slice to)
+{
+    struct lost_rows *lost = rescue->lost;
+    struct lost_span *larger = realloc(lost->spans, (lost->count + 1) * sizeof *larger);
+    struct lost_span *span;
+    int r;
+
+    if (larger == NULL) {
+        return -ENOMEM;
+    }
+    lost->spans = larger;
+    span = &larger[lost->count++];
+    *span = (struct lost_span){.with_from = rescue->lost_with_from};
+    r = kv_buf_assign(&span->from, kv_buf_slice(&rescue->lost_from));
+    return r < 0 ? r : kv_buf_assign(&span->to, to);
+}
+
 /* Damaged rows for the keys up to `to` that something older has rows of. `own`, of the key `to`,
  * may be NULL: the newest row that is left of the key at which the lost part ended. */
 static int add_lost(struct rescue *rescue, struct kv_slice to, const struct row *own)
@@ -316,7 +336,7 @@ static int add_lost(struct rescue *rescue, struct kv_slice to, const struct row 
     struct iter *older = rescue->older;
     struct kv_buf key = {0};
     uint64_t own_sequence = own != NULL ? row_sequence(own->trailer) : 0;
-    int r = 0;
+    int r = rescue->lost != NULL ? note_lost(rescue, to) : 0;
 
     if (older != NULL) {
         iter_seek(older, kv_buf_slice(&rescue->lost_from), UINT64_MAX);
@@ -516,24 +536,83 @@ static void finish(struct rescue *rescue)
     kv_buf_finish(&rescue->lost_from);
 }
 
+static int make_table(struct rescue *rescue, bool missing, struct file_meta **ret_file)
+{
+    struct scan *scan = rescue->scan;
+    int r = 0;
+
+    if (!missing) {
+        r = salvage_open(scan->storage, scan->seed, rescue->file->number, scan_read_fn, scan,
+                         &rescue->salvage);
+    }
+    r = r == 0 && rescue->lost == NULL ? open_all_older(rescue) : r;
+    r = r < 0 ? r : begin_doubt(rescue);
+    r = r < 0 ? r : begin_builder(rescue);
+    r = r < 0 ? r : take_rows(rescue);
+    r = r < 0 ? r : add_doubtful(rescue, NULL);
+    r = r < 0 ? r : take_range_deletes(rescue);
+    return r < 0 ? r : finish_builder(rescue, ret_file);
+}
+
 int rescue_table(struct scan *scan, const struct scan_table *bad, uint64_t number,
                  struct file_meta **ret_file)
 {
     struct rescue rescue = {
         .scan = scan, .file = bad->file, .number = number, .reader = {.scan = scan}};
-    int r = 0;
-
-    if (!bad->missing) {
-        r = salvage_open(scan->storage, scan->seed, bad->file->number, scan_read_fn, scan,
-                         &rescue.salvage);
-    }
-    r = r < 0 ? r : open_all_older(&rescue);
-    r = r < 0 ? r : begin_doubt(&rescue);
-    r = r < 0 ? r : begin_builder(&rescue);
-    r = r < 0 ? r : take_rows(&rescue);
-    r = r < 0 ? r : add_doubtful(&rescue, NULL);
-    r = r < 0 ? r : take_range_deletes(&rescue);
-    r = r < 0 ? r : finish_builder(&rescue, ret_file);
+    int r = make_table(&rescue, bad->missing, ret_file);
     finish(&rescue);
     return r;
+}
+
+/* ---- alone ---- */
+
+int rescue_alone(struct scan *scan, const struct scan_table *bad, uint64_t number,
+                 struct file_meta **ret_file, struct lost_rows *ret_lost)
+{
+    struct rescue rescue = {.scan = scan,
+                            .file = bad->file,
+                            .number = number,
+                            .reader = {.scan = scan},
+                            .lost = ret_lost};
+    int r = make_table(&rescue, bad->missing, ret_file);
+
+    ret_lost->salvage = rescue.salvage;
+    ret_lost->doubt = rescue.doubt;
+    ret_lost->sequence_max = bad->file->sequence_max;
+    rescue.salvage = NULL;
+    rescue.doubt = (struct range_list){0};
+    finish(&rescue);
+    return r;
+}
+
+static bool span_holds(const struct lost_span *span, struct kv_slice key)
+{
+    int r = kv_slice_compare(kv_buf_slice(&span->from), key);
+    return (r < 0 || (r == 0 && span->with_from)) &&
+           kv_slice_compare(key, kv_buf_slice(&span->to)) <= 0;
+}
+
+bool lost_rows_may_hide(const struct lost_rows *lost, const struct row *row)
+{
+    uint64_t sequence = row_sequence(row->trailer);
+    bool denied = lost->salvage != NULL && lost->salvage->has_filter &&
+                  !filter_may_match(&lost->salvage->filter, filter_hash_key(row->key));
+    bool may = !lost->doubt.is_exact && deleted_by(lost->doubt.dels, row->key) > sequence;
+
+    for (size_t i = 0; i < lost->count && !may && !denied; i++) {
+        may = sequence < lost->sequence_max && span_holds(&lost->spans[i], row->key);
+    }
+    return may;
+}
+
+void lost_rows_finish(struct lost_rows *lost)
+{
+    for (size_t i = 0; i < lost->count; i++) {
+        kv_buf_finish(&lost->spans[i].from);
+        kv_buf_finish(&lost->spans[i].to);
+    }
+    free(lost->spans);
+    salvage_close(lost->salvage);
+    range_list_finish(&lost->doubt);
+    *lost = (struct lost_rows){0};
 }

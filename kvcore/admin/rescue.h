@@ -19,11 +19,39 @@
 #define KVCORE_ADMIN_RESCUE_H
 
 #include "kvcore/admin/scan.h"
+#include "kvcore/table/range_list.h"
+
+struct salvage;
 
 /* Write table `number` from what is left of `bad`, durable when 0 is returned. Whatever of the
  * state is older must be sound. `ret_file` is NULL if there is nothing left to write, else one
  * reference. Errors: -KV_EDAMAGED an older table is damaged, too; -ENOSPC, -EIO, -ENOMEM. */
 KV_MUST_CHECK int rescue_table(struct scan *scan, const struct scan_table *bad, uint64_t number,
                                struct file_meta **ret_file);
+
+/* ---- where it is not known what is older ---- */
+
+/* Keys that a damaged table may have held rows of. */
+struct lost_span {
+    struct kv_buf from, to;
+    bool with_from;
+};
+
+/* What a table may have held beside the rows that are left of it. All zero is nothing. */
+struct lost_rows {
+    struct lost_span *spans;
+    size_t count;
+    struct salvage *salvage; /* its filter */
+    struct range_list doubt; /* that it may have deleted */
+    uint64_t sequence_max;   /* nothing that is lost is newer */
+};
+
+/* The same of a table alone: no damaged rows are added for what others have, but `ret_lost` (to be
+ * finished in any case) says where. For who merges what is left with all others. */
+KV_MUST_CHECK int rescue_alone(struct scan *scan, const struct scan_table *bad, uint64_t number,
+                               struct file_meta **ret_file, struct lost_rows *ret_lost);
+/* May the row, of another table, be older than what is lost of its key? */
+bool lost_rows_may_hide(const struct lost_rows *lost, const struct row *row);
+void lost_rows_finish(struct lost_rows *lost);
 
 #endif

@@ -430,7 +430,7 @@ static int try_state(struct short_end *end)
     options.deep = false;
     options.problem_fn = NULL;
     r = scan_run(&trial);
-    if (r == 0 && !rebuild_can(&trial)) {
+    if (r == 0 && !rebuild_is_sound(&trial)) {
         snprintf(end->why_not, sizeof end->why_not, "%s",
                  trial.rebuilt ? "another table is damaged" : "other tables do not tell the rest");
     }
