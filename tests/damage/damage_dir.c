@@ -81,11 +81,14 @@ int store_open_plain(const char *path, const struct kvfs_options *options, struc
 
 /* What was told, of one run. */
 static uint64_t told_codes;
+static bool told[1000]; /* by code */
 
 static void note_code(int code)
 {
     assert(kv_problem_kind(code) != NULL);
     told_codes = told_codes * 31 + (uint64_t)code;
+    assert((size_t)code < sizeof told);
+    told[code] = true;
 }
 
 static char said[1 << 14];
@@ -181,6 +184,7 @@ void damage_dir_check(const struct damage_dir *dir, enum kv_admin_mode mode,
     struct fsck_rows rows = {.path = dir->path, .mode = mode, .report = &report, .result = &result};
 
     told_codes = 0;
+    memset(told, 0, sizeof told);
     int r = check_engine(&rows);
     if (r == 0 && result.problems == result.repaired) {
         r = fsck_rows_run(&rows);
@@ -192,6 +196,11 @@ void damage_dir_check(const struct damage_dir *dir, enum kv_admin_mode mode,
                                        .notes = result.notes,
                                        .codes = told_codes};
     memcpy(ret_found->archive, result.archive, sizeof result.archive);
+}
+
+bool damage_dir_told(int code)
+{
+    return told[code];
 }
 
 int damage_dir_undo(const struct damage_dir *dir, const char *archive)

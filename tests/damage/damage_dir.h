@@ -33,6 +33,8 @@ void damage_dir_check(const struct damage_dir *dir, enum kv_admin_mode mode,
 void damage_dir_forget_said(void);
 const char *damage_dir_said(void);
 /* 0, or what kv_admin_undo() returns. */
+/* Whether the last check told this code. */
+bool damage_dir_told(int code);
 int damage_dir_undo(const struct damage_dir *dir, const char *archive);
 
 #endif

@@ -173,6 +173,43 @@ static void put_edits(const struct corpus *corpus)
     kv_buf_finish(&bytes);
 }
 
+/* A table of range deletes alone, which the manifest repeats. */
+static void add_ranges(struct edit *edit, uint64_t number, struct kv_slice list)
+{
+    struct file_meta *file = NULL;
+
+    fuzz_need(file_meta_create(&file));
+    file->table_id = 1;
+    file->number = number;
+    file->size = 400;
+    fuzz_need(kv_buf_assign(&file->smallest, kv_slice_str("a")));
+    fuzz_need(kv_buf_assign(&file->largest, kv_slice_str("bc")));
+    fuzz_need(kv_buf_assign(&file->range_list, list));
+    file->smallest_trailer = row_trailer(number * 10 + 9, ROW_RANGE_DELETE);
+    file->largest_trailer = RANGE_END_TRAILER;
+    file->sequence_min = number * 10;
+    file->sequence_max = number * 10 + 9;
+    file->range_delete_count = 3;
+    fuzz_need(edit_add_file(edit, file));
+    file_meta_unref(file);
+}
+
+static void put_range_edits(const struct corpus *corpus)
+{
+    static const uint8_t exact[] = {1, 0, 1, 'a', 0, 1, 'b', 2, 39, 5, 1, 0, 1, 1, 'c', 1, 38};
+    static const uint8_t covering[] = {2, 0, 1, 'a', 0, 2, 'b', 'c', 1, 49};
+    const struct edit_table table = {.id = 1, .name = "data", .options = {.prefix_size = 9}};
+    struct edit edit = {.next_table = 9};
+    struct kv_buf bytes = {0};
+
+    fuzz_need(edit_add_table(&edit, &table));
+    add_ranges(&edit, 3, kv_slice(exact, sizeof exact));
+    add_ranges(&edit, 4, kv_slice(covering, sizeof covering));
+    append_edit(&bytes, &edit);
+    corpus_put(corpus, "edit/ranges", nothing, kv_buf_slice(&bytes));
+    kv_buf_finish(&bytes);
+}
+
 static void put_blob_edits(const struct corpus *corpus)
 {
     struct edit edit = {.next_table = 9, .next_blob = 8};
@@ -240,6 +277,7 @@ void corpus_store(const struct corpus *corpus)
     put_roots(corpus);
     put_logs(corpus);
     put_edits(corpus);
+    put_range_edits(corpus);
     put_blob_edits(corpus);
     put_store(corpus);
 }
