@@ -236,11 +236,11 @@ static void end_json(const struct fsck_report *report, const struct kv_admin_res
                      int code)
 {
     json_t *json = json_pack(
-        "{s:i, s:s, s:O, s:I, s:I, s:I, s:b, s:s?, s:i}", "format_version", 1, "store",
+        "{s:i, s:s, s:O, s:I, s:I, s:I, s:I, s:b, s:s?, s:i}", "format_version", 1, "store",
         report->store, "problems", report->problems, "problem_count", (json_int_t)result->problems,
         "repaired_count", (json_int_t)result->repaired, "note_count", (json_int_t)result->notes,
-        "needs_replay", result->needs_replay, "archive",
-        result->archive[0] != '\0' ? result->archive : NULL, "exit_code", code);
+        "damaged_row_count", (json_int_t)result->damaged_rows, "needs_replay", result->needs_replay,
+        "archive", result->archive[0] != '\0' ? result->archive : NULL, "exit_code", code);
     if (json != NULL && report->damage) {
         json_object_set(json, "lost", report->lost);
     }
@@ -265,6 +265,12 @@ void fsck_report_end(struct fsck_report *report, const struct kv_admin_result *r
     }
     printf("%s: %" PRIu64 " problem(s), %" PRIu64 " repaired\n", report->store, result->problems,
            result->repaired);
+    if (result->damaged_rows > 0) {
+        printf("In the tables that were made anew are %" PRIu64
+               " row(s) that are errors to read until they are written or deleted: what was lost "
+               "may have been newer, or a delete.\n",
+               result->damaged_rows);
+    }
     if (result->archive[0] != '\0') {
         printf(
             "What was removed is kept in %s/lost+found.d/%s; 'kvfs fsck --undo %s/lost+found.d/%s "

@@ -218,6 +218,7 @@ static int add_row(struct merging *m, const struct row *row)
     if (r == 0 && row_kind(stored.trailer) == ROW_BLOB) {
         r = value_settle(&m->reader, m->builder, &stored);
     }
+    m->scan->result.damaged_rows += row_kind(stored.trailer) == ROW_DAMAGED;
     return r < 0 ? r : table_builder_add(m->builder, &stored);
 }
 

@@ -156,6 +156,8 @@ static int append_row(struct rescue *rescue, const struct row *row)
     }
     r = r < 0 ? r : table_builder_add(rescue->builder, &stored);
     r = r < 0 ? r : kv_buf_assign(&rescue->last_key, stored.key);
+    rescue->scan->result.damaged_rows +=
+        rescue->lost == NULL && row_kind(stored.trailer) == ROW_DAMAGED;
     rescue->last_trailer = stored.trailer;
     rescue->any = true;
     return r;

@@ -40,6 +40,7 @@ struct trial {
     enum knows knows;
     enum loss loss;
     uint64_t tried, right, errors, gone;
+    uint64_t damaged; /* rows, as the repair counts them */
 };
 
 /* ---- a store ---- */
@@ -251,6 +252,7 @@ static void repair(struct trial *t)
     ck_assert_uint_gt(result.problems, 0);
     ck_assert(t->loss != LOSS_OF_RANGES || has_code(codes, KV_PROBLEM_TABLE_RANGE_DELETES));
     ck_assert_uint_eq(result.repaired, result.problems);
+    t->damaged += result.damaged_rows;
     ck_ok(store_check(t->path, KV_ADMIN_REPORT, false, codes, &result));
     ck_assert_uint_eq(result.problems, 0);
 }
@@ -294,11 +296,14 @@ START_TEST(range_deletes_that_are_lost_show_nothing_again)
         sum.right += t.right;
         sum.errors += t.errors;
         sum.gone += t.gone;
+        sum.damaged += t.damaged;
+        ck_assert(t.errors == 0 || t.damaged > 0);
     }
     printf("# knows %d, loss %d: %" PRIu64 " keys read, %" PRIu64 " right, %" PRIu64
            " errors, %" PRIu64 " gone\n",
            (int)sum.knows, (int)sum.loss, sum.tried, sum.right, sum.errors, sum.gone);
     ck_assert_uint_gt(sum.tried, 0);
+    ck_assert_int_eq(sum.damaged > 0, sum.knows != KNOWS_ALL || sum.loss != LOSS_OF_RANGES);
 }
 END_TEST
 

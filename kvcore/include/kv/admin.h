@@ -177,9 +177,10 @@ struct kv_admin_result {
     uint64_t problems; /* notes are not among them */
     uint64_t repaired;
     uint64_t notes;
-    bool needs_replay;   /* not closed cleanly: the next opening replays the logs */
-    bool rows_unchecked; /* when the run began: see kv_admin_rows_checked() */
-    char archive[32];    /* "00000001", where repair keeps what it removed; empty: nothing was */
+    uint64_t damaged_rows; /* in tables that the repair made: reading these keys is an error */
+    bool needs_replay;     /* not closed cleanly: the next opening replays the logs */
+    bool rows_unchecked;   /* when the run began: see kv_admin_rows_checked() */
+    char archive[32];      /* "00000001", where repair keeps what it removed; empty: nothing was */
 };
 
 /* Check, and repair as the mode says, the store in the directory `storage`, which must have no
