@@ -594,6 +594,7 @@ static bool span_holds(const struct lost_span *span, struct kv_slice key)
            kv_slice_compare(key, kv_buf_slice(&span->to)) <= 0;
 }
 
+/* A damaged row that was lost may have had the number of the row at whose place it stood. */
 bool lost_rows_may_hide(const struct lost_rows *lost, const struct row *row)
 {
     uint64_t sequence = row_sequence(row->trailer);
@@ -602,7 +603,7 @@ bool lost_rows_may_hide(const struct lost_rows *lost, const struct row *row)
     bool may = !lost->doubt.is_exact && deleted_by(lost->doubt.dels, row->key) > sequence;
 
     for (size_t i = 0; i < lost->count && !may && !denied; i++) {
-        may = sequence < lost->sequence_max && span_holds(&lost->spans[i], row->key);
+        may = sequence <= lost->sequence_max && span_holds(&lost->spans[i], row->key);
     }
     return may;
 }

@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What is made of damaged tables: beside a manifest that says what is older, and without one. There
+ * what is left of them is written to tables of its own first, which must never count: not where the
+ * repair is cut short, and not where they could not be removed. test_lost_ranges.c has random
+ * stores. */
+#include <string.h>
+#include <unistd.h>
+
+#include "kvcore/db/compact.h"
+#include "kvcore/table/table_impl.h"
+#include "kvcore/util/checksum.h"
+#include "tests/admin/admin_crash.h"
+#include "tests/admin/rebuild_rows.h"
+#include "tests/lib/temp_dir.h"
+
+enum { KEYS = 600, ERROR = 1000000 }; /* ERROR: in place of a version */
+
+static struct temp_dir dir;
+static char path[512];
+static struct kv_store *store;
+static struct kv_table *table;
+static unsigned now[KEYS], next;
+
+/* ---- a store ---- */
+
+static void setup(void)
+{
+    temp_dir_make(&dir);
+    temp_dir_name(&dir, "store", path);
+    memset(now, 0, sizeof now);
+    next = 0;
+}
+
+static void teardown(void)
+{
+    temp_dir_remove(&dir);
+}
+
+static void open_at(const char *at)
+{
+    const struct kv_options options = {.create = true,
+                                       .file_bytes = (size_t)8 << 10,
+                                       .level_base_bytes = (size_t)16 << 10,
+                                       .no_background = true};
+    struct kv_storage *storage = NULL;
+    ck_ok(kv_storage_posix_open(at, true, &storage));
+    ck_ok(kv_open(storage, &options, &store));
+    ck_ok(kv_table_open(store, "rows", NULL, &table));
+}
+
+static void put_keys(unsigned from, unsigned to)
+{
+    char name[16], value[VALUE_MAX];
+    for (unsigned key = from; key < to; key++) {
+        next += next % 11 == 2 ? 2 : 1; /* short values alone */
+        now[key] = next;
+        ck_ok(kv_put(table, key_of(key, name), value_of(next, value), KV_DURABLE_WRITE));
+    }
+}
+
+static void delete_keys(unsigned from, unsigned to, bool one_by_one)
+{
+    char name[16], to_name[16];
+    for (unsigned key = from; key < to; key++) {
+        now[key] = DELETED;
+        ck_ok(one_by_one ? kv_delete(table, key_of(key, name), KV_DURABLE_WRITE) : 0);
+    }
+    if (!one_by_one) {
+        ck_ok(kv_delete_range(table, key_of(from, name), key_of(to, to_name), KV_DURABLE_WRITE));
+    }
+}
+
+/* What every key shows now: a version, DELETED or ERROR. Nothing that it should not. */
+static void read_all(const char *at, unsigned shown[KEYS])
+{
+    open_at(at);
+    for (unsigned key = 0; key < KEYS; key++) {
+        char name[16];
+        struct kv_pinned pinned = {0};
+        int r = kv_get(table, NULL, key_of(key, name), &pinned);
+        shown[key] = r == -KV_EDAMAGED ? ERROR : DELETED;
+        if (r == 0) {
+            shown[key] = version_in(pinned.value);
+            ck_assert_msg(shown[key] == now[key], "key %u shows version %u instead of %u", key,
+                          shown[key], now[key]);
+            kv_pinned_release(&pinned);
+        } else {
+            ck_assert_int_eq(r, shown[key] == ERROR ? -KV_EDAMAGED : -ENOENT);
+        }
+    }
+    ck_ok(kv_close(store));
+}
+
+/* ---- its tables ---- */
+
+struct found {
+    unsigned number;
+    uint32_t level;
+    uint64_t data_end, ranges;
+};
+
+static uint64_t seed_of(struct kv_storage *storage)
+{
+    struct kv_buf bytes = {0};
+    struct root root;
+    uint64_t version;
+    ck_ok(storage->ops->root_read(storage, &bytes, &version));
+    ck_ok(root_decode(kv_buf_slice(&bytes), &root));
+    kv_buf_finish(&bytes);
+    return checksum_store_seed(root.seed_id);
+}
+
+static unsigned find_tables(const char *at, struct found found[64])
+{
+    static const struct message_sink silent = {0};
+    struct kv_storage *storage = store_storage(at);
+    uint64_t seed = seed_of(storage);
+    unsigned count = 0;
+    for (unsigned number = 1; number < 500 && count < 64; number++) {
+        struct table *one = NULL;
+        if (table_open(storage, seed, number, NULL, &silent, &one) == 0) {
+            const struct table_properties *p = table_properties(one);
+            uint64_t behind = p->range_delete_count > 0 ? p->range_deletes.offset : 0;
+            found[count++] =
+                (struct found){number, p->level, p->filter.size > 0 ? p->filter.offset : behind,
+                               p->range_delete_count > 0 ? behind : 0};
+        }
+        table_close(one);
+    }
+    storage->ops->close(storage);
+    return count;
+}
+
+static void flip_in(const char *at, unsigned number, uint64_t offset)
+{
+    char name[32];
+    snprintf(name, sizeof name, "%08u.table", number);
+    flip(at, name, offset);
+}
+
+static void repair(const char *at)
+{
+    struct kv_admin_result result;
+    int codes[64];
+    ck_ok(store_check(at, KV_ADMIN_REPAIR, false, codes, &result));
+    ck_assert_uint_gt(result.problems, 0);
+    ck_assert_uint_eq(result.repaired, result.problems);
+    ck_ok(store_check(at, KV_ADMIN_REPORT, false, codes, &result));
+    ck_assert_uint_eq(result.problems, 0);
+}
+
+/* ---- damage that is repaired, and damaged again ---- */
+
+/* A damaged row that a repair made has the number of the older row at whose place it stands. Of a
+ * table of nothing else that is the largest number, too. */
+START_TEST(what_a_damaged_row_hid_stays_hidden_when_that_row_is_lost)
+{
+    struct found found[64];
+    unsigned shown[KEYS], count, newest = 0;
+    char file[600];
+    open_at(path);
+    put_keys(0, KEYS);
+    ck_ok(kv_compact(store));
+    for (int i = 0; i < 4; i++) {
+        put_keys(KEYS / 2, KEYS / 2 + 10);
+        put_keys(KEYS - 10, KEYS);
+        ck_ok(kv_flush(store));
+    }
+    while (compact_one(store) > 0) {
+    }
+    ck_ok(kv_close(store));
+    count = find_tables(path, found);
+    for (unsigned i = 0; i < count; i++) {
+        if (found[i].level > 0 && found[i].level < KV_LEVEL_COUNT - 1) {
+            newest = found[i].number;
+        }
+    }
+    ck_assert_uint_gt(newest, 0);
+    snprintf(file, sizeof file, "%s/%08u.table", path, newest);
+    ck_assert(unlink(file) == 0);
+    repair(path);
+    read_all(path, shown);
+    ck_assert_uint_eq(shown[KEYS - 1], ERROR);
+
+    count = find_tables(path, found);
+    flip_in(path, found[count - 1].number, found[count - 1].data_end - 30);
+    lose(path, false);
+    repair(path);
+    read_all(path, shown);
+    ck_assert_uint_eq(shown[KEYS - 1], ERROR);
+}
+END_TEST
+
+/* ---- what is left of a table, while the repair is not finished ---- */
+
+/* A table of old rows, and newer ones with deletes of both kinds. One lost rows, one its range
+ * deletes, and the manifest is gone. */
+static void make_damaged(void)
+{
+    struct found found[64];
+    unsigned count;
+    open_at(path);
+    put_keys(0, 400);
+    ck_ok(kv_flush(store));
+    delete_keys(20, 60, false);
+    put_keys(100, 150);
+    ck_ok(kv_flush(store));
+    delete_keys(140, 190, true);
+    put_keys(30, 35);
+    ck_ok(kv_flush(store));
+    delete_keys(300, 320, false);
+    put_keys(500, 510);
+    ck_ok(kv_close(store));
+    count = find_tables(path, found);
+    ck_assert_uint_eq(count, 4);
+    flip_in(path, found[0].number, found[0].data_end / 2);
+    ck_assert_uint_gt(found[1].ranges, 0);
+    flip_in(path, found[1].number, found[1].ranges + 50);
+    lose(path, false);
+}
+
+/* Until there is another root record, each file that was there still is. */
+static void check_nothing_went(const char *before, const char *after)
+{
+    char command[4096];
+    snprintf(command, sizeof command,
+             "cd %s && if cmp -s ROOT %s/ROOT; then for f in *; do [ -e \"%s/$f\" ] || exit 1; "
+             "done; fi",
+             before, after, after);
+    ck_assert_int_eq(system(command), 0);
+}
+
+/* Returns whether the repair went through. */
+static bool cut_repair(const char *at, uint64_t stop_at)
+{
+    const struct kv_admin_options with = {.mode = KV_ADMIN_REPAIR};
+    struct kv_admin_result result = {0};
+    struct kv_storage *storage = NULL;
+    crash_begin(stop_at);
+    ck_ok(storage_posix_open_with_calls(at, false, &crash.calls, NULL, &storage));
+    bool done = kv_admin_check(storage, &with, &result) == 0 && !crash_happened();
+    storage->ops->close(storage);
+    return done;
+}
+
+START_TEST(a_rebuild_that_is_cut_short_anywhere_is_finished_by_the_next)
+{
+    unsigned should[KEYS], shown[KEYS], errors = 0;
+    bool done = false;
+    uint64_t stop_at;
+    char at[512];
+
+    make_damaged();
+    temp_dir_name(&dir, "whole", at);
+    copy_tree(path, at);
+    repair(at);
+    read_all(at, should);
+    for (unsigned key = 0; key < KEYS; key++) {
+        errors += should[key] == ERROR;
+    }
+    ck_assert_uint_gt(errors, 0);
+    for (stop_at = 1; !done; stop_at++) {
+        char name[32];
+        struct kv_admin_result result;
+        int codes[64];
+        snprintf(name, sizeof name, "cut%u", (unsigned)stop_at);
+        temp_dir_name(&dir, name, at);
+        copy_tree(path, at);
+        done = cut_repair(at, stop_at);
+        check_nothing_went(path, at);
+        ck_ok(store_check(at, KV_ADMIN_REPAIR, false, codes, &result));
+        ck_assert_uint_eq(result.repaired, result.problems);
+        ck_ok(store_check(at, KV_ADMIN_REPORT, false, codes, &result));
+        ck_assert_uint_eq(result.problems, 0);
+        read_all(at, shown);
+        ck_assert_mem_eq(shown, should, sizeof shown);
+    }
+    printf("# cut short at %u places, %u keys are errors\n", (unsigned)stop_at - 2, errors);
+}
+END_TEST
+
+Suite *test_suite(void)
+{
+    Suite *suite = suite_create("rescue");
+    TCase *tcase = tcase_create("rescue");
+    tcase_add_checked_fixture(tcase, setup, teardown);
+    tcase_set_timeout(tcase, 0);
+    tcase_add_test(tcase, what_a_damaged_row_hid_stays_hidden_when_that_row_is_lost);
+    tcase_add_test(tcase, a_rebuild_that_is_cut_short_anywhere_is_finished_by_the_next);
+    suite_add_tcase(suite, tcase);
+    return suite;
+}
