@@ -36,6 +36,11 @@ struct rescue {
     struct kv_buf doubtful_key;
 };
 
+static uint64_t larger(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
 /* ---- what is older ---- */
 
 static int open_older(struct rescue *rescue, const struct file_meta *file)
@@ -163,14 +168,16 @@ static int append_row(struct rescue *rescue, const struct row *row)
     return r;
 }
 
+/* Tables of level 0 stand in the order of their numbers. */
+static uint64_t least_sequence(const struct rescue *rescue, uint64_t sequence)
+{
+    return rescue->file->level == 0 ? larger(sequence, rescue->file->sequence_min) : sequence;
+}
+
 static struct row damaged_row(const struct rescue *rescue, struct kv_slice key, uint64_t sequence)
 {
-    const struct file_meta *bad = rescue->file;
-    if (bad->level == 0 && sequence < bad->sequence_min) {
-        sequence = bad->sequence_min;
-    }
-    return (struct row){
-        .key = key, .trailer = row_trailer(sequence, ROW_DAMAGED), .value = kv_slice(NULL, 0)};
+    return (struct row){.key = key,
+                        .trailer = row_trailer(least_sequence(rescue, sequence), ROW_DAMAGED)};
 }
 
 /* ---- range deletes that are lost ---- */
@@ -212,24 +219,44 @@ static int begin_doubt(struct rescue *rescue)
     return r;
 }
 
+/* Of the table itself, as far as they are known; may be NULL. */
+static const struct range_dels *own_range_dels(const struct rescue *rescue)
+{
+    if (rescue->doubt.is_exact) {
+        return rescue->doubt.dels;
+    }
+    return rescue->salvage != NULL ? rescue->salvage->range_dels : NULL;
+}
+
+static const struct range_fragment *fragment_at(const struct range_dels *dels, struct kv_slice key)
+{
+    size_t i = dels != NULL ? range_dels_find(dels, key) : 0;
+    bool holds =
+        dels != NULL && i < dels->count && kv_slice_compare(dels->fragments[i].from, key) <= 0;
+    return holds ? &dels->fragments[i] : NULL;
+}
+
 static uint64_t deleted_by(const struct range_dels *dels, struct kv_slice key)
 {
-    struct range_window window = {0};
-    if (dels != NULL && dels->count > 0) {
-        range_dels_window(dels, key, ROW_SEQUENCE_MAX, &window);
+    const struct range_fragment *fragment = fragment_at(dels, key);
+    return fragment != NULL ? fragment->sequences[0] : 0;
+}
+
+/* The newest range delete that something older has of the key. */
+static uint64_t older_delete(const struct rescue *rescue, struct kv_slice key)
+{
+    uint64_t newest = 0;
+    for (size_t i = 0; i < rescue->older_count; i++) {
+        newest = larger(newest, deleted_by(table_range_dels(rescue->older_tables[i]), key));
     }
-    return window.sequence;
+    return newest;
 }
 
 /* Deleted also without the table. */
 static bool is_away(const struct rescue *rescue, const struct row *row)
 {
-    uint64_t sequence = row_sequence(row->trailer);
-    bool away = row_kind(row->trailer) == ROW_DELETE;
-    for (size_t i = 0; i < rescue->older_count && !away; i++) {
-        away = deleted_by(table_range_dels(rescue->older_tables[i]), row->key) > sequence;
-    }
-    return away;
+    return row_kind(row->trailer) == ROW_DELETE ||
+           older_delete(rescue, row->key) > row_sequence(row->trailer);
 }
 
 /* Older rows of the keys before `to` (NULL: all) that may have been deleted: nobody shall see them.
@@ -283,10 +310,31 @@ static int add_own(struct rescue *rescue, const struct row *row)
     return add_row(rescue, is_doubtful(rescue, row) ? &damaged : row);
 }
 
-static int add_damaged(struct rescue *rescue, struct kv_slice key, uint64_t sequence)
+static int add_damaged_at(struct rescue *rescue, struct kv_slice key, uint64_t sequence)
 {
     struct row row = damaged_row(rescue, key, sequence);
     return add_row(rescue, &row);
+}
+
+/* In front of an older row of that number, or of the range delete that hides it; and in front of
+ * each of the table's own range deletes, which would hide the damaged row from those who see them.
+ * There are no rows of the table between numbers that follow each other, and none behind its last.
+ */
+static int add_damaged(struct rescue *rescue, struct kv_slice key, uint64_t sequence)
+{
+    const struct range_fragment *own = fragment_at(own_range_dels(rescue), key);
+    uint64_t last = rescue->file->sequence_max, deleted = older_delete(rescue, key);
+    bool none = deleted > sequence && deleted >= last;
+    int r = 0;
+
+    sequence = least_sequence(rescue, deleted > sequence ? deleted + 1 : sequence);
+    for (size_t i = 0; own != NULL && i < own->count && r == 0; i++) {
+        uint64_t at = own->sequences[i];
+        bool follows = at == last || (i > 0 && own->sequences[i - 1] == at + 1);
+        r = at >= sequence && !follows ? add_damaged_at(rescue, key, at + 1) : 0;
+        none |= at == sequence;
+    }
+    return r == 0 && !none ? add_damaged_at(rescue, key, sequence) : r;
 }
 
 /* ---- lost parts ---- */
@@ -349,7 +397,7 @@ static int add_lost(struct rescue *rescue, struct kv_slice to, const struct row 
         bool known = row_kind(older->row->trailer) == ROW_DAMAGED;
         r = copy_key(&key, older->row->key);
         if (own != NULL && kv_slice_equal(kv_buf_slice(&key), to)) {
-            own_sequence = sequence > own_sequence ? sequence : own_sequence;
+            own_sequence = larger(sequence, own_sequence);
         } else if (r == 0 && !known && may_be_lost(rescue, kv_buf_slice(&key))) {
             r = add_damaged(rescue, kv_buf_slice(&key), sequence);
         }
@@ -485,10 +533,9 @@ static int take_rows(struct rescue *rescue)
 
 static int take_range_deletes(struct rescue *rescue)
 {
-    const struct range_dels *dels = rescue->salvage != NULL ? rescue->salvage->range_dels : NULL;
+    const struct range_dels *dels = own_range_dels(rescue);
     int r = 0;
 
-    dels = rescue->doubt.is_exact ? rescue->doubt.dels : dels;
     for (size_t i = 0; dels != NULL && i < dels->count && r == 0; i++) {
         const struct range_fragment *fragment = &dels->fragments[i];
         for (size_t n = 0; n < fragment->count && r == 0; n++) {

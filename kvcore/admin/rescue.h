@@ -13,7 +13,9 @@
  * as are rows of the table itself that they may have hidden.
  *
  * The damaged row stands right before the newest older row of its key: it takes that one's sequence
- * number, and its kind sorts before the others. In level 0 it takes the smallest number of the lost
+ * number, and its kind sorts before the others. Where a range delete hides that, it takes the next
+ * number to that of the delete, which would hide it else: it is not known either whether what is
+ * lost was newer than the delete. In level 0 it takes at least the smallest number of the lost
  * table, since tables there stand in the order of their numbers. */
 #ifndef KVCORE_ADMIN_RESCUE_H
 #define KVCORE_ADMIN_RESCUE_H

@@ -149,18 +149,13 @@ static void repair(const char *at)
     ck_assert_uint_eq(result.problems, 0);
 }
 
-/* ---- damage that is repaired, and damaged again ---- */
+/* ---- beside older tables ---- */
 
-/* A damaged row that a repair made has the number of the older row at whose place it stands. Of a
- * table of nothing else that is the largest number, too. */
-START_TEST(what_a_damaged_row_hid_stays_hidden_when_that_row_is_lost)
+/* Newer rows of some keys in a table of their own, above one of all keys. Returns its number. */
+static unsigned add_level(void)
 {
     struct found found[64];
-    unsigned shown[KEYS], count, newest = 0;
-    char file[600];
-    open_at(path);
-    put_keys(0, KEYS);
-    ck_ok(kv_compact(store));
+    unsigned count, number = 0;
     for (int i = 0; i < 4; i++) {
         put_keys(KEYS / 2, KEYS / 2 + 10);
         put_keys(KEYS - 10, KEYS);
@@ -171,13 +166,30 @@ START_TEST(what_a_damaged_row_hid_stays_hidden_when_that_row_is_lost)
     ck_ok(kv_close(store));
     count = find_tables(path, found);
     for (unsigned i = 0; i < count; i++) {
-        if (found[i].level > 0 && found[i].level < KV_LEVEL_COUNT - 1) {
-            newest = found[i].number;
-        }
+        bool between = found[i].level > 0 && found[i].level < KV_LEVEL_COUNT - 1;
+        number = between ? found[i].number : number;
     }
-    ck_assert_uint_gt(newest, 0);
-    snprintf(file, sizeof file, "%s/%08u.table", path, newest);
+    ck_assert_uint_gt(number, 0);
+    return number;
+}
+
+static void remove_table(unsigned number)
+{
+    char file[600];
+    snprintf(file, sizeof file, "%s/%08u.table", path, number);
     ck_assert(unlink(file) == 0);
+}
+
+/* A damaged row that a repair made has the number of the older row at whose place it stands. Of a
+ * table of nothing else that is the largest number, too. */
+START_TEST(what_a_damaged_row_hid_stays_hidden_when_that_row_is_lost)
+{
+    struct found found[64];
+    unsigned shown[KEYS], count;
+    open_at(path);
+    put_keys(0, KEYS);
+    ck_ok(kv_compact(store));
+    remove_table(add_level());
     repair(path);
     read_all(path, shown);
     ck_assert_uint_eq(shown[KEYS - 1], ERROR);
@@ -188,6 +200,55 @@ START_TEST(what_a_damaged_row_hid_stays_hidden_when_that_row_is_lost)
     repair(path);
     read_all(path, shown);
     ck_assert_uint_eq(shown[KEYS - 1], ERROR);
+}
+END_TEST
+
+/* Older rows that are deleted are there still as long as a snapshot needs them. */
+START_TEST(an_error_at_the_place_of_a_deleted_row_stays_one_when_it_is_merged)
+{
+    unsigned shown[KEYS];
+    open_at(path);
+    put_keys(0, KEYS);
+    ck_ok(kv_named_snapshot_create(store, "then"));
+    delete_keys(KEYS / 2, KEYS / 2 + 20, false);
+    ck_ok(kv_compact(store));
+    remove_table(add_level());
+    repair(path);
+    read_all(path, shown);
+    ck_assert_uint_eq(shown[KEYS / 2], ERROR);
+    open_at(path);
+    ck_ok(kv_compact(store));
+    ck_ok(kv_close(store));
+    read_all(path, shown);
+    ck_assert_uint_eq(shown[KEYS / 2], ERROR);
+}
+END_TEST
+
+/* A block is lost above range deletes of its own table that hide what is older, and then keys were
+ * written once more: only where nothing in the table is newer they are known to be deleted. */
+START_TEST(an_error_is_not_hidden_by_range_deletes_of_the_table_itself)
+{
+    struct found found[64];
+    unsigned shown[KEYS], count;
+    open_at(path);
+    put_keys(0, KEYS);
+    ck_ok(kv_compact(store));
+    delete_keys(100, 120, false);
+    put_keys(100, 101 + (unsigned)_i);
+    delete_keys(300, 320, false);
+    ck_ok(kv_close(store));
+    count = find_tables(path, found);
+    flip_in(path, found[count - 1].number, found[count - 1].data_end / 2);
+    repair(path);
+    for (int merged = 0; merged < 2; merged++) {
+        read_all(path, shown);
+        ck_assert_uint_eq(shown[100], ERROR);
+        ck_assert_uint_eq(shown[310], DELETED);
+        ck_assert_uint_eq(shown[90], now[90]);
+        open_at(path);
+        ck_ok(kv_compact(store));
+        ck_ok(kv_close(store));
+    }
 }
 END_TEST
 
@@ -286,6 +347,8 @@ Suite *test_suite(void)
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_set_timeout(tcase, 0);
     tcase_add_test(tcase, what_a_damaged_row_hid_stays_hidden_when_that_row_is_lost);
+    tcase_add_test(tcase, an_error_at_the_place_of_a_deleted_row_stays_one_when_it_is_merged);
+    tcase_add_loop_test(tcase, an_error_is_not_hidden_by_range_deletes_of_the_table_itself, 0, 2);
     tcase_add_test(tcase, a_rebuild_that_is_cut_short_anywhere_is_finished_by_the_next);
     suite_add_tcase(suite, tcase);
     return suite;
