@@ -180,16 +180,19 @@ static int end_output(struct merging *m, bool last)
 
 /* ---- rows ---- */
 
-static bool is_deleted(const struct merging *m, const struct row *row)
+/* The row as it shows: one that a range delete hides is deleted right behind that. */
+static struct row as_shown(const struct merging *m, const struct row *row)
 {
     struct range_window window = {0};
-    if (row_kind(row->trailer) == ROW_DELETE) {
-        return true;
-    }
+    struct row shown = *row;
+
     if (m->deletes != NULL && m->deletes->count > 0) {
         range_dels_window(m->deletes, row->key, ROW_SEQUENCE_MAX, &window);
     }
-    return window.sequence > row_sequence(row->trailer);
+    if (window.sequence > row_sequence(row->trailer)) {
+        shown.trailer = row_trailer(window.sequence + 1, ROW_DELETE);
+    }
+    return shown;
 }
 
 static bool may_be_hidden(const struct merging *m, const struct row *row)
@@ -201,25 +204,26 @@ static bool may_be_hidden(const struct merging *m, const struct row *row)
     return may;
 }
 
-static int add_row(struct merging *m, const struct row *row)
+static int add_row(struct merging *m, struct row row)
 {
-    struct row stored = *row;
     int r = 0;
 
-    if (may_be_hidden(m, row)) {
-        stored.trailer = row_trailer(row_sequence(row->trailer), ROW_DAMAGED);
-        stored.value = kv_slice(NULL, 0);
+    if (may_be_hidden(m, &row)) {
+        row.trailer = row_trailer(row_sequence(row.trailer), ROW_DAMAGED);
+        row.value = kv_slice(NULL, 0);
     }
-
+    if (row_kind(row.trailer) == ROW_DELETE) {
+        return 0;
+    }
     if (m->builder != NULL && table_builder_size(m->builder) >= table_bytes_max) {
         r = end_output(m, false);
     }
     r = r == 0 && m->builder == NULL ? begin_output(m) : r;
-    if (r == 0 && row_kind(stored.trailer) == ROW_BLOB) {
-        r = value_settle(&m->reader, m->builder, &stored);
+    if (r == 0 && row_kind(row.trailer) == ROW_BLOB) {
+        r = value_settle(&m->reader, m->builder, &row);
     }
-    m->scan->result.damaged_rows += row_kind(stored.trailer) == ROW_DAMAGED;
-    return r < 0 ? r : table_builder_add(m->builder, &stored);
+    m->scan->result.damaged_rows += row_kind(row.trailer) == ROW_DAMAGED;
+    return r < 0 ? r : table_builder_add(m->builder, &row);
 }
 
 static int merge_rows(struct merging *m)
@@ -236,7 +240,7 @@ static int merge_rows(struct merging *m)
             continue; /* an older row of the same key */
         }
         r = kv_buf_assign(&m->last_key, it->row->key);
-        r = r == 0 && !is_deleted(m, it->row) ? add_row(m, it->row) : r;
+        r = r < 0 ? r : add_row(m, as_shown(m, it->row));
         r = r < 0 ? r : scan_spend(m->scan, 0);
     }
     if (r == 0 && it != NULL) {

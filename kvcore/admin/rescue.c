@@ -374,7 +374,8 @@ static int note_lost(const struct rescue *rescue, struct kv_slice to)
     }
     lost->spans = larger;
     span = &larger[lost->count++];
-    *span = (struct lost_span){.with_from = rescue->lost_with_from};
+    *span = (struct lost_span){.with_from = rescue->lost_with_from,
+                               .with_to = file_compare_end(rescue->file, to) >= 0};
     r = kv_buf_assign(&span->from, kv_buf_slice(&rescue->lost_from));
     return r < 0 ? r : kv_buf_assign(&span->to, to);
 }
@@ -525,7 +526,7 @@ static int take_rows(struct rescue *rescue)
 {
     int r;
     if (rescue->salvage == NULL) {
-        r = begin_lost(rescue, kv_buf_slice(&rescue->file->smallest));
+        r = rescue->file->row_count > 0 ? begin_lost(rescue, (struct kv_slice){0}) : 0;
         return r < 0 ? r : end_all(rescue);
     }
     return rescue->salvage->has_index ? take_indexed(rescue) : take_found(rescue);
@@ -636,23 +637,42 @@ int rescue_alone(struct scan *scan, const struct scan_table *bad, uint64_t numbe
 
 static bool span_holds(const struct lost_span *span, struct kv_slice key)
 {
-    int r = kv_slice_compare(kv_buf_slice(&span->from), key);
-    return (r < 0 || (r == 0 && span->with_from)) &&
-           kv_slice_compare(key, kv_buf_slice(&span->to)) <= 0;
+    int from = kv_slice_compare(kv_buf_slice(&span->from), key);
+    int to = kv_slice_compare(key, kv_buf_slice(&span->to));
+    return (from < 0 || (from == 0 && span->with_from)) && (to < 0 || (to == 0 && span->with_to));
+}
+
+/* They ascend, and two meet in a key at most. */
+static bool spans_hold(const struct lost_rows *lost, struct kv_slice key)
+{
+    size_t low = 0, high = lost->count;
+    while (low < high) { /* the first one that does not end before the key */
+        size_t middle = (low + high) / 2;
+        if (kv_slice_compare(kv_buf_slice(&lost->spans[middle].to), key) < 0) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return (low < lost->count && span_holds(&lost->spans[low], key)) ||
+           (low + 1 < lost->count && span_holds(&lost->spans[low + 1], key));
+}
+
+static bool filter_denies(const struct salvage *salvage, struct kv_slice key)
+{
+    return salvage != NULL && salvage->has_filter &&
+           !filter_may_match(&salvage->filter, filter_hash_key(key));
 }
 
 /* A damaged row that was lost may have had the number of the row at whose place it stood. */
 bool lost_rows_may_hide(const struct lost_rows *lost, const struct row *row)
 {
     uint64_t sequence = row_sequence(row->trailer);
-    bool denied = lost->salvage != NULL && lost->salvage->has_filter &&
-                  !filter_may_match(&lost->salvage->filter, filter_hash_key(row->key));
-    bool may = !lost->doubt.is_exact && deleted_by(lost->doubt.dels, row->key) > sequence;
-
-    for (size_t i = 0; i < lost->count && !may && !denied; i++) {
-        may = sequence <= lost->sequence_max && span_holds(&lost->spans[i], row->key);
-    }
-    return may;
+    bool deleted = row_kind(row->trailer) == ROW_DELETE; /* the same whoever deleted it */
+    return (!deleted && !lost->doubt.is_exact &&
+            deleted_by(lost->doubt.dels, row->key) > sequence) ||
+           (sequence <= lost->sequence_max && spans_hold(lost, row->key) &&
+            !filter_denies(lost->salvage, row->key));
 }
 
 void lost_rows_finish(struct lost_rows *lost)

@@ -36,7 +36,7 @@ KV_MUST_CHECK int rescue_table(struct scan *scan, const struct scan_table *bad, 
 /* Keys that a damaged table may have held rows of. */
 struct lost_span {
     struct kv_buf from, to;
-    bool with_from;
+    bool with_from, with_to;
 };
 
 /* What a table may have held beside the rows that are left of it. All zero is nothing. */

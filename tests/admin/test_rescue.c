@@ -252,6 +252,46 @@ START_TEST(an_error_is_not_hidden_by_range_deletes_of_the_table_itself)
 }
 END_TEST
 
+/* All that is lost of it is known. */
+START_TEST(a_lost_table_of_range_deletes_costs_nothing_between_them)
+{
+    struct found found[64];
+    unsigned shown[KEYS];
+    open_at(path);
+    put_keys(0, KEYS);
+    ck_ok(kv_compact(store));
+    delete_keys(100, 120, false);
+    delete_keys(300, 320, false);
+    ck_ok(kv_close(store));
+    remove_table(found[find_tables(path, found) - 1].number);
+    repair(path);
+    read_all(path, shown);
+    ck_assert_mem_eq(shown, now, sizeof shown);
+}
+END_TEST
+
+/* It ends with a range delete, whose end it cannot have had rows of. */
+START_TEST(the_key_behind_a_damaged_table_is_right_without_a_manifest)
+{
+    struct found found[64];
+    unsigned shown[KEYS], count;
+    open_at(path);
+    put_keys(0, KEYS);
+    ck_ok(kv_compact(store));
+    put_keys(0, 8);
+    delete_keys(400, 420, false);
+    put_keys(405, 406);
+    ck_ok(kv_close(store));
+    count = find_tables(path, found);
+    flip_in(path, found[count - 1].number, found[count - 1].data_end - 30);
+    lose(path, false);
+    repair(path);
+    read_all(path, shown);
+    ck_assert_uint_eq(shown[405], ERROR);
+    ck_assert_uint_eq(shown[420], now[420]);
+}
+END_TEST
+
 /* ---- what is left of a table, while the repair is not finished ---- */
 
 /* A table of old rows, and newer ones with deletes of both kinds. One lost rows, one its range
@@ -349,6 +389,8 @@ Suite *test_suite(void)
     tcase_add_test(tcase, what_a_damaged_row_hid_stays_hidden_when_that_row_is_lost);
     tcase_add_test(tcase, an_error_at_the_place_of_a_deleted_row_stays_one_when_it_is_merged);
     tcase_add_loop_test(tcase, an_error_is_not_hidden_by_range_deletes_of_the_table_itself, 0, 2);
+    tcase_add_test(tcase, a_lost_table_of_range_deletes_costs_nothing_between_them);
+    tcase_add_test(tcase, the_key_behind_a_damaged_table_is_right_without_a_manifest);
     tcase_add_test(tcase, a_rebuild_that_is_cut_short_anywhere_is_finished_by_the_next);
     suite_add_tcase(suite, tcase);
     return suite;
