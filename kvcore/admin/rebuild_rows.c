@@ -147,7 +147,8 @@ static int begin_output(struct merging *m)
                                   .flushed_sequence = state->last_sequence,
                                   .released_log = state->released_log,
                                   .table_name = kv_slice_str(table->name),
-                                  .inputs = kv_buf_slice(&m->inputs)};
+                                  .inputs = kv_buf_slice(&m->inputs),
+                                  .replaced = kv_buf_slice(&m->left)};
     struct table_builder_options options = {
         .block_bytes = table->options.block_bytes,
         .filter_bits_per_key = table->options.filter_bits_per_key,

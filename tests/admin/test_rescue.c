@@ -380,6 +380,33 @@ START_TEST(a_rebuild_that_is_cut_short_anywhere_is_finished_by_the_next)
 }
 END_TEST
 
+/* The manifest is lost again before an opening has removed it. */
+START_TEST(what_was_left_of_a_table_does_not_come_back_if_it_could_not_be_removed)
+{
+    const struct kv_admin_options with = {.mode = KV_ADMIN_REPAIR};
+    struct kv_admin_result result = {0};
+    unsigned should[KEYS], shown[KEYS];
+    struct kv_storage *storage = NULL;
+    char at[512];
+
+    make_damaged();
+    temp_dir_name(&dir, "whole", at);
+    copy_tree(path, at);
+    repair(at);
+    read_all(at, should);
+    crash_begin(0);
+    crash.removals_that_fail = 2; /* of both damaged tables */
+    ck_ok(storage_posix_open_with_calls(path, false, &crash.calls, NULL, &storage));
+    ck_ok(kv_admin_check(storage, &with, &result));
+    storage->ops->close(storage);
+    ck_assert_uint_eq(crash.removals_that_fail, 0);
+    lose(path, false);
+    repair(path);
+    read_all(path, shown);
+    ck_assert_mem_eq(shown, should, sizeof shown);
+}
+END_TEST
+
 Suite *test_suite(void)
 {
     Suite *suite = suite_create("rescue");
@@ -392,6 +419,7 @@ Suite *test_suite(void)
     tcase_add_test(tcase, a_lost_table_of_range_deletes_costs_nothing_between_them);
     tcase_add_test(tcase, the_key_behind_a_damaged_table_is_right_without_a_manifest);
     tcase_add_test(tcase, a_rebuild_that_is_cut_short_anywhere_is_finished_by_the_next);
+    tcase_add_test(tcase, what_was_left_of_a_table_does_not_come_back_if_it_could_not_be_removed);
     suite_add_tcase(suite, tcase);
     return suite;
 }
