@@ -6,8 +6,10 @@ enum { RANGES_MAX = 32 }; /* that cover what is not repeated exactly */
 /* On disk. */
 enum { LIST_IS_EXACT = 1, LIST_ROWS_SHOWN = 2, LIST_FLAGS = 3 };
 
-/* Shared beginnings are written once: a short list must not become much memory. */
+/* Shared beginnings are written once, and a number takes a byte: a list must not become much
+ * memory. */
 static const size_t key_bytes_max = (size_t)1 << 20;
+static const size_t list_bytes_max = (size_t)64 << 10;
 
 /* ---- writing: a failed append (out of memory) is looked at once, at the end ---- */
 
@@ -161,7 +163,7 @@ int range_list_decode(struct kv_slice from, struct range_list *ret_list)
     if (from.size > 0 && from.data[0] > LIST_FLAGS) {
         return -KV_EFORMAT;
     }
-    if (!walk(&counted, from, &flags)) {
+    if (from.size > list_bytes_max || !walk(&counted, from, &flags)) {
         return -KV_EDAMAGED;
     }
     r = range_dels_create(counted.count, counted.key_bytes, &dels);

@@ -164,6 +164,27 @@ START_TEST(a_short_list_does_not_become_much_memory)
 }
 END_TEST
 
+/* One range with a delete for each byte. */
+START_TEST(a_list_with_very_many_deletes_is_refused)
+{
+    static const uint64_t counts[] = {60000, 66000};
+    for (int i = 0; i < 2; i++) {
+        struct kv_buf bytes = {0};
+        struct range_list list = {0};
+        ck_ok(kv_buf_append(&bytes, kv_slice("\1\0\1a\0\1b", 7)));
+        ck_ok(coding_append_varint(&bytes, counts[i]));
+        ck_ok(coding_append_varint(&bytes, counts[i]));
+        for (uint64_t n = 1; n < counts[i]; n++) {
+            ck_ok(coding_append_varint(&bytes, 1));
+        }
+        int r = range_list_decode(kv_buf_slice(&bytes), &list);
+        ck_assert_int_eq(r, i == 0 ? 0 : -KV_EDAMAGED);
+        range_list_finish(&list);
+        kv_buf_finish(&bytes);
+    }
+}
+END_TEST
+
 START_TEST(any_bytes_are_a_list_or_refused)
 {
     struct rng rng = {test_seed()};
@@ -196,6 +217,7 @@ Suite *test_suite(void)
     tcase_add_test(tcase, long_keys_leave_fewer_ranges_or_none);
     tcase_add_test(tcase, what_is_no_list_is_refused);
     tcase_add_test(tcase, a_short_list_does_not_become_much_memory);
+    tcase_add_test(tcase, a_list_with_very_many_deletes_is_refused);
     tcase_add_test(tcase, any_bytes_are_a_list_or_refused);
     suite_add_tcase(suite, tcase);
     return suite;
