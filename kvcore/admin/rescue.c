@@ -148,6 +148,12 @@ static bool is_in_order(const struct rescue *rescue, const struct row *row)
                        row->trailer) < 0;
 }
 
+/* Behind a newer row of the key readers at snapshots alone see it. */
+static bool is_newest(const struct rescue *rescue, const struct row *row)
+{
+    return !kv_slice_equal(row->key, kv_buf_slice(&rescue->last_key));
+}
+
 static int append_row(struct rescue *rescue, const struct row *row)
 {
     struct row stored = *row;
@@ -159,10 +165,11 @@ static int append_row(struct rescue *rescue, const struct row *row)
     if (row_kind(row->trailer) == ROW_BLOB) {
         r = value_settle(&rescue->reader, rescue->builder, &stored);
     }
+    if (row_kind(stored.trailer) == ROW_DAMAGED && rescue->lost == NULL) {
+        rescue->scan->result.damaged_rows += is_newest(rescue, &stored);
+    }
     r = r < 0 ? r : table_builder_add(rescue->builder, &stored);
     r = r < 0 ? r : kv_buf_assign(&rescue->last_key, stored.key);
-    rescue->scan->result.damaged_rows +=
-        rescue->lost == NULL && row_kind(stored.trailer) == ROW_DAMAGED;
     rescue->last_trailer = stored.trailer;
     rescue->any = true;
     return r;

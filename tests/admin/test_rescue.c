@@ -9,6 +9,7 @@
 #include "kvcore/db/compact.h"
 #include "kvcore/table/table_impl.h"
 #include "kvcore/util/checksum.h"
+#include "tests/admin/admin_craft.h"
 #include "tests/admin/admin_crash.h"
 #include "tests/admin/rebuild_rows.h"
 #include "tests/lib/temp_dir.h"
@@ -138,15 +139,19 @@ static void flip_in(const char *at, unsigned number, uint64_t offset)
     flip(at, name, offset);
 }
 
-static void repair(const char *at)
+/* Returns how many rows it says that it made errors of. */
+static uint64_t repair(const char *at)
 {
+    uint64_t damaged;
     struct kv_admin_result result;
     int codes[64];
     ck_ok(store_check(at, KV_ADMIN_REPAIR, false, codes, &result));
     ck_assert_uint_gt(result.problems, 0);
     ck_assert_uint_eq(result.repaired, result.problems);
+    damaged = result.damaged_rows;
     ck_ok(store_check(at, KV_ADMIN_REPORT, false, codes, &result));
     ck_assert_uint_eq(result.problems, 0);
+    return damaged;
 }
 
 /* ---- beside older tables ---- */
@@ -292,6 +297,31 @@ START_TEST(the_key_behind_a_damaged_table_is_right_without_a_manifest)
 }
 END_TEST
 
+/* Of each key the newest row counts: nobody reads those behind it but at snapshots. */
+START_TEST(as_many_errors_are_told_as_there_are_keys_that_cannot_be_read)
+{
+    struct found found[64];
+    unsigned shown[KEYS], count, errors = 0;
+    uint64_t told;
+    open_at(path);
+    put_keys(0, KEYS);
+    ck_ok(kv_compact(store));
+    delete_keys(100, 150, false);
+    put_keys(100, 110);
+    ck_ok(kv_close(store));
+    craft_ranges_unknown(path);
+    count = find_tables(path, found);
+    flip_in(path, found[count - 1].number, found[count - 1].ranges + 50);
+    told = repair(path);
+    read_all(path, shown);
+    for (unsigned key = 0; key < KEYS; key++) {
+        errors += shown[key] == ERROR;
+    }
+    ck_assert_uint_ge(errors, 40);
+    ck_assert_uint_eq(told, errors);
+}
+END_TEST
+
 /* ---- what is left of a table, while the repair is not finished ---- */
 
 /* A table of old rows, and newer ones with deletes of both kinds. One lost rows, one its range
@@ -418,6 +448,7 @@ Suite *test_suite(void)
     tcase_add_loop_test(tcase, an_error_is_not_hidden_by_range_deletes_of_the_table_itself, 0, 2);
     tcase_add_test(tcase, a_lost_table_of_range_deletes_costs_nothing_between_them);
     tcase_add_test(tcase, the_key_behind_a_damaged_table_is_right_without_a_manifest);
+    tcase_add_test(tcase, as_many_errors_are_told_as_there_are_keys_that_cannot_be_read);
     tcase_add_test(tcase, a_rebuild_that_is_cut_short_anywhere_is_finished_by_the_next);
     tcase_add_test(tcase, what_was_left_of_a_table_does_not_come_back_if_it_could_not_be_removed);
     suite_add_tcase(suite, tcase);
