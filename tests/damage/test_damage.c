@@ -29,7 +29,7 @@ static char attempt[512];
 
 static struct {
     uint64_t tried, told, refused, repaired, left, lost;
-    uint64_t no_seed, nameless, too_old; /* why something is left */
+    uint64_t nameless, too_old; /* why something is left */
 } counts;
 
 /* Always the same damages, but with --slow. */
@@ -296,9 +296,9 @@ static struct damage_found look(const struct reference *store, const struct imag
     return found;
 }
 
-/* What is known not to be repaired, and nothing else: nothing can be verified without a seed; of a
- * table that does not say what it is, and no manifest either, nobody knows whose rows it holds; a
- * store that went back to before there was a filesystem in it. */
+/* What is known not to be repaired, and nothing else: of a table that does not say what it is, and
+ * no manifest either, nobody knows whose rows it holds; a store that went back to before there was
+ * a filesystem in it. */
 static void judge_left(const struct reference *store, const struct damage_touched *touched)
 {
     struct damage_found left;
@@ -306,9 +306,7 @@ static void judge_left(const struct reference *store, const struct damage_touche
     damage_dir_forget_said();
     damage_dir_check(&dir, KV_ADMIN_REPORT, &left);
     counts.left++;
-    if (damage_dir_told(KV_PROBLEM_ROOT_MISSING) || damage_dir_told(KV_PROBLEM_ROOT_DAMAGED)) {
-        counts.no_seed++;
-    } else if (damage_dir_told(KV_PROBLEM_FILE_UNREADABLE)) {
+    if (damage_dir_told(KV_PROBLEM_FILE_UNREADABLE)) {
         counts.nameless++;
     } else if (damage_dir_told(KV_PROBLEM_FS_UNREADABLE) && touched->earlier) {
         counts.too_old++;
@@ -357,9 +355,9 @@ static void print_counts(void)
     printf("# tried: %" PRIu64 " damages, %" PRIu64 " told, %" PRIu64 " do not open; %" PRIu64
            " repaired, %" PRIu64 " of which something is left, %" PRIu64 " paths lost or older\n",
            counts.tried, counts.told, counts.refused, counts.repaired, counts.left, counts.lost);
-    printf("# left: %" PRIu64 " without a seed, %" PRIu64
-           " with a table that nobody names, %" PRIu64 " before the filesystem\n",
-           counts.no_seed, counts.nameless, counts.too_old);
+    printf("# left: %" PRIu64 " with a table that nobody names, %" PRIu64
+           " before the filesystem\n",
+           counts.nameless, counts.too_old);
 }
 
 /* ---- sweeps ---------------------------------------------------------------------------------- */
