@@ -122,8 +122,10 @@ static int place_pack(const struct blob_writer *writer, const struct blob_pack *
     return 0;
 }
 
+typedef int append_fn(struct kv_log *log, const struct iovec *parts, int part_count);
+
 /* Hand what is held back, and the parts behind it, to the storage. */
-static int hand_over(struct blob_writer *writer, const struct iovec parts[3])
+static int hand_over_by(struct blob_writer *writer, const struct iovec parts[3], append_fn *append)
 {
     struct iovec all[4] = {part_of(kv_buf_slice(&writer->held_back))};
     uint64_t appended = atomic_load_explicit(&writer->appended, memory_order_relaxed);
@@ -136,7 +138,7 @@ static int hand_over(struct blob_writer *writer, const struct iovec parts[3])
     for (int i = 0; i < count; i++) {
         appended += all[i].iov_len;
     }
-    r = writer->storage->ops->log_append(writer->log, all, count);
+    r = append(writer->log, all, count);
     if (r < 0) {
         writer->broken = true;
         return r;
@@ -145,6 +147,11 @@ static int hand_over(struct blob_writer *writer, const struct iovec parts[3])
     atomic_store_explicit(&writer->appended, appended, memory_order_release);
     atomic_store_explicit(&writer->size, appended, memory_order_relaxed);
     return 0;
+}
+
+static int hand_over(struct blob_writer *writer, const struct iovec parts[3])
+{
+    return hand_over_by(writer, parts, writer->storage->ops->log_append);
 }
 
 static const uint8_t zeros[BLOB_ALIGNMENT] = {0};
@@ -254,7 +261,10 @@ static int sync_locked(struct blob_writer *writer) REQUIRES(&writer->sync_mu)
     }
     r = writer->storage->ops->log_sync(writer->log);
     if (r < 0) {
-        atomic_store(&writer->suspect, true);
+        /* What a storage keeps that it has no room for now is in no doubt. */
+        if (r != -ENOSPC || !writer->storage->ops->log_sync_keeps) {
+            atomic_store(&writer->suspect, true);
+        }
         return r;
     }
     writer->synced = appended;
@@ -283,8 +293,10 @@ static int append_end(struct blob_writer *writer)
     end.offset = blob_writer_size(writer);
     r = blob_directory_encode(&writer->directory, writer->seed, &end, &bytes);
     if (r == 0 && !writer->broken && !blob_writer_is_suspect(writer)) {
+        const struct kv_storage_ops *ops = writer->storage->ops;
         struct iovec parts[3] = {part_of(kv_buf_slice(&bytes))};
-        kv_ignore(hand_over(writer, parts));
+        append_fn *through = ops->log_append_through;
+        kv_ignore(hand_over_by(writer, parts, through != NULL ? through : ops->log_append));
     }
     kv_buf_finish(&bytes);
     return r;

@@ -6,7 +6,8 @@
  * Invariants
  *  1. Bytes once appended are never moved or overwritten.
  *  2. After a failed append nothing can be added, but what was appended before can be read, synced
- *     and sealed (without a directory). After a failed sync it can only be read.
+ *     and sealed (without a directory). After a failed sync it can only be read; but one that found
+ *     no room, of a storage that keeps what it has none for, did not fail.
  *
  * Concurrency: append, put and note by one thread at a time (the leader of a write group, or the
  * job). Sync and seal from any thread, also beside it; seal only when nothing is added any more.

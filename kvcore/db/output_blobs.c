@@ -74,10 +74,10 @@ int output_blobs_finish(struct kv_store *store, struct output_blobs *blobs, stru
 void output_blobs_remove(struct kv_store *store, struct output_blobs *blobs)
 {
     if (blobs->writer != NULL) {
-        uint64_t number = blob_writer_number(blobs->writer);
+        /* First: what a full device has no room for is then needed by nobody. */
+        remove_blob(store, blob_writer_number(blobs->writer));
         blob_writer_destroy(blobs->writer);
         blobs->writer = NULL;
-        remove_blob(store, number);
     }
     for (size_t i = 0; i < blobs->done_count; i++) {
         remove_blob(store, blobs->done[i].number);

@@ -209,6 +209,13 @@ int recovered_blobs_check(struct recovered_blobs *blobs, struct kv_slice payload
 
 /* ---- sealing ---- */
 
+static int append_through(const struct kv_storage_ops *ops, struct kv_log *log,
+                          const struct iovec *part)
+{
+    return ops->log_append_through != NULL ? ops->log_append_through(log, part, 1)
+                                           : ops->log_append(log, part, 1);
+}
+
 static int seal(struct recovered_blobs *blobs, struct unnamed *blob, struct edit *edit)
 {
     const struct kv_store *store = blobs->store;
@@ -223,7 +230,7 @@ static int seal(struct recovered_blobs *blobs, struct unnamed *blob, struct edit
     int r = blob_directory_encode(&blob->directory, store->seed, &end, &bytes);
 
     part = (struct iovec){.iov_base = bytes.data, .iov_len = bytes.size};
-    if (r == 0 && ops->log_append(blob->log, &part, 1) == 0) {
+    if (r == 0 && append_through(ops, blob->log, &part) == 0) {
         info.file_size += bytes.size; /* a full device does without */
     }
     r = r < 0 ? r : ops->log_sync(blob->log);

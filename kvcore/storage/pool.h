@@ -55,6 +55,10 @@ struct pool_change {
 
 struct pool;
 
+/* What a change came to that was begun. From any thread, which may hold locks of its own: nothing
+ * of a pool is called from it. */
+typedef void pool_done_fn(void *arg, int result);
+
 /* What is not 0 ends the listing. */
 typedef int pool_key_fn(void *arg, const char *name, struct kv_slice value);
 
@@ -65,6 +69,12 @@ struct pool_ops {
      * room, like a removal, is done all the same; -EOPNOTSUPP keys in a pool that has none (one
      * with erasure coding). */
     int (*change)(struct pool *pool, const char *object, const struct pool_change *change);
+    /* The same, and `done` is told what came of it, once, and not before this call has begun; on
+     * failure never. What `change` points to may go when this returns. Changes of one object by one
+     * client are judged and made in the order in which they were begun, unless the outcome of one
+     * is unknown; they may be told in any. All were told before the client is closed. */
+    int (*begin)(struct pool *pool, const char *object, const struct pool_change *change,
+                 pool_done_fn *done, void *arg);
     /* Up to `size` bytes from `offset`, short only at the end. Errors: -ENOENT. */
     int (*read)(struct pool *pool, const char *object, uint64_t offset, void *to, size_t size,
                 size_t *ret_size);

@@ -81,11 +81,12 @@ static void add_bytes(rados_write_op_t op, const struct pool_change *change)
     }
 }
 
-static int pool_change(struct pool *pool, const char *object, const struct pool_change *change)
+/* To be released; NULL: no memory. It has copies of all bytes. */
+static rados_write_op_t encode(const struct pool_change *change)
 {
     rados_write_op_t op = rados_create_write_op();
     if (op == NULL) {
-        return -ENOMEM;
+        return NULL;
     }
     if (change->create) {
         rados_write_op_create(op, LIBRADOS_CREATE_EXCLUSIVE, NULL);
@@ -103,9 +104,76 @@ static int pool_change(struct pool *pool, const char *object, const struct pool_
     if (change->remove) {
         rados_write_op_remove(op);
     }
+    return op;
+}
+
+static int result_of(int r)
+{
+    return r == -EDQUOT ? -ENOSPC : r;
+}
+
+static int pool_change(struct pool *pool, const char *object, const struct pool_change *change)
+{
+    rados_write_op_t op = encode(change);
+    if (op == NULL) {
+        return -ENOMEM;
+    }
     int r = rados_write_op_operate(op, io_of(pool), object, NULL, LIBRADOS_OPERATION_NOFLAG);
     rados_release_write_op(op);
-    return r == -EDQUOT ? -ENOSPC : r;
+    return result_of(r);
+}
+
+/* A change that is on its way. */
+struct begun {
+    rados_write_op_t op;
+    pool_done_fn *done;
+    void *arg;
+};
+
+static void tell_done(rados_completion_t completion, void *arg)
+{
+    struct begun *begun = (struct begun *)arg;
+    pool_done_fn *done = begun->done;
+    void *done_arg = begun->arg;
+    int r = result_of(rados_aio_get_return_value(completion));
+
+    rados_aio_release(completion);
+    rados_release_write_op(begun->op);
+    free(begun);
+    done(done_arg, r);
+}
+
+/* The client numbers what it sends in the order of these calls, sends it to the server of an object
+ * in that order, also anew after the connection broke, and the server keeps to it for each object.
+ */
+static int pool_begin(struct pool *pool, const char *object, const struct pool_change *change,
+                      pool_done_fn *done, void *arg)
+{
+    struct begun *begun = calloc(1, sizeof *begun);
+    rados_completion_t completion = NULL;
+    int r = -ENOMEM;
+
+    if (begun == NULL) {
+        return r;
+    }
+    *begun = (struct begun){.op = encode(change), .done = done, .arg = arg};
+    if (begun->op != NULL) {
+        r = rados_aio_create_completion2(begun, tell_done, &completion);
+    }
+    if (r == 0) {
+        r = rados_aio_write_op_operate(begun->op, io_of(pool), completion, object, NULL,
+                                       LIBRADOS_OPERATION_NOFLAG);
+    }
+    if (r < 0) {
+        if (completion != NULL) {
+            rados_aio_release(completion);
+        }
+        if (begun->op != NULL) {
+            rados_release_write_op(begun->op);
+        }
+        free(begun);
+    }
+    return r;
 }
 
 /* ---- looking ----------------------------------------------------------------------------------
@@ -301,6 +369,7 @@ static void pool_close(struct pool *pool)
 static const struct pool_ops rados_pool_ops = {
     .close = pool_close,
     .change = pool_change,
+    .begin = pool_begin,
     .read = pool_read,
     .stat = pool_stat,
     .attribute = pool_attribute,

@@ -75,7 +75,13 @@ int pooled_item_size(struct pooled_storage *storage, const struct pooled_dir_ite
         return 0;
     }
     pooled_sender_await(&storage->sender); /* it may be one that is appended to here */
-    return measure(storage, item, ret_size);
+    pooled_flights_settle(&storage->flights);
+    uint64_t size = 0;
+    int r = measure(storage, item, &size);
+    if (r == 0) {
+        *ret_size = pooled_flights_whole(&storage->flights, item->id, size);
+    }
+    return r;
 }
 
 /* ---- what is open here ------------------------------------------------------------------------
@@ -226,6 +232,7 @@ static int put_removed(struct pooled_storage *storage, const struct pooled_dir_i
         kv_ignore(mark_removed(storage, removed->id, false));
         return r;
     }
+    pooled_flights_removed(&storage->flights, removed->id);
     pooled_sender_removed(&storage->sender, removed->id);
     if (!mark_removed(storage, removed->id, true)) {
         kv_ignore(remove_pieces(storage, removed)); /* the next opening sweeps */
@@ -458,6 +465,35 @@ static int grow(struct pooled_file *file)
     return set_entry(file, item.entry);
 }
 
+int pooled_file_reach(struct pooled_file *file, uint64_t offset)
+{
+    struct pooled_dir_item item = item_of(file);
+    uint64_t piece = offset / item.entry.piece_bytes;
+
+    assert(piece <= item.entry.pieces);
+    return piece == item.entry.pieces ? grow(file) : 0;
+}
+
+int pooled_file_begin(struct pooled_file *file, uint64_t offset, struct kv_slice bytes,
+                      pool_done_fn *done, void *arg)
+{
+    struct pooled_dir_item item = item_of(file);
+    struct iovec part = {(void *)(uintptr_t)bytes.data, bytes.size};
+    char name[POOLED_NAME_SIZE];
+
+    pooled_piece_name(item.id, item.entry.epoch, offset / item.entry.piece_bytes, name);
+    return pooled_change_begin(file->storage, name,
+                               &(struct pool_change){.parts = &part,
+                                                     .part_count = 1,
+                                                     .offset = offset % item.entry.piece_bytes},
+                               done, arg);
+}
+
+uint64_t pooled_file_piece_bytes(struct pooled_file *file)
+{
+    return item_of(file).entry.piece_bytes;
+}
+
 int pooled_file_write(struct pooled_file *file, uint64_t offset, const struct iovec *parts,
                       int part_count)
 {
@@ -466,7 +502,6 @@ int pooled_file_write(struct pooled_file *file, uint64_t offset, const struct io
     for (;;) {
         struct iovec some[WRITE_PARTS];
         struct pooled_dir_item item = item_of(file);
-        uint64_t piece = offset / item.entry.piece_bytes;
         uint64_t at = offset % item.entry.piece_bytes;
         uint64_t room = item.entry.piece_bytes - at;
         char name[POOLED_NAME_SIZE];
@@ -476,12 +511,11 @@ int pooled_file_write(struct pooled_file *file, uint64_t offset, const struct io
         if (size == 0 && rest.count == 0) {
             return 0;
         }
-        assert(piece <= item.entry.pieces);
-        int r = piece == item.entry.pieces ? grow(file) : 0;
+        int r = pooled_file_reach(file, offset);
         if (r < 0) {
             return r;
         }
-        pooled_piece_name(item.id, item.entry.epoch, piece, name);
+        pooled_piece_name(item.id, item.entry.epoch, offset / item.entry.piece_bytes, name);
         r = pooled_change(file->storage, name,
                           &(struct pool_change){.parts = some, .part_count = count, .offset = at});
         if (r < 0) {

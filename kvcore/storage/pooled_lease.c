@@ -44,16 +44,23 @@ static bool is_refusal(int r)
            r == -EPERM || r == -EOPNOTSUPP;
 }
 
-static int attempt(struct pooled_storage *storage, const char *object,
-                   const struct pool_change *what)
+/* Why nothing may be changed, or 0. */
+static int check_may_change(const struct pooled_storage *storage)
 {
     if (atomic_load(&storage->lease) != KV_LEASE_EXCLUSIVE) {
         return -EROFS;
     }
-    if (atomic_load(&storage->lost)) {
-        return -POOLED_EFENCED;
+    return atomic_load(&storage->lost) ? -POOLED_EFENCED : 0;
+}
+
+static int attempt(struct pooled_storage *storage, const char *object,
+                   const struct pool_change *what)
+{
+    int r = check_may_change(storage);
+    if (r < 0) {
+        return r;
     }
-    int r = storage->pool->ops->change(storage->pool, object, what);
+    r = storage->pool->ops->change(storage->pool, object, what);
     return r == 0 || is_refusal(r) ? r : pooled_lose(storage, r);
 }
 
@@ -81,6 +88,20 @@ int pooled_change(struct pooled_storage *storage, const char *object,
         return pooled_root_missing(storage);
     }
     return r == -ECANCELED && what->guard_count == 0 ? pooled_lose(storage, -POOLED_EFENCED) : r;
+}
+
+int pooled_change_begin(struct pooled_storage *storage, const char *object,
+                        const struct pool_change *what, pool_done_fn *done, void *arg)
+{
+    struct pool_guard guard = {POOLED_EPOCH_ATTR, POOL_IS,
+                               pooled_count_slice(&storage->epoch_text)};
+    struct pool_change guarded = *what;
+    int r = check_may_change(storage);
+
+    assert(what->guard_count == 0 && !what->create);
+    guarded.guards = &guard;
+    guarded.guard_count = 1;
+    return r < 0 ? r : storage->pool->ops->begin(storage->pool, object, &guarded, done, arg);
 }
 
 /* ---- renewal ----------------------------------------------------------------------------------

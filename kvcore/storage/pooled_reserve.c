@@ -116,6 +116,7 @@ int pooled_reserve(struct kv_storage *base, uint64_t bytes)
     }
     if (r == 0 && bytes > 0) { /* where it is given back the pool may be full */
         pooled_sender_fit(&storage->sender, bytes);
+        pooled_flights_fit(&storage->flights, bytes);
     }
     mutex_unlock(&storage->reserve_mu);
     return r;

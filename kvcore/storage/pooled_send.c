@@ -66,6 +66,20 @@ static struct pooled_tail *take_group(struct pooled_sender *sender) REQUIRES(&se
     return tail;
 }
 
+/* No record is there before the values that it points to: they were appended to blobs before it.
+ * What is appended to them later is not waited for. */
+static int write_group(struct pooled_sender *sender, const struct pooled_tail *tail, bool again,
+                       uint64_t offset, const struct iovec *part)
+{
+    struct pooled_flights *flights = &tail->file->storage->flights;
+
+    if (!again) {
+        sender->behind = pooled_flights_mark(flights);
+    }
+    int r = pooled_flights_await(flights, sender->behind);
+    return r < 0 ? r : pooled_file_write(tail->file, offset, part, 1);
+}
+
 /* It was sent, or never will be. Its buffer is that of the next one that begins to gather. */
 static void end_group(struct pooled_sender *sender) REQUIRES(&sender->mu)
 {
@@ -137,7 +151,8 @@ static void drop(struct pooled_sender *sender, struct pooled_tail *tail) REQUIRE
 
 static void send_group(struct pooled_sender *sender) REQUIRES(&sender->mu)
 {
-    struct pooled_tail *tail = sender->refused != NULL ? sender->refused : take_group(sender);
+    bool again = sender->refused != NULL;
+    struct pooled_tail *tail = again ? sender->refused : take_group(sender);
     struct iovec part = {.iov_base = sender->sending.data, .iov_len = sender->sending.size};
     uint64_t offset = tail->sent;
 
@@ -145,7 +160,7 @@ static void send_group(struct pooled_sender *sender) REQUIRES(&sender->mu)
     sender->try_again = false;
     condvar_broadcast(&sender->done); /* there is room */
     mutex_unlock(&sender->mu);
-    int r = pooled_file_write(tail->file, offset, &part, 1);
+    int r = write_group(sender, tail, again, offset, &part);
     mutex_lock(&sender->mu);
     sender->busy = NULL;
     sender->tries++;

@@ -19,12 +19,14 @@
  *     one is drawn at random: nor what a store left that had the same name and was purged.
  *  5. A change whose outcome is unknown ends the lease: nothing is repeated or built on it.
  *  6. Bytes of write-ahead logs go to the pool in the order they were appended, whichever log they
- *     are of: one write at a time, and behind one that failed nothing of what waited then.
+ *     are of: one write at a time, behind one that failed nothing of what waited then, and none
+ *     before all that was appended to blobs before it is there.
  *
  * How each window between two steps is closed: docs/architecture.md, "A store on Ceph RADOS".
  *
  * Concurrency: fields without a note are constant after open. No call to the pool is made under
- * `mu` or the sender's mutex, which are never held together; `reserve_mu` comes before both. */
+ * `mu`, the sender's mutex or that of the flights, which are never held together; `reserve_mu`
+ * comes before all. */
 #ifndef KVCORE_STORAGE_POOLED_STORE_H
 #define KVCORE_STORAGE_POOLED_STORE_H
 
@@ -34,6 +36,7 @@
 
 #include "kvcore/storage/pool.h"
 #include "kvcore/storage/pooled_entry.h"
+#include "kvcore/storage/pooled_flight.h"
 #include "kvcore/storage/pooled_lines.h"
 #include "kvcore/util/thread.h"
 
@@ -105,6 +108,7 @@ struct pooled_sender {
     uint64_t settled GUARDED_BY(mu);      /* and of these sent or given up */
     struct kv_buf sending GUARDED_BY(mu); /* its bytes are the thread's: a group on its way */
     struct kv_buf spare GUARDED_BY(mu);   /* of the group before; empty */
+    uint64_t behind; /* the thread's: what of all blobs has to be there before that group goes */
 };
 
 struct pooled_storage {
@@ -136,6 +140,7 @@ struct pooled_storage {
     uint64_t refused_ns GUARDED_BY(reserve_mu); /* when there was no room for it; 0: there was */
     struct thread renewer;
     struct pooled_sender sender;
+    struct pooled_flights flights;
 };
 
 static inline struct pooled_storage *pooled_storage(struct kv_storage *storage)
@@ -155,7 +160,12 @@ KV_MUST_CHECK int pooled_storage_open(struct pool *take_pool, const char *url,
  * not hold; -EEXIST; -ENOENT; -ENOSPC, -EACCES, -EPERM. */
 KV_MUST_CHECK int pooled_change(struct pooled_storage *storage, const char *object,
                                 const struct pool_change *change);
-/* The same without a guard, for what nobody else can have any use of. */
+/* The guarded change is begun, and told as the pool tells it (`begin` of pool.h); `what` has no
+ * guard of its own. */
+KV_MUST_CHECK int pooled_change_begin(struct pooled_storage *storage, const char *object,
+                                      const struct pool_change *what, pool_done_fn *done,
+                                      void *arg);
+/* The same as pooled_change() without a guard, for what nobody else can have any use of. */
 KV_MUST_CHECK int pooled_change_unguarded(struct pooled_storage *storage, const char *object,
                                           const struct pool_change *change);
 /* 0 nobody has taken over, or struck this follower out; -POOLED_EFENCED somebody has, or the store
@@ -266,6 +276,13 @@ KV_MUST_CHECK int pooled_file_resume(struct pooled_file *file);
 /* On all replicas when 0 is returned. `offset` is at most the end. */
 KV_MUST_CHECK int pooled_file_write(struct pooled_file *file, uint64_t offset,
                                     const struct iovec *parts, int part_count);
+/* The piece that the byte at `offset` lies in, at most behind the end, is made if it is missing.
+ * Errors: -EFBIG there are too many. */
+KV_MUST_CHECK int pooled_file_reach(struct pooled_file *file, uint64_t offset);
+/* Within one piece, which is there: begun, and told as the pool tells it. */
+KV_MUST_CHECK int pooled_file_begin(struct pooled_file *file, uint64_t offset,
+                                    struct kv_slice bytes, pool_done_fn *done, void *arg);
+uint64_t pooled_file_piece_bytes(struct pooled_file *file);
 /* Of a file that is `end` bytes long. Errors: -KV_EDAMAGED some of that is not there. */
 KV_MUST_CHECK int pooled_file_read(struct pooled_file *file, uint64_t end, uint64_t offset,
                                    void *to, size_t size, size_t *ret_size);
@@ -344,6 +361,7 @@ int pooled_log_open(struct kv_storage *storage, struct kv_file_id id, struct kv_
 int pooled_log_resume(struct kv_storage *storage, struct kv_file_id id, struct kv_log **ret_log);
 int pooled_log_rewrite(struct kv_log *log, uint64_t offset, struct kv_slice bytes);
 int pooled_log_append(struct kv_log *log, const struct iovec *parts, int part_count);
+int pooled_log_append_through(struct kv_log *log, const struct iovec *parts, int part_count);
 void pooled_log_write_out(struct kv_log *log);
 int pooled_log_read(struct kv_log *log, uint64_t offset, void *to, size_t size, size_t *ret_size);
 int pooled_log_sync(struct kv_log *log);

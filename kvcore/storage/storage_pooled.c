@@ -12,6 +12,7 @@ static void pooled_close(struct kv_storage *base)
 
     assert(storage->files == NULL);
     pooled_sender_finish(&storage->sender);
+    pooled_flights_finish(&storage->flights);
     pooled_lease_release(storage);
     storage->pool->ops->close(storage->pool);
     condvar_finish(&storage->wake);
@@ -154,6 +155,7 @@ static const struct kv_storage_ops pooled_ops = {
     .log_resume = pooled_log_resume,
     .log_rewrite = pooled_log_rewrite,
     .log_append = pooled_log_append,
+    .log_append_through = pooled_log_append_through,
     .log_write_out = pooled_log_write_out,
     .log_read = pooled_log_read,
     .log_sync = pooled_log_sync,
@@ -204,6 +206,7 @@ int pooled_storage_open(struct pool *take_pool, const char *url,
     condvar_init(&storage->wake);
     condvar_init(&storage->renewed);
     pooled_sender_init(&storage->sender);
+    pooled_flights_init(&storage->flights);
     *ret_storage = &storage->base;
     return 0;
 }

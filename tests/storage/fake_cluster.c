@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "kvcore/util/clock.h"
 #include "kvcore/util/thread.h"
@@ -47,6 +48,11 @@ struct late {
     struct iovec part;
     char key_removed[64];
     struct kv_buf arena; /* never moved once filled */
+    pool_done_fn *done;  /* of one that was begun */
+    void *done_arg;
+    int result;
+    bool made;  /* only to be told */
+    bool lands; /* later */
     struct late *next;
 };
 
@@ -59,6 +65,7 @@ struct fake_cluster {
     bool shut_out_forbidden;
     size_t limit;
     bool keys_forbidden;
+    struct rng *disorder; /* begun changes come in any order that is allowed */
     _Atomic uint64_t passed_ns;
 };
 
@@ -71,6 +78,11 @@ struct fake_client {
     void *plan_arg;
     _Atomic unsigned index;
     _Atomic bool dead;
+    struct condvar changed; /* with the cluster's mutex, as are these: */
+    struct late *begun;     /* in order */
+    struct thread worker;   /* which makes and tells them */
+    bool works;
+    bool closing;
 };
 
 static struct fake_client *client_of(struct pool *pool)
@@ -296,9 +308,9 @@ static struct pool_value keep_value(struct kv_buf *arena, const struct pool_valu
     return (struct pool_value){(const char *)name.data, keep(arena, value->value)};
 }
 
-static void postpone(struct fake_client *client, const char *name, const struct pool_change *change)
+static struct late *copy_change(const struct fake_client *client, const char *name,
+                                const struct pool_change *change)
 {
-    struct fake_cluster *cluster = client->cluster;
     struct late *late = calloc(1, sizeof *late);
     size_t bytes = 0;
 
@@ -337,8 +349,19 @@ static void postpone(struct fake_client *client, const char *name, const struct 
     late->change.keys = late->keys;
     late->change.parts = &late->part;
     late->change.part_count = bytes > 0 ? 1 : 0;
-    late->next = cluster->late;
-    cluster->late = late;
+    return late;
+}
+
+static void free_late(struct late *late)
+{
+    kv_buf_finish(&late->arena);
+    free(late);
+}
+
+static void postpone(struct fake_client *client, struct late *late)
+{
+    late->next = client->cluster->late;
+    client->cluster->late = late;
 }
 
 void fake_cluster_land(struct fake_cluster *cluster)
@@ -350,8 +373,7 @@ void fake_cluster_land(struct fake_cluster *cluster)
         if (!cluster->shut_out[late->client]) {
             kv_ignore(apply(cluster, late->object, &late->change)); /* if its guards hold */
         }
-        kv_buf_finish(&late->arena);
-        free(late);
+        free_late(late);
     }
     mutex_unlock(&cluster->mu);
 }
@@ -403,12 +425,128 @@ static int fake_change(struct pool *pool, const char *name, const struct pool_ch
     }
     mutex_lock(&client->cluster->mu);
     if (fate == FAKE_LATE) {
-        postpone(client, name, change);
+        postpone(client, copy_change(client, name, change));
     } else {
         r = apply(client->cluster, name, change);
     }
     mutex_unlock(&client->cluster->mu);
     return fate == FAKE_DONE ? r : -ETIMEDOUT;
+}
+
+/* ---- changes that are begun -------------------------------------------------------------------
+ */
+
+/* Whether none is to be made before it. */
+static bool is_in_turn(const struct fake_client *client, const struct late *late)
+{
+    for (const struct late *at = client->begun; at != late; at = at->next) {
+        if (!at->made && strcmp(at->object, late->object) == 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* One to be made or told now. */
+static struct late *pick(struct fake_client *client)
+{
+    struct rng *disorder = client->cluster->disorder;
+    struct late *picked = client->begun;
+    unsigned count = 0;
+
+    for (struct late *at = client->begun; disorder != NULL && at != NULL; at = at->next) {
+        if ((at->made || is_in_turn(client, at)) && rng_below(disorder, ++count) == 0) {
+            picked = at;
+        }
+    }
+    return picked;
+}
+
+static void take_out(struct fake_client *client, struct late *late)
+{
+    struct late **link = &client->begun;
+    while (*link != late) {
+        link = &(*link)->next;
+    }
+    *link = late->next;
+}
+
+/* Called and returns with the cluster's mutex held. */
+static void make_begun(struct fake_client *client, struct late *late)
+{
+    struct timespec pause = {0};
+    enum fake_fate fate = FAKE_DONE;
+
+    if (client->cluster->disorder != NULL && rng_below(client->cluster->disorder, 4) == 0) {
+        pause.tv_nsec = (long)rng_below(client->cluster->disorder, 300 * 1000);
+    }
+    mutex_unlock(&client->cluster->mu);
+    nanosleep(&pause, NULL);
+    int r = begin_step(client, &fate);
+    mutex_lock(&client->cluster->mu);
+    late->made = true;
+    late->lands = r == 0 && fate == FAKE_LATE;
+    if (r == 0 && fate != FAKE_LATE) {
+        r = apply(client->cluster, late->object, &late->change);
+    }
+    late->result = fate == FAKE_DONE || r == -ESHUTDOWN ? r : -ETIMEDOUT;
+}
+
+/* Called and returns with the cluster's mutex held. */
+static void tell(struct fake_client *client, struct late *late)
+{
+    take_out(client, late);
+    mutex_unlock(&client->cluster->mu);
+    late->done(late->done_arg, late->result);
+    mutex_lock(&client->cluster->mu);
+    if (late->lands) {
+        postpone(client, late);
+    } else {
+        free_late(late);
+    }
+}
+
+static void *work(void *arg)
+{
+    struct fake_client *client = (struct fake_client *)arg;
+    struct fake_cluster *cluster = client->cluster;
+
+    mutex_lock(&cluster->mu);
+    while (!client->closing || client->begun != NULL) {
+        struct late *late = pick(client);
+        if (late == NULL) {
+            condvar_wait(&client->changed, &cluster->mu);
+        } else if (!late->made) {
+            make_begun(client, late);
+        } else {
+            tell(client, late);
+        }
+    }
+    mutex_unlock(&cluster->mu);
+    return NULL;
+}
+
+static int fake_begin(struct pool *pool, const char *name, const struct pool_change *change,
+                      pool_done_fn *done, void *arg)
+{
+    struct fake_client *client = client_of(pool);
+    struct late *late = copy_change(client, name, change);
+    struct late **link = &client->begun;
+
+    late->done = done;
+    late->done_arg = arg;
+    mutex_lock(&client->cluster->mu);
+    while (*link != NULL) {
+        link = &(*link)->next;
+    }
+    *link = late;
+    if (!client->works) {
+        client->works = true;
+        must(thread_start(&client->worker, FAKE_WORKER, work, client));
+    }
+    condvar_signal(&client->changed);
+    mutex_unlock(&client->cluster->mu);
+    return 0;
 }
 
 static int fake_read(struct pool *pool, const char *name, uint64_t offset, void *to, size_t size,
@@ -522,7 +660,18 @@ static uint64_t fake_now(struct pool *pool)
 
 static void fake_close(struct pool *pool)
 {
-    free(pool);
+    struct fake_client *client = client_of(pool);
+
+    mutex_lock(&client->cluster->mu);
+    assert(client->begun == NULL);
+    client->closing = true;
+    condvar_signal(&client->changed);
+    mutex_unlock(&client->cluster->mu);
+    if (client->works) {
+        thread_join(&client->worker);
+    }
+    condvar_finish(&client->changed);
+    free(client);
 }
 
 /* ---- locks ------------------------------------------------------------------------------------
@@ -635,6 +784,7 @@ static int fake_is_locked(struct pool *pool, const char *name)
 static const struct pool_ops fake_ops = {
     .close = fake_close,
     .change = fake_change,
+    .begin = fake_begin,
     .read = fake_read,
     .stat = fake_stat,
     .attribute = fake_attribute,
@@ -686,6 +836,7 @@ struct pool *fake_cluster_connect(struct fake_cluster *cluster, fake_plan_fn *pl
     client->cluster = cluster;
     client->plan = plan;
     client->plan_arg = arg;
+    condvar_init(&client->changed);
     snprintf(client->address, sizeof client->address, "client-%u", client->id);
     return &client->base;
 }
@@ -708,6 +859,13 @@ size_t fake_cluster_used(struct fake_cluster *cluster)
     size_t used = used_by_all(cluster);
     mutex_unlock(&cluster->mu);
     return used;
+}
+
+void fake_cluster_disorder(struct fake_cluster *cluster, struct rng *rng)
+{
+    mutex_lock(&cluster->mu);
+    cluster->disorder = rng;
+    mutex_unlock(&cluster->mu);
 }
 
 void fake_cluster_forbid_keys(struct fake_cluster *cluster)

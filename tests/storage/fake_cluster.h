@@ -4,14 +4,20 @@
  * call, an answer is lost, a call lands later than its time-out, locks run out, and other clients
  * act in between.
  *
- * Concurrency: any thread; a plan is called with no mutex held, from the thread whose call it is.
- */
+ * Changes that were begun are made and told by a thread of their client, one by one.
+ *
+ * Concurrency: any thread; a plan is called with no mutex held, from the thread whose call it is,
+ * or FAKE_WORKER for a change that was begun: then when it is made. */
 #ifndef TESTS_STORAGE_FAKE_CLUSTER_H
 #define TESTS_STORAGE_FAKE_CLUSTER_H
 
 #include "kvcore/storage/pool.h"
+#include "kvcore/util/rng.h"
 
 struct fake_cluster;
+
+/* The name of the thread. */
+#define FAKE_WORKER "fake-begun"
 
 struct fake_cluster *fake_cluster_create(void);
 /* All clients must have been closed. */
@@ -39,6 +45,9 @@ void fake_cluster_land(struct fake_cluster *cluster);
 void fake_cluster_limit(struct fake_cluster *cluster, size_t bytes);
 /* Bytes of all objects. */
 size_t fake_cluster_used(struct fake_cluster *cluster);
+/* Changes that are begun are made in any order that is allowed from now on, and told in any; NULL: in
+ * order. `rng` is used with the cluster's mutex held. */
+void fake_cluster_disorder(struct fake_cluster *cluster, struct rng *rng);
 /* Objects have no keys, as in a pool with erasure coding. */
 void fake_cluster_forbid_keys(struct fake_cluster *cluster);
 /* Clients may not shut others out. */

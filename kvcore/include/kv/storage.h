@@ -129,13 +129,22 @@ struct kv_storage_ops {
      * Where each write is a long way, appends to logs of kind KV_FILE_LOG may be gathered for a
      * moment, and written in groups while the next ones gather. Then a process that dies takes with
      * it what was not written: always the end of what was appended, in the order of the appends, to
-     * whichever of these logs; no log has a later append without the earlier ones. Appends to
-     * others, and syncs, are as they say. Should a group fail, the log lacks bytes whose appends
-     * returned 0: the next append returns the error, or the next sync if that comes first, then
-     * every append and every sync -EIO. Logs that were appended to behind them fail alike. Where a
-     * group finds no room it is kept: the next append to its log, and appends to others until there
-     * is some, return -ENOSPC, and so do syncs. */
+     * whichever of these logs; no log has a later append without the earlier ones. Should a group
+     * fail, the log lacks bytes whose appends returned 0: the next append returns the error, or the
+     * next sync if that comes first, then every append and every sync -EIO. Logs that were appended
+     * to behind them fail alike. Where a group finds no room it is kept: the next append to its
+     * log, and appends to others until there is some, return -ENOSPC, and so do syncs.
+     *
+     * Appends to logs of kind KV_FILE_BLOB may be on their way there for a while, too, several at a
+     * time. A process that dies leaves any of them, but of logs of kind KV_FILE_LOG nothing that
+     * was appended behind one that is missing, to whichever log. What finds no room is kept as
+     * above, by a log that is closed only if there is room then: so a log that points to it is
+     * closed before. Appends to others, and syncs, are as they say. */
     int (*log_append)(struct kv_log *log, const struct iovec *parts, int part_count);
+    /* The same, where it is certain at once whether there is room for it: with 0 it is written, and
+     * what was appended before as well. After -ENOSPC a sync covers what was appended before. NULL:
+     * so does log_append. */
+    int (*log_append_through)(struct kv_log *log, const struct iovec *parts, int part_count);
     /* For streams: begin to hand to the device what was appended, and wait for what is far behind,
      * so that a sync finds little left to do. Any thread, also beside appends and syncs. An error
      * counts as a failed sync: every later append and sync returns -EIO. */
@@ -152,7 +161,8 @@ struct kv_storage_ops {
     bool log_sync_keeps; /* -ENOSPC of it says that all is kept */
     /* Bytes that can be read: appended ones, or for an opened log all that is stored, which may
      * include preallocated or recycled bytes behind the last record. (Reading waits for what was
-     * gathered, and ends before it if that failed.) */
+     * gathered, and ends before it if that failed; what is on its way to a blob is read at once.)
+     */
     uint64_t (*log_size)(const struct kv_log *log);
     /* What was gathered is written before, if there is room; whether that failed only a sync tells.
      */
