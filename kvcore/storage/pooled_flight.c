@@ -172,8 +172,8 @@ static void drop(struct pooled_flights *flights, struct pooled_stream *stream)
 static bool is_complete(const struct pooled_flight *flight)
 {
     const struct pooled_stream *stream = flight->stream;
-    return flight->size == flight->room || flight->next_of_stream != NULL || stream->flying == 0 ||
-           stream->hurried > 0;
+    return flight->size == flight->room || flight->next_of_stream != NULL ||
+           (!stream->filling && (stream->flying == 0 || stream->hurried > 0));
 }
 
 /* Whether all of the piece before its own is there. */
@@ -639,7 +639,10 @@ static int append_some(struct pooled_flights *flights, struct pooled_stream *str
         if (flights->first == NULL) {
             return 1;
         }
+        stream->filling = false; /* it may be what takes the room */
+        condvar_signal(&flights->work);
         condvar_wait(&flights->done, &flights->mu);
+        stream->filling = true;
         r = refusal(flights, stream);
     }
     if (r < 0) {
@@ -654,7 +657,9 @@ static int append_some(struct pooled_flights *flights, struct pooled_stream *str
     flights->bytes += *ret_taken;
     flights->appended += *ret_taken;
     stream->end += *ret_taken;
-    condvar_signal(&flights->work);
+    if (flight->size == flight->room) {
+        condvar_signal(&flights->work);
+    }
     return 0;
 }
 
@@ -685,10 +690,15 @@ int pooled_stream_append(struct pooled_stream *stream, const struct iovec *parts
     mutex_lock(&flights->mu);
     try_refused_again(flights, stream);
     r = refusal(flights, stream);
+    stream->filling = true;
     mutex_unlock(&flights->mu);
     for (int i = 0; i < part_count && r == 0; i++) {
         r = append_part(flights, stream, (const uint8_t *)parts[i].iov_base, parts[i].iov_len);
     }
+    mutex_lock(&flights->mu);
+    stream->filling = false;
+    condvar_signal(&flights->work);
+    mutex_unlock(&flights->mu);
     return r == 1 && stream->end > begun ? -ENOMEM : r;
 }
 

@@ -4,10 +4,10 @@
 #include <sys/prctl.h>
 #include <time.h>
 
-static bool is_sender(void)
+static bool is_called(const char *wanted)
 {
     char name[16] = "";
-    return prctl(PR_GET_NAME, name) == 0 && strcmp(name, "kv-send") == 0;
+    return prctl(PR_GET_NAME, name) == 0 && strcmp(name, wanted) == 0;
 }
 
 /* Asked before each call of the client. */
@@ -16,17 +16,19 @@ static enum fake_fate hold(void *arg, unsigned index)
     struct scene *scene = (struct scene *)arg;
     enum fake_fate fate = FAKE_DONE;
 
-    if (!is_sender()) {
+    mutex_lock(&scene->mu);
+    if (!is_called(scene->thread)) {
+        mutex_unlock(&scene->mu);
         return fate;
     }
-    mutex_lock(&scene->mu);
     scene->calls++;
     bool room = scene->calls == scene->room_at;
     scene->held++;
     condvar_broadcast(&scene->changed);
-    while (scene->closed) {
+    while (scene->closed && scene->passes == 0) {
         condvar_wait(&scene->changed, &scene->mu);
     }
+    scene->passes -= scene->closed;
     scene->held--;
     fate = scene->fate;
     mutex_unlock(&scene->mu);
@@ -97,7 +99,7 @@ struct kv_storage *scene_storage(struct scene *scene, fake_plan_fn *plan)
 
 void scene_begin(struct scene *scene)
 {
-    *scene = (struct scene){.cluster = fake_cluster_create()};
+    *scene = (struct scene){.cluster = fake_cluster_create(), .thread = "kv-send"};
     mutex_init(&scene->mu, LOCK_RANK_LEAF, "scene");
     condvar_init(&scene->changed);
     scene->storage = scene_storage(scene, hold);
@@ -138,6 +140,14 @@ void scene_send_b(struct scene *scene)
 void scene_let_go(struct scene *scene)
 {
     scene_set_closed(scene, false);
+}
+
+void scene_let_pass(struct scene *scene, unsigned count)
+{
+    mutex_lock(&scene->mu);
+    scene->passes += count;
+    condvar_broadcast(&scene->changed);
+    mutex_unlock(&scene->mu);
 }
 
 void scene_expect_there(struct scene *scene, struct kv_file_id id, const char *text)

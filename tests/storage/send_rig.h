@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A store in a pool with two write-ahead logs that are open. A write of the sender's
- * (pooled_send.c) is held back until the test lets it go; what happens meanwhile is what the tests
- * are about. */
+ * (pooled_send.c), or those that were begun (pooled_flight.c), are held back until the test lets
+ * them go; what happens meanwhile is what the tests are about. */
 #ifndef TESTS_STORAGE_SEND_RIG_H
 #define TESTS_STORAGE_SEND_RIG_H
 
@@ -21,11 +21,13 @@ struct scene {
     struct kv_log *one, *two; /* open; one byte, "a", is in each */
     struct mutex mu;
     struct condvar changed;
-    unsigned calls;      /* of the sender */
+    const char *thread;  /* whose calls are meant: the sender, or FAKE_WORKER */
+    unsigned calls;      /* of it */
     bool closed;         /* they wait, */
     unsigned held;       /* so many now, */
+    unsigned passes;     /* but so many more go through, */
     enum fake_fate fate; /* and then this becomes of them */
-    unsigned room_at;    /* from this call of the sender on there is room; 0: as it is */
+    unsigned room_at;    /* from this call on there is room; 0: as it is */
 };
 
 void scene_begin(struct scene *scene);
@@ -37,7 +39,9 @@ struct kv_storage *scene_storage(struct scene *scene, fake_plan_fn *plan);
 void scene_set_closed(struct scene *scene, bool closed);
 void scene_await_held(struct scene *scene);
 void scene_let_go(struct scene *scene);
-/* How many writes the sender began so far. */
+/* So many, and what comes behind them is held. */
+void scene_let_pass(struct scene *scene, unsigned count);
+/* How many writes it began so far. */
 unsigned scene_calls(struct scene *scene);
 /* There is room from that one on. */
 void scene_room_at(struct scene *scene, unsigned call);
