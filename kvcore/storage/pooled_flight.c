@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What is appended to a blob is copied into buffers of up to a megabyte, the *flights*. A thread
+/* What is appended to a blob is copied into buffers of up to 4 MiB, the *flights*. A thread
  * begins to write each of them as soon as it is full, or nothing else of its blob is on its way, or
  * somebody waits for it; and sees what came of it. Growing a file takes two round trips, which the
  * appending thread waits for while those before go on.
+ *
+ * A server does not overlap writes that compare the epoch with each other, if they are to one
+ * object. So a few large ones are as quick as it gets: the next is there when one is done.
  *
  * Nobody but this file looks at what is in flight, except two: who reads the blob, and the sender
  * of the write-ahead log (pooled_send.c), which sends no record before all that was appended to
@@ -40,7 +43,7 @@ struct pooled_flight {
     uint64_t order;    /* of its first byte among all that was appended */
     uint64_t offset;   /* in the file */
     size_t size, room; /* filled, and at most; it ends with a piece at the latest */
-    uint8_t *bytes;    /* POOLED_FLIGHT_BYTES */
+    uint8_t *bytes;    /* of the size of a flight */
     struct pooled_flight *next_of_stream;
     struct pooled_flight *next, *before; /* of all; `next` also of spare ones */
 };
@@ -48,6 +51,7 @@ struct pooled_flight {
 void pooled_flights_init(struct pooled_flights *flights)
 {
     flights->limit = POOLED_FLIGHT_MAX;
+    flights->flight_bytes = POOLED_FLIGHT_BYTES;
     mutex_init(&flights->mu, LOCK_RANK_STORAGE, "flights to RADOS");
     condvar_init(&flights->work);
     condvar_init(&flights->done);
@@ -81,11 +85,11 @@ static struct pooled_flight *take_flight(struct pooled_flights *flights) REQUIRE
         flights->spare = flight->next;
         return flight;
     }
-    if (flights->count == POOLED_FLIGHTS_MAX) {
+    if ((flights->count + 1) * flights->flight_bytes > POOLED_FLIGHT_MAX) {
         return NULL;
     }
     flight = calloc(1, sizeof *flight);
-    uint8_t *bytes = malloc(POOLED_FLIGHT_BYTES);
+    uint8_t *bytes = malloc(flights->flight_bytes);
     if (flight == NULL || bytes == NULL) {
         free(flight);
         free(bytes);
@@ -107,7 +111,7 @@ static void enlist(struct pooled_flights *flights, struct pooled_flight *flight,
         .state = GATHERS,
         .order = flights->appended,
         .offset = stream->end,
-        .room = room < POOLED_FLIGHT_BYTES ? (size_t)room : POOLED_FLIGHT_BYTES,
+        .room = room < flights->flight_bytes ? (size_t)room : flights->flight_bytes,
         .bytes = flight->bytes,
         .before = flights->last,
     };
@@ -468,6 +472,14 @@ void pooled_flights_fit(struct pooled_flights *flights, uint64_t reserve_bytes)
     mutex_unlock(&flights->mu);
 }
 
+void pooled_flights_cut(struct pooled_flights *flights, size_t flight_bytes)
+{
+    mutex_lock(&flights->mu);
+    assert(flights->count == 0);
+    flights->flight_bytes = flight_bytes;
+    mutex_unlock(&flights->mu);
+}
+
 static bool is_of(const struct pooled_stream *stream, struct kv_file_id id)
 {
     return stream->file->id.kind == id.kind && stream->file->id.number == id.number;
@@ -512,7 +524,7 @@ uint64_t pooled_flights_whole(struct pooled_flights *flights, struct kv_file_id 
 size_t pooled_flights_memory(struct pooled_flights *flights, bool *ret_runs)
 {
     mutex_lock(&flights->mu);
-    size_t bytes = (size_t)flights->count * POOLED_FLIGHT_BYTES;
+    size_t bytes = flights->count * flights->flight_bytes;
     *ret_runs = flights->running;
     mutex_unlock(&flights->mu);
     return bytes;

@@ -21,9 +21,8 @@
 struct pooled_file;
 
 enum {
-    POOLED_FLIGHT_BYTES = 1 << 20, /* of one write */
-    POOLED_FLIGHTS_MAX = 16,
-    POOLED_FLIGHT_MAX = POOLED_FLIGHTS_MAX * POOLED_FLIGHT_BYTES,
+    POOLED_FLIGHT_BYTES = 4 << 20, /* of one write */
+    POOLED_FLIGHT_MAX = 16 << 20,
     POOLED_FLIGHT_LINGER_MS = 500,
     POOLED_FLIGHT_RETRY_MS = 1000, /* what found no room is tried again */
 };
@@ -56,6 +55,7 @@ struct pooled_flights {
     struct pooled_flight *first GUARDED_BY(mu); /* of all streams, in order of their first bytes */
     struct pooled_flight *last GUARDED_BY(mu);
     struct pooled_flight *spare GUARDED_BY(mu); /* their buffers are used again */
+    size_t flight_bytes GUARDED_BY(mu);         /* POOLED_FLIGHT_BYTES, less in tests */
     unsigned count GUARDED_BY(mu);              /* with spare ones */
     size_t bytes GUARDED_BY(mu);                /* not acknowledged */
     size_t limit GUARDED_BY(mu);                /* of these */
@@ -73,6 +73,9 @@ void pooled_flights_init(struct pooled_flights *flights);
 /* So much is kept for deletes: a quarter of it at most is in flight, so that it finds room when the
  * pool is full and that is given back. */
 void pooled_flights_fit(struct pooled_flights *flights, uint64_t reserve_bytes);
+/* One write has so many bytes from now on, and so many more of them may be on their way; for tests,
+ * before anything is appended. */
+void pooled_flights_cut(struct pooled_flights *flights, size_t flight_bytes);
 /* Ends the thread. All streams were finished. */
 void pooled_flights_finish(struct pooled_flights *flights);
 /* Where appends to all blobs have got to: for pooled_flights_await(). */

@@ -66,6 +66,7 @@ static void begin(struct scene *scene)
 {
     scene_begin(scene);
     scene->thread = FAKE_WORKER;
+    pooled_flights_cut(flights_of(scene), MIB);
     blob_end = 0;
     ck_ok(scene->ops->log_create(scene->storage, blob_id, 0, 0, &blob));
 }
