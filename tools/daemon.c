@@ -152,6 +152,7 @@ static struct kvfs_mount_options mount_options(const struct mount_plan *plan,
         .uring = wants_uring(plan, prepared),
         .idle_poll_fd = prepared->idle_poll_fd,
         .debug = plan->debug,
+        .far_store = store_is_url(plan->store),
     };
 }
 

@@ -52,6 +52,7 @@ struct kvfs_mount_options {
     bool uring;       /* ask for FUSE over io_uring; only if kvfs_uring_obstacle() finds none */
     int idle_poll_fd; /* of kvfs_idle_poll_open(), taken over; -1: idle processors may halt */
     bool debug;       /* libfuse prints every request on stderr */
+    bool far_store;   /* each reading of the store takes a round trip: more of them at a time */
     kvfs_mount_ready_fn *ready_fn; /* may be NULL */
     void *ready_arg;
     kv_message_fn *message_fn;

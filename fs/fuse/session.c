@@ -16,6 +16,8 @@ enum {
     TRANSFER_SIZE_MAX = 1 << 20,
     BACKGROUND_MAX = 64, /* asynchronous requests (read-ahead, write-back) in flight */
     THREADS_MAX = 8,
+    READAHEAD_KIB = 1024,
+    READAHEAD_FAR_KIB = 8192, /* with less a stream keeps too few round trips going */
 };
 
 /* Whoever waits for the mount hears of it when we are done with the path to it: a umount(2) that
@@ -23,7 +25,7 @@ enum {
 static void on_mounted(void *arg)
 {
     struct kvfs_mount *mount = arg;
-    tune_readahead(mount->mountpoint);
+    tune_readahead(mount->mountpoint, mount->far_store ? READAHEAD_FAR_KIB : READAHEAD_KIB);
     if (mount->ready_fn != NULL) {
         mount->ready_fn(mount->ready_arg);
     }
@@ -250,6 +252,7 @@ int kvfs_mount_create(struct kvfs *fs, const struct kvfs_mount_options *options,
     mount->sink = (struct message_sink){.fn = options->message_fn, .arg = options->message_arg};
     mount->threads = options->threads != 0 ? options->threads : default_threads();
     mount->writeback = options->writeback;
+    mount->far_store = options->far_store;
     mount->unchecked = is_roots_alone(options);
     mount->uring = options->uring;
     mount->noatime = has_option(options->kernel_options, "noatime");

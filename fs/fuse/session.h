@@ -69,6 +69,7 @@ struct kvfs_mount {
     struct kvfs_guard *guard; /* borrowed; NULL: none */
     unsigned threads;
     bool writeback;
+    bool far_store;
     bool unchecked;          /* the kernel checks no permissions: only root gets in */
     bool uring;              /* rings were asked for */
     _Atomic bool uring_seen; /* a request came through one */

@@ -8,9 +8,9 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-void tune_readahead(const char *mountpoint)
+void tune_readahead(const char *mountpoint, unsigned kib)
 {
-    static const char kib[] = "1024";
+    char text[16];
     char path[64];
     struct stat st;
     if (stat(mountpoint, &st) != 0) {
@@ -22,7 +22,8 @@ void tune_readahead(const char *mountpoint)
     if (fd < 0) {
         return;
     }
-    if (write(fd, kib, strlen(kib)) < 0) {
+    snprintf(text, sizeof text, "%u", kib);
+    if (write(fd, text, strlen(text)) < 0) {
         /* An ordinary user's mount keeps the default. */
     }
     close(fd);

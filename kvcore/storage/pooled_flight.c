@@ -177,7 +177,7 @@ static bool is_complete(const struct pooled_flight *flight)
 {
     const struct pooled_stream *stream = flight->stream;
     return flight->size == flight->room || flight->next_of_stream != NULL ||
-           (!stream->filling && (stream->flying == 0 || stream->hurried > 0));
+           (!stream->filling && (stream->flying == 0 || flight->offset < stream->hurried));
 }
 
 /* Whether all of the piece before its own is there. */
@@ -554,12 +554,11 @@ static int await_stream(struct pooled_flights *flights, struct pooled_stream *st
     uint64_t next = next_try(flights);
     int r = 0;
 
-    stream->hurried++;
+    stream->hurried = end;
     condvar_signal(&flights->work);
     while (stream->first != NULL && stream->first->offset < end && r == 0) {
         r = wait_for_try(flights, next);
     }
-    stream->hurried--;
     return r;
 }
 

@@ -36,7 +36,7 @@ struct pooled_stream {
     uint64_t end;                       /* appended; moved by the appending thread */
     struct pooled_flight *first, *last; /* not acknowledged, ascending */
     unsigned flying;                    /* of these, begun */
-    unsigned hurried;                   /* so many wait for all of it */
+    uint64_t hurried;                   /* somebody waits for what lies before */
     bool filling;                       /* there is more to come at once */
     uint64_t dropped_at;                /* from there on some of it will never be there */
     bool removed;                       /* the file: what finds no room is needed by nobody */

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "kvcore/util/thread.h"
+
 #ifdef KV_ON_RADOS
 #include "tests/rados/cluster_pool.h"
 #else
@@ -169,6 +171,91 @@ START_TEST(a_change_is_whole_or_nothing)
 }
 END_TEST
 
+/* ---- changes that are begun -------------------------------------------------------------------
+ */
+
+enum { BEGUN = 60 };
+
+struct told {
+    struct mutex mu;
+    struct condvar changed;
+    unsigned count;
+    int results[BEGUN];
+};
+
+struct teller {
+    struct told *told;
+    unsigned index;
+};
+
+static void tell(void *arg, int result)
+{
+    struct teller *teller = (struct teller *)arg;
+    mutex_lock(&teller->told->mu);
+    teller->told->results[teller->index] = result;
+    teller->told->count++;
+    condvar_broadcast(&teller->told->changed);
+    mutex_unlock(&teller->told->mu);
+}
+
+/* Each writes over what those before wrote, and every seventh expects another epoch, one the object
+ * has had, and some there is no object for. What they point to is gone when they are made. */
+static void begin_one(struct pool *pool, unsigned i, struct teller *teller)
+{
+    char text[8];
+    char epoch[2] = {i % 7 == 6 ? '0' : '1', 0};
+    struct iovec part = {text, sizeof text};
+    struct pool_guard wanted = guard("epoch", POOL_IS, epoch);
+
+    snprintf(text, sizeof text, "%07u", i);
+    ck_ok(pool->ops->begin(
+        pool, i % 10 == 9 ? "none" : "o",
+        &(struct pool_change){
+            .guards = &wanted, .guard_count = 1, .parts = &part, .part_count = 1, .offset = i},
+        tell, teller));
+    memset(text, 'x', sizeof text);
+    epoch[0] = 'x';
+}
+
+START_TEST(changes_of_an_object_are_made_in_the_order_in_which_they_were_begun)
+{
+    struct teller tellers[BEGUN];
+    struct told told = {.count = 0};
+    char expected[BEGUN + 8] = "";
+    char bytes[BEGUN + 8] = "";
+    struct rig rig;
+    size_t size = 0;
+
+    make_rig(&rig);
+    mutex_init(&told.mu, LOCK_RANK_LEAF, "told");
+    condvar_init(&told.changed);
+    ck_ok(create(rig.one, "o", "1"));
+    for (unsigned i = 0; i < BEGUN; i++) {
+        tellers[i] = (struct teller){&told, i};
+        begin_one(rig.one, i, &tellers[i]);
+        if (i % 7 != 6 && i % 10 != 9) {
+            snprintf(expected + i, 8, "%07u", i);
+        }
+    }
+    mutex_lock(&told.mu);
+    while (told.count < BEGUN) {
+        condvar_wait(&told.changed, &told.mu);
+    }
+    mutex_unlock(&told.mu);
+    for (unsigned i = 0; i < BEGUN; i++) {
+        int r = i % 10 == 9 ? -ENOENT : i % 7 == 6 ? -ECANCELED : 0;
+        ck_assert_msg(told.results[i] == r, "%u: %d", i, told.results[i]);
+    }
+    ck_ok(rig.two->ops->read(rig.two, "o", 0, bytes, sizeof bytes, &size));
+    for (size_t i = 0; i < size; i++) {
+        ck_assert_int_eq(bytes[i], expected[i]);
+    }
+    condvar_finish(&told.changed);
+    mutex_finish(&told.mu);
+    finish_rig(&rig);
+}
+END_TEST
+
 START_TEST(a_range_made_zero_is_zeros_and_nothing_else)
 {
     struct rig rig;
@@ -327,6 +414,7 @@ Suite *test_suite(void)
     add(s, "change", a_change_is_made_only_if_its_guards_hold);
     add(s, "change", a_change_is_whole_or_nothing);
     add(s, "change", a_range_made_zero_is_zeros_and_nothing_else);
+    add(s, "begin", changes_of_an_object_are_made_in_the_order_in_which_they_were_begun);
     add(s, "keys", keys_are_listed_in_order_however_many_there_are);
     add(s, "lock", an_exclusive_lock_excludes_until_it_ends);
     add(s, "lock", shared_locks_exclude_exclusive_ones);
