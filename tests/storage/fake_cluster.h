@@ -45,8 +45,8 @@ void fake_cluster_land(struct fake_cluster *cluster);
 void fake_cluster_limit(struct fake_cluster *cluster, size_t bytes);
 /* Bytes of all objects. */
 size_t fake_cluster_used(struct fake_cluster *cluster);
-/* Changes that are begun are made in any order that is allowed from now on, and told in any; NULL: in
- * order. `rng` is used with the cluster's mutex held. */
+/* Changes that are begun are made in any order that is allowed from now on, and told in any; NULL:
+ * in order. `rng` is used with the cluster's mutex held. */
 void fake_cluster_disorder(struct fake_cluster *cluster, struct rng *rng);
 /* Objects have no keys, as in a pool with erasure coding. */
 void fake_cluster_forbid_keys(struct fake_cluster *cluster);
