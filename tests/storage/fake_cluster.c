@@ -9,23 +9,14 @@
 
 #include "kvcore/util/clock.h"
 #include "kvcore/util/thread.h"
+#include "tests/storage/fake_late.h"
+#include "tests/storage/fake_table.h"
 
 enum { LOCKERS_MAX = 8, CLIENTS_MAX = 256 };
-
-/* An attribute or a key. */
-struct named {
-    char name[80];
-    struct kv_buf value;
-};
 
 struct locker {
     unsigned client;
     uint64_t until_ns;
-};
-
-struct table { /* ascending */
-    struct named *named;
-    size_t count, capacity;
 };
 
 struct object {
@@ -36,24 +27,6 @@ struct object {
     size_t locker_count;
     bool exclusive;
     struct object *next;
-};
-
-/* A call that is on its way: the change and copies of all it points to. */
-struct late {
-    unsigned client;
-    char object[80];
-    struct pool_change change;
-    struct pool_guard guards[4];
-    struct pool_value attributes[8], keys[4];
-    struct iovec part;
-    char key_removed[64];
-    struct kv_buf arena; /* never moved once filled */
-    pool_done_fn *done;  /* of one that was begun */
-    void *done_arg;
-    int result;
-    bool made;  /* only to be told */
-    bool lands; /* later */
-    struct late *next;
 };
 
 struct fake_cluster {
@@ -122,14 +95,6 @@ static struct object *make(struct fake_cluster *cluster, const char *name)
     return object;
 }
 
-static void table_finish(struct table *table)
-{
-    for (size_t i = 0; i < table->count; i++) {
-        kv_buf_finish(&table->named[i].value);
-    }
-    free(table->named);
-}
-
 static void remove_object(struct fake_cluster *cluster, struct object *object)
 {
     struct object **link = &cluster->objects;
@@ -141,54 +106,6 @@ static void remove_object(struct fake_cluster *cluster, struct object *object)
     table_finish(&object->keys);
     kv_buf_finish(&object->bytes);
     free(object);
-}
-
-static struct named *table_find(const struct table *table, const char *name)
-{
-    for (size_t i = 0; i < table->count; i++) {
-        if (strcmp(table->named[i].name, name) == 0) {
-            return &table->named[i];
-        }
-    }
-    return NULL;
-}
-
-/* Room for a new name, in its place. */
-static struct named *table_insert(struct table *table, const char *name)
-{
-    size_t at = table->count;
-
-    if (table->count == table->capacity) {
-        table->capacity = table->capacity * 2 + 8;
-        table->named = reallocarray(table->named, table->capacity, sizeof *table->named);
-        assert(table->named != NULL);
-    }
-    for (; at > 0 && strcmp(table->named[at - 1].name, name) > 0; at--) {
-        table->named[at] = table->named[at - 1];
-    }
-    table->named[at] = (struct named){0};
-    assert(strlen(name) < sizeof table->named[at].name);
-    snprintf(table->named[at].name, sizeof table->named[at].name, "%s", name);
-    table->count++;
-    return &table->named[at];
-}
-
-static void table_set(struct table *table, const struct pool_value *value)
-{
-    struct named *named = table_find(table, value->name);
-    named = named != NULL ? named : table_insert(table, value->name);
-    must(kv_buf_assign(&named->value, value->value));
-}
-
-static void table_remove(struct table *table, const char *name)
-{
-    struct named *named = table_find(table, name);
-    if (named != NULL) {
-        kv_buf_finish(&named->value);
-        memmove(named, named + 1,
-                (size_t)(table->named + table->count - named - 1) * sizeof *named);
-        table->count--;
-    }
 }
 
 /* ---- changes ----------------------------------------------------------------------------------
@@ -285,79 +202,6 @@ static int apply(struct fake_cluster *cluster, const char *name, const struct po
 /* ---- calls that come late ---------------------------------------------------------------------
  */
 
-static size_t values_size(const struct pool_value *values, size_t count)
-{
-    size_t size = 0;
-    for (size_t i = 0; i < count; i++) {
-        size += strlen(values[i].name) + 1 + values[i].value.size;
-    }
-    return size;
-}
-
-static struct kv_slice keep(struct kv_buf *arena, struct kv_slice bytes)
-{
-    size_t at = arena->size;
-    assert(arena->capacity - arena->size >= bytes.size);
-    must(kv_buf_append(arena, bytes));
-    return kv_slice(arena->data + at, bytes.size);
-}
-
-static struct pool_value keep_value(struct kv_buf *arena, const struct pool_value *value)
-{
-    struct kv_slice name = keep(arena, kv_slice(value->name, strlen(value->name) + 1));
-    return (struct pool_value){(const char *)name.data, keep(arena, value->value)};
-}
-
-static struct late *copy_change(const struct fake_client *client, const char *name,
-                                const struct pool_change *change)
-{
-    struct late *late = calloc(1, sizeof *late);
-    size_t bytes = 0;
-
-    assert(late != NULL && change->guard_count <= 4 && change->attribute_count <= 8 &&
-           change->key_count <= 4);
-    snprintf(late->object, sizeof late->object, "%s", name);
-    late->client = client->id;
-    late->change = *change;
-    for (int i = 0; i < change->part_count; i++) {
-        bytes += change->parts[i].iov_len;
-    }
-    must(kv_buf_reserve(&late->arena, bytes + 4 * POOL_VALUE_MAX +
-                                          values_size(change->attributes, change->attribute_count) +
-                                          values_size(change->keys, change->key_count)));
-    for (size_t i = 0; i < change->guard_count; i++) {
-        late->guards[i] = change->guards[i]; /* attribute names are literals */
-        late->guards[i].value = keep(&late->arena, change->guards[i].value);
-    }
-    for (size_t i = 0; i < change->attribute_count; i++) {
-        late->attributes[i] = keep_value(&late->arena, &change->attributes[i]);
-    }
-    for (size_t i = 0; i < change->key_count; i++) {
-        late->keys[i] = keep_value(&late->arena, &change->keys[i]);
-    }
-    late->part.iov_base = late->arena.data + late->arena.size;
-    late->part.iov_len = bytes;
-    for (int i = 0; i < change->part_count; i++) {
-        keep(&late->arena, kv_slice(change->parts[i].iov_base, change->parts[i].iov_len));
-    }
-    if (change->key_removed != NULL) {
-        snprintf(late->key_removed, sizeof late->key_removed, "%s", change->key_removed);
-        late->change.key_removed = late->key_removed;
-    }
-    late->change.guards = late->guards;
-    late->change.attributes = late->attributes;
-    late->change.keys = late->keys;
-    late->change.parts = &late->part;
-    late->change.part_count = bytes > 0 ? 1 : 0;
-    return late;
-}
-
-static void free_late(struct late *late)
-{
-    kv_buf_finish(&late->arena);
-    free(late);
-}
-
 static void postpone(struct fake_client *client, struct late *late)
 {
     late->next = client->cluster->late;
@@ -373,7 +217,7 @@ void fake_cluster_land(struct fake_cluster *cluster)
         if (!cluster->shut_out[late->client]) {
             kv_ignore(apply(cluster, late->object, &late->change)); /* if its guards hold */
         }
-        free_late(late);
+        late_free(late);
     }
     mutex_unlock(&cluster->mu);
 }
@@ -425,7 +269,7 @@ static int fake_change(struct pool *pool, const char *name, const struct pool_ch
     }
     mutex_lock(&client->cluster->mu);
     if (fate == FAKE_LATE) {
-        postpone(client, copy_change(client, name, change));
+        postpone(client, late_copy(client->id, name, change));
     } else {
         r = apply(client->cluster, name, change);
     }
@@ -502,7 +346,7 @@ static void tell(struct fake_client *client, struct late *late)
     if (late->lands) {
         postpone(client, late);
     } else {
-        free_late(late);
+        late_free(late);
     }
 }
 
@@ -530,7 +374,7 @@ static int fake_begin(struct pool *pool, const char *name, const struct pool_cha
                       pool_done_fn *done, void *arg)
 {
     struct fake_client *client = client_of(pool);
-    struct late *late = copy_change(client, name, change);
+    struct late *late = late_copy(client->id, name, change);
     struct late **link = &client->begun;
 
     late->done = done;
