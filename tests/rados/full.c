@@ -80,7 +80,7 @@ static int append(struct kv_storage *storage, struct kv_log *log)
     return storage->ops->log_append(log, &part, 1);
 }
 
-/* A record of a write-ahead log, which gathers. */
+/* A record of a log whose appends do not wait. */
 static int append_synced(struct kv_storage *storage, struct kv_log *log)
 {
     int r = append(storage, log);
@@ -119,6 +119,22 @@ static void fill_gathering(struct kv_storage *storage)
     storage->ops->log_close(log);
 }
 
+/* And a blob, whose writes do not wait. */
+static void fill_flying(struct kv_storage *storage)
+{
+    struct kv_file_id id = {KV_FILE_BLOB, 1};
+    struct kv_log *log = NULL;
+    int r = 0;
+
+    need(storage->ops->log_create(storage, id, 0, 0, &log), "a blob");
+    for (unsigned i = 0; r == 0 && i < 1000; i++) {
+        r = append_synced(storage, log);
+    }
+    need_full(r, "syncing a blob");
+    need(storage->ops->remove(storage, id), "removing the blob");
+    storage->ops->log_close(log);
+}
+
 /* Nobody else is told of this room, for the pool stays fuller than it may be. */
 static void make_room(struct kv_storage *storage, struct kv_file_id id)
 {
@@ -150,7 +166,7 @@ static void go_on(struct kv_storage *storage)
 
 int main(void)
 {
-    struct kv_file_id id = {KV_FILE_BLOB, 1};
+    struct kv_file_id id = {KV_FILE_MANIFEST, 1}; /* its appends wait */
     struct kv_storage *storage = open_store();
     struct kv_log *log = NULL;
 
@@ -161,6 +177,7 @@ int main(void)
     fill(storage, log);
     storage->ops->log_close(log);
     fill_gathering(storage);
+    fill_flying(storage);
     make_room(storage, id);
     say_and_wait("full");
     go_on(storage);

@@ -475,7 +475,7 @@ static void begin_full(struct scene *scene, size_t size, bool room_behind)
     scene_set_closed(scene, true);
     scene_room_at(scene, room_behind ? scene_calls(scene) + 2 : 0);
     ck_ok(append_blob(scene, size));
-    await_flying(scene, (unsigned)((size + MIB - 1) / MIB));
+    await_flying(scene, (unsigned)(size / MIB)); /* the rest gathers */
     scene_let_go(scene);
     for (unsigned ms = 0; !room_behind && !is_refusing(scene); ms++) {
         ck_assert_msg(ms < test_patience_ms(), "it is not refused");
@@ -530,6 +530,24 @@ START_TEST(a_gap_that_a_refused_write_leaves_is_filled_before_anything_else_goes
     expect_read(&scene, 0, blob_end);
     ck_ok(scene_append(&scene, scene.one, "b"));
     ck_ok(scene.ops->log_sync(scene.one));
+    end(&scene);
+}
+END_TEST
+
+START_TEST(nothing_is_begun_behind_a_refused_write_until_it_found_room)
+{
+    struct scene scene;
+
+    begin_full(&scene, 3 * MIB + 1000, false);
+    unsigned before = scene_calls(&scene);
+    scene_sleep_ms(SCENE_STALL_MS);
+    ck_assert_uint_eq(before, 1 + 3);
+    ck_assert_uint_eq(scene_calls(&scene), before);
+    ck_fails(scene.ops->log_sync(blob), ENOSPC);
+    ck_assert_uint_eq(scene_calls(&scene), before + 1);
+    fake_cluster_limit(scene.cluster, SIZE_MAX);
+    ck_ok(scene.ops->log_sync(blob));
+    expect_read(&scene, 0, blob_end);
     end(&scene);
 }
 END_TEST
@@ -613,6 +631,7 @@ Suite *test_suite(void)
     suite_add(s, "records", a_record_that_is_too_large_to_gather_waits_for_values_too);
     suite_add(s, "full", what_found_no_room_is_tried_again_though_nobody_asks);
     suite_add(s, "full", a_gap_that_a_refused_write_leaves_is_filled_before_anything_else_goes);
+    suite_add(s, "full", nothing_is_begun_behind_a_refused_write_until_it_found_room);
     suite_add(s, "full", while_one_is_refused_no_record_and_no_other_blob_goes);
     suite_add(s, "full", where_the_last_append_must_not_be_kept_its_refusal_leaves_the_others);
     return s;
