@@ -65,7 +65,10 @@ static size_t size_of_piece(struct scene *scene, struct kv_file_id id, uint64_t 
 static void begin(struct scene *scene)
 {
     scene_begin(scene);
+    mutex_lock(&scene->mu);
     scene->thread = FAKE_WORKER;
+    scene->calls = 0;
+    mutex_unlock(&scene->mu);
     pooled_flights_cut(flights_of(scene), MIB);
     blob_end = 0;
     ck_ok(scene->ops->log_create(scene->storage, blob_id, 0, 0, &blob));
