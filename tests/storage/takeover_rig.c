@@ -162,6 +162,23 @@ static int run_logs(struct kv_storage *storage, struct rig_model *model)
     return r;
 }
 
+/* A blob, which goes on after it was closed. */
+static int run_blob(struct kv_storage *storage, struct rig_model *model)
+{
+    struct rig_file *blob = &model->files[4];
+    struct kv_log *log = NULL;
+
+    int r = do_create(storage, blob, NULL, &log);
+    r = r < 0 ? r : do_append(storage, blob, log, 100);
+    r = r < 0 ? r : do_append(storage, blob, log, 9000); /* into the third piece */
+    close_log(storage, log);
+    log = NULL;
+    r = r < 0 ? r : storage->ops->log_resume(storage, blob->id, &log);
+    r = r < 0 ? r : do_append(storage, blob, log, 5000);
+    close_log(storage, log);
+    return r;
+}
+
 static int run_objects(struct kv_storage *storage, struct rig_model *model)
 {
     struct kv_object_writer *writer = NULL;
@@ -182,10 +199,12 @@ int rig_run_script(struct kv_storage *storage, struct rig_model *model)
     *model = (struct rig_model){.files = {{.id = {KV_FILE_LOG, 1}},
                                           {.id = {KV_FILE_LOG, 2}},
                                           {.id = {KV_FILE_TABLE, 1}},
-                                          {.id = {KV_FILE_TABLE, 2}}}};
+                                          {.id = {KV_FILE_TABLE, 2}},
+                                          {.id = {KV_FILE_BLOB, 1}}}};
     int r = storage->ops->lease_acquire(storage, KV_LEASE_EXCLUSIVE, "the writer");
     r = r < 0 ? r : do_swap(storage, model);
     r = r < 0 ? r : run_logs(storage, model);
+    r = r < 0 ? r : run_blob(storage, model);
     r = r < 0 ? r : do_swap(storage, model);
     r = r < 0 ? r : run_objects(storage, model);
     r = r < 0 ? r : storage->ops->lease_describe(storage, "the writer, still");
@@ -338,7 +357,7 @@ void rig_resume_logs(struct kv_storage *storage, struct rig_model *model)
     for (size_t i = 0; i < RIG_FILES; i++) {
         struct rig_file *file = &model->files[i];
         struct kv_log *log = NULL;
-        if (file->id.kind != KV_FILE_LOG) {
+        if (file->id.kind != KV_FILE_LOG && file->id.kind != KV_FILE_BLOB) {
             continue;
         }
         int r = storage->ops->log_resume(storage, file->id, &log);

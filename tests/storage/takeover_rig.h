@@ -11,7 +11,7 @@
 enum {
     RIG_LEASE_MS = 20000,
     RIG_PIECE_BYTES = 4096,
-    RIG_FILES = 4,
+    RIG_FILES = 5,
 };
 
 /* What is known of a file. Its bytes follow from its id and their place. */
