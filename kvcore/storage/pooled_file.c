@@ -74,9 +74,12 @@ int pooled_item_size(struct pooled_storage *storage, const struct pooled_dir_ite
         *ret_size = item->entry.size;
         return 0;
     }
-    pooled_sender_await(&storage->sender); /* it may be one that is appended to here */
-    pooled_flights_settle(&storage->flights);
     uint64_t size = 0;
+    if (item->id.kind == KV_FILE_LOG) { /* it may be one that is appended to here */
+        pooled_sender_await(&storage->sender);
+    } else if (item->id.kind == KV_FILE_BLOB) {
+        pooled_flights_settle(&storage->flights, item->id);
+    }
     int r = measure(storage, item, &size);
     if (r == 0) {
         *ret_size = pooled_flights_whole(&storage->flights, item->id, size);

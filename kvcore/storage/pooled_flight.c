@@ -449,17 +449,6 @@ int pooled_flights_await(struct pooled_flights *flights, uint64_t mark)
     return r;
 }
 
-void pooled_flights_settle(struct pooled_flights *flights)
-{
-    mutex_lock(&flights->mu);
-    uint64_t mark = flights->appended;
-    while (flights->first != NULL && flights->first->order < mark && !flights->lost &&
-           !(flights->refusing && flights->flying == 0)) {
-        condvar_wait(&flights->done, &flights->mu);
-    }
-    mutex_unlock(&flights->mu);
-}
-
 /* ---- all streams ------------------------------------------------------------------------------
  */
 
@@ -495,6 +484,29 @@ static bool is_refused(const struct pooled_stream *stream)
     return at != NULL;
 }
 
+static struct pooled_stream *find_stream(struct pooled_flights *flights, struct kv_file_id id)
+    REQUIRES(&flights->mu)
+{
+    struct pooled_stream *stream = flights->streams;
+    while (stream != NULL && !is_of(stream, id)) {
+        stream = stream->next;
+    }
+    return stream;
+}
+
+void pooled_flights_settle(struct pooled_flights *flights, struct kv_file_id id)
+{
+    mutex_lock(&flights->mu);
+    uint64_t mark = flights->appended;
+    const struct pooled_stream *stream = find_stream(flights, id);
+    while (stream != NULL && stream->first != NULL && stream->first->order < mark &&
+           !flights->lost && !(flights->refusing && flights->flying == 0)) {
+        condvar_wait(&flights->done, &flights->mu);
+        stream = find_stream(flights, id);
+    }
+    mutex_unlock(&flights->mu);
+}
+
 void pooled_flights_removed(struct pooled_flights *flights, struct kv_file_id id)
 {
     mutex_lock(&flights->mu);
@@ -512,10 +524,9 @@ void pooled_flights_removed(struct pooled_flights *flights, struct kv_file_id id
 uint64_t pooled_flights_whole(struct pooled_flights *flights, struct kv_file_id id, uint64_t size)
 {
     mutex_lock(&flights->mu);
-    for (struct pooled_stream *stream = flights->streams; stream != NULL; stream = stream->next) {
-        if (is_of(stream, id) && stream->first != NULL && stream->first->offset < size) {
-            size = stream->first->offset;
-        }
+    const struct pooled_stream *stream = find_stream(flights, id);
+    if (stream != NULL && stream->first != NULL && stream->first->offset < size) {
+        size = stream->first->offset;
     }
     mutex_unlock(&flights->mu);
     return size;

@@ -84,8 +84,8 @@ uint64_t pooled_flights_mark(struct pooled_flights *flights);
  * Errors: -ENOSPC there is no room now, in a try that began after the call, and it is tried again;
  * -POOLED_EFENCED. */
 KV_MUST_CHECK int pooled_flights_await(struct pooled_flights *flights, uint64_t mark);
-/* Wait until all that was appended is acknowledged, or cannot be now. */
-void pooled_flights_settle(struct pooled_flights *flights);
+/* Wait until all that was appended to a blob is acknowledged, or cannot be now. */
+void pooled_flights_settle(struct pooled_flights *flights, struct kv_file_id id);
 /* The file was removed: what finds no room for it is dropped. */
 void pooled_flights_removed(struct pooled_flights *flights, struct kv_file_id id);
 /* How much of a file of `size` bytes is there without a gap. */
