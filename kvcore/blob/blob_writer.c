@@ -76,6 +76,13 @@ void blob_writer_destroy(struct blob_writer *writer)
     free(writer);
 }
 
+void blob_writer_stand_alone(struct blob_writer *writer)
+{
+    if (writer->storage->ops->log_stand_alone != NULL) {
+        writer->storage->ops->log_stand_alone(writer->log);
+    }
+}
+
 uint64_t blob_writer_number(const struct blob_writer *writer)
 {
     return writer->number;

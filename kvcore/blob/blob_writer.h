@@ -32,6 +32,8 @@ struct blob_meta {
  * kv_storage_ops.log_create. */
 KV_MUST_CHECK int blob_writer_create(const struct blob_store *store, uint64_t number,
                                      struct blob_writer **ret_writer);
+/* Of one that nothing points to before it is sealed: see kv_storage_ops.log_stand_alone. */
+void blob_writer_stand_alone(struct blob_writer *writer);
 /* Closes it without a sync or a seal; the file stays. Accepts NULL. */
 void blob_writer_destroy(struct blob_writer *writer);
 

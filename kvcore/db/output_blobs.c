@@ -27,7 +27,11 @@ static int begin_blob(struct kv_store *store, struct output_blobs *blobs)
     mutex_lock(&store->mu);
     number = store->next_blob_number++;
     mutex_unlock(&store->mu);
-    return blob_writer_create(&files, number, &blobs->writer);
+    int r = blob_writer_create(&files, number, &blobs->writer);
+    if (r == 0) {
+        blob_writer_stand_alone(blobs->writer);
+    }
+    return r;
 }
 
 static void remove_blob(struct kv_store *store, uint64_t number)

@@ -22,7 +22,10 @@
 #include "kvcore/storage/pooled_store.h"
 #include "kvcore/util/clock.h"
 
-enum { RESERVE_SHARE = 4 };
+enum {
+    RESERVE_SHARE = 4,
+    COPY_BYTES = 256 << 10, /* at a time: others want the mutex, too */
+};
 
 static const uint64_t linger_ns = (uint64_t)POOLED_FLIGHT_LINGER_MS * 1000000;
 static const uint64_t retry_ns = (uint64_t)POOLED_FLIGHT_RETRY_MS * 1000000;
@@ -140,12 +143,13 @@ static void release(struct pooled_flights *flights, struct pooled_flight *flight
     flights->spare = flight;
 }
 
-/* Whether one that found no room is still kept. */
-static void look_for_refused(struct pooled_flights *flights) REQUIRES(&flights->mu)
+/* Whether one that found no room is still kept, or on its way again. */
+static void look_for_refused(struct pooled_flights *flights, struct pooled_hold *hold)
+    REQUIRES(&flights->mu)
 {
-    flights->refusing = false;
+    hold->refusing = hold->probing;
     for (const struct pooled_flight *at = flights->first; at != NULL; at = at->next) {
-        flights->refusing = flights->refusing || at->state == REFUSED;
+        hold->refusing = hold->refusing || (at->state == REFUSED && at->stream->hold == hold);
     }
 }
 
@@ -165,7 +169,7 @@ static void drop(struct pooled_flights *flights, struct pooled_stream *stream)
         }
         release(flights, at);
     }
-    look_for_refused(flights);
+    look_for_refused(flights, stream->hold);
     condvar_signal(&flights->work);
     condvar_broadcast(&flights->done);
 }
@@ -187,22 +191,15 @@ static bool is_in_turn(const struct pooled_flight *flight)
     return flight->offset / piece_bytes == flight->stream->first->offset / piece_bytes;
 }
 
-/* The oldest that may be begun; of each stream that is the first that was not. */
-static struct pooled_flight *find_next(struct pooled_flights *flights) REQUIRES(&flights->mu)
+static bool may_begin(const struct pooled_flight *flight)
 {
-    struct pooled_flight *next = NULL;
+    const struct pooled_hold *hold = flight->stream->hold;
 
-    for (struct pooled_stream *stream = flights->streams; stream != NULL; stream = stream->next) {
-        struct pooled_flight *at = stream->first;
-        while (at != NULL && at->state != GATHERS) {
-            at = at->next_of_stream;
-        }
-        if (at != NULL && at->size > 0 && is_complete(at) && is_in_turn(at) &&
-            (next == NULL || at->order < next->order)) {
-            next = at;
-        }
+    if (hold->refusing) {
+        return flight->state == REFUSED && hold->try_again && hold->flying == 0;
     }
-    return next;
+    return flight->state == GATHERS && flight->size > 0 && is_complete(flight) &&
+           is_in_turn(flight);
 }
 
 static struct pooled_flight *find_state(struct pooled_flights *flights, enum state state)
@@ -215,16 +212,23 @@ static struct pooled_flight *find_state(struct pooled_flights *flights, enum sta
     return at;
 }
 
-/* What is to be begun now. */
+/* What is to be begun now: the oldest that may be. So of each stream it is the first that was not:
+ * what waits behind another of its own may be begun only if that may be. */
 static struct pooled_flight *find_work(struct pooled_flights *flights) REQUIRES(&flights->mu)
 {
-    if (flights->lost) {
-        return NULL;
+    struct pooled_flight *at = flights->lost ? NULL : flights->first;
+    while (at != NULL && !may_begin(at)) {
+        at = at->next;
     }
-    if (!flights->refusing) {
-        return find_next(flights);
+    return at;
+}
+
+/* What found no room may be tried again. */
+static void allow_again(struct pooled_flights *flights) REQUIRES(&flights->mu)
+{
+    for (struct pooled_flight *at = flights->first; at != NULL; at = at->next) {
+        at->stream->hold->try_again = at->stream->hold->refusing;
     }
-    return flights->try_again && flights->flying == 0 ? find_state(flights, REFUSED) : NULL;
 }
 
 /* Until there is something to do. False: nothing came for a while, or the thread is to end. */
@@ -239,17 +243,19 @@ static bool wait_for_work(struct pooled_flights *flights) REQUIRES(&flights->mu)
         if (flights->ending) {
             return false;
         }
-        if (flights->first != NULL && (!flights->refusing || flights->flying > 0)) {
+        bool refusing = find_state(flights, REFUSED) != NULL;
+        if (flights->first != NULL && !refusing) {
             condvar_wait(&flights->work, &flights->mu);
             begun_ns = clock_monotonic_ns();
             continue;
         }
-        uint64_t pause_ns = flights->refusing ? retry_ns : linger_ns;
+        uint64_t pause_ns = refusing ? retry_ns : linger_ns;
         if (!condvar_wait_until(&flights->work, &flights->mu, begun_ns + pause_ns)) {
             if (flights->first == NULL) {
                 return false;
             }
-            flights->try_again = flights->refusing;
+            allow_again(flights);
+            begun_ns = clock_monotonic_ns();
         }
     }
 }
@@ -272,8 +278,9 @@ static void begin(struct pooled_flights *flights, struct pooled_flight *flight)
 {
     struct pooled_stream *stream = flight->stream;
 
-    flights->probing = flights->refusing;
-    flights->try_again = false;
+    stream->hold->probing = stream->hold->refusing;
+    stream->hold->try_again = false;
+    stream->hold->flying++;
     flight->state = FLIES;
     stream->flying++;
     flights->flying++;
@@ -300,19 +307,19 @@ static void lose(struct pooled_flights *flights, struct pooled_flight *flight)
     kv_ignore(pooled_lose(storage, r == -ECANCELED ? -POOLED_EFENCED : r));
     mutex_lock(&flights->mu);
     flights->lost = true;
-    flights->refusing = false;
     for (struct pooled_flight *at = flights->first; at != NULL; at = at->next) {
         at->state = at->state == GATHERS || at->state == REFUSED ? DEAD : at->state;
+        at->stream->hold->refusing = false;
     }
     flight->state = DEAD;
 }
 
 /* All that was refused may find room now. */
-static void go_on(struct pooled_flights *flights) REQUIRES(&flights->mu)
+static void go_on(struct pooled_flights *flights, struct pooled_hold *hold) REQUIRES(&flights->mu)
 {
-    flights->refusing = false;
+    hold->refusing = false;
     for (struct pooled_flight *at = flights->first; at != NULL; at = at->next) {
-        at->state = at->state == REFUSED ? GATHERS : at->state;
+        at->state = at->state == REFUSED && at->stream->hold == hold ? GATHERS : at->state;
     }
 }
 
@@ -321,22 +328,24 @@ static void settle(struct pooled_flights *flights, struct pooled_flight *flight)
     REQUIRES(&flights->mu)
 {
     struct pooled_stream *stream = flight->stream;
-    bool probe = flights->probing;
+    struct pooled_hold *hold = stream->hold;
+    bool probe = hold->probing;
     int r = flight->result;
 
     stream->flying--;
     flights->flying--;
-    flights->probing = false;
-    flights->tries += probe;
+    hold->flying--;
+    hold->probing = false;
+    hold->tries += probe;
     if (r == 0) {
         release(flights, flight);
         if (probe) {
-            go_on(flights);
+            go_on(flights, hold);
         }
     } else if (r == -ENOSPC && !flights->lost) {
         flight->state = REFUSED;
         flight->room = flight->size; /* takes no more */
-        flights->refusing = true;
+        hold->refusing = true;
         if (stream->removed) {
             drop(flights, stream);
         }
@@ -405,23 +414,24 @@ void pooled_flights_finish(struct pooled_flights *flights)
  */
 
 /* How many tries will have ended once one did that has not begun yet. */
-static uint64_t next_try(const struct pooled_flights *flights) REQUIRES(&flights->mu)
+static uint64_t next_try(const struct pooled_hold *hold)
 {
-    return flights->tries + (flights->probing ? 2 : 1);
+    return hold->tries + (hold->probing ? 2 : 1);
 }
 
 /* Until anything changes. Errors: why what is kept cannot be there now, as a try told that began
  * after the call of next_try(). */
-static int wait_for_try(struct pooled_flights *flights, uint64_t next) REQUIRES(&flights->mu)
+static int wait_for_try(struct pooled_flights *flights, struct pooled_hold *hold, uint64_t next)
+    REQUIRES(&flights->mu)
 {
     if (flights->lost) {
         return -POOLED_EFENCED;
     }
-    if (flights->refusing && !flights->probing) {
-        if (flights->tries >= next) {
+    if (hold->refusing && !hold->probing) {
+        if (hold->tries >= next) {
             return -ENOSPC;
         }
-        flights->try_again = true;
+        hold->try_again = true;
         condvar_signal(&flights->work);
     }
     condvar_wait(&flights->done, &flights->mu);
@@ -436,14 +446,24 @@ uint64_t pooled_flights_mark(struct pooled_flights *flights)
     return mark;
 }
 
+/* Whether something of the streams that records point to, appended before, is still here. */
+static bool is_awaited(const struct pooled_flights *flights, uint64_t mark) REQUIRES(&flights->mu)
+{
+    const struct pooled_flight *at = flights->first;
+    while (at != NULL && at->stream->hold != &flights->hold) {
+        at = at->next;
+    }
+    return at != NULL && at->order < mark;
+}
+
 int pooled_flights_await(struct pooled_flights *flights, uint64_t mark)
 {
     int r = 0;
 
     mutex_lock(&flights->mu);
-    uint64_t next = next_try(flights);
-    while (flights->first != NULL && flights->first->order < mark && r == 0) {
-        r = wait_for_try(flights, next);
+    uint64_t next = next_try(&flights->hold);
+    while (is_awaited(flights, mark) && r == 0) {
+        r = wait_for_try(flights, &flights->hold, next);
     }
     mutex_unlock(&flights->mu);
     return r;
@@ -500,7 +520,7 @@ void pooled_flights_settle(struct pooled_flights *flights, struct kv_file_id id)
     uint64_t mark = flights->appended;
     const struct pooled_stream *stream = find_stream(flights, id);
     while (stream != NULL && stream->first != NULL && stream->first->order < mark &&
-           !flights->lost && !(flights->refusing && flights->flying == 0)) {
+           !flights->lost && !(stream->hold->refusing && stream->hold->flying == 0)) {
         condvar_wait(&flights->done, &flights->mu);
         stream = find_stream(flights, id);
     }
@@ -551,6 +571,7 @@ void pooled_stream_begin(struct pooled_stream *stream, struct pooled_file *file,
     *stream = (struct pooled_stream){.file = file,
                                      .piece_bytes = pooled_file_piece_bytes(file),
                                      .end = size,
+                                     .hold = &flights->hold,
                                      .dropped_at = UINT64_MAX};
     mutex_lock(&flights->mu);
     stream->next = flights->streams;
@@ -558,17 +579,27 @@ void pooled_stream_begin(struct pooled_stream *stream, struct pooled_file *file,
     mutex_unlock(&flights->mu);
 }
 
+void pooled_stream_stand_alone(struct pooled_stream *stream)
+{
+    struct pooled_flights *flights = flights_of(stream);
+
+    mutex_lock(&flights->mu);
+    assert(stream->first == NULL);
+    stream->hold = &stream->own;
+    mutex_unlock(&flights->mu);
+}
+
 static int await_stream(struct pooled_flights *flights, struct pooled_stream *stream)
     REQUIRES(&flights->mu)
 {
     uint64_t end = stream->end;
-    uint64_t next = next_try(flights);
+    uint64_t next = next_try(stream->hold);
     int r = 0;
 
     stream->hurried = end;
     condvar_signal(&flights->work);
     while (stream->first != NULL && stream->first->offset < end && r == 0) {
-        r = wait_for_try(flights, next);
+        r = wait_for_try(flights, stream->hold, next);
     }
     return r;
 }
@@ -612,18 +643,18 @@ static int refusal(const struct pooled_flights *flights, const struct pooled_str
     if (flights->lost || atomic_load(&stream->file->storage->lost)) {
         return -POOLED_EFENCED;
     }
-    return flights->refusing || stream->dropped_at != UINT64_MAX ? -ENOSPC : 0;
+    return stream->hold->refusing || stream->dropped_at != UINT64_MAX ? -ENOSPC : 0;
 }
 
 /* What was refused is tried again, unless it is the stream's own: that is to take no more. */
 static void try_refused_again(struct pooled_flights *flights, const struct pooled_stream *stream)
     REQUIRES(&flights->mu)
 {
-    uint64_t next = next_try(flights);
+    uint64_t next = next_try(stream->hold);
     int r = is_refused(stream) ? -ENOSPC : 0;
 
-    while (flights->refusing && r == 0) {
-        r = wait_for_try(flights, next);
+    while (stream->hold->refusing && r == 0) {
+        r = wait_for_try(flights, stream->hold, next);
     }
 }
 
@@ -673,6 +704,7 @@ static int append_some(struct pooled_flights *flights, struct pooled_stream *str
     size_t room = flight->room - flight->size;
     size_t left = flights->limit - flights->bytes;
     room = left < room ? left : room;
+    room = room < COPY_BYTES ? room : COPY_BYTES;
     *ret_taken = size < room ? size : room;
     memcpy(flight->bytes + flight->size, bytes, *ret_taken);
     flight->size += *ret_taken;

@@ -7,8 +7,10 @@
  *     the piece before it is acknowledged: so a crash leaves no piece short but the last.
  *  2. What is not acknowledged is in memory: reads find it there.
  *  3. A write that found no room is kept, and nothing is begun behind it until it, tried alone, has
- *     found some. Any other failure ends the lease.
- *  4. At most POOLED_FLIGHT_MAX bytes are in memory, of all blobs. */
+ *     found some: neither of its blob nor, unless that stands alone, of the others that do not. Any
+ *     other failure ends the lease.
+ *  4. At most POOLED_FLIGHT_MAX bytes are in memory, of all blobs; and once more, as librados has
+ *     copies of what is on its way. */
 #ifndef KVCORE_STORAGE_POOLED_FLIGHT_H
 #define KVCORE_STORAGE_POOLED_FLIGHT_H
 
@@ -29,6 +31,15 @@ enum {
 
 struct pooled_flight;
 
+/* Of blobs that stand still together while one of them finds no room. */
+struct pooled_hold {
+    unsigned flying; /* of theirs */
+    bool refusing;   /* one found no room */
+    bool probing;    /* and is being tried again, alone */
+    bool try_again;
+    uint64_t tries; /* that ended */
+};
+
 /* The end of a blob that is appended to. All but the first two: the mutex of the flights. */
 struct pooled_stream {
     struct pooled_file *file;
@@ -40,6 +51,8 @@ struct pooled_stream {
     bool filling;                       /* there is more to come at once */
     uint64_t dropped_at;                /* from there on some of it will never be there */
     bool removed;                       /* the file: what finds no room is needed by nobody */
+    struct pooled_hold own;             /* of one that stands alone */
+    struct pooled_hold *hold;           /* that, or the one of the flights */
     struct pooled_stream *next;         /* of all */
 };
 
@@ -62,11 +75,8 @@ struct pooled_flights {
     uint64_t appended GUARDED_BY(mu);           /* bytes that ever were */
     unsigned flying GUARDED_BY(mu);
     unsigned most GUARDED_BY(mu); /* that ever flew at once; for tests */
-    bool refusing GUARDED_BY(mu); /* one found no room */
-    bool probing GUARDED_BY(mu);  /* and is being tried again, alone */
-    bool try_again GUARDED_BY(mu);
-    uint64_t tries GUARDED_BY(mu); /* that ended */
-    bool lost GUARDED_BY(mu);      /* the lease: nothing is begun any more */
+    struct pooled_hold hold GUARDED_BY(mu); /* of blobs that records may point to */
+    bool lost GUARDED_BY(mu);     /* the lease: nothing is begun any more */
 };
 
 void pooled_flights_init(struct pooled_flights *flights);
@@ -80,7 +90,8 @@ void pooled_flights_cut(struct pooled_flights *flights, size_t flight_bytes);
 void pooled_flights_finish(struct pooled_flights *flights);
 /* Where appends to all blobs have got to: for pooled_flights_await(). */
 uint64_t pooled_flights_mark(struct pooled_flights *flights);
-/* Wait until all that was appended before `mark` is acknowledged, or was dropped with its file.
+/* Wait until all that was appended before `mark`, to blobs that do not stand alone, is acknowledged,
+ * or was dropped with its file.
  * Errors: -ENOSPC there is no room now, in a try that began after the call, and it is tried again;
  * -POOLED_EFENCED. */
 KV_MUST_CHECK int pooled_flights_await(struct pooled_flights *flights, uint64_t mark);
@@ -95,6 +106,9 @@ size_t pooled_flights_memory(struct pooled_flights *flights, bool *ret_runs);
 
 /* Of a file that is `size` bytes long. Not moved until it is finished. */
 void pooled_stream_begin(struct pooled_stream *stream, struct pooled_file *file, uint64_t size);
+/* No record of a write-ahead log points to it before it was synced: none waits for it, or for the
+ * room that it does not find. Before anything is appended. */
+void pooled_stream_stand_alone(struct pooled_stream *stream);
 /* Waits for what is in flight; what finds no room now is dropped. Whether all of it is there. */
 bool pooled_stream_finish(struct pooled_stream *stream);
 /* Waits for room in memory. One thread at a time. 1: nothing was taken, there is no memory for it,

@@ -63,6 +63,13 @@ int pooled_log_create(struct kv_storage *base, struct kv_file_id id, uint64_t re
     return r;
 }
 
+void pooled_log_stand_alone(struct kv_log *log)
+{
+    if (log->streams) {
+        pooled_stream_stand_alone(&log->stream);
+    }
+}
+
 /* The file as it is now, and its size. */
 static int open_file(struct kv_storage *base, struct kv_file_id id, struct pooled_file **ret_file,
                      uint64_t *ret_size)

@@ -357,6 +357,7 @@ int pooled_root_swap(struct kv_storage *storage, uint64_t expected_version, stru
 
 int pooled_log_create(struct kv_storage *storage, struct kv_file_id id, uint64_t recycle,
                       uint64_t preallocate_bytes, struct kv_log **ret_log);
+void pooled_log_stand_alone(struct kv_log *log);
 int pooled_log_open(struct kv_storage *storage, struct kv_file_id id, struct kv_log **ret_log);
 int pooled_log_resume(struct kv_storage *storage, struct kv_file_id id, struct kv_log **ret_log);
 int pooled_log_rewrite(struct kv_log *log, uint64_t offset, struct kv_slice bytes);

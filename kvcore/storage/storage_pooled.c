@@ -155,6 +155,7 @@ static const struct kv_storage_ops pooled_ops = {
     .log_resume = pooled_log_resume,
     .log_rewrite = pooled_log_rewrite,
     .log_append = pooled_log_append,
+    .log_stand_alone = pooled_log_stand_alone,
     .log_append_through = pooled_log_append_through,
     .log_write_out = pooled_log_write_out,
     .log_read = pooled_log_read,

@@ -27,6 +27,7 @@ static char complaint[512];
 static const struct kv_storage_ops *real_ops;
 static struct kv_storage_ops faulty_ops;
 static struct kv_log *blob;
+static struct kv_log *alone; /* that was said to stand so last */
 static int append_error, sync_error;
 
 static int faulty_log_create(struct kv_storage *of, struct kv_file_id id, uint64_t recycle,
@@ -50,6 +51,11 @@ static int faulty_log_sync(struct kv_log *log)
     return log == blob && sync_error < 0 ? sync_error : real_ops->log_sync(log);
 }
 
+static void note_alone(struct kv_log *log)
+{
+    alone = log;
+}
+
 static void make_faulty(void)
 {
     real_ops = storage->ops;
@@ -57,6 +63,7 @@ static void make_faulty(void)
     faulty_ops.log_create = faulty_log_create;
     faulty_ops.log_append = faulty_log_append;
     faulty_ops.log_sync = faulty_log_sync;
+    faulty_ops.log_stand_alone = note_alone;
     storage->ops = &faulty_ops;
 }
 
@@ -100,6 +107,7 @@ static void setup(void)
     append_error = 0;
     sync_error = 0;
     blob = NULL;
+    alone = NULL;
 }
 
 static void teardown(void)
@@ -415,6 +423,29 @@ START_TEST(a_blob_without_room_for_its_directory_does_without)
 }
 END_TEST
 
+/* A storage whose appends are on their way for a while need not know otherwise. */
+START_TEST(blobs_that_no_record_points_to_are_said_to_stand_alone)
+{
+    static const uint8_t value[8 << 10] = {1};
+
+    open_store();
+    ck_ok(put(0, KV_DURABLE_WRITE));
+    ck_assert_ptr_nonnull(blob);
+    ck_assert_ptr_null(alone);
+    ck_ok(kv_flush(store));
+    ck_assert_ptr_null(alone);
+    for (unsigned i = 0; i < 200; i++) {
+        char key[16];
+        size_t size = (size_t)snprintf(key, sizeof key, "small%04u", i);
+        ck_ok(kv_put(table, kv_slice(key, size), kv_slice(value, sizeof value), KV_DURABLE_WRITE));
+    }
+    ck_ok(kv_flush(store));
+    ck_assert_ptr_nonnull(alone);
+    ck_assert_ptr_eq(alone, blob);
+    ck_ok(kv_close(store));
+}
+END_TEST
+
 Suite *test_suite(void)
 {
     Suite *s = suite_create("large");
@@ -431,6 +462,7 @@ Suite *test_suite(void)
     tcase_add_test(tc, a_batch_whose_bytes_could_not_be_written_can_be_written_later);
     tcase_add_test(tc, after_a_failed_sync_of_a_blob_its_values_are_moved_to_another);
     tcase_add_test(tc, the_values_of_a_blob_that_cannot_be_sealed_are_moved_elsewhere);
+    tcase_add_test(tc, blobs_that_no_record_points_to_are_said_to_stand_alone);
     tcase_add_test(tc, a_blob_without_room_for_its_directory_does_without);
     suite_add_tcase(s, tc);
     return s;

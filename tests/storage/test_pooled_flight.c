@@ -380,6 +380,34 @@ START_TEST(a_record_goes_once_all_that_blobs_had_before_it_is_there_and_no_later
 }
 END_TEST
 
+static bool is_there(struct scene *scene, struct kv_file_id id, size_t size)
+{
+    for (unsigned ms = 0; size_of_piece(scene, id, 0) != size; ms++) {
+        if (ms >= test_patience_ms()) {
+            return false;
+        }
+        scene_sleep_ms(1);
+    }
+    return true;
+}
+
+START_TEST(a_record_does_not_wait_for_a_blob_that_none_points_to)
+{
+    struct scene scene;
+
+    begin(&scene);
+    scene.ops->log_stand_alone(blob);
+    send(&scene, MIB);
+    ck_ok(scene_append(&scene, scene.one, "b"));
+    ck_assert_msg(is_there(&scene, scene_one_id, 2), "it waits");
+    ck_assert_uint_eq(size_of_piece(&scene, blob_id, 0), 0);
+    scene_let_go(&scene);
+    ck_ok(scene.ops->log_sync(blob));
+    expect_read(&scene, 0, blob_end);
+    end(&scene);
+}
+END_TEST
+
 static int append_large_record(struct scene *scene)
 {
     static uint8_t bytes[POOLED_GATHER_MAX + 1];
@@ -463,7 +491,7 @@ END_TEST
 static bool is_refusing(struct scene *scene)
 {
     mutex_lock(&flights_of(scene)->mu);
-    bool refusing = flights_of(scene)->refusing && flights_of(scene)->flying == 0;
+    bool refusing = flights_of(scene)->hold.refusing && flights_of(scene)->flying == 0;
     mutex_unlock(&flights_of(scene)->mu);
     return refusing;
 }
@@ -575,6 +603,75 @@ START_TEST(while_one_is_refused_no_record_and_no_other_blob_goes)
 }
 END_TEST
 
+/* There is room for little. */
+START_TEST(a_refused_blob_that_stands_alone_keeps_nobody_back)
+{
+    struct scene scene;
+    struct kv_log *other = NULL;
+
+    begin(&scene);
+    scene.ops->log_stand_alone(blob);
+    ck_ok(scene.ops->log_create(scene.storage, other_id, 0, 0, &other));
+    ck_ok(append_blob(&scene, 1000));
+    ck_ok(scene.ops->log_sync(blob));
+    fake_cluster_limit(scene.cluster, fake_cluster_used(scene.cluster) + 100);
+    ck_ok(append_blob(&scene, MIB));
+    ck_fails(scene.ops->log_sync(blob), ENOSPC);
+    ck_ok(scene_append(&scene, other, "xyz"));
+    ck_ok(scene_append(&scene, scene.one, "b"));
+    ck_ok(scene.ops->log_sync(scene.one));
+    ck_ok(scene.ops->log_sync(other));
+    scene_expect_there(&scene, other_id, "xyz");
+    scene_expect_there(&scene, scene_one_id, "ab");
+    ck_fails(append_blob(&scene, 1), ENOSPC);
+    fake_cluster_limit(scene.cluster, SIZE_MAX);
+    ck_assert_msg(is_there(&scene, blob_id, 1000 + MIB), "it is not tried again");
+    ck_ok(scene.ops->log_sync(blob));
+    expect_read(&scene, 0, blob_end);
+    scene.ops->log_close(other);
+    end(&scene);
+}
+END_TEST
+
+static struct kv_log *third;
+
+static int append_third(struct scene *scene)
+{
+    return scene_append(scene, third, "xyz");
+}
+
+/* One that is dropped meanwhile changes nothing. */
+START_TEST(while_a_refused_one_is_tried_again_nothing_else_goes)
+{
+    static const struct kv_file_id third_id = {KV_FILE_BLOB, 3};
+    struct scene scene;
+    struct kv_log *other = NULL;
+    struct waiter waiter;
+
+    begin(&scene);
+    ck_ok(scene.ops->log_create(scene.storage, other_id, 0, 0, &other));
+    ck_ok(scene.ops->log_create(scene.storage, third_id, 0, 0, &third));
+    ck_ok(append_third(&scene));
+    ck_ok(scene.ops->log_sync(third));
+    fake_cluster_limit(scene.cluster, fake_cluster_used(scene.cluster) + 2);
+    send(&scene, MIB);
+    ck_ok(scene_append(&scene, other, "xyz"));
+    await_flying(&scene, 2);
+    scene_let_go(&scene);
+    ck_fails(scene.ops->log_sync(blob), ENOSPC);
+    scene_set_closed(&scene, true);
+    await_flying(&scene, 1); /* the first one, again */
+    ck_ok(scene.ops->remove(scene.storage, other_id));
+    waiter_begin(&waiter, &scene, append_third);
+    ck_assert_int_eq(waiter_end(&waiter), -ENOSPC);
+    fake_cluster_limit(scene.cluster, SIZE_MAX);
+    ck_ok(scene.ops->log_sync(blob));
+    scene.ops->log_close(other);
+    scene.ops->log_close(third);
+    end(&scene);
+}
+END_TEST
+
 START_TEST(a_refused_blob_that_is_removed_or_closed_keeps_nobody_back)
 {
     struct scene scene;
@@ -631,11 +728,14 @@ Suite *test_suite(void)
     suite_add(s, "wait", what_is_larger_than_all_that_may_be_on_its_way_goes_bit_by_bit);
     suite_add(s, "wait", thread_and_buffers_are_given_back_when_nothing_is_appended);
     suite_add(s, "records", a_record_goes_once_all_that_blobs_had_before_it_is_there_and_no_later);
+    suite_add(s, "records", a_record_does_not_wait_for_a_blob_that_none_points_to);
     suite_add(s, "records", a_record_that_is_too_large_to_gather_waits_for_values_too);
     suite_add(s, "full", what_found_no_room_is_tried_again_though_nobody_asks);
     suite_add(s, "full", a_gap_that_a_refused_write_leaves_is_filled_before_anything_else_goes);
     suite_add(s, "full", nothing_is_begun_behind_a_refused_write_until_it_found_room);
     suite_add(s, "full", while_one_is_refused_no_record_and_no_other_blob_goes);
+    suite_add(s, "full", a_refused_blob_that_stands_alone_keeps_nobody_back);
+    suite_add(s, "full", while_a_refused_one_is_tried_again_nothing_else_goes);
     suite_add(s, "full", where_the_last_append_must_not_be_kept_its_refusal_leaves_the_others);
     return s;
 }

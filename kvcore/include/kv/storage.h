@@ -113,6 +113,10 @@ struct kv_storage_ops {
      * former name. `preallocate_bytes` is a hint of the final size. Errors: -EEXIST, -ENOSPC. */
     int (*log_create)(struct kv_storage *storage, struct kv_file_id id, uint64_t recycle,
                       uint64_t preallocate_bytes, struct kv_log **ret_log);
+    /* Of a log of kind KV_FILE_BLOB that was just created: nothing points to it before it was
+     * synced. So appends to logs of kind KV_FILE_LOG go without what is on its way to it, and are
+     * not refused for want of room for that. NULL: they never wait. */
+    void (*log_stand_alone)(struct kv_log *log);
     /* An existing log for reading only. Errors: -ENOENT. */
     int (*log_open)(struct kv_storage *storage, struct kv_file_id id, struct kv_log **ret_log);
     /* An existing log that is to be written to again, after a crash: what is stored can be
@@ -137,7 +141,7 @@ struct kv_storage_ops {
      *
      * Appends to logs of kind KV_FILE_BLOB may be on their way there for a while, too, several at a
      * time. A process that dies leaves any of them, but of logs of kind KV_FILE_LOG nothing that
-     * was appended behind one that is missing, to whichever log. What finds no room is kept as
+     * was appended behind one that is missing, to whichever log (that does not stand alone). What finds no room is kept as
      * above, by a log that is closed only if there is room then: so a log that points to it is
      * closed before. Appends to others, and syncs, are as they say. */
     int (*log_append)(struct kv_log *log, const struct iovec *parts, int part_count);
