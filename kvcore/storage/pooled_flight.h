@@ -74,9 +74,9 @@ struct pooled_flights {
     size_t limit GUARDED_BY(mu);                /* of these */
     uint64_t appended GUARDED_BY(mu);           /* bytes that ever were */
     unsigned flying GUARDED_BY(mu);
-    unsigned most GUARDED_BY(mu); /* that ever flew at once; for tests */
+    unsigned most GUARDED_BY(mu);           /* that ever flew at once; for tests */
     struct pooled_hold hold GUARDED_BY(mu); /* of blobs that records may point to */
-    bool lost GUARDED_BY(mu);     /* the lease: nothing is begun any more */
+    bool lost GUARDED_BY(mu);               /* the lease: nothing is begun any more */
 };
 
 void pooled_flights_init(struct pooled_flights *flights);
@@ -90,10 +90,9 @@ void pooled_flights_cut(struct pooled_flights *flights, size_t flight_bytes);
 void pooled_flights_finish(struct pooled_flights *flights);
 /* Where appends to all blobs have got to: for pooled_flights_await(). */
 uint64_t pooled_flights_mark(struct pooled_flights *flights);
-/* Wait until all that was appended before `mark`, to blobs that do not stand alone, is acknowledged,
- * or was dropped with its file.
- * Errors: -ENOSPC there is no room now, in a try that began after the call, and it is tried again;
- * -POOLED_EFENCED. */
+/* Wait until all that was appended before `mark`, to blobs that do not stand alone, is
+ * acknowledged, or was dropped with its file. Errors: -ENOSPC there is no room now, in a try that
+ * began after the call, and it is tried again; -POOLED_EFENCED. */
 KV_MUST_CHECK int pooled_flights_await(struct pooled_flights *flights, uint64_t mark);
 /* Wait until all that was appended to a blob is acknowledged, or cannot be now. */
 void pooled_flights_settle(struct pooled_flights *flights, struct kv_file_id id);

@@ -141,9 +141,9 @@ struct kv_storage_ops {
      *
      * Appends to logs of kind KV_FILE_BLOB may be on their way there for a while, too, several at a
      * time. A process that dies leaves any of them, but of logs of kind KV_FILE_LOG nothing that
-     * was appended behind one that is missing, to whichever log (that does not stand alone). What finds no room is kept as
-     * above, by a log that is closed only if there is room then: so a log that points to it is
-     * closed before. Appends to others, and syncs, are as they say. */
+     * was appended behind one that is missing, to whichever log (that does not stand alone). What
+     * finds no room is kept as above, by a log that is closed only if there is room then: so a log
+     * that points to it is closed before. Appends to others, and syncs, are as they say. */
     int (*log_append)(struct kv_log *log, const struct iovec *parts, int part_count);
     /* The same, where it is certain at once whether there is room for it: with 0 it is written, and
      * what was appended before as well. After -ENOSPC a sync covers what was appended before. NULL:
