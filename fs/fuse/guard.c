@@ -7,6 +7,7 @@
 #define FUSE_USE_VERSION 314
 #include <fcntl.h>
 #include <fuse_lowlevel.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -80,8 +81,31 @@ static int mount_device(const char *mountpoint, const char *list)
     return r;
 }
 
+/* The same from the kernel's table of open files, which has only one of the numbers. */
+static int find_id_without_access(const char *mountpoint, uint64_t *ret_id)
+{
+    char name[64];
+    char line[128];
+    int fd = open(mountpoint, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0) {
+        return -errno;
+    }
+    snprintf(name, sizeof name, "/proc/self/fdinfo/%d", fd);
+    FILE *info = fopen(name, "re");
+    int r = info != NULL ? -ENODATA : -errno;
+    while (r == -ENODATA && fgets(line, sizeof line, info) != NULL) {
+        r = sscanf(line, "mnt_id: %" SCNu64, ret_id) == 1 ? 0 : r;
+    }
+    if (info != NULL) {
+        fclose(info);
+    }
+    close(fd);
+    return r;
+}
+
 /* Of what is mounted at the path, or with fd >= 0 of what is open. Asks nothing of who serves it.
- * Where a number is not told it is 0. */
+ * Where a number is not told it is 0. Who mounts in the name of root for another user may not touch
+ * the mount. */
 static int find_ids(const char *mountpoint, int fd, uint64_t *ret_id, uint64_t *ret_unique_id)
 {
     static const unsigned kinds[] = {STATX_MNT_ID, STATX_MNT_ID_UNIQUE};
@@ -91,7 +115,8 @@ static int find_ids(const char *mountpoint, int fd, uint64_t *ret_id, uint64_t *
         int flags = AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT | AT_SYMLINK_NOFOLLOW;
         if (statx(fd, fd < 0 ? mountpoint : "", fd < 0 ? flags : flags | AT_EMPTY_PATH, kinds[i],
                   &info) != 0) {
-            return -errno;
+            *ret_unique_id = 0;
+            return errno == EACCES && fd < 0 ? find_id_without_access(mountpoint, ret_id) : -errno;
         }
         found[i] = (info.stx_mask & kinds[i]) != 0 ? info.stx_mnt_id : 0;
     }

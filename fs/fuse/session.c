@@ -317,12 +317,15 @@ static bool is_mounted(const struct kvfs_mount *mount)
     return device.fd >= 0 && (poll(&device, 1, 0) != 1 || (device.revents & POLLERR) == 0);
 }
 
-/* As libfuse does where there is no guard. The device is closed before: what the kernel still wants
- * to write fails then, and unmounting does not wait for us. */
+/* As libfuse does where there is no guard; where there is one its own attempt, which 3.18 makes in
+ * a child, is refused, and the child would go on in our name. The device is closed before: what the
+ * kernel still wants to write fails then, and unmounting does not wait for us. */
 static void end_session(struct kvfs_mount *mount)
 {
     bool mounted = mount->guard != NULL && is_mounted(mount);
-    fuse_session_unmount(mount->session);
+    if (mount->guard == NULL) {
+        fuse_session_unmount(mount->session);
+    }
     fuse_session_destroy(mount->session);
     int r = mounted ? guard_unmount(mount->guard, true) : 0;
     if (r < 0 && r != -EINVAL) { /* a copy of the mount may be left in another name space */

@@ -109,7 +109,7 @@ dead_commands_copy_is_begun_anew() {
 interrupt_copy() {
     local try
     for try in $(seq 1 20); do
-        "$kvfs" copy "$mnt" "$again" &
+        env --default-signal "$kvfs" copy "$mnt" "$again" & # whatever our own caller ignores
         until [ -e "$again.tmp" ] || [ -e "$again" ]; do :; done
         kill "-$1" "$!"
         wait "$!"

@@ -316,7 +316,7 @@ static void take_out(struct fake_client *client, struct late *late)
 }
 
 /* Called and returns with the cluster's mutex held. */
-static void make_begun(struct fake_client *client, struct late *late)
+static void make_begun(struct fake_client *client, struct late *late) REQUIRES(client->cluster->mu)
 {
     struct timespec pause = {0};
     enum fake_fate fate = FAKE_DONE;
@@ -337,7 +337,7 @@ static void make_begun(struct fake_client *client, struct late *late)
 }
 
 /* Called and returns with the cluster's mutex held. */
-static void tell(struct fake_client *client, struct late *late)
+static void tell(struct fake_client *client, struct late *late) REQUIRES(client->cluster->mu)
 {
     take_out(client, late);
     mutex_unlock(&client->cluster->mu);
@@ -353,20 +353,19 @@ static void tell(struct fake_client *client, struct late *late)
 static void *work(void *arg)
 {
     struct fake_client *client = (struct fake_client *)arg;
-    struct fake_cluster *cluster = client->cluster;
 
-    mutex_lock(&cluster->mu);
+    mutex_lock(&client->cluster->mu);
     while (!client->closing || client->begun != NULL) {
         struct late *late = pick(client);
         if (late == NULL) {
-            condvar_wait(&client->changed, &cluster->mu);
+            condvar_wait(&client->changed, &client->cluster->mu);
         } else if (!late->made) {
             make_begun(client, late);
         } else {
             tell(client, late);
         }
     }
-    mutex_unlock(&cluster->mu);
+    mutex_unlock(&client->cluster->mu);
     return NULL;
 }
 

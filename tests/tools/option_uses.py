@@ -314,7 +314,7 @@ NO_STORE_STATUS = {"mount": 32, "exec": 125, "fsck": 8, "recover": 8, "sst": 2, 
 
 # Behind -o: a value, and one that must be refused. What takes no value is refused with any.
 MOUNT_OPTIONS = {
-    "memory": ("64M", "1K"), "threads": ("2", "0"), "sync_interval": ("100", "0"), "uring": ("auto", "perhaps"), "index": ("user.tag", "tag"),
+    "memory": ("64M", "1K"), "threads": ("2", "0"), "sync_interval": ("100", "0"), "uring": ("auto", "perhaps"), "idle_poll": ("auto", "often"), "index": ("user.tag", "tag"),
     "id": ("kvfs", "two words"), "timeout": ("30", "0"), "log": ("syslog", ""), "ro": (None, "x"), "rw": (None, "x"), "allow_other": (None, "x"), "noallow_other": (None, "x"),
     "writeback": (None, "x"), "warm": (None, "x"),
     "suid": (None, "x"), "nosuid": (None, "x"), "dev": (None, "x"), "nodev": (None, "x"), "exec": (None, "x"),
