@@ -309,7 +309,8 @@ START_TEST(range_deletes_that_are_lost_show_nothing_again)
 }
 END_TEST
 
-/* The end of a range delete is not covered: a table may end there, and the next one begin. */
+/* The end of a range delete is not covered: a table may end there, and the next one begin. In the
+ * second round the table has a row, too, so that older ones may be hidden by rows that are lost. */
 START_TEST(a_lost_table_costs_nothing_of_the_key_behind_it)
 {
     enum { FROM = 2, TO = 5, END = 9 };
@@ -326,6 +327,9 @@ START_TEST(a_lost_table_costs_nothing_of_the_key_behind_it)
     }
     ck_ok(kv_compact(t.store));
     ck_ok(kv_delete_range(t.table, key_of(FROM, from), key_of(TO, to), KV_DURABLE_WRITE));
+    if (_i == 1) {
+        put(&t, FROM);
+    }
     ck_ok(kv_flush(t.store));
     ck_ok(kv_close(t.store));
     ck_assert_uint_eq(find_victims(t.path, victims), 1);
@@ -333,7 +337,10 @@ START_TEST(a_lost_table_costs_nothing_of_the_key_behind_it)
     repair(&t);
     open_store(&t);
     for (unsigned key = 0; key < END; key++) {
-        ck_assert_uint_eq(look_up(t.table, key), key >= FROM && key < TO ? DELETED : t.now[key]);
+        bool behind = key < FROM || key >= TO;
+        if (behind || _i == 0) { /* else it is an error */
+            ck_assert_uint_eq(look_up(t.table, key), behind ? t.now[key] : DELETED);
+        }
     }
     ck_ok(kv_close(t.store));
     temp_dir_remove(&dir);
@@ -420,7 +427,7 @@ Suite *test_suite(void)
     tcase_add_loop_test(tcase, range_deletes_that_are_lost_show_nothing_again, 0, 9);
     suite_add_tcase(suite, tcase);
     tcase = tcase_create("end");
-    tcase_add_test(tcase, a_lost_table_costs_nothing_of_the_key_behind_it);
+    tcase_add_loop_test(tcase, a_lost_table_costs_nothing_of_the_key_behind_it, 0, 2);
     suite_add_tcase(suite, tcase);
     tcase = tcase_create("manifest");
     tcase_set_timeout(tcase, 0);

@@ -581,8 +581,11 @@ START_TEST(a_flush_that_finds_no_room_gives_back_what_is_kept_for_deletes)
 
     world_open_as(&w, true);
     unsigned row = fill(&w);
-    fake_cluster_limit(w.cluster, fake_cluster_used(w.cluster));
-    row = put_some(&w, row, 1);
+    row = put_some(&w, row, 10);
+    ck_ok(kv_sync(w.store));
+    /* Enough for another log, but not for the table. */
+    fake_cluster_limit(w.cluster, fake_cluster_used(w.cluster) + 2 * VALUE_BYTES);
+    ck_assert(has_reserve(&w));
     ck_fails(kv_flush(w.store), ENOSPC);
     ck_assert(!has_reserve(&w));
     ck_ok(kv_flush(w.store));
