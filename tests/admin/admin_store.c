@@ -9,6 +9,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "kvcore/db/root.h"
+#include "kvcore/util/checksum.h"
+
 enum { VALUE_MAX = 6000, PATH_SIZE = 600 };
 
 /* ---- rows ---- */
@@ -203,6 +206,17 @@ struct kv_storage *store_storage(const char *path)
     struct kv_storage *storage = NULL;
     ck_ok(kv_storage_posix_open(path, false, &storage));
     return storage;
+}
+
+uint64_t store_seed(struct kv_storage *storage)
+{
+    struct kv_buf bytes = {0};
+    struct root root;
+    uint64_t version;
+    ck_ok(storage->ops->root_read(storage, &bytes, &version));
+    ck_ok(root_decode(kv_buf_slice(&bytes), &root));
+    kv_buf_finish(&bytes);
+    return checksum_store_seed(root.seed_id);
 }
 
 struct told {

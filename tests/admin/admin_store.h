@@ -23,6 +23,8 @@ void copy_files(const char *from, const char *to);
 bool same_tree(const char *a, const char *b, bool but_archive);
 
 struct kv_storage *store_storage(const char *path);
+/* The checksum seed, as the root record has it. */
+uint64_t store_seed(struct kv_storage *storage);
 /* What `mode` finds and does; the codes that were told, ended by 0, in `codes` (64 at most). */
 int store_check(const char *path, enum kv_admin_mode mode, bool deep, int codes[64],
                 struct kv_admin_result *ret_result);

@@ -13,7 +13,6 @@
 
 #include "kvcore/db/compact.h"
 #include "kvcore/table/table_impl.h"
-#include "kvcore/util/checksum.h"
 #include "kvcore/util/rng.h"
 #include "tests/admin/admin_craft.h"
 #include "tests/admin/rebuild_rows.h"
@@ -148,17 +147,6 @@ static void make_store(struct trial *t)
 }
 
 /* ---- loss ---- */
-
-static uint64_t store_seed(struct kv_storage *storage)
-{
-    struct kv_buf bytes = {0};
-    struct root root;
-    uint64_t version;
-    ck_ok(storage->ops->root_read(storage, &bytes, &version));
-    ck_ok(root_decode(kv_buf_slice(&bytes), &root));
-    kv_buf_finish(&bytes);
-    return checksum_store_seed(root.seed_id);
-}
 
 struct victim {
     unsigned number;

@@ -8,7 +8,6 @@
 
 #include "kvcore/db/compact.h"
 #include "kvcore/table/table_impl.h"
-#include "kvcore/util/checksum.h"
 #include "tests/admin/admin_craft.h"
 #include "tests/admin/admin_crash.h"
 #include "tests/admin/rebuild_rows.h"
@@ -100,22 +99,11 @@ struct found {
     uint64_t data_end, ranges;
 };
 
-static uint64_t seed_of(struct kv_storage *storage)
-{
-    struct kv_buf bytes = {0};
-    struct root root;
-    uint64_t version;
-    ck_ok(storage->ops->root_read(storage, &bytes, &version));
-    ck_ok(root_decode(kv_buf_slice(&bytes), &root));
-    kv_buf_finish(&bytes);
-    return checksum_store_seed(root.seed_id);
-}
-
 static unsigned find_tables(const char *at, struct found found[64])
 {
     static const struct message_sink silent = {0};
     struct kv_storage *storage = store_storage(at);
-    uint64_t seed = seed_of(storage);
+    uint64_t seed = store_seed(storage);
     unsigned count = 0;
     for (unsigned number = 1; number < 500 && count < 64; number++) {
         struct table *one = NULL;
